@@ -1,0 +1,1 @@
+"""Farhand's console package."""
