@@ -1,0 +1,137 @@
+"""Session grants, the sealed exchange of a session opened by code, and receipts.
+
+A grant is sealed by the operator and names the console's SSH key for this one session.  On an
+enrolled device the signer must be in the roster; on a guest device (never enrolled) the signature
+only ties grant, transcript and receipt together.  The relay never sees the inside of the sealed
+exchange, and of a receipt it holds only the hash.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from farhand_protocol.envelopes import Envelope, Statement
+
+__all__ = [
+    "MAX_GRANT_MINUTES",
+    "Action",
+    "ConsoleRequest",
+    "Decision",
+    "DeviceOffer",
+    "Grant",
+    "Receipt",
+]
+
+MAX_GRANT_MINUTES = 480
+
+
+class Grant(Statement, frozen=True, kw_only=True):
+    """Permission for one console key to hold one session with one device.
+
+    `id` is the session id; `console_key` and `operator_key` raw 32-byte Ed25519 keys;
+    `transcript` the SHA-256 of the pairing transcript, or None for a session without a code;
+    `host_name` and `group` as the signer saw them (empty for a guest).
+    `forward` lists `host:port` destinations asked for.  Times are RFC 3339.
+    """
+
+    tenant: str
+    id: str
+    device: str
+    host_name: str
+    group: str
+    operator: str
+    operator_key: bytes
+    organisation: str
+    ticket: str
+    reason: str
+    scopes: list[str]
+    forward: list[str]
+    minutes: int
+    console_key: bytes
+    transcript: bytes | None
+    targets_version: int
+    issued_at: str
+    not_before: str
+    expires: str
+
+
+class DeviceOffer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Sealed by the device under the pairing key: who it is and what it offers."""
+
+    session: str
+    device: str
+    device_key: bytes
+    host_name: str
+    group: str
+    tenant: str
+    guest: bool
+    scopes: list[str]
+    minutes_max: int
+    targets_version: int
+    at: str
+
+
+class ConsoleRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Sealed by the console under the pairing key: the grant, in envelope bytes."""
+
+    grant: bytes
+    console_version: str
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The device's answer; sealed under the pairing key, or in clear for an unattended grant.
+
+    `code` is empty when granted, else the refusal's stable code.
+    """
+
+    granted: bool
+    code: str
+    words: str
+    scopes: list[str]
+    expires: str
+
+
+class Action(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One thing done in a session, as the device saw it.
+
+    `detail` is the command, the path or the destination; `size_bytes` and `sha256` belong to
+    files that were read or written whole, else None.
+    """
+
+    at: str
+    kind: Literal[
+        "exec", "shell", "file-read", "file-write", "file-change", "forward", "view", "denied"
+    ]
+    detail: str
+    size_bytes: int | None
+    sha256: str | None
+
+
+class Receipt(Statement, frozen=True, kw_only=True):
+    """What the end user keeps: who was here, why, and what was done.
+
+    Sealed by the device key and then by the console key named in the grant (one-sided without).
+    `grant` embeds the whole sealed grant; `actions_omitted` counts those past the list's bound.
+    """
+
+    tenant: str
+    id: str
+    session: str
+    device: str
+    device_key: bytes
+    host_name: str
+    guest: bool
+    operator: str
+    organisation: str
+    ticket: str
+    scopes: list[str]
+    started_at: str
+    ended_at: str
+    active_s: int
+    reason: str
+    note: str
+    actions: list[Action]
+    actions_omitted: int
+    grant: Envelope

@@ -1,0 +1,152 @@
+"""Script manifests: what a script is, what it may be given, how dangerous it is.
+
+A manifest is sealed (envelopes) by its author and by each approver over the same payload bytes;
+its digest is the SHA-256 of those bytes.  Any edit is a new version with no approvals.  Scripts
+shipped with Farhand have the author `farhand`, who needs no signature; approvals they do need.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any, Literal
+
+from farhand_protocol.envelopes import Envelope, Statement, open_payload, signers
+from farhand_protocol.errors import FarhandError
+from farhand_protocol.trust import Policy, Risk, Roster
+
+__all__ = [
+    "MAX_SCRIPT_BYTES",
+    "SHIPPED_AUTHOR",
+    "Manifest",
+    "approvers",
+    "check_approved",
+    "check_manifest",
+    "manifest_digest",
+]
+
+MAX_SCRIPT_BYTES = 512 * 1024
+SHIPPED_AUTHOR = "farhand"
+_SCRIPT_ID = re.compile(r"[a-z][a-z0-9-]*(?:\.[a-z0-9-]+)*\Z")
+
+
+class Manifest(Statement, frozen=True, kw_only=True):
+    """One version of one script.
+
+    Attributes:
+        id: dotted lower-case name, e.g. check.disk.space.
+        version: 1 or more, rises with every edit.
+        sha256: hex digest of the script body, `size_bytes` long.
+        author: roster name of the author, or `farhand`.
+        platforms: of linux, windows, macos.
+        interpreter: python (the agent's own, isolated), sh or powershell.
+        parameters: JSON Schema of the one parameters object.
+        run_as: agent (the agent's own user) or root.
+        timeout_s: 1 to 86400.
+        max_output_bytes: kept of stdout and of stderr each, half head and half tail.
+        sensitive: seal the output to the ordering operator.
+        detect, verify: ids of scripts to run before and after a remedy.
+        expires: RFC 3339; not run afterwards.
+    """
+
+    tenant: str
+    id: str
+    version: int
+    title: str
+    description: str
+    sha256: str
+    size_bytes: int
+    author: str
+    platforms: list[Literal["linux", "windows", "macos"]]
+    interpreter: Literal["python", "sh", "powershell"]
+    parameters: dict[str, Any]
+    run_as: Literal["agent", "root"]
+    risk: Risk
+    timeout_s: int
+    max_output_bytes: int
+    sensitive: bool
+    detect: str | None
+    verify: str | None
+    created_at: str
+    expires: str
+
+
+def manifest_digest(envelope: Envelope) -> str:
+    """Return the digest that orders name: hex SHA-256 of the manifest's payload bytes."""
+    return hashlib.sha256(envelope.payload).hexdigest()
+
+
+def check_manifest(manifest: Manifest, body: bytes | None = None) -> None:
+    """Check everything about a manifest that needs no trust: shape, bounds, body hash.
+
+    Args:
+        manifest: to be checked.
+        body: the script body, where it is at hand.
+
+    Raises:
+        FarhandError: `manifest-invalid` naming the field, `script-changed` when the body is not
+            the one the manifest describes.
+    """
+    problems = {
+        "id": not _SCRIPT_ID.match(manifest.id) or len(manifest.id) > 100,
+        "version": not 1 <= manifest.version < 2**31,
+        "title": not 1 <= len(manifest.title) <= 200,
+        "description": len(manifest.description) > 10_000,
+        "sha256": not re.fullmatch(r"[0-9a-f]{64}", manifest.sha256),
+        "size_bytes": not 1 <= manifest.size_bytes <= MAX_SCRIPT_BYTES,
+        "author": not 1 <= len(manifest.author) <= 64,
+        "platforms": not manifest.platforms,
+        "timeout_s": not 1 <= manifest.timeout_s <= 86_400,
+        "max_output_bytes": not 1_024 <= manifest.max_output_bytes <= 4 * 1024 * 1024,
+    }
+    for field, wrong in problems.items():
+        if wrong:
+            raise FarhandError("manifest-invalid", f"the manifest's {field} is not allowed")
+    if body is not None and (
+        len(body) != manifest.size_bytes or hashlib.sha256(body).hexdigest() != manifest.sha256
+    ):
+        raise FarhandError("script-changed", "the script is not the one its manifest describes")
+
+
+def approvers(envelope: Envelope, manifest: Manifest, roster: Roster, permission: str) -> set[str]:
+    """Return the names of roster people who validly approved, the author not counted.
+
+    People are counted, not keys: two keys of one operator are one approval.
+    """
+    names = set()
+    for key in signers(envelope, roster.all_keys()):
+        operator = roster.holder(key)
+        if operator and operator.name != manifest.author and permission in operator.permissions:
+            names.add(operator.name)
+    return names
+
+
+def check_approved(envelope: Envelope, roster: Roster, policy: Policy) -> Manifest:
+    """Check author and approvals of a sealed manifest and return it.
+
+    Raises:
+        FarhandError: `envelope-malformed`, `manifest-invalid`; `script-author-unknown` when the
+            author is not in the roster, may not author or did not sign; `script-not-approved`
+            when too few other people approved for its risk class.
+    """
+    manifest = open_payload(envelope, Manifest)
+    check_manifest(manifest)
+    if manifest.author != SHIPPED_AUTHOR:
+        author = roster.find(manifest.author)
+        if author is None or "author" not in author.permissions:
+            raise FarhandError(
+                "script-author-unknown", f"{manifest.author!r} is not an author in the roster"
+            )
+        if not signers(envelope, author.keys):
+            raise FarhandError("script-author-unknown", "the author did not sign the manifest")
+    rule = policy.approvals.get(manifest.risk)
+    if rule is None:
+        raise FarhandError("script-not-approved", f"no approval rule for risk {manifest.risk}")
+    count = len(approvers(envelope, manifest, roster, rule.permission))
+    if count < rule.count:
+        raise FarhandError(
+            "script-not-approved",
+            f"{manifest.id} version {manifest.version} ({manifest.risk}) has {count} of "
+            f"{rule.count} approvals",
+        )
+    return manifest

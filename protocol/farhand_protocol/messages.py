@@ -1,0 +1,374 @@
+"""Messages on the link between a device and its relay, after the handshake.
+
+Each websocket message is one MessagePack array-free tagged struct of at most
+`MAX_MESSAGE_BYTES`.  `RelayMessage` is the closed list of everything a relay may say to a device:
+nothing in it commands; orders and grants are only carried, sealed by operators.  Messages with a
+`seq` are answered by exactly one Ack, Nack or specific reply with the same `seq`; the sender counts
+up from 1 on each link.  Who sets a field is said by the direction; the relay sees all of them.
+
+A link is opened as one of these roles (link.ROLES): `device` by the resident agent, `enrol` by a
+device that is not known yet, `session` by a session process.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias, TypeVar, get_args
+
+import msgspec
+
+from farhand_protocol.errors import RemoteError
+
+__all__ = [
+    "MAX_MESSAGE_BYTES",
+    "Ack",
+    "AllocateNameplate",
+    "AttachPipe",
+    "CancelOrder",
+    "DeviceMessage",
+    "EndSession",
+    "Enrol",
+    "FetchTrust",
+    "MailboxBlob",
+    "MailboxOpen",
+    "MailboxReply",
+    "Nack",
+    "Nameplate",
+    "OfferGrant",
+    "OfferOrder",
+    "OrderProgress",
+    "Present",
+    "Reconnect",
+    "Redirect",
+    "RelayMessage",
+    "ReportSections",
+    "Resend",
+    "ResultReport",
+    "SessionReport",
+    "TrustFile",
+    "TrustNotice",
+    "Welcome",
+    "decode_device_message",
+    "decode_relay_message",
+    "encode_message",
+]
+
+MAX_MESSAGE_BYTES = 1024 * 1024
+TRUST_CHUNK_BYTES = 512 * 1024
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="t"):
+    """Base of all link messages; unknown fields are ignored, unknown tags are an error."""
+
+
+# From the device.
+
+
+class Present(Message, frozen=True, kw_only=True, tag="present"):
+    """First message of a `device` or `session` link: what is running here.
+
+    `session` names the session that a session process serves again after a reconnect.
+    """
+
+    agent_version: str
+    host_name: str
+    os: str
+    timestamp_version: int = 0
+    targets_version: int = 0
+    session: str | None = None
+
+
+class Enrol(Message, frozen=True, kw_only=True, tag="enrol"):
+    """The sealed `tokens.Enrolment`; answered by Ack or Nack."""
+
+    seq: int
+    envelope: bytes
+
+
+class FetchTrust(Message, frozen=True, kw_only=True, tag="fetch-trust"):
+    """Ask for a piece of trust metadata or of a target; answered by TrustFile.
+
+    `name`: for metadata a TUF file name (`2.root.json`, `timestamp.json`), for a target its path
+    as TUF names it with consistent snapshots (`DIGEST.roster.json`).
+    """
+
+    seq: int
+    kind: Literal["metadata", "target"]
+    name: str
+    offset: int = 0
+
+
+class ReportSections(Message, frozen=True, kw_only=True, tag="report-sections"):
+    """Inventory: the changed sections whole, all others by hash.
+
+    `changed` holds `inventory.encode_section` blobs; `hashes` maps every section of the
+    report, changed or not, to the first 16 hex digits of its hash.  Answered by Ack or Nack; a
+    relay that lacks a section answers Resend as well.
+    """
+
+    seq: int
+    changed: list[bytes]
+    hashes: dict[str, str]
+
+
+class OrderProgress(Message, frozen=True, kw_only=True, tag="order-progress"):
+    """A non-final state of an order; `at` is RFC 3339.  Answered by Ack."""
+
+    seq: int
+    order: str
+    state: Literal["accepted", "running"]
+    at: str
+
+
+class ResultReport(Message, frozen=True, kw_only=True, tag="result"):
+    """A final, sealed `orders.Result`; repeated until acknowledged.  Answered by Ack or Nack."""
+
+    seq: int
+    order: str
+    envelope: bytes
+
+
+class AllocateNameplate(Message, frozen=True, kw_only=True, tag="allocate-nameplate"):
+    """A session process asks for a nameplate; answered by Nameplate or Nack."""
+
+    seq: int
+
+
+class MailboxReply(Message, frozen=True, kw_only=True, tag="mailbox-reply"):
+    """The device's answer to a MailboxBlob of the same session and phase.
+
+    `error` is empty, or the stable code why there is no body; the code is then burned.
+    """
+
+    session: str
+    phase: str
+    body: bytes = b""
+    error: str = ""
+
+
+class SessionReport(Message, frozen=True, kw_only=True, tag="session-report"):
+    """What became of a session.  Answered by Ack.
+
+    `state`: active (with `scopes` and `expires`), refused (with `reason`, a stable code) or ended
+    (with `reason`, `active_s`, and the hash of the receipt).
+    """
+
+    seq: int
+    session: str
+    state: Literal["active", "refused", "ended"]
+    reason: str = ""
+    scopes: list[str] = msgspec.field(default_factory=list)
+    expires: str = ""
+    started_at: str = ""
+    active_s: int = 0
+    receipt_sha256: str = ""
+    note: str = ""
+
+
+# From the relay: a closed list.
+
+
+class Welcome(Message, frozen=True, kw_only=True, tag="welcome"):
+    """The handshake's end: how the relay knows this key, and the link's parameters.
+
+    `ping_s`: the relay pings this often; a link silent for three times as long is dead.
+    `reconnect_window_s`: after a lost link wait a uniformly random time within it.
+    `now` is the relay's clock (RFC 3339), a hint that the device shows but never relies on.
+    """
+
+    standing: Literal["enrolled", "guest", "unknown", "retired"]
+    ping_s: int
+    reconnect_window_s: float
+    now: str
+    timestamp_version: int = 0
+
+
+class Ack(Message, frozen=True, kw_only=True, tag="ack"):
+    """The message `seq` is stored."""
+
+    seq: int
+
+
+class Nack(Message, frozen=True, kw_only=True, tag="nack"):
+    """The message `seq` is refused for good, with a stable code."""
+
+    seq: int
+    code: str
+    message: str
+
+
+class TrustNotice(Message, frozen=True, kw_only=True, tag="trust-notice"):
+    """There is newer trust metadata; the device fetches and verifies it by itself."""
+
+    timestamp_version: int
+
+
+class TrustFile(Message, frozen=True, kw_only=True, tag="trust-file"):
+    """A piece, at most `TRUST_CHUNK_BYTES`; `total` is the whole length, -1 when there is none."""
+
+    seq: int
+    total: int
+    body: bytes
+
+
+class OfferOrder(Message, frozen=True, kw_only=True, tag="offer-order"):
+    """A sealed order for this device."""
+
+    order: str
+    envelope: bytes
+
+
+class CancelOrder(Message, frozen=True, kw_only=True, tag="cancel-order"):
+    """Do not start this order if its body has not started."""
+
+    order: str
+
+
+class OfferGrant(Message, frozen=True, kw_only=True, tag="offer-grant"):
+    """A sealed grant for a session without a code."""
+
+    session: str
+    envelope: bytes
+
+
+class Nameplate(Message, frozen=True, kw_only=True, tag="nameplate"):
+    """The nameplate allocated for `seq`; valid for `expires_in_s`."""
+
+    seq: int
+    nameplate: str
+    expires_in_s: int
+
+
+class MailboxOpen(Message, frozen=True, kw_only=True, tag="mailbox-open"):
+    """A console claimed the nameplate.  The names are the relay's word, shown only as such."""
+
+    session: str
+    nameplate: str
+    operator: str
+    organisation: str
+    ticket: str
+
+
+class MailboxBlob(Message, frozen=True, kw_only=True, tag="mailbox-blob"):
+    """An opaque pairing blob from the console; answered by MailboxReply."""
+
+    session: str
+    phase: str
+    body: bytes
+
+
+class AttachPipe(Message, frozen=True, kw_only=True, tag="attach-pipe"):
+    """The console opened or re-attached a pipe: dial `/pipe` with this token.
+
+    `number` 0 to 7 names the pipe within the session; the token only attaches.
+    """
+
+    session: str
+    number: int
+    token: bytes
+
+
+class EndSession(Message, frozen=True, kw_only=True, tag="end-session"):
+    """End the session; a relay may always end one."""
+
+    session: str
+    reason: str
+
+
+class Resend(Message, frozen=True, kw_only=True, tag="resend"):
+    """Send these sections whole with the next report."""
+
+    sections: list[str]
+
+
+class Reconnect(Message, frozen=True, kw_only=True, tag="reconnect"):
+    """The relay is about to close: come back within a random part of the window."""
+
+    window_s: float
+
+
+class Redirect(Message, frozen=True, kw_only=True, tag="redirect"):
+    """Connect to another node; followed only to origins that token or signed policy name."""
+
+    url: str
+
+
+DeviceMessage: TypeAlias = (
+    Present
+    | Enrol
+    | FetchTrust
+    | ReportSections
+    | OrderProgress
+    | ResultReport
+    | AllocateNameplate
+    | MailboxReply
+    | SessionReport
+)
+RelayMessage: TypeAlias = (
+    Welcome
+    | Ack
+    | Nack
+    | TrustNotice
+    | TrustFile
+    | OfferOrder
+    | CancelOrder
+    | OfferGrant
+    | Nameplate
+    | MailboxOpen
+    | MailboxBlob
+    | AttachPipe
+    | EndSession
+    | Resend
+    | Reconnect
+    | Redirect
+)
+
+_encoder = msgspec.msgpack.Encoder()
+_from_device = msgspec.msgpack.Decoder(DeviceMessage)
+_from_relay = msgspec.msgpack.Decoder(RelayMessage)
+M = TypeVar("M")
+
+
+def encode_message(message: DeviceMessage | RelayMessage) -> bytes:
+    """Return the MessagePack bytes of a message.
+
+    Raises:
+        ValueError: it is larger than `MAX_MESSAGE_BYTES` (a bug of ours; bound before sending).
+    """
+    data = _encoder.encode(message)
+    if len(data) > MAX_MESSAGE_BYTES:
+        raise ValueError(f"a {type(message).__name__} of {len(data)} bytes cannot be sent")
+    return data
+
+
+def _decode(data: bytes, decoder: msgspec.msgpack.Decoder[M]) -> M:
+    if len(data) > MAX_MESSAGE_BYTES:
+        raise RemoteError("message-too-large", "the peer sent a message that is too large")
+    try:
+        return decoder.decode(data)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+        raise RemoteError(
+            "message-malformed", "the peer sent a message that cannot be read", detail=str(error)
+        ) from error
+
+
+def decode_device_message(data: bytes) -> DeviceMessage:
+    """Read what a device said.
+
+    Raises:
+        RemoteError: `message-malformed` or `message-too-large`; close the link.
+    """
+    return _decode(data, _from_device)
+
+
+def decode_relay_message(data: bytes) -> RelayMessage:
+    """Read what a relay said.
+
+    Raises:
+        RemoteError: `message-malformed` or `message-too-large`; close the link.
+    """
+    return _decode(data, _from_relay)
+
+
+def message_types() -> tuple[type[msgspec.Struct], ...]:
+    """Return all message classes, for tests and for docs/protocol.md."""
+    return (*get_args(DeviceMessage), *get_args(RelayMessage))

@@ -1,0 +1,107 @@
+"""Orders to run a script on one device, and the device's signed results.
+
+An order is sealed by one operator for one device; the device checks it alone (the check order is in
+`farhand_agent.scripts`).  The relay stores and forwards both and can make neither.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from farhand_protocol.envelopes import Statement
+from farhand_protocol.trust import Risk
+
+__all__ = ["FINAL_STATES", "MAX_ORDER_LIFETIME_S", "ORDER_STATES", "Order", "OrderState", "Result"]
+
+MAX_ORDER_LIFETIME_S = 7 * 86_400
+
+OrderState = Literal[
+    "planned",
+    "eligible",
+    "offered",
+    "accepted",
+    "running",
+    "succeeded",
+    "no_change",
+    "failed",
+    "timeout",
+    "refused",
+    "interrupted",
+    "cancelled",
+    "expired",
+    "gone",
+]
+ORDER_STATES: tuple[OrderState, ...] = OrderState.__args__  # type: ignore[attr-defined]
+FINAL_STATES: frozenset[str] = frozenset(
+    {
+        "succeeded",
+        "no_change",
+        "failed",
+        "timeout",
+        "refused",
+        "interrupted",
+        "cancelled",
+        "expired",
+        "gone",
+    }
+)
+
+
+class Order(Statement, frozen=True, kw_only=True):
+    """Run this script version with these parameters on this device, within this time.
+
+    `device`, `host_name` and `group` are as the signer saw them; the device refuses a mismatch.
+    `digest` is the manifest digest; `targets_version` the TUF targets version the signer saw.
+    `ticket` or `campaign` and `ring` say why.  Times are RFC 3339.
+    """
+
+    tenant: str
+    id: str
+    device: str
+    host_name: str
+    group: str
+    script: str
+    version: int
+    risk: Risk
+    digest: str
+    parameters: dict[str, Any]
+    operator: str
+    ticket: str | None
+    campaign: str | None
+    ring: int | None
+    targets_version: int
+    issued_at: str
+    not_before: str
+    expires: str
+
+
+class Result(Statement, frozen=True, kw_only=True):
+    """What became of an order, sealed by the device key.
+
+    `stdout` and `stderr` keep the head and the tail when longer than the manifest allows;
+    `*_bytes` is the length produced and `*_truncated` says so.  `exit_code` is None when the body
+    never ended by itself; `signal` names the signal that ended it.  `refusal` is the stable code
+    of a refused order and `words` one sentence.  For a sensitive script both outputs are empty
+    and `sealed_output` holds them, readable by the ordering operator only.
+    """
+
+    tenant: str
+    device: str
+    order: str
+    script: str
+    version: int
+    digest: str
+    state: OrderState
+    exit_code: int | None
+    signal: str | None
+    stdout: bytes
+    stdout_bytes: int
+    stdout_truncated: bool
+    stderr: bytes
+    stderr_bytes: int
+    stderr_truncated: bool
+    sealed_output: bytes | None
+    refusal: str | None
+    words: str | None
+    started_at: str | None
+    ended_at: str

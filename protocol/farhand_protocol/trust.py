@@ -1,0 +1,224 @@
+"""What the organisation's trust root says: roster, policy, revocations, floors.
+
+Each is a TUF target, canonical JSON, signed through the targets role by the admins' offline keys.
+They need no signature of their own.  The relay stores and serves them and can change none.
+TUF target paths are fixed here, so that both ends agree.
+
+Permissions are strings: `order`, `author`, `admin`, `approve:read`, `approve:change`,
+`approve:destructive`, and `session:SCOPE@GROUP` where either part may be `*`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, TypeVar
+
+import msgspec
+
+from farhand_protocol.errors import FarhandError
+
+__all__ = [
+    "DEFAULT_APPROVALS",
+    "FLOORS_PATH",
+    "PERMISSIONS",
+    "POLICY_PATH",
+    "REVOCATIONS_PATH",
+    "RISKS",
+    "ROSTER_PATH",
+    "SCOPES",
+    "Approval",
+    "Floors",
+    "GroupPolicy",
+    "Operator",
+    "Policy",
+    "Revocation",
+    "Revocations",
+    "Risk",
+    "Roster",
+    "decode_document",
+    "encode_document",
+    "is_permission",
+    "manifest_path",
+    "may_open",
+    "script_path",
+]
+
+Risk = Literal["R0", "R1", "R2", "R3"]
+RISKS: tuple[Risk, ...] = ("R0", "R1", "R2", "R3")
+SCOPES = ("view", "terminal", "files", "forward", "screen", "control")
+
+ROSTER_PATH = "roster.json"
+POLICY_PATH = "policy.json"
+REVOCATIONS_PATH = "revocations.json"
+FLOORS_PATH = "floors.json"
+
+PERMISSIONS = (
+    "order",
+    "author",
+    "admin",
+    "approve:read",
+    "approve:change",
+    "approve:destructive",
+)
+_SESSION_PERMISSION = re.compile(
+    r"session:(?:\*|view|terminal|files|forward|screen|control)@(?:\*|[a-z0-9][a-z0-9._-]{0,63})\Z"
+)
+
+_MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of the target documents; `tenant` is the organisation's id."""
+
+    tenant: str
+
+
+class Operator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A person the organisation trusts to sign.
+
+    `name` is the account name on the relay; `keys` are raw 32-byte Ed25519 public keys.
+    """
+
+    name: str
+    keys: list[bytes]
+    permissions: list[str]
+    tier: int = 1
+
+
+class Roster(Document, frozen=True, kw_only=True):
+    """All operators; a device trusts nobody else."""
+
+    operators: list[Operator]
+
+    def find(self, name: str) -> Operator | None:
+        """Return the operator of that name."""
+        return next((one for one in self.operators if one.name == name), None)
+
+    def holder(self, public_key: bytes) -> Operator | None:
+        """Return the operator who holds this key."""
+        return next((one for one in self.operators if public_key in one.keys), None)
+
+    def all_keys(self) -> list[bytes]:
+        """Return every key of every operator."""
+        return [key for one in self.operators for key in one.keys]
+
+
+class Approval(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many people with which permission must approve a script of some risk class."""
+
+    permission: str
+    count: int
+
+
+DEFAULT_APPROVALS: dict[Risk, Approval] = {
+    "R0": Approval(permission="approve:read", count=1),
+    "R1": Approval(permission="approve:change", count=1),
+    "R2": Approval(permission="approve:change", count=2),
+    "R3": Approval(permission="approve:destructive", count=2),
+}
+
+
+class GroupPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What devices of one group allow; a device's own policy can only narrow it.
+
+    `consent` is asked on the device: `ask` a person, `notify` without asking (needs
+    `unattended`).  `files_roots` empty means the whole file system as the session's user sees it.
+    `forward_to` lists `host:port` destinations; empty means none.
+    """
+
+    attended: bool = True
+    unattended: bool = False
+    consent: Literal["ask", "notify"] = "ask"
+    scopes: list[str] = msgspec.field(
+        default_factory=lambda: ["view", "terminal", "files", "forward", "screen", "control"]
+    )
+    minutes_max: int = 480
+    files_roots: list[str] = msgspec.field(default_factory=list)
+    files_read_only: bool = False
+    forward_to: list[str] = msgspec.field(default_factory=list)
+    risks: list[Risk] = msgspec.field(default_factory=lambda: ["R0", "R1", "R2", "R3"])
+    recording: Literal["off", "on", "required"] = "off"
+    audit_keys: list[str] = msgspec.field(default_factory=list)
+
+
+class Policy(Document, frozen=True, kw_only=True):
+    """Approval thresholds for the organisation and rules per group (`*` is the fallback)."""
+
+    approvals: dict[Risk, Approval]
+    groups: dict[str, GroupPolicy]
+
+    def for_group(self, group: str) -> GroupPolicy:
+        """Return the rules of a group, else the fallback, else the defaults."""
+        return self.groups.get(group) or self.groups.get("*") or GroupPolicy()
+
+
+class Revocation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One thing that is no longer valid: a script digest or version, or a device key.
+
+    `kind` script: `subject` is the manifest digest (64 hex digits) or `ID` for all versions.
+    `kind` device: `subject` is a device id.
+    """
+
+    kind: Literal["script", "device"]
+    subject: str
+    reason: str
+    at: str
+
+
+class Revocations(Document, frozen=True, kw_only=True):
+    """Everything revoked; entries are only ever added."""
+
+    revoked: list[Revocation]
+
+
+class Floors(Document, frozen=True, kw_only=True):
+    """Lowest version of each script that a device may still run; these only rise."""
+
+    scripts: dict[str, int]
+
+
+D = TypeVar("D", bound=Document)
+
+
+def encode_document(document: Document) -> bytes:
+    """Return the canonical JSON bytes that become the TUF target."""
+    return msgspec.json.encode(document, order="sorted")
+
+
+def decode_document(data: bytes, kind: type[D]) -> D:
+    """Read a target document.
+
+    Raises:
+        FarhandError: `trust-malformed` when it is too large or not such a document.
+    """
+    if len(data) > _MAX_DOCUMENT_BYTES:
+        raise FarhandError("trust-malformed", "a trust document is too large")
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise FarhandError(
+            "trust-malformed",
+            f"the {kind.__name__.lower()} cannot be read",
+            detail=str(error),
+        ) from error
+
+
+def is_permission(text: str) -> bool:
+    """Tell whether `text` is a permission that the roster knows."""
+    return text in PERMISSIONS or _SESSION_PERMISSION.match(text) is not None
+
+
+def may_open(operator: Operator, scope: str, group: str) -> bool:
+    """Tell whether the roster lets this operator open `scope` on devices of `group`."""
+    wanted = {f"session:{s}@{g}" for s in (scope, "*") for g in (group, "*")}
+    return not wanted.isdisjoint(operator.permissions)
+
+
+def manifest_path(script: str, version: int) -> str:
+    """Return the TUF target path of a script version's signed manifest."""
+    return f"manifests/{script}/{version}.json"
+
+
+def script_path(sha256: str) -> str:
+    """Return the TUF target path of a script body."""
+    return f"scripts/{sha256}"
