@@ -1,0 +1,118 @@
+"""What every test in the house gets.
+
+- A session of its own: HOME, XDG_RUNTIME_DIR and the FARHAND_* settings of the person who runs the
+  tests are put aside, so that no test reads or writes anything of hers.
+- `postgres_url` and `nats_url`: real servers, started at first use, one of each per test process.
+- `@pytest.mark.needs("ssh", ...)`: programs that only the operating system's packages have.
+- A guard: no process that a test started may be left when the session ends.
+
+With FARHAND_CI=1 whatever is missing is a failure; elsewhere such a test is skipped, with a reason.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from tests.support.leftovers import Leftovers
+from tests.support.servers import NatsServer, PostgresServer, ServerMissing
+
+IN_CI = os.environ.get("FARHAND_CI") == "1"
+# A person's shell often lacks the folders where Debian puts sshd and its like.
+SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
+
+_patch = pytest.MonkeyPatch()
+_places: list[Path] = []
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Put the person's own settings aside for the whole session."""
+    # Ended from outside (`timeout`, a closing CI), the fixtures still stop what they started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for name in list(os.environ):
+        if name.startswith("FARHAND_") and name != "FARHAND_CI":
+            _patch.delenv(name)
+    _patch.delenv("SSH_AUTH_SOCK", raising=False)
+    home = Path(tempfile.mkdtemp(prefix="fh-"))  # 0700, and short: sockets live below it
+    _places.append(home)
+    for variable, folder in (("HOME", "home"), ("XDG_RUNTIME_DIR", "run")):
+        (home / folder).mkdir(mode=0o700)
+        _patch.setenv(variable, str(home / folder))
+    for variable in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
+        _patch.delenv(variable, raising=False)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Give the settings back and remove the session's folders."""
+    _patch.undo()
+    while _places:
+        shutil.rmtree(_places.pop(), ignore_errors=True)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip (in CI: fail) a test whose `needs` names a program that this machine lacks."""
+    path = os.pathsep.join((os.environ.get("PATH", os.defpath), SYSTEM_FOLDERS))
+    wanted = [str(tool) for mark in item.iter_markers("needs") for tool in mark.args]
+    absent = [tool for tool in wanted if shutil.which(tool, path=path) is None]
+    if absent:
+        _missing(f"not installed here: {', '.join(absent)} (see .ci/apt.txt)")
+
+
+def _missing(reason: str) -> NoReturn:
+    """End the test: skipped with `reason` on a person's machine, failed in CI."""
+    if IN_CI:
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_process_left() -> Iterator[None]:
+    """Fail at the end of the session where a process that it started still runs, naming each."""
+    with Leftovers() as watch:
+        yield
+        left = watch.end_and_name()
+    if left:
+        pytest.fail("the tests left processes behind:\n" + "\n".join(left), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One PostgreSQL for this test process."""
+    server = PostgresServer()
+    try:
+        server.start()
+    except ServerMissing as error:
+        _missing(str(error))
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The address of an empty database made for this test, `postgresql+asyncpg://...`."""
+    url = postgres_server.create_database()
+    yield url
+    postgres_server.drop_database(url)
+
+
+@pytest.fixture(scope="session")
+def nats_url() -> Iterator[str]:
+    """The address of a NATS server of this test process. Use subjects of your own below it."""
+    server = NatsServer()
+    try:
+        server.start()
+    except ServerMissing as error:
+        _missing(str(error))
+    try:
+        yield server.url
+    finally:
+        server.stop()
