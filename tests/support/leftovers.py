@@ -60,7 +60,7 @@ class Leftovers:
                 process.kill()
             except psutil.NoSuchProcess:
                 continue  # it ended by itself after all
-        psutil.wait_procs(running, timeout=grace_s)
+        psutil.wait_procs(running, timeout=GRACE_S)
         return lines
 
     def _running(self) -> list[psutil.Process]:
