@@ -68,12 +68,15 @@ class EnrolmentToken(
 class SigninToken(
     msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True
 ):
-    """What `farhand login` needs: the pinned relay and a one-use secret."""
+    """What `farhand login` needs: the pinned relay, a one-use secret and, where an admin's console
+    made it, the trust root to start from (version 0 and no digest from the relay's own `init`)."""
 
     relay_key: bytes
     tls_sha256: bytes
     tenant: str
     secret: bytes
+    root_version: int = 0
+    root_sha256: bytes = b""
 
     def __repr__(self) -> str:
         return "SigninToken(hidden)"
@@ -176,6 +179,6 @@ def parse_signin_token(text: str) -> SigninToken:
         FarhandError: `token-malformed`.
     """
     token = _parse("fhl1:", text, SigninToken)
-    if len(token.secret) != 32:
+    if len(token.secret) != 32 or len(token.root_sha256) not in (0, 32):
         raise FarhandError("token-malformed", "the token holds a value of the wrong length")
     return token
