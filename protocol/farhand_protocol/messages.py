@@ -323,8 +323,8 @@ RelayMessage: TypeAlias = (
 )
 
 _encoder = msgspec.msgpack.Encoder()
-_from_device = msgspec.msgpack.Decoder(DeviceMessage)
-_from_relay = msgspec.msgpack.Decoder(RelayMessage)
+_from_device: msgspec.msgpack.Decoder[DeviceMessage] = msgspec.msgpack.Decoder(DeviceMessage)
+_from_relay: msgspec.msgpack.Decoder[RelayMessage] = msgspec.msgpack.Decoder(RelayMessage)
 M = TypeVar("M")
 
 
