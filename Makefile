@@ -118,7 +118,7 @@ types: $(DEV_STAMP)
 
 imports: $(DEV_STAMP)
 	$(SAY) 'import rules (import-linter)'
-	@"$(RUN_PYTHON)" -c 'from importlinter.cli import lint_imports_command as c; c()' --no-cache
+	@"$(RUN_PYTHON)" -c 'from importlinter.cli import lint_imports_command as c; c()' --no-cache --no-logo
 
 coverage: $(DEV_STAMP)
 	$(SAY) 'every branch of the protocol package is tested (coverage)'

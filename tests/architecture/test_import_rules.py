@@ -1,0 +1,68 @@
+"""The import rules of pyproject.toml hold, and each of them fails when it is broken.
+
+Each case copies the packages' sources, adds one import that must not be, and runs import-linter
+with the real settings on the copy.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.source import MEMBERS, ROOT, package_modules, package_of
+
+LINT = "from importlinter.cli import lint_imports_command as command; command()"
+
+
+def _lint(folder: Path) -> subprocess.CompletedProcess[str]:
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    return subprocess.run(
+        [sys.executable, "-c", LINT, "--no-cache", "--no-logo"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The four packages' modules, side by side in a folder of their own."""
+    for member in MEMBERS:
+        for module in package_modules(member):
+            target = tmp_path / module.path.relative_to(ROOT / member)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(module.text, "utf-8")
+        assert (tmp_path / package_of(member) / "__init__.py").is_file()
+    return tmp_path
+
+
+def test_the_rules_hold(copy: Path) -> None:
+    done = _lint(copy)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "broken"),
+    [
+        ("farhand_protocol/errors", "import farhand_agent", "protocol imports none"),
+        ("farhand_server/store/__init__", "import farhand_console", "never import each other"),
+        ("farhand_agent/__init__", "import farhand_server", "never import each other"),
+        ("farhand_protocol/errors", "import time", "protocol does no I/O"),
+        ("farhand_server/store/schema", "import asyncssh", "only the jump port can parse SSH"),
+        ("farhand_agent/__init__", "import sqlalchemy", "neither desk nor web libraries"),
+    ],
+)
+def test_a_broken_rule_is_noticed(copy: Path, module: str, line: str, broken: str) -> None:
+    path = copy / f"{module}.py"
+    path.write_text(f"{path.read_text('utf-8')}\n{line}\n", "utf-8")
+    done = _lint(copy)
+    verdicts = [line for line in done.stdout.splitlines() if line.endswith("BROKEN")]
+    assert done.returncode != 0
+    assert any(broken in verdict for verdict in verdicts), done.stdout + done.stderr
