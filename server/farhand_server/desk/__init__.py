@@ -1,0 +1,1 @@
+"""The desk: tickets, what is said on them, and the time spent."""

@@ -1,0 +1,56 @@
+"""What people may write into the desk: bounded, and nothing that a database or a screen chokes on.
+
+Escaping is the business of whoever shows the text; here only size is judged, and characters that
+PostgreSQL cannot store or that no keyboard types.
+"""
+
+from __future__ import annotations
+
+from farhand_protocol.errors import FarhandError
+
+__all__ = ["MAX_BODY_CHARS", "MAX_LINE_CHARS", "check_body", "check_line"]
+
+MAX_LINE_CHARS = 200
+MAX_BODY_CHARS = 64_000
+_ALLOWED_CONTROLS = frozenset("\n\t")
+
+
+def check_line(text: str, field: str, *, max_chars: int = MAX_LINE_CHARS) -> str:
+    """Return one line of text, trimmed.
+
+    Args:
+        text: as a person wrote it.
+        field: what it is, for the error's words.
+        max_chars: longest allowed.
+
+    Raises:
+        FarhandError: `input-invalid` when it is empty, too long, or not printable.
+    """
+    trimmed = text.strip()
+    if not trimmed or len(trimmed) > max_chars or not trimmed.isprintable():
+        raise FarhandError(
+            "input-invalid", f"the {field} must be one printable line of 1 to {max_chars} characters"
+        )
+    return trimmed
+
+
+def check_body(text: str, field: str, *, max_chars: int = MAX_BODY_CHARS) -> str:
+    """Return a text of several lines, with its line ends made alike.
+
+    Raises:
+        FarhandError: `input-invalid` when it is empty, too long, or holds control characters.
+    """
+    body = text.replace("\r\n", "\n").strip()
+    if not body or len(body) > max_chars or any(map(_is_forbidden, body)):
+        raise FarhandError(
+            "input-invalid",
+            f"the {field} must be text of 1 to {max_chars} characters without control characters",
+        )
+    return body
+
+
+def _is_forbidden(character: str) -> bool:
+    if character in _ALLOWED_CONTROLS:
+        return False
+    # Controls, and lone surrogates, which have no UTF-8 form.
+    return ord(character) < 32 or character == "\x7f" or "\ud800" <= character <= "\udfff"
