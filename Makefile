@@ -17,7 +17,7 @@ MEMBERS := ./protocol ./agent ./server ./console
 MEMBER_FILES := $(MEMBERS:%=%/pyproject.toml)
 
 RUN_PYTHON := $(VENV)/bin/python
-PIP := "$(RUN_PYTHON)" -m pip --disable-pip-version-check -q
+PIP := "$(RUN_PYTHON)" -m pip --disable-pip-version-check -qq
 SAY := @printf 'farhand: %s\n'
 
 # A virtual environment works only where it was made, so one that was copied or moved along with
@@ -142,8 +142,12 @@ lock:
 	elif command -v uv >/dev/null 2>&1; then set -- uv; \
 	else echo 'farhand: uv was not found: run "make setup-dev" first, or install uv' >&2; exit 1; fi; \
 	for name in run dev; do \
-	  echo "farhand: writing requirements/$$name.txt"; \
-	  "$$@" $(LOCK) -o requirements/$$name.txt requirements/$$name.in >/dev/null || exit 1; \
+	  lock=requirements/$$name.txt; before=$$(mktemp) && cp -p $$lock $$before 2>/dev/null; \
+	  "$$@" $(LOCK) -o $$lock requirements/$$name.in >/dev/null || exit 1; \
+	  if cmp -s $$before $$lock; \
+	  then cp -p $$before $$lock; echo "farhand: $$lock is as it should be"; \
+	  else echo "farhand: $$lock is new"; fi; \
+	  rm -f $$before; \
 	done
 	@if grep -nE '://|^ *--?(i|f|index-url|extra-index-url|find-links|trusted-host)' \
 	  requirements/run.txt requirements/dev.txt; \

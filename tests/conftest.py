@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
+import hypothesis
 import pytest
 
 from tests.support.leftovers import Leftovers
@@ -27,6 +28,16 @@ from tests.support.servers import NatsServer, PostgresServer, ServerMissing
 IN_CI = os.environ.get("FARHAND_CI") == "1"
 # A person's shell often lacks the folders where Debian puts sshd and its like.
 SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
+
+# How fast an example runs says something about the machine only. CI draws the same ones each time.
+hypothesis.settings.register_profile(
+    "house",
+    deadline=None,
+    derandomize=IN_CI,
+    print_blob=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("house")
 
 _patch = pytest.MonkeyPatch()
 _places: list[Path] = []
