@@ -49,7 +49,7 @@ def _pytest(folder: Path, text: str, **env: str) -> tuple[int, str]:
     (folder / "test_case.py").write_text(text, "utf-8")
     settings = {name: value for name, value in os.environ.items() if name != "FARHAND_CI"}
     command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider"]
-    command += ["-p", "pytest_asyncio", "-p", "pytest_timeout"]
+    command += ["-p", "pytest_asyncio.plugin", "-p", "pytest_timeout"]
     command += ["-c", str(ROOT / "pyproject.toml"), "-s", str(folder / "test_case.py")]
     done = subprocess.run(
         command,
