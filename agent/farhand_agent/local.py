@@ -1,0 +1,191 @@
+"""The local socket: how the command line and session processes reach the resident agent.
+
+An owner-only Unix socket whose path is short for any home (socket paths end at about 100 bytes):
+`$XDG_RUNTIME_DIR/farhand/` or `/tmp/farhand-UID/`, and 16 hex digits of the home's SHA-256.  The
+folder must belong to this user and to nobody else.  JSON lines: one request, one answer, at most
+64 KiB each; a failure answers `{"error": {"code", "message", "hint"}}`.
+
+    {"do": "status"}                      -> {"device", "name", "group", "connected", "url",
+                                              "since", "sessions": [...], "orders", "outbox", ...}
+    {"do": "stop", "session": ID | null}  -> {"stopped": [session ids]}
+    {"do": "sessions-changed"}            -> {}      wakes the resident: look into the journal
+
+The contract for sessions.  The registry of sessions is the journal, not this socket, so that it
+also works where no resident runs.  A session process
+  1. holds `home.session_lock(session)` (farhand_agent.locks) for as long as it lives;
+  2. calls `journal.grant_session(..., pid=os.getpid(), pid_started=processes.started_at(pid))` once
+     consent is given and before anything is opened; then `notify(home, "sessions-changed")`, whose
+     failure (no resident) does not matter;
+  3. on SIGTERM ends the session at once; why is in `journal.session(id).reason` (`stopped` by the
+     person, `operator-removed`, `expired`, ...), else the device is shutting down;
+  4. reports its end with `journal.end_session(..., report=...)`, sends that report on its own link
+     and calls `journal.acknowledge(seq)`; what it could not deliver the resident delivers later.
+`stop` journals `stop_session` first, then sends SIGTERM to the process if pid and start time
+match.  For an `OfferGrant` the resident writes the envelope to `home.sessions/ID.grant` (0600) and
+starts `python -P -m farhand_agent.session --home HOME --grant FILE`; the child deletes the file.
+A session whose process died without `end_session` is ended by the resident as `interrupted`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import socket
+import stat
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from farhand_agent.config import Home
+from farhand_agent.errors import AgentNotRunning, HomeUnusable
+from farhand_protocol.errors import FarhandError
+
+__all__ = ["LocalServer", "ask", "notify", "socket_path"]
+
+MAX_LINE_BYTES = 64 * 1024
+_ANSWER_TIMEOUT_S = 10.0
+_REQUEST_TIMEOUT_S = 10.0
+_MAX_CONNECTIONS = 16
+
+Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+
+
+def _folder() -> Path:
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime and len(runtime) <= 60:
+        return Path(runtime, "farhand")
+    return Path(tempfile.gettempdir() if os.name == "nt" else "/tmp", f"farhand-{os.getuid()}")  # noqa: S108
+
+
+def socket_path(home: Home, *, make: bool = False) -> Path:
+    """Return the path of a home's socket, at most 100 bytes.
+
+    Args:
+        home: the agent's home.
+        make: create the folder.
+
+    Raises:
+        HomeUnusable: the folder belongs to somebody else, or others may enter it.
+    """
+    folder = _folder()
+    if make:
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700, parents=True)
+    try:
+        state = folder.lstat()
+    except FileNotFoundError:
+        pass  # nobody has made it, so nothing can listen in it either
+    else:
+        if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid() or state.st_mode & 0o077:
+            raise HomeUnusable(
+                f"{folder} is not a folder of this user alone",
+                hint="remove it, and find out who made it",
+            )
+    return folder / hashlib.sha256(os.fsencode(home.path.resolve())).hexdigest()[:16]
+
+
+class LocalServer:
+    """Listens on the socket; use as an asynchronous context manager."""
+
+    def __init__(self, home: Home, handlers: dict[str, Handler]) -> None:
+        self._home = home
+        self._handlers = handlers
+        self._server: asyncio.Server | None = None
+        self._open = 0
+
+    async def __aenter__(self) -> LocalServer:
+        path = socket_path(self._home, make=True)
+        # The home's lock is ours, so a socket that lies here is a dead one's.
+        path.unlink(missing_ok=True)
+        before = os.umask(0o177)
+        try:
+            self._server = await asyncio.start_unix_server(
+                self._serve, path=str(path), limit=MAX_LINE_BYTES
+            )
+        finally:
+            os.umask(before)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        socket_path(self._home).unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._open >= _MAX_CONNECTIONS:
+            writer.close()
+            return
+        self._open += 1
+        try:
+            async with asyncio.timeout(_REQUEST_TIMEOUT_S):
+                line = await reader.readline()
+                answer = await self._answer(line)
+                writer.write(msgspec.json.encode(answer) + b"\n")
+                await writer.drain()
+        except (TimeoutError, ConnectionError, ValueError):
+            # A caller that is slow, gone or sends an endless line gets no answer; nothing is lost.
+            return
+        finally:
+            self._open -= 1
+            writer.close()
+
+    async def _answer(self, line: bytes) -> dict[str, Any]:
+        try:
+            request = msgspec.json.decode(line, type=dict[str, Any])
+            handler = self._handlers.get(str(request.get("do")))
+            if handler is None:
+                raise FarhandError("request-unknown", "the agent does not know this request")
+            return await handler(request)
+        except (msgspec.MsgspecError, RecursionError):
+            error = FarhandError("request-malformed", "the request cannot be read")
+        except FarhandError as caught:
+            error = caught
+        return {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
+
+
+def ask(
+    home: Home, request: dict[str, Any], *, timeout_s: float = _ANSWER_TIMEOUT_S
+) -> dict[str, Any]:
+    """Ask the resident agent of a home; blocks.
+
+    Raises:
+        AgentNotRunning: nobody listens.
+        FarhandError: the code it answered, or `agent-silent` when it did not in time.
+    """
+    path = socket_path(home)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+        link.settimeout(timeout_s)
+        try:
+            link.connect(str(path))
+        except OSError as error:
+            raise AgentNotRunning from error
+        try:
+            link.sendall(msgspec.json.encode(request) + b"\n")
+            data = b""
+            while not data.endswith(b"\n") and len(data) <= 16 * MAX_LINE_BYTES:
+                piece = link.recv(65_536)
+                if not piece:
+                    break
+                data += piece
+            answer = msgspec.json.decode(data, type=dict[str, Any])
+        except (OSError, msgspec.MsgspecError) as error:
+            raise FarhandError("agent-silent", "the running agent gave no answer") from error
+    if isinstance(failure := answer.get("error"), dict):
+        raise FarhandError(
+            str(failure.get("code")), str(failure.get("message")), hint=failure.get("hint")
+        )
+    return answer
+
+
+def notify(home: Home, what: str) -> bool:
+    """Tell the resident agent something; False when none runs, which is no failure."""
+    try:
+        ask(home, {"do": what}, timeout_s=2.0)
+    except FarhandError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Verified trust metadata: reading it, and the child process that updates it."""
