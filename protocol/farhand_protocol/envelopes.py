@@ -38,6 +38,9 @@ __all__ = [
 
 MAX_ENVELOPE_BYTES = 4 * 1024 * 1024
 MAX_SIGNATURES = 32
+# What msgspec raises on hostile input, alone and when it writes such a value again: ValueError
+# stands for bad UTF-8, and for integers beyond Python's limit on digits.
+_UNREADABLE = (msgspec.MsgspecError, RecursionError, ValueError, OverflowError)
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,10 +97,16 @@ def seal(statement: Statement, *by: Signer) -> Envelope:
 
 
 def sign_again(envelope: Envelope, by: Signer) -> Envelope:
-    """Add one more signature over the same payload; a key signs at most once."""
+    """Add one more signature over the same payload; a key signs at most once.
+
+    Raises:
+        FarhandError: `already-signed`, or `envelope-malformed` when it carries too many.
+    """
     keyid = key_id(by.public_key)
     if any(signature.keyid == keyid for signature in envelope.signatures):
         raise FarhandError("already-signed", "this key has signed it before")
+    if len(envelope.signatures) >= MAX_SIGNATURES:
+        raise FarhandError("envelope-malformed", "too many signatures, or one key twice")
     signature = Signature(keyid=keyid, sig=by.sign(pae(envelope.payload_type, envelope.payload)))
     return msgspec.structs.replace(envelope, signatures=[*envelope.signatures, signature])
 
@@ -121,7 +130,7 @@ def decode_envelope(data: bytes) -> Envelope:
     try:
         envelope = msgspec.json.decode(data, type=Envelope)
         canonical = encode_envelope(envelope)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+    except _UNREADABLE as error:
         raise FarhandError(
             "envelope-malformed", "this is not a signed envelope", detail=str(error)
         ) from error
@@ -146,7 +155,7 @@ def open_payload(envelope: Envelope, kind: type[S]) -> S:
     try:
         statement = msgspec.json.decode(envelope.payload, type=kind)
         canonical = encode_payload(statement)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+    except _UNREADABLE as error:
         raise FarhandError(
             "envelope-malformed",
             f"the signed {kind.__name__.lower()} cannot be read",

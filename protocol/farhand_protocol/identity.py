@@ -38,10 +38,18 @@ def _base32(raw: bytes) -> str:
     return base64.b32encode(raw).decode("ascii").rstrip("=").lower()
 
 
-def device_id(public_key: bytes) -> str:
-    """Return the id of the device that holds this raw 32-byte Ed25519 public key."""
+def _check_length(public_key: bytes) -> None:
     if len(public_key) != PUBLIC_KEY_BYTES:
         raise FarhandError("key-malformed", "an Ed25519 public key has 32 bytes")
+
+
+def device_id(public_key: bytes) -> str:
+    """Return the id of the device that holds this raw 32-byte Ed25519 public key.
+
+    Raises:
+        FarhandError: `key-malformed` when it has another length.
+    """
+    _check_length(public_key)
     return "d-" + _base32(hashlib.sha256(public_key).digest()[:16])
 
 
@@ -74,11 +82,19 @@ def make_id(prefix: str, random: bytes) -> str:
 
 
 def _ssh_blob(public_key: bytes) -> bytes:
+    _check_length(public_key)
     return struct.pack(">I", len(_SSH_TYPE)) + _SSH_TYPE + struct.pack(">I", 32) + public_key
 
 
 def public_key_line(public_key: bytes, comment: str = "") -> str:
-    """Write a raw key as an OpenSSH public key line (RFC 8709 s4), with no newline."""
+    """Write a raw key as an OpenSSH public key line (RFC 8709 s4), with no newline.
+
+    The comment may come from a device or a relay: what cannot be printed becomes `?`.
+
+    Raises:
+        FarhandError: `key-malformed` when the key has another length.
+    """
+    comment = "".join(one if one.isprintable() else "?" for one in comment)
     text = f"ssh-ed25519 {base64.b64encode(_ssh_blob(public_key)).decode('ascii')}"
     return f"{text} {comment}" if comment else text
 
@@ -90,8 +106,8 @@ def parse_public_key_line(line: str) -> bytes:
         FarhandError: `key-malformed` when it is another type or not a key at all.
     """
     parts = line.split()
-    if len(parts) < 2 or parts[0] != "ssh-ed25519":
-        raise FarhandError("key-malformed", "expected a line that starts with ssh-ed25519")
+    if len(line.splitlines()) > 1 or len(parts) < 2 or parts[0] != "ssh-ed25519":
+        raise FarhandError("key-malformed", "expected one line that starts with ssh-ed25519")
     try:
         blob = base64.b64decode(parts[1], validate=True)
     except (binascii.Error, ValueError) as error:
@@ -102,6 +118,10 @@ def parse_public_key_line(line: str) -> bytes:
 
 
 def key_fingerprint(public_key: bytes) -> str:
-    """Return the OpenSSH fingerprint (`SHA256:...`), as ssh-keygen -l shows it."""
+    """Return the OpenSSH fingerprint (`SHA256:...`), as ssh-keygen -l shows it.
+
+    Raises:
+        FarhandError: `key-malformed` when the key has another length.
+    """
     digest = hashlib.sha256(_ssh_blob(public_key)).digest()
     return "SHA256:" + base64.b64encode(digest).decode("ascii").rstrip("=")

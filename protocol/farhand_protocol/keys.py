@@ -15,6 +15,22 @@ from farhand_protocol.identity import PUBLIC_KEY_BYTES
 
 __all__ = ["SeedSigner", "Signer", "verify"]
 
+# Encodings (y coordinate, top bit cleared) of the points of small order, canonical and not.  Under
+# such a key almost anybody can make a "signature" over almost anything, and OpenSSL accepts it.
+# Source: Cremers and Jackson, "Prime, Order Please!", 2019, and libsodium's ge25519 deny-list.
+_SMALL_ORDER = frozenset(
+    bytes.fromhex(text)
+    for text in (
+        "00" * 32,
+        "01" + "00" * 31,
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "ec" + "ff" * 30 + "7f",
+        "ed" + "ff" * 30 + "7f",
+        "ee" + "ff" * 30 + "7f",
+    )
+)
+
 
 class Signer(Protocol):
     """Anything that signs with one Ed25519 key: a seed in memory, a key file, an ssh-agent."""
@@ -47,8 +63,13 @@ class SeedSigner:
 
 
 def verify(public_key: bytes, signature: bytes, message: bytes) -> bool:
-    """Tell whether `signature` over `message` is by `public_key`; malformed input is False."""
+    """Tell whether `signature` over `message` is by `public_key`.
+
+    Malformed input is False, and so is every signature under a key of small order.
+    """
     if len(public_key) != PUBLIC_KEY_BYTES or len(signature) != 64:
+        return False
+    if public_key[:-1] + bytes([public_key[-1] & 0x7F]) in _SMALL_ORDER:
         return False
     try:
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)

@@ -11,12 +11,15 @@ signature.  Labels keep the two apart.  Nothing is parsed before PROOF but one f
 message is read before it is verified.  Signatures are made and checked by the caller, because the
 resident agent leaves that to a child process.
 
-DeviceHandshake                               RelayHandshake
-state     event      -> state                 state    event      -> state
-start     hello()       hello-sent            start    receive HELLO  must-sign
-hello-sent receive      must-check            must-sign challenge()   challenged
-must-check proof()      done                  challenged receive PROOF must-check
-any       bad frame     failed (RemoteError)  must-check accept()     done
+DeviceHandshake                            RelayHandshake
+state      event              -> state     state       event           -> state
+start      receive_challenge  checked      start       receive_hello   must-sign
+checked    message_to_sign    checked      must-sign   challenge       challenged
+                                           challenged  receive_proof   proved
+any        another or a bad frame          any         another or a bad frame
+                              failed                                   failed
+
+A bad frame, and any frame after it, is a RemoteError.
 """
 
 from __future__ import annotations
@@ -60,9 +63,12 @@ def _pack_tenant(tenant: str) -> bytes:
 def _unpack_tenant(raw: bytes) -> str:
     length = raw[0]
     body = raw[1:]
-    if length >= TENANT_BYTES or body[length:].strip(b"\0") or not body[:length].isascii():
+    text = body[:length].decode("latin-1")
+    if length >= TENANT_BYTES or body[length:].strip(b"\0") or not text.isascii():
         raise RemoteError("handshake-malformed", "the hello's tenant cannot be read")
-    return body[:length].decode("ascii")
+    if not text.isprintable():
+        raise RemoteError("handshake-malformed", "the hello's tenant cannot be shown")
+    return text
 
 
 def _relay_message(hello: bytes, nonce: bytes, relay_key: bytes) -> bytes:
@@ -88,11 +94,14 @@ class DeviceHandshake:
     def __init__(
         self, role: Role, tenant: str, device_key: bytes, relay_key: bytes | None, *, nonce: bytes
     ) -> None:
+        if len(nonce) != NONCE_BYTES or len(device_key) != PUBLIC_KEY_BYTES:
+            raise ValueError("a nonce and a key have 32 bytes each")
         self._hello = (
             MAGIC + bytes([VERSION, ROLES.index(role)]) + _pack_tenant(tenant) + nonce + device_key
         )
         self._pinned = relay_key
         self._challenge = b""
+        self._failed = False
         self.relay_key: bytes | None = None
 
     def hello(self) -> bytes:
@@ -106,8 +115,9 @@ class DeviceHandshake:
             RemoteError: `handshake-malformed`, or `relay-key-mismatch` when the relay names
                 another key than the pinned one.
         """
-        if len(frame) != CHALLENGE_BYTES:
-            raise RemoteError("handshake-malformed", "the relay's challenge has a wrong length")
+        failed, self._failed = self._failed, True
+        if failed or self._challenge or len(frame) != CHALLENGE_BYTES:
+            raise RemoteError("handshake-malformed", "the relay's frame is not a challenge")
         nonce, key, signature = frame[:32], frame[32:64], frame[64:]
         if self._pinned is not None and key != self._pinned:
             raise RemoteError(
@@ -115,6 +125,7 @@ class DeviceHandshake:
                 "the relay holds another key than the one this device was enrolled with",
                 hint="if the relay was rebuilt on purpose, enrol this device again",
             )
+        self._failed = False
         self._challenge = frame
         self.relay_key = key
         return key, signature, _relay_message(self._hello, nonce, key)
@@ -138,8 +149,12 @@ class RelayHandshake:
     """
 
     def __init__(self, relay_key: bytes, *, nonce: bytes) -> None:
+        if len(nonce) != NONCE_BYTES or len(relay_key) != PUBLIC_KEY_BYTES:
+            raise ValueError("a nonce and a key have 32 bytes each")
         self._relay_key = relay_key
         self._nonce = nonce
+        self._failed = False
+        self._proved = False
         self._hello = b""
         self._challenge = b""
         self.role: Role = "device"
@@ -153,7 +168,8 @@ class RelayHandshake:
         Raises:
             RemoteError: `handshake-malformed`, `handshake-version`.
         """
-        if len(frame) != HELLO_BYTES or frame[:4] != MAGIC:
+        failed, self._failed = self._failed, True
+        if failed or self._hello or len(frame) != HELLO_BYTES or frame[:4] != MAGIC:
             raise RemoteError("handshake-malformed", "the first frame is not a hello")
         if frame[4] != VERSION:
             raise RemoteError("handshake-version", f"link version {frame[4]} is not spoken here")
@@ -164,10 +180,13 @@ class RelayHandshake:
         self.device_key = frame[-PUBLIC_KEY_BYTES:]
         self.device = device_id(self.device_key)
         self._hello = frame
+        self._failed = False
         return _relay_message(frame, self._nonce, self._relay_key)
 
     def challenge(self, signature: bytes) -> bytes:
         """Return the CHALLENGE frame for the relay's signature."""
+        if not self._hello or len(signature) != PROOF_BYTES:
+            raise ValueError("no hello was received, or the signature has a wrong length")
         self._challenge = self._nonce + self._relay_key + signature
         return self._challenge
 
@@ -177,6 +196,9 @@ class RelayHandshake:
         Raises:
             RemoteError: `handshake-malformed`.
         """
-        if len(frame) != PROOF_BYTES:
-            raise RemoteError("handshake-malformed", "the device's proof has a wrong length")
+        out_of_turn = self._failed or self._proved or not self._challenge
+        self._failed = out_of_turn or len(frame) != PROOF_BYTES
+        if self._failed:
+            raise RemoteError("handshake-malformed", "the device's frame is not a proof")
+        self._proved = True
         return self.device_key, frame, _device_message(self._hello, self._challenge)

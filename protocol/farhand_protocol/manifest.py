@@ -13,7 +13,9 @@ from typing import Any, Literal
 
 from farhand_protocol.envelopes import Envelope, Statement, open_payload, signers
 from farhand_protocol.errors import FarhandError
-from farhand_protocol.trust import Policy, Risk, Roster
+from farhand_protocol.instants import parse_instant
+from farhand_protocol.parameters import check_schema
+from farhand_protocol.trust import SHIPPED_AUTHOR, Policy, Risk, Roster
 
 __all__ = [
     "MAX_SCRIPT_BYTES",
@@ -26,7 +28,6 @@ __all__ = [
 ]
 
 MAX_SCRIPT_BYTES = 512 * 1024
-SHIPPED_AUTHOR = "farhand"
 _SCRIPT_ID = re.compile(r"[a-z][a-z0-9-]*(?:\.[a-z0-9-]+)*\Z")
 
 
@@ -71,13 +72,17 @@ class Manifest(Statement, frozen=True, kw_only=True):
     expires: str
 
 
+def _is_script_id(text: str) -> bool:
+    return len(text) <= 100 and _SCRIPT_ID.match(text) is not None
+
+
 def manifest_digest(envelope: Envelope) -> str:
     """Return the digest that orders name: hex SHA-256 of the manifest's payload bytes."""
     return hashlib.sha256(envelope.payload).hexdigest()
 
 
 def check_manifest(manifest: Manifest, body: bytes | None = None) -> None:
-    """Check everything about a manifest that needs no trust: shape, bounds, body hash.
+    """Check everything about a manifest that needs no trust: shape, bounds, schema, body hash.
 
     Args:
         manifest: to be checked.
@@ -88,7 +93,7 @@ def check_manifest(manifest: Manifest, body: bytes | None = None) -> None:
             the one the manifest describes.
     """
     problems = {
-        "id": not _SCRIPT_ID.match(manifest.id) or len(manifest.id) > 100,
+        "id": not _is_script_id(manifest.id),
         "version": not 1 <= manifest.version < 2**31,
         "title": not 1 <= len(manifest.title) <= 200,
         "description": len(manifest.description) > 10_000,
@@ -96,12 +101,25 @@ def check_manifest(manifest: Manifest, body: bytes | None = None) -> None:
         "size_bytes": not 1 <= manifest.size_bytes <= MAX_SCRIPT_BYTES,
         "author": not 1 <= len(manifest.author) <= 64,
         "platforms": not manifest.platforms,
+        "detect": manifest.detect is not None and not _is_script_id(manifest.detect),
+        "verify": manifest.verify is not None and not _is_script_id(manifest.verify),
         "timeout_s": not 1 <= manifest.timeout_s <= 86_400,
         "max_output_bytes": not 1_024 <= manifest.max_output_bytes <= 4 * 1024 * 1024,
     }
     for field, wrong in problems.items():
         if wrong:
             raise FarhandError("manifest-invalid", f"the manifest's {field} is not allowed")
+    for field, text in {"created_at": manifest.created_at, "expires": manifest.expires}.items():
+        try:
+            parse_instant(text)
+        except FarhandError as error:
+            raise FarhandError("manifest-invalid", f"the manifest's {field} is no time") from error
+    try:
+        check_schema(manifest.parameters)
+    except FarhandError as error:
+        raise FarhandError(
+            "manifest-invalid", f"the manifest's parameters: {error.message}"
+        ) from error
     if body is not None and (
         len(body) != manifest.size_bytes or hashlib.sha256(body).hexdigest() != manifest.sha256
     ):
@@ -111,10 +129,13 @@ def check_manifest(manifest: Manifest, body: bytes | None = None) -> None:
 def approvers(envelope: Envelope, manifest: Manifest, roster: Roster, permission: str) -> set[str]:
     """Return the names of roster people who validly approved, the author not counted.
 
-    People are counted, not keys: two keys of one operator are one approval.
+    People are counted, not keys: two keys of one operator are one approval, and a key that stands
+    under the author's name as well approves nothing.
     """
+    author = roster.find(manifest.author)
+    not_counted = set(author.keys) if author else set()
     names = set()
-    for key in signers(envelope, roster.all_keys()):
+    for key in signers(envelope, roster.all_keys()) - not_counted:
         operator = roster.holder(key)
         if operator and operator.name != manifest.author and permission in operator.permissions:
             names.add(operator.name)

@@ -1,6 +1,7 @@
 """Messages on the link between a device and its relay, after the handshake.
 
-Each websocket message is one MessagePack array-free tagged struct of at most
+Each websocket message is one MessagePack map with its type
+in `t`, of at most
 `MAX_MESSAGE_BYTES`.  `RelayMessage` is the closed list of everything a relay may say to a device:
 nothing in it commands; orders and grants are only carried, sealed by operators.  Messages with a
 `seq` are answered by exactly one Ack, Nack or specific reply with the same `seq`; the sender counts
@@ -12,7 +13,7 @@ device that is not known yet, `session` by a session process.
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, TypeVar, get_args
+from typing import Annotated, Literal, TypeAlias, TypeVar, get_args
 
 import msgspec
 
@@ -20,6 +21,8 @@ from farhand_protocol.errors import RemoteError
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
+    "MAX_PIPES",
+    "TRUST_CHUNK_BYTES",
     "Ack",
     "AllocateNameplate",
     "AttachPipe",
@@ -50,10 +53,23 @@ __all__ = [
     "decode_device_message",
     "decode_relay_message",
     "encode_message",
+    "message_types",
 ]
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 TRUST_CHUNK_BYTES = 512 * 1024
+MAX_PIPES = 8
+
+
+# Bounds that hold when a message is read; who writes one keeps to them.
+Seq: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
+Version: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
+Word: TypeAlias = Annotated[str, msgspec.Meta(max_length=64)]
+Line: TypeAlias = Annotated[str, msgspec.Meta(max_length=512)]
+Text: TypeAlias = Annotated[str, msgspec.Meta(max_length=16 * 1024)]
+Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
+Token: TypeAlias = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="t"):
@@ -69,18 +85,18 @@ class Present(Message, frozen=True, kw_only=True, tag="present"):
     `session` names the session that a session process serves again after a reconnect.
     """
 
-    agent_version: str
-    host_name: str
-    os: str
-    timestamp_version: int = 0
-    targets_version: int = 0
-    session: str | None = None
+    agent_version: Word
+    host_name: Line
+    os: Line
+    timestamp_version: Version = 0
+    targets_version: Version = 0
+    session: Word | None = None
 
 
 class Enrol(Message, frozen=True, kw_only=True, tag="enrol"):
     """The sealed `tokens.Enrolment`; answered by Ack or Nack."""
 
-    seq: int
+    seq: Seq
     envelope: bytes
 
 
@@ -91,10 +107,10 @@ class FetchTrust(Message, frozen=True, kw_only=True, tag="fetch-trust"):
     as TUF names it with consistent snapshots (`DIGEST.roster.json`).
     """
 
-    seq: int
+    seq: Seq
     kind: Literal["metadata", "target"]
-    name: str
-    offset: int = 0
+    name: Line
+    offset: Count = 0
 
 
 class ReportSections(Message, frozen=True, kw_only=True, tag="report-sections"):
@@ -105,32 +121,32 @@ class ReportSections(Message, frozen=True, kw_only=True, tag="report-sections"):
     relay that lacks a section answers Resend as well.
     """
 
-    seq: int
-    changed: list[bytes]
-    hashes: dict[str, str]
+    seq: Seq
+    changed: Annotated[list[bytes], msgspec.Meta(max_length=256)]
+    hashes: Annotated[dict[Word, Word], msgspec.Meta(max_length=256)]
 
 
 class OrderProgress(Message, frozen=True, kw_only=True, tag="order-progress"):
     """A non-final state of an order; `at` is RFC 3339.  Answered by Ack."""
 
-    seq: int
-    order: str
+    seq: Seq
+    order: Word
     state: Literal["accepted", "running"]
-    at: str
+    at: Word
 
 
 class ResultReport(Message, frozen=True, kw_only=True, tag="result"):
     """A final, sealed `orders.Result`; repeated until acknowledged.  Answered by Ack or Nack."""
 
-    seq: int
-    order: str
+    seq: Seq
+    order: Word
     envelope: bytes
 
 
 class AllocateNameplate(Message, frozen=True, kw_only=True, tag="allocate-nameplate"):
     """A session process asks for a nameplate; answered by Nameplate or Nack."""
 
-    seq: int
+    seq: Seq
 
 
 class MailboxReply(Message, frozen=True, kw_only=True, tag="mailbox-reply"):
@@ -139,10 +155,10 @@ class MailboxReply(Message, frozen=True, kw_only=True, tag="mailbox-reply"):
     `error` is empty, or the stable code why there is no body; the code is then burned.
     """
 
-    session: str
-    phase: str
+    session: Word
+    phase: Word
     body: bytes = b""
-    error: str = ""
+    error: Word = ""
 
 
 class SessionReport(Message, frozen=True, kw_only=True, tag="session-report"):
@@ -152,16 +168,16 @@ class SessionReport(Message, frozen=True, kw_only=True, tag="session-report"):
     (with `reason`, `active_s`, and the hash of the receipt).
     """
 
-    seq: int
-    session: str
+    seq: Seq
+    session: Word
     state: Literal["active", "refused", "ended"]
-    reason: str = ""
-    scopes: list[str] = msgspec.field(default_factory=list)
-    expires: str = ""
-    started_at: str = ""
-    active_s: int = 0
-    receipt_sha256: str = ""
-    note: str = ""
+    reason: Line = ""
+    scopes: Annotated[list[Word], msgspec.Meta(max_length=16)] = msgspec.field(default_factory=list)
+    expires: Word = ""
+    started_at: Word = ""
+    active_s: Count = 0
+    receipt_sha256: Word = ""
+    note: Text = ""
 
 
 # From the relay: a closed list.
@@ -176,83 +192,83 @@ class Welcome(Message, frozen=True, kw_only=True, tag="welcome"):
     """
 
     standing: Literal["enrolled", "guest", "unknown", "retired"]
-    ping_s: int
-    reconnect_window_s: float
-    now: str
-    timestamp_version: int = 0
+    ping_s: Annotated[int, msgspec.Meta(ge=1, le=3600)]
+    reconnect_window_s: Seconds
+    now: Word
+    timestamp_version: Version = 0
 
 
 class Ack(Message, frozen=True, kw_only=True, tag="ack"):
     """The message `seq` is stored."""
 
-    seq: int
+    seq: Seq
 
 
 class Nack(Message, frozen=True, kw_only=True, tag="nack"):
     """The message `seq` is refused for good, with a stable code."""
 
-    seq: int
-    code: str
-    message: str
+    seq: Seq
+    code: Word
+    message: Text
 
 
 class TrustNotice(Message, frozen=True, kw_only=True, tag="trust-notice"):
     """There is newer trust metadata; the device fetches and verifies it by itself."""
 
-    timestamp_version: int
+    timestamp_version: Version
 
 
 class TrustFile(Message, frozen=True, kw_only=True, tag="trust-file"):
     """A piece, at most `TRUST_CHUNK_BYTES`; `total` is the whole length, -1 when there is none."""
 
-    seq: int
-    total: int
-    body: bytes
+    seq: Seq
+    total: Annotated[int, msgspec.Meta(ge=-1, lt=2**63)]
+    body: Annotated[bytes, msgspec.Meta(max_length=TRUST_CHUNK_BYTES)]
 
 
 class OfferOrder(Message, frozen=True, kw_only=True, tag="offer-order"):
     """A sealed order for this device."""
 
-    order: str
+    order: Word
     envelope: bytes
 
 
 class CancelOrder(Message, frozen=True, kw_only=True, tag="cancel-order"):
     """Do not start this order if its body has not started."""
 
-    order: str
+    order: Word
 
 
 class OfferGrant(Message, frozen=True, kw_only=True, tag="offer-grant"):
     """A sealed grant for a session without a code."""
 
-    session: str
+    session: Word
     envelope: bytes
 
 
 class Nameplate(Message, frozen=True, kw_only=True, tag="nameplate"):
     """The nameplate allocated for `seq`; valid for `expires_in_s`."""
 
-    seq: int
-    nameplate: str
-    expires_in_s: int
+    seq: Seq
+    nameplate: Word
+    expires_in_s: Annotated[int, msgspec.Meta(ge=0, le=86_400)]
 
 
 class MailboxOpen(Message, frozen=True, kw_only=True, tag="mailbox-open"):
     """A console claimed the nameplate.  The names are the relay's word, shown only as such."""
 
-    session: str
-    nameplate: str
-    operator: str
-    organisation: str
-    ticket: str
+    session: Word
+    nameplate: Word
+    operator: Line
+    organisation: Line
+    ticket: Line
 
 
 class MailboxBlob(Message, frozen=True, kw_only=True, tag="mailbox-blob"):
     """An opaque pairing blob from the console; answered by MailboxReply."""
 
-    session: str
-    phase: str
+    session: Word
+    phase: Word
     body: bytes
 
 
@@ -262,34 +278,34 @@ class AttachPipe(Message, frozen=True, kw_only=True, tag="attach-pipe"):
     `number` 0 to 7 names the pipe within the session; the token only attaches.
     """
 
-    session: str
-    number: int
-    token: bytes
+    session: Word
+    number: Annotated[int, msgspec.Meta(ge=0, lt=MAX_PIPES)]
+    token: Token
 
 
 class EndSession(Message, frozen=True, kw_only=True, tag="end-session"):
     """End the session; a relay may always end one."""
 
-    session: str
-    reason: str
+    session: Word
+    reason: Line
 
 
 class Resend(Message, frozen=True, kw_only=True, tag="resend"):
     """Send these sections whole with the next report."""
 
-    sections: list[str]
+    sections: Annotated[list[Word], msgspec.Meta(max_length=256)]
 
 
 class Reconnect(Message, frozen=True, kw_only=True, tag="reconnect"):
     """The relay is about to close: come back within a random part of the window."""
 
-    window_s: float
+    window_s: Seconds
 
 
 class Redirect(Message, frozen=True, kw_only=True, tag="redirect"):
     """Connect to another node; followed only to origins that token or signed policy name."""
 
-    url: str
+    url: Line
 
 
 DeviceMessage: TypeAlias = (
@@ -345,7 +361,7 @@ def _decode(data: bytes, decoder: msgspec.msgpack.Decoder[M]) -> M:
         raise RemoteError("message-too-large", "the peer sent a message that is too large")
     try:
         return decoder.decode(data)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         raise RemoteError(
             "message-malformed", "the peer sent a message that cannot be read", detail=str(error)
         ) from error

@@ -31,6 +31,8 @@ __all__ = [
 ]
 
 _MAX_TOKEN_CHARS = 4096
+# As much as the link's HELLO holds.
+MAX_TENANT_CHARS = 32
 
 
 class EnrolmentToken(
@@ -120,13 +122,19 @@ class Confirmation(Statement, frozen=True, kw_only=True):
 T = TypeVar("T", EnrolmentToken, SigninToken)
 
 
+def _is_plain(text: str, longest: int) -> bool:
+    """Tell whether this can be shown and sent: short, printable ASCII without spaces."""
+    return len(text) <= longest and text.isascii() and text.isprintable() and " " not in text
+
+
 def _format(prefix: str, token: EnrolmentToken | SigninToken) -> str:
     text = base64.urlsafe_b64encode(msgspec.msgpack.encode(token)).decode("ascii").rstrip("=")
     return prefix + text
 
 
 def _parse(prefix: str, text: str, kind: type[T]) -> T:
-    text = "".join(text.split())
+    if len(text) <= 2 * _MAX_TOKEN_CHARS:
+        text = "".join(text.split())
     if not text.startswith(prefix) or len(text) > _MAX_TOKEN_CHARS:
         raise FarhandError(
             "token-malformed",
@@ -137,7 +145,7 @@ def _parse(prefix: str, text: str, kind: type[T]) -> T:
     try:
         raw = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
         token = msgspec.msgpack.decode(raw, type=kind)
-    except (binascii.Error, ValueError, msgspec.MsgspecError) as error:
+    except (binascii.Error, ValueError, msgspec.MsgspecError, RecursionError) as error:
         raise FarhandError(
             "token-malformed",
             "the token is damaged or cut short",
@@ -145,6 +153,8 @@ def _parse(prefix: str, text: str, kind: type[T]) -> T:
         ) from error
     if len(token.relay_key) != 32 or len(token.tls_sha256) not in (0, 32):
         raise FarhandError("token-malformed", "the token holds a key of the wrong length")
+    if not _is_plain(token.tenant, MAX_TENANT_CHARS) or not 0 <= token.root_version < 2**31:
+        raise FarhandError("token-malformed", "the token holds a value that is not allowed")
     return token
 
 
@@ -162,8 +172,14 @@ def parse_enrolment_token(text: str) -> EnrolmentToken:
     token = _parse("fh1:", text, EnrolmentToken)
     if len(token.seed) != 32 or len(token.root_sha256) != 32:
         raise FarhandError("token-malformed", "the token holds a value of the wrong length")
-    if not token.url.startswith(("http://", "https://")):
+    if not token.url.startswith(("http://", "https://")) or not _is_plain(token.url, 512):
         raise FarhandError("token-malformed", "the token names no relay address")
+    if not (
+        _is_plain(token.token, 64)
+        and _is_plain(token.group, 64)
+        and 0 <= token.targets_version < 2**31
+    ):
+        raise FarhandError("token-malformed", "the token holds a value that is not allowed")
     return token
 
 

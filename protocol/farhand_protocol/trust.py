@@ -16,6 +16,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from farhand_protocol.errors import FarhandError
+from farhand_protocol.identity import PUBLIC_KEY_BYTES
 
 __all__ = [
     "DEFAULT_APPROVALS",
@@ -26,6 +27,7 @@ __all__ = [
     "RISKS",
     "ROSTER_PATH",
     "SCOPES",
+    "SHIPPED_AUTHOR",
     "Approval",
     "Floors",
     "GroupPolicy",
@@ -65,6 +67,10 @@ _SESSION_PERMISSION = re.compile(
 )
 
 _MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
+
+
+# The author of the scripts that come with Farhand (manifest.py); no person may bear this name.
+SHIPPED_AUTHOR = "farhand"
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -188,19 +194,47 @@ def encode_document(document: Document) -> bytes:
 def decode_document(data: bytes, kind: type[D]) -> D:
     """Read a target document.
 
+    A roster or a policy that contradicts itself is refused whole, since a device that picked one
+    reading could count one person twice: two operators of one name, one key under two operators,
+    an operator named like the author of the shipped scripts, a rule that asks for no approval.
+
     Raises:
-        FarhandError: `trust-malformed` when it is too large or not such a document.
+        FarhandError: `trust-malformed` when it is too large, not such a document, or contradicts
+            itself.
     """
     if len(data) > _MAX_DOCUMENT_BYTES:
         raise FarhandError("trust-malformed", "a trust document is too large")
     try:
-        return msgspec.json.decode(data, type=kind)
-    except (msgspec.MsgspecError, RecursionError) as error:
+        document = msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         raise FarhandError(
             "trust-malformed",
             f"the {kind.__name__.lower()} cannot be read",
             detail=str(error),
         ) from error
+    if isinstance(document, Roster):
+        _check_roster(document)
+    if isinstance(document, Policy):
+        _check_policy(document)
+    return document
+
+
+def _check_roster(roster: Roster) -> None:
+    names = [one.name for one in roster.operators]
+    keys = roster.all_keys()
+    if len(set(names)) != len(names) or len(set(keys)) != len(keys):
+        raise FarhandError("trust-malformed", "the roster names an operator or a key twice")
+    if any(not 1 <= len(name) <= 64 or not name.isprintable() for name in names):
+        raise FarhandError("trust-malformed", "the roster holds a name that is not allowed")
+    if SHIPPED_AUTHOR in names:
+        raise FarhandError("trust-malformed", "the roster names an operator `farhand`")
+    if any(len(key) != PUBLIC_KEY_BYTES for key in keys):
+        raise FarhandError("trust-malformed", "the roster holds a key of a wrong length")
+
+
+def _check_policy(policy: Policy) -> None:
+    if any(rule.count < 1 for rule in policy.approvals.values()):
+        raise FarhandError("trust-malformed", "the policy has a rule that asks for no approval")
 
 
 def is_permission(text: str) -> bool:
