@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
@@ -20,12 +19,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.identity import make_id
-from farhand_server import audit
-from farhand_server.clock import stamp
 from farhand_server.desk.references import format_number, parse_reference
 from farhand_server.desk.ticket_states import STATES, TicketEvent, next_state
 from farhand_server.desk.wording import check_body, check_line
 from farhand_server.errors import not_found, not_permitted
+from farhand_server.relay import Relay
 from farhand_server.store.schema import (
     sessions,
     tenants,
@@ -145,11 +143,10 @@ def _ticket(row: RowMapping) -> Ticket:
 
 async def create_ticket(
     c: AsyncConnection,
+    relay: Relay,
     *,
-    tenant: str,
     title: str,
     actor: str,
-    now: datetime,
     requester: str | None = None,
     device: str | None = None,
     external_key: str | None = None,
@@ -160,10 +157,9 @@ async def create_ticket(
 
     Args:
         c: connection of a write transaction.
-        tenant: organisation.
+        relay: the wiring.
         title: one line.
         actor: name of the account that makes it.
-        now: the relay's clock.
         requester: who needs help; an account name, or any name.
         device: id of the device in question, not looked up here.
         external_key: its key in someone else's desk.
@@ -171,13 +167,14 @@ async def create_ticket(
         kind: `walk-in` when a session made it by itself.
 
     Raises:
-        FarhandError: `input-invalid`.
+        FarhandError: `invalid`.
     """
-    at = stamp(now)
+    tenant, at = relay.tenant, relay.stamp()
     # One ticket at a time takes a number: PostgreSQL waits here, SQLite has one writer anyway.
     await c.execute(select(tenants.c.id).where(tenants.c.id == tenant).with_for_update())
     highest = await c.scalar(select(func.max(tickets.c.number)).where(tickets.c.tenant == tenant))
     number = (highest or 0) + 1
+    await relay.audit.append(c, actor=actor, action="ticket.create", subject=format_number(number))
     await c.execute(
         insert(tickets).values(
             tenant=tenant,
@@ -200,18 +197,14 @@ async def create_ticket(
     await _add_event(c, tenant, number, "created", actor, {"kind": kind}, at)
     if body and body.strip():
         await _insert_message(c, tenant, number, "reply", actor, body, at)
-    await audit.append(
-        c, tenant=tenant, actor=actor, action="ticket.create", subject=format_number(number)
-    )
     return await _by_number(c, tenant, number)
 
 
 async def create_walk_in(
     c: AsyncConnection,
+    relay: Relay,
     *,
-    tenant: str,
     actor: str,
-    now: datetime,
     device: str | None = None,
     external_key: str | None = None,
     reason: str = "",
@@ -219,20 +212,19 @@ async def create_walk_in(
     """Make the ticket of a session that came without one; it is the operator's from the start.
 
     Raises:
-        FarhandError: `input-invalid`.
+        FarhandError: `invalid`.
     """
     words = " ".join(reason.split())[:160]
     made = await create_ticket(
         c,
-        tenant=tenant,
+        relay,
         title=f"Walk-in: {words}" if words.isprintable() and words else "Walk-in",
         actor=actor,
-        now=now,
         device=device,
         external_key=external_key,
         kind="walk-in",
     )
-    return await assign(c, tenant=tenant, ref=made.id, owner=actor, actor=actor, now=now)
+    return await assign(c, relay, ref=made.id, owner=actor, actor=actor)
 
 
 # Finding tickets.
@@ -315,12 +307,12 @@ async def list_tickets(
         limit: at most so many.
 
     Raises:
-        FarhandError: `input-invalid` for a state that does not exist.
+        FarhandError: `invalid` for a state that does not exist.
     """
     where: list[ColumnElement[bool]] = [tickets.c.tenant == tenant]
     if state is not None:
         if state not in STATES:
-            raise FarhandError("input-invalid", f"a ticket is one of {', '.join(STATES)}")
+            raise FarhandError("invalid", f"a ticket is one of {', '.join(STATES)}")
         where.append(tickets.c.state == state)
     if owner is not None:
         where.append(tickets.c.owner.is_(None) if owner == "none" else tickets.c.owner == owner)
@@ -345,30 +337,29 @@ async def list_tickets(
 
 async def _move(
     c: AsyncConnection,
+    relay: Relay,
     *,
-    tenant: str,
     ref: str,
     event: TicketEvent,
-    now: datetime,
     revision: int | None,
     own_only: str | None = None,
     changes: Mapping[str, Any] | None = None,
 ) -> Ticket:
     """Take one step of the table and return the ticket as it was before it."""
-    ticket = await get_ticket(c, tenant, ref, own_only=own_only)
+    ticket = await get_ticket(c, relay.tenant, ref, own_only=own_only)
     if revision is not None and revision != ticket.revision:
         raise _stale(ticket)
     done = await c.execute(
         update(tickets)
         .where(
-            tickets.c.tenant == tenant,
+            tickets.c.tenant == relay.tenant,
             tickets.c.number == ticket.row,
             # Two people at once: the second finds another revision and changes nothing.
             tickets.c.revision == ticket.revision,
         )
         .values(
             state=next_state(ticket.state, event),
-            updated_at=stamp(now),
+            updated_at=relay.stamp(),
             revision=ticket.revision + 1,
             **(changes or {}),
         )
@@ -380,7 +371,7 @@ async def _move(
 
 def _stale(ticket: Ticket) -> FarhandError:
     return FarhandError(
-        "revision-stale",
+        "revision-mismatch",
         f"{ticket.number} was changed by somebody else meanwhile",
         hint="look at it again, then repeat your change",
     )
@@ -388,118 +379,107 @@ def _stale(ticket: Ticket) -> FarhandError:
 
 async def add_message(
     c: AsyncConnection,
+    relay: Relay,
     *,
-    tenant: str,
     ref: str,
     kind: Literal["reply", "note"],
     body: str,
     actor: str,
-    now: datetime,
     own_only: str | None = None,
     revision: int | None = None,
 ) -> Message:
     """Say something on a ticket: a reply for everybody on it, or a note for the desk.
 
     Raises:
-        FarhandError: `input-invalid`, `not-found`, `revision-stale`; `not-permitted` for a
+        FarhandError: `invalid`, `not-found`, `revision-mismatch`; `not-permitted` for a
             requester's note.
     """
     if own_only is not None and kind == "note":
         raise not_permitted("notes are for the desk")
     event: TicketEvent = kind if own_only is None else "requester-reply"
-    ticket = await _move(
-        c, tenant=tenant, ref=ref, event=event, now=now, revision=revision, own_only=own_only
-    )
-    at = stamp(now)
-    message = await _insert_message(c, tenant, ticket.row, kind, actor, body, at)
-    await _add_event(c, tenant, ticket.row, kind, actor, {"message": message.seq}, at)
+    ticket = await _move(c, relay, ref=ref, event=event, revision=revision, own_only=own_only)
+    at = relay.stamp()
+    message = await _insert_message(c, relay.tenant, ticket.row, kind, actor, body, at)
+    await _add_event(c, relay.tenant, ticket.row, kind, actor, {"message": message.seq}, at)
     return message
 
 
 async def assign(
     c: AsyncConnection,
+    relay: Relay,
     *,
-    tenant: str,
     ref: str,
     owner: str,
     actor: str,
-    now: datetime,
     revision: int | None = None,
 ) -> Ticket:
     """Give a ticket to an account, whose existence the caller checked.
 
     Raises:
-        FarhandError: `input-invalid`, `not-found`, `ticket-state`, `revision-stale`.
+        FarhandError: `invalid`, `not-found`, `ticket-state`, `revision-mismatch`.
     """
     changes = {"owner": check_line(owner, "owner")}
-    ticket = await _move(
-        c, tenant=tenant, ref=ref, event="assign", now=now, revision=revision, changes=changes
-    )
+    ticket = await _move(c, relay, ref=ref, event="assign", revision=revision, changes=changes)
     detail = {"from": ticket.owner, "to": owner}
-    await _add_event(c, tenant, ticket.row, "assigned", actor, detail, stamp(now))
-    return await _by_number(c, tenant, ticket.row)
+    await _add_event(c, relay.tenant, ticket.row, "assigned", actor, detail, relay.stamp())
+    return await _by_number(c, relay.tenant, ticket.row)
 
 
 async def resolve(
     c: AsyncConnection,
+    relay: Relay,
     *,
-    tenant: str,
     ref: str,
     note: str,
     actor: str,
-    now: datetime,
     revision: int | None = None,
 ) -> Ticket:
     """Resolve a ticket with a closing note, which stays in the desk.
 
     Raises:
-        FarhandError: `input-invalid`, `not-found`, `ticket-state`, `revision-stale`.
+        FarhandError: `invalid`, `not-found`, `ticket-state`, `revision-mismatch`.
     """
-    at = stamp(now)
+    tenant, at = relay.tenant, relay.stamp()
+    found = await get_ticket(c, tenant, ref)
+    await relay.audit.append(c, actor=actor, action="ticket.resolve", subject=found.number)
     ticket = await _move(
         c,
-        tenant=tenant,
+        relay,
         ref=ref,
         event="resolve",
-        now=now,
         revision=revision,
         changes={"resolved_at": at},
     )
     message = await _insert_message(c, tenant, ticket.row, "note", actor, note, at)
     await _add_event(c, tenant, ticket.row, "resolved", actor, {"message": message.seq}, at)
-    await audit.append(
-        c, tenant=tenant, actor=actor, action="ticket.resolve", subject=ticket.number
-    )
     return await _by_number(c, tenant, ticket.row)
 
 
 async def reopen(
     c: AsyncConnection,
+    relay: Relay,
     *,
-    tenant: str,
     ref: str,
     reason: str,
     actor: str,
-    now: datetime,
     own_only: str | None = None,
     revision: int | None = None,
 ) -> Ticket:
     """Open a resolved ticket again; the reason is a requester's reply or the desk's note.
 
     Raises:
-        FarhandError: `input-invalid`, `not-found`, `ticket-state`, `revision-stale`.
+        FarhandError: `invalid`, `not-found`, `ticket-state`, `revision-mismatch`.
     """
     ticket = await _move(
         c,
-        tenant=tenant,
+        relay,
         ref=ref,
         event="reopen",
-        now=now,
         revision=revision,
         own_only=own_only,
         changes={"resolved_at": None},
     )
-    at = stamp(now)
+    tenant, at = relay.tenant, relay.stamp()
     kind = "note" if own_only is None else "reply"
     message = await _insert_message(c, tenant, ticket.row, kind, actor, reason, at)
     await _add_event(c, tenant, ticket.row, "reopened", actor, {"message": message.seq}, at)
@@ -589,8 +569,8 @@ async def list_events(
 
 async def record_time(
     c: AsyncConnection,
+    relay: Relay,
     *,
-    tenant: str,
     ticket: int,
     account: str,
     started_at: str,
@@ -603,7 +583,7 @@ async def record_time(
 
     Args:
         c: connection of a write transaction.
-        tenant: organisation.
+        relay: the wiring.
         ticket: number as the database keeps it.
         account: name of the account that did the work.
         started_at: RFC 3339, UTC.
@@ -616,8 +596,9 @@ async def record_time(
         The new entry, or the one that this session already has.
 
     Raises:
-        FarhandError: `input-invalid` for a note that cannot be stored.
+        FarhandError: `invalid` for a note that cannot be stored.
     """
+    tenant = relay.tenant
     if session is not None:
         # Every ending of a session goes through its ticket's row, so two cannot both find nothing.
         lock = select(tickets.c.number).where(

@@ -6,7 +6,7 @@ PostgreSQL cannot store or that no keyboard types.
 
 from __future__ import annotations
 
-from farhand_protocol.errors import FarhandError
+from farhand_protocol.errors import UsageError
 
 __all__ = ["MAX_BODY_CHARS", "MAX_LINE_CHARS", "check_body", "check_line"]
 
@@ -24,12 +24,12 @@ def check_line(text: str, field: str, *, max_chars: int = MAX_LINE_CHARS) -> str
         max_chars: longest allowed.
 
     Raises:
-        FarhandError: `input-invalid` when it is empty, too long, or not printable.
+        UsageError: `invalid` when it is empty, too long, or not printable.
     """
     trimmed = text.strip()
     if not trimmed or len(trimmed) > max_chars or not trimmed.isprintable():
-        raise FarhandError(
-            "input-invalid", f"the {field} must be one printable line of 1 to {max_chars} characters"
+        raise UsageError(
+            "invalid", f"the {field} must be one printable line of 1 to {max_chars} characters"
         )
     return trimmed
 
@@ -38,12 +38,12 @@ def check_body(text: str, field: str, *, max_chars: int = MAX_BODY_CHARS) -> str
     """Return a text of several lines, with its line ends made alike.
 
     Raises:
-        FarhandError: `input-invalid` when it is empty, too long, or holds control characters.
+        UsageError: `invalid` when it is empty, too long, or holds control characters.
     """
     body = text.replace("\r\n", "\n").strip()
     if not body or len(body) > max_chars or any(map(_is_forbidden, body)):
-        raise FarhandError(
-            "input-invalid",
+        raise UsageError(
+            "invalid",
             f"the {field} must be text of 1 to {max_chars} characters without control characters",
         )
     return body

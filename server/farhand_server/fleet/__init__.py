@@ -1,0 +1,1 @@
+"""The fleet: devices, what they report, scripts, orders and campaigns."""
