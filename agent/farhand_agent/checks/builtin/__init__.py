@@ -1,0 +1,1 @@
+"""The built-in checks, in small groups, found by being here."""

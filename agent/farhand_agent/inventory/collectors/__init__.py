@@ -1,0 +1,1 @@
+"""The collectors: one module per section, found by being here."""

@@ -1,0 +1,79 @@
+"""Section `disks`: physical disks as the kernel sees them.  Their health is a later section."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from farhand_agent.inventory.context import Context, Malformed
+from farhand_agent.inventory.registry import section
+
+__all__ = ["collect", "parse_lsblk"]
+
+_COLUMNS: Final = (
+    "NAME,TYPE,SIZE,MODEL,SERIAL,REV,WWN,VENDOR,TRAN,ROTA,RM,RO,PTTYPE,LOG-SEC,PHY-SEC"
+)
+_VIRTUAL: Final = ("loop", "ram", "zram", "fd", "nbd", "sr")
+
+
+def parse_lsblk(document: Any) -> list[dict[str, Any]]:
+    """Return one item per disk in the value that `lsblk -J -b` printed.
+
+    Old versions write numbers and truth values as text ("0", "1"); both are read.
+
+    Raises:
+        Malformed: it is not what lsblk prints.
+    """
+    devices = document.get("blockdevices") if isinstance(document, dict) else None
+    if not isinstance(devices, list):
+        raise Malformed("lsblk")
+    items = []
+    for device in devices:
+        if not isinstance(device, dict) or not isinstance(name := device.get("name"), str):
+            raise Malformed("lsblk")
+        size = _number(device.get("size"))
+        if device.get("type") != "disk" or name.startswith(_VIRTUAL) or not size:
+            continue
+        items.append(
+            {
+                "name": name,
+                "size_bytes": size,
+                "model": _text(device.get("model")),
+                "vendor": _text(device.get("vendor")),
+                "serial": _text(device.get("serial")),
+                "firmware": _text(device.get("rev")),
+                "wwn": _text(device.get("wwn")),
+                "bus": _text(device.get("tran")) or ("virtio" if name.startswith("vd") else None),
+                "rotational": _truth(device.get("rota")),
+                "removable": _truth(device.get("rm")),
+                "read_only": _truth(device.get("ro")),
+                "partition_table": _text(device.get("pttype")),
+                "logical_sector_bytes": _number(device.get("log-sec")),
+                "physical_sector_bytes": _number(device.get("phy-sec")),
+            }
+        )
+    return items
+
+
+@section("disks", personal=("serial", "wwn"))
+def collect(context: Context) -> list[dict[str, Any]]:
+    """Return one item per physical disk, without loop devices, RAM disks and the like."""
+    return parse_lsblk(context.run_json(["lsblk", "-J", "-b", "-d", "-o", _COLUMNS]))
+
+
+def _text(value: object) -> str | None:
+    return (value.strip() or None) if isinstance(value, str) else None
+
+
+def _number(value: object) -> int | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    digits = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19
+    return int(str(value)) if digits else None
+
+
+def _truth(value: object) -> bool | None:
+    if isinstance(value, bool):
+        return value
+    return {"0": False, "1": True}.get(str(value))

@@ -1,0 +1,141 @@
+"""Section `software`: installed packages of dpkg and rpm.
+
+Every item has `source`, `name`, `version` and `arch`; the relay stores packages once for the
+fleet by these.  `source_name` and `source_version` are what vulnerability data keys on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from farhand_agent.inventory.context import Context, Malformed, Unsupported
+from farhand_agent.inventory.registry import section
+from farhand_agent.platforms.commands import CommandMissing
+from farhand_protocol.instants import format_instant, from_unix
+
+__all__ = ["collect", "parse_dpkg", "parse_rpm"]
+
+_DPKG: Final = (
+    "${Package}\t${Version}\t${Architecture}\t${db:Status-Want}\t${db:Status-Status}\t"
+    "${Installed-Size}\t${source:Package}\t${source:Version}\n"
+)
+_RPM: Final = (
+    "%{NAME}\\t%{EPOCHNUM}:%{VERSION}-%{RELEASE}\\t%{ARCH}\\t%{INSTALLTIME}\\t%{SIZE}\\t"
+    "%{VENDOR}\\t%{SOURCERPM}\\n"
+)
+_LATEST: Final = 253_402_300_799  # the last second that RFC 3339 can write
+
+
+def parse_dpkg(text: str) -> list[dict[str, Any]]:
+    """Return one item per installed package from dpkg-query's lines.
+
+    Raises:
+        Malformed: a line has another number of fields.
+    """
+    items = []
+    for line in text.split("\n"):
+        if not line:
+            continue
+        fields = line.split("\t")
+        if len(fields) != 8 or not fields[0]:
+            raise Malformed("dpkg-query")
+        name, version, arch, want, status, size, source_name, source_version = fields
+        if status != "installed":
+            continue
+        items.append(
+            {
+                "source": "dpkg",
+                "name": name,
+                "version": version,
+                "arch": arch,
+                "size_bytes": (_number(size) or 0) * 1024 or None,
+                "source_name": source_name,
+                "source_version": source_version,
+                "held": want == "hold",
+                "installed_at": None,
+            }
+        )
+    return items
+
+
+def parse_rpm(text: str) -> list[dict[str, Any]]:
+    """Return one item per package from rpm's lines; imported signing keys are not packages.
+
+    Raises:
+        Malformed: a line has another number of fields.
+    """
+    items = []
+    for line in text.split("\n"):
+        if not line:
+            continue
+        fields = line.split("\t")
+        if len(fields) != 7 or not fields[0]:
+            raise Malformed("rpm")
+        name, version, arch, installed, size, vendor, source = fields
+        if name == "gpg-pubkey":
+            continue
+        seconds = _number(installed)
+        items.append(
+            {
+                "source": "rpm",
+                "name": name,
+                "version": version.removeprefix("0:"),
+                "arch": arch,
+                "size_bytes": _number(size),
+                "source_name": None if source == "(none)" else source,
+                "vendor": None if vendor == "(none)" else vendor,
+                "installed_at": _instant(seconds),
+            }
+        )
+    return items
+
+
+@section("software", timeout_s=30.0)
+def collect(context: Context) -> list[dict[str, Any]]:
+    """Return one item per installed package.
+
+    Raises:
+        Unsupported: neither dpkg nor rpm is here.
+    """
+    items: list[dict[str, Any]] = []
+    sources = 0
+    readers: tuple[tuple[list[str], Callable[[str], list[dict[str, Any]]]], ...] = (
+        (["dpkg-query", "-W", f"-f={_DPKG}"], parse_dpkg),
+        (["rpm", "-qa", "--qf", _RPM], parse_rpm),
+    )
+    for argv, parse in readers:
+        try:
+            outcome = context.run(argv, timeout_s=25.0)
+        except CommandMissing:
+            continue
+        if outcome.exit_code != 0 and not outcome.stdout:
+            # dpkg-query ends with 1 where its database is empty, as on a system of rpm's.
+            context.note(f"{argv[0]} ended with {outcome.exit_code}")
+            continue
+        sources += 1
+        items += parse(outcome.text)
+    if not sources:
+        raise Unsupported("neither dpkg nor rpm answers here")
+    for item in items:
+        if item["source"] == "dpkg":
+            item["installed_at"] = _dpkg_installed_at(context, item["name"], item["arch"])
+    return items
+
+
+def _dpkg_installed_at(context: Context, name: str, arch: str) -> str | None:
+    # dpkg keeps no date; it rewrites the file list whenever it unpacks the package.
+    folder = "/var/lib/dpkg/info"
+    for stem in (name, f"{name}:{arch}"):
+        at = context.files.modified_at(f"{folder}/{stem}.list")
+        if at is not None:
+            return _instant(int(at))
+    return None
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+def _instant(seconds: int | None) -> str | None:
+    return format_instant(from_unix(seconds)) if seconds and seconds <= _LATEST else None

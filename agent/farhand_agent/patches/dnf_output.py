@@ -1,0 +1,203 @@
+"""What dnf and yum print, read.  No process is started here.
+
+Every function takes arbitrary text and skips what it does not know; none raises.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from farhand_agent.patches.provider import PACKAGE_NAME, Kind, ProviderError, Severity
+
+__all__ = [
+    "Advisory",
+    "Available",
+    "classify",
+    "parse_advisories",
+    "parse_check_update",
+    "parse_removals",
+    "parse_repoquery",
+    "parse_versionlock",
+    "plain_evr",
+]
+
+_NEVRA: Final = re.compile(
+    r"(?P<name>[A-Za-z0-9][A-Za-z0-9+._-]*)-(?:(?P<epoch>[0-9]+):)?(?P<version>[^\s-]+)"
+    r"-(?P<release>[^\s-]+)\.(?P<arch>[A-Za-z0-9_*]+)"
+)
+_SEVERITIES: Final[dict[str, Severity]] = {
+    "critical": "critical",
+    "important": "important",
+    "moderate": "moderate",
+    "low": "low",
+}
+_KINDS: Final[dict[str, Kind]] = {"bugfix": "bugfix", "enhancement": "enhancement"}
+
+
+@dataclass(frozen=True, slots=True)
+class Available:
+    """One package that a repository has newer."""
+
+    name: str
+    evr: str
+    arch: str
+    repository: str
+
+
+@dataclass(frozen=True, slots=True)
+class Advisory:
+    """One line of `updateinfo list`: an advisory and a package that it brings."""
+
+    id: str
+    kind: Kind
+    severity: Severity
+    name: str
+    evr: str
+    arch: str
+
+
+def plain_evr(evr: str) -> str:
+    """Return epoch:version-release without an epoch of 0, as people and advisories write it."""
+    return evr.removeprefix("0:").removeprefix("(none):")
+
+
+def parse_repoquery(text: str) -> list[Available]:
+    """Read `repoquery --qf '%{name}|%{epoch}:%{version}-%{release}|%{arch}|%{repoid}'`."""
+    found = []
+    for line in text.split("\n"):
+        fields = line.strip().split("|")
+        if len(fields) == 4 and PACKAGE_NAME.fullmatch(fields[0]) and all(fields):
+            found.append(Available(fields[0], plain_evr(fields[1]), fields[2], fields[3]))
+    return found
+
+
+def parse_check_update(text: str) -> list[Available]:
+    """Read `check-update`: "NAME.ARCH VERSION REPOSITORY", long names wrapped onto more lines.
+
+    What follows "Obsoleting Packages" or "Security:" is not about updates.
+    """
+    found = []
+    words: list[str] = []
+    for line in text.split("\n"):
+        if line.startswith(("Obsoleting Packages", "Security:", "Last metadata")):
+            words = []
+            if line.startswith("Obsoleting"):
+                break
+            continue
+        if not line.strip():
+            words = []
+            continue
+        words = [*words, *line.split()] if line[0].isspace() else line.split()
+        if len(words) == 3:
+            name, _, arch = words[0].rpartition(".")
+            if PACKAGE_NAME.fullmatch(name) and arch:
+                found.append(Available(name, plain_evr(words[1]), arch, words[2]))
+            words = []
+    return found
+
+
+def parse_advisories(text: str) -> list[Advisory]:
+    """Read `updateinfo list`: "ID TYPE-OR-SEVERITY NEVRA" per line."""
+    found = []
+    for line in text.split("\n"):
+        fields = line.split()
+        if len(fields) != 3 or not (package := _NEVRA.fullmatch(fields[2])):
+            continue
+        label, _, security = fields[1].partition("/")
+        label = label.lower()
+        kind: Kind = _KINDS.get(label, "unknown")
+        if security == "Sec." or label == "security":
+            kind = "security"
+        found.append(
+            Advisory(
+                id=fields[0],
+                kind=kind,
+                severity=_SEVERITIES.get(label, "unknown"),
+                name=package["name"],
+                evr=_evr(package),
+                arch=package["arch"],
+            )
+        )
+    return found
+
+
+def parse_versionlock(text: str) -> dict[str, list[str]]:
+    """Read `versionlock list`: package name to the versions that it is locked to.
+
+    Entries that start with "!" forbid a version instead of holding one and are left out.
+    """
+    locks: dict[str, list[str]] = {}
+    for line in text.split("\n"):
+        if found := _NEVRA.fullmatch(line.strip()):
+            locks.setdefault(found["name"], []).append(_evr(found))
+    return locks
+
+
+def parse_removals(text: str) -> list[str]:
+    """Read the transaction table of `upgrade --assumeno`: names under its "Removing" headings."""
+    names = []
+    removing = False
+    for line in text.split("\n"):
+        if line and not line[0].isspace():
+            removing = line.startswith("Removing")
+        elif removing and (words := line.split()) and PACKAGE_NAME.fullmatch(words[0]):
+            names.append(words[0])
+    return names
+
+
+def _evr(package: re.Match[str]) -> str:
+    epoch = package["epoch"]
+    version = f"{package['version']}-{package['release']}"
+    return f"{epoch}:{version}" if epoch and epoch != "0" else version
+
+
+_CLASSES: Final[tuple[tuple[str, str, str], ...]] = (
+    (
+        r"superuser privileges|Permission denied|you need to be root",
+        "patch-denied",
+        "needs root",
+    ),
+    (
+        r"Existing lock|another (?:copy|process) is|Waiting for process with pid",
+        "patch-locked",
+        "another package manager holds the lock",
+    ),
+    (r"GPG check FAILED|Public key .* is not installed|repomd\.xml GPG", "patch-untrusted",
+     "a package's signature does not hold"),
+    (r"No packages marked for upgrade|No match for argument|No Match for argument",
+     "patch-unknown-update", "a package or version is not known"),
+    (r"Cache-only enabled but no cache", "patch-not-refreshed",
+     "there are no repository indexes yet"),
+    (r"Failed to download metadata|Cannot (?:download|prepare)|Could not resolve host|Curl error|"
+     r"All mirrors were tried|Cannot find a valid baseurl", "patch-network",
+     "a repository cannot be reached"),
+    (r"more space needed|Disk Requirements|No space left on device", "patch-disk-full",
+     "there is not enough free space"),
+    (r"Problem[ :\d]|nothing provides|conflicting requests|cannot install both",
+     "patch-unmet-dependencies", "dependencies cannot be met"),
+)  # fmt: skip
+_LOCK_EXIT: Final = 200
+
+
+def classify(tool: str, exit_code: int, error_text: str) -> ProviderError:
+    """Return the error that the exit code and stderr stand for; what is not known stays
+    `patch-failed`.
+    """
+    tail = error_text[-4000:]
+    for pattern, code, words in _CLASSES:
+        wanted = code == "patch-locked" and exit_code == _LOCK_EXIT
+        if wanted or re.search(pattern, tail):
+            return ProviderError(
+                code,
+                f"{tool}: {words}",
+                hint="run it as root" if code == "patch-denied" else None,
+                detail=tail[-500:],
+                state={"patch-denied": "denied", "patch-locked": "locked"}.get(code, "error"),  # type: ignore[arg-type]
+                retryable=code in ("patch-locked", "patch-network"),
+                log_tail=error_text,
+            )
+    return ProviderError(
+        "patch-failed", f"{tool} ended with {exit_code}", detail=tail[-500:], log_tail=error_text
+    )

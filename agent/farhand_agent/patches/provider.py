@@ -1,0 +1,225 @@
+"""The interface of a patch provider, and what providers answer with.
+
+A provider wraps one package manager: refresh -> list -> plan -> apply -> verify -> reboot state.
+Everything but `refresh` and `apply` only reads.  `unknown` is a legal kind and severity: many
+sources carry no security label, and "not labelled" must never read as "no security updates".
+A provider is added by one module in this package that decorates its class with `provider`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Literal, Protocol
+
+from farhand_protocol.errors import FarhandError
+
+__all__ = [
+    "LOG_TAIL_BYTES",
+    "PACKAGE_NAME",
+    "ApplyResult",
+    "Kind",
+    "PatchList",
+    "PatchProvider",
+    "Plan",
+    "ProviderError",
+    "Reboot",
+    "Severity",
+    "State",
+    "Update",
+    "choose",
+]
+
+State = Literal["ok", "unsupported", "denied", "timeout", "error", "locked"]
+Kind = Literal["security", "bugfix", "enhancement", "unknown"]
+Severity = Literal["critical", "important", "moderate", "low", "unknown"]
+
+LOG_TAIL_BYTES: Final = 64 * 1024
+# What may stand in an argument of a package manager: starts with a letter or digit, so that no
+# name out of a repository can ever be read as an option.
+PACKAGE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._:~^@-]{0,199}")
+
+
+class ProviderError(FarhandError):
+    """The package manager did not do what it was asked.
+
+    Args:
+        code: one of the `patch-*` codes.
+        message: words for a technician.
+        state: what the provider's report shows for it.
+        retryable: whether the same call may succeed later without anyone changing anything.
+        log_tail: the last of what the package manager printed.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        hint: str | None = None,
+        detail: str | None = None,
+        state: State = "error",
+        retryable: bool = False,
+        log_tail: str = "",
+    ) -> None:
+        super().__init__(code, message, hint=hint, detail=detail)
+        self.state = state
+        self.retryable = retryable
+        self.log_tail = log_tail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """One package for which a newer version is known.
+
+    `id` is what `plan` takes; `installed` is "" for a package that would come in new.
+    `held` means a person pinned it; `phased` that the distribution has not reached this device.
+    """
+
+    id: str
+    name: str
+    installed: str
+    available: str
+    arch: str = ""
+    origin: str = ""
+    kind: Kind = "unknown"
+    severity: Severity = "unknown"
+    held: bool = False
+    phased: bool = False
+    requires_reboot: bool = False
+    advisories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reboot:
+    """Whether the system waits for a restart: True, False, or None where nobody can know."""
+
+    required: bool | None
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchList:
+    """What a provider knows.  Only with status `ok` do no updates mean "no updates".
+
+    `security_labelled` is False where the sources carry no security label, so that no security
+    updates in the list says nothing; `refreshed_at` is RFC 3339 UTC or None.
+    """
+
+    provider: str
+    status: State
+    reason: str = ""
+    updates: tuple[Update, ...] = ()
+    reboot: Reboot = field(default_factory=lambda: Reboot(required=None))
+    security_labelled: bool = False
+    refreshed_at: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object that `farhand-agent patches --json` shows."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What `apply` would do: exactly these packages at these versions.
+
+    `removals` are packages that the package manager would remove along the way; `apply` refuses a
+    plan with any unless it is told otherwise.
+    """
+
+    provider: str
+    updates: tuple[Update, ...]
+    removals: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyResult:
+    """What became of a plan: per update id, plus the raw exit code and the last of the output."""
+
+    provider: str
+    exit_code: int
+    done: tuple[str, ...]
+    failed: tuple[str, ...]
+    reboot: Reboot
+    log_tail: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as JSON values."""
+        return asdict(self)
+
+
+class PatchProvider(Protocol):
+    """One package manager."""
+
+    @property
+    def name(self) -> str:
+        """Short name: apt, dnf, yum."""
+
+    def present(self) -> bool:
+        """Return whether this package manager rules this system."""
+
+    def refresh(self) -> None:
+        """Fetch the repositories' indexes anew.
+
+        Raises:
+            ProviderError: as classified.
+        """
+
+    def list(self) -> PatchList:
+        """Return the updates known from the indexes at hand, without network and without a lock.
+
+        Raises:
+            ProviderError: as classified.
+        """
+
+    def plan(self, ids: Sequence[str] | None, *, security_only: bool = False) -> Plan:
+        """Return what applying these updates (None: all that are not held) would do.
+
+        Raises:
+            ProviderError: `patch-unknown-update` for an id that is not in the list, and as
+                classified.
+        """
+
+    def apply(self, plan: Plan, *, allow_removals: bool = False) -> ApplyResult:
+        """Install what the plan says and verify it.  Not to be killed: takes as long as it takes.
+
+        Raises:
+            ProviderError: `patch-would-remove`, and as classified.
+        """
+
+    def verify(self, plan: Plan) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the ids that are installed as planned, and those that are not."""
+
+    def reboot_state(self) -> Reboot:
+        """Return whether the system waits for a restart."""
+
+
+def choose(
+    updates: Iterable[Update], ids: Sequence[str] | None, *, security_only: bool
+) -> tuple[Update, ...]:
+    """Return the updates that a plan is about.
+
+    Args:
+        updates: as listed.
+        ids: the wanted ones, or None for all that are neither held nor phased out.
+        security_only: leave out what is not labelled as security.
+
+    Raises:
+        ProviderError: `patch-unknown-update` for an id that is not listed.
+    """
+    known = {update.id: update for update in updates}
+    if ids is None:
+        chosen = [u for u in known.values() if not u.held and not u.phased and u.installed]
+    else:
+        missing = [name for name in ids if name not in known]
+        if missing:
+            raise ProviderError(
+                "patch-unknown-update", f"no update is known for {missing[0][:100]!r}"
+            )
+        chosen = [known[name] for name in dict.fromkeys(ids)]
+    return tuple(u for u in chosen if not security_only or u.kind == "security")

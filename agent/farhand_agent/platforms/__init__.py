@@ -1,0 +1,1 @@
+"""What the operating system gives: its name, external commands, small files, mounts."""
