@@ -1,0 +1,132 @@
+"""Who may do what on the relay: one function, one table.
+
+This is the first lock only; what runs on a device is decided by signatures that the device checks.
+HTTP routes, websockets and the command line all ask `authorise`.  An action that the table does not
+hold is refused, and a test walks every route of the application with every role.
+
+A grant of `all` reaches everything of the tenant, `own` only what belongs to the actor (a
+requester's own tickets).  A route check passes no resource; whoever handles an `own` grant then asks
+again with the resource, or filters a list by `Reach`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from farhand_server.errors import not_permitted, not_signed_in
+
+__all__ = ["ACTIONS", "PUBLIC", "ROLES", "Actor", "Reach", "Resource", "Role", "authorise"]
+
+Role = Literal["technician", "admin", "auditor", "requester"]
+ROLES: tuple[Role, ...] = ("technician", "admin", "auditor", "requester")
+Reach = Literal["all", "own"]
+
+# The action of a route that needs no sign-in.
+PUBLIC = "public"
+
+_EVERYONE: dict[str, Reach] = dict.fromkeys(ROLES, "all")
+_STAFF: dict[str, Reach] = {"technician": "all", "admin": "all"}
+_READERS: dict[str, Reach] = {**_STAFF, "auditor": "all"}
+_ADMIN: dict[str, Reach] = {"admin": "all"}
+_OVERSIGHT: dict[str, Reach] = {"admin": "all", "auditor": "all"}
+_OWN: dict[str, Reach] = {"requester": "own"}
+
+ACTIONS: dict[str, dict[str, Reach]] = {
+    # accounts, trust, audit
+    "me.read": _EVERYONE,
+    "me.write": _EVERYONE,
+    "account.read": _OVERSIGHT,
+    "account.write": _ADMIN,
+    "trust.read": _READERS,
+    "trust.write": _ADMIN,
+    "token.read": _OVERSIGHT,
+    "token.write": _ADMIN,
+    "audit.read": _OVERSIGHT,
+    "audit.head": _READERS,
+    # sessions
+    "session.read": _READERS,
+    "session.pair": _STAFF,
+    "session.open": _STAFF,
+    "session.attach": _STAFF,
+    "session.end": _STAFF,
+    # the fleet
+    "device.read": _READERS,
+    "device.tag": _STAFF,
+    "device.confirm": _ADMIN,
+    "device.retire": _ADMIN,
+    "script.read": _READERS,
+    "script.submit": _STAFF,
+    "script.approve": _STAFF,
+    "script.publish": _ADMIN,
+    "script.revoke": _ADMIN,
+    "order.read": _READERS,
+    "order.create": _STAFF,
+    "order.cancel": _STAFF,
+    "campaign.read": _READERS,
+    "campaign.create": _STAFF,
+    "campaign.control": _STAFF,
+    # the desk
+    "ticket.read": {**_READERS, **_OWN},
+    "ticket.create": {**_STAFF, **_OWN},
+    "ticket.reply": {**_STAFF, **_OWN},
+    "ticket.note": _STAFF,
+    "ticket.assign": _STAFF,
+    "ticket.resolve": _STAFF,
+    "ticket.reopen": {**_STAFF, **_OWN},
+    "time.read": _READERS,
+}
+
+
+class Actor(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody signed in.
+
+    Attributes:
+        tenant: the organisation.
+        account: the account's id.
+        name: its name, unique in the tenant; also the roster's name for that person.
+        role: one of `ROLES`.
+        scopes: what the token allows within the role: `*`, an action, or `noun.*`.
+        token: id of the token used, empty for the command line on the host.
+    """
+
+    tenant: str
+    account: str
+    name: str
+    role: Role
+    scopes: frozenset[str] = frozenset({"*"})
+    token: str = ""
+
+
+class Resource(msgspec.Struct, frozen=True, kw_only=True):
+    """What an action touches; `owner` is the account name it belongs to, if any."""
+
+    owner: str | None = None
+
+
+def authorise(actor: Actor | None, action: str, resource: Resource | None = None) -> Reach:
+    """Decide whether `actor` may do `action`.
+
+    Args:
+        actor: who asks; None when nobody signed in.
+        action: a key of `ACTIONS`.
+        resource: what it touches; None asks for the route alone.
+
+    Returns: how far it reaches. With `own` and no resource the caller must still filter.
+
+    Raises:
+        FarhandError: `not-signed-in`, `not-permitted`.
+    """
+    if action == PUBLIC:
+        return "all"
+    if actor is None:
+        raise not_signed_in()
+    reach = ACTIONS.get(action, {}).get(actor.role)
+    if reach is None:
+        raise not_permitted(f"a {actor.role} may not do this ({action})")
+    if actor.scopes.isdisjoint({"*", action, action.partition(".")[0] + ".*"}):
+        raise not_permitted(f"this token does not allow it ({action})")
+    if reach == "own" and resource is not None and resource.owner != actor.name:
+        raise not_permitted("this is not yours")
+    return reach

@@ -1,0 +1,14 @@
+"""Which parts make up the application: one `Area` per module, listed here and nowhere else.
+
+To plug in: a module under `api/` ends with `AREA = Area(...)`, and its line goes into `AREAS`.
+Everything in it is used by `app.build_app` (routes, statuses) and `app.serve` (start, drain).
+"""
+
+from __future__ import annotations
+
+from farhand_server.api import foundation
+from farhand_server.api.area import Area
+
+__all__ = ["AREAS"]
+
+AREAS: tuple[Area, ...] = (foundation.AREA,)

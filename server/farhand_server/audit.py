@@ -1,0 +1,200 @@
+"""The relay's audit: an append-only chain of records, each covering the one before.
+
+A record is written in the same transaction as the act it tells of, before the act.  Its hash is
+
+    SHA-256( canonical JSON of {"action", "actor", "at", "detail", "previous", "seq", "subject",
+             "tenant"} )                                                   as 64 lower-case hex
+
+where canonical JSON has the keys in this (alphabetical) order, no spaces, UTF-8 without escapes
+but the ones JSON requires (msgspec's encoding); `detail` is the *text* kept in the row (itself JSON),
+`seq` counts from 1 without gaps, `previous` is the hash before, 64 zeros for the first.  The head
+is {"tenant", "seq", "hash", "at"}: the newest record, signed by the relay key over
+
+    b"farhand audit head v1\\0" + canonical JSON of {"at", "hash", "seq", "tenant"}
+
+Sign-in replies carry the signed head; a console that kept an older head can demand that the chain
+still passes through it.  The chain shows tampering to whoever kept a head; by itself it cannot stop
+the relay's owner from writing another history.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from farhand_protocol.errors import FarhandError
+from farhand_protocol.keys import Signer, verify
+from farhand_server.clock import Clock, stamp
+from farhand_server.store.schema import audit as audit_table
+from farhand_server.store.schema import tenants
+
+__all__ = [
+    "FIRST",
+    "Audit",
+    "AuditHead",
+    "AuditRecord",
+    "check_chain",
+    "check_head",
+    "record_hash",
+]
+
+FIRST = "0" * 64
+_HEAD_LABEL = b"farhand audit head v1\0"
+
+
+class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One record as the API shows it; `detail` is JSON text, exactly as it was hashed."""
+
+    seq: int
+    at: str
+    actor: str
+    action: str
+    subject: str
+    detail: str
+    previous: str
+    hash: str
+
+
+class AuditHead(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest record's place and hash, signed by the relay key; seq 0 is an empty chain."""
+
+    tenant: str
+    seq: int
+    hash: str
+    at: str
+    signature: bytes
+
+
+def record_hash(tenant: str, record: AuditRecord) -> str:
+    """Return the hash that a record must carry; see the module's words for the rule."""
+    covered = {
+        "action": record.action,
+        "actor": record.actor,
+        "at": record.at,
+        "detail": record.detail,
+        "previous": record.previous,
+        "seq": record.seq,
+        "subject": record.subject,
+        "tenant": tenant,
+    }
+    return hashlib.sha256(msgspec.json.encode(covered, order="sorted")).hexdigest()
+
+
+def check_chain(tenant: str, records: Iterable[AuditRecord], *, previous: str = FIRST) -> str:
+    """Check consecutive records and return the last hash.
+
+    Args:
+        tenant: the organisation's id.
+        records: in order, the first one following `previous`.
+        previous: the hash before the first record.
+
+    Raises:
+        FarhandError: `audit-broken`, naming the first record that does not fit.
+    """
+    seq: int | None = None
+    for record in records:
+        fits = record.previous == previous and (seq is None or record.seq == seq + 1)
+        if not fits or record_hash(tenant, record) != record.hash:
+            raise FarhandError("audit-broken", f"the audit does not add up at {record.seq}")
+        previous, seq = record.hash, record.seq
+    return previous
+
+
+def _head_message(tenant: str, seq: int, digest: str, at: str) -> bytes:
+    covered = {"at": at, "hash": digest, "seq": seq, "tenant": tenant}
+    return _HEAD_LABEL + msgspec.json.encode(covered, order="sorted")
+
+
+def check_head(head: AuditHead, relay_key: bytes) -> bool:
+    """Tell whether the relay key signed this head."""
+    message = _head_message(head.tenant, head.seq, head.hash, head.at)
+    return verify(relay_key, head.signature, message)
+
+
+class Audit:
+    """Writes and reads the chain of one tenant.
+
+    Args:
+        tenant: whose chain.
+        clock: for `at`.
+        signer: the relay key, for heads.
+    """
+
+    def __init__(self, tenant: str, clock: Clock, signer: Signer) -> None:
+        self._tenant = tenant
+        self._clock = clock
+        self._signer = signer
+
+    async def append(
+        self,
+        c: AsyncConnection,
+        *,
+        actor: str,
+        action: str,
+        subject: str,
+        detail: Mapping[str, Any] | None = None,
+    ) -> AuditRecord:
+        """Add a record inside the caller's write transaction; call it before other writes.
+
+        Args:
+            c: from `Database.write()`.
+            actor: account name, `device:ID`, `relay` or `cli`.
+            action: what was done, `noun.verb` (`account.disable`).
+            subject: the id it was done to.
+            detail: more, as JSON; never a secret.
+
+        Returns: the record.
+        """
+        # On PostgreSQL the row lock makes writers take turns, so the chain never forks.
+        await c.execute(select(tenants.c.id).where(tenants.c.id == self._tenant).with_for_update())
+        seq, previous = await self._last(c)
+        unhashed = AuditRecord(
+            seq=seq + 1,
+            at=stamp(self._clock.now()),
+            actor=actor,
+            action=action,
+            subject=subject,
+            detail=msgspec.json.encode(dict(detail or {}), order="sorted").decode(),
+            previous=previous,
+            hash="",
+        )
+        record = msgspec.structs.replace(unhashed, hash=record_hash(self._tenant, unhashed))
+        values = msgspec.structs.asdict(record)
+        await c.execute(insert(audit_table).values(tenant=self._tenant, **values))
+        return record
+
+    async def _last(self, c: AsyncConnection) -> tuple[int, str]:
+        row = (
+            await c.execute(
+                select(audit_table.c.seq, audit_table.c.hash)
+                .where(audit_table.c.tenant == self._tenant)
+                .order_by(audit_table.c.seq.desc())
+                .limit(1)
+            )
+        ).first()
+        return (row.seq, row.hash) if row is not None else (0, FIRST)
+
+    async def head(self, c: AsyncConnection) -> AuditHead:
+        """Return the signed head as of this transaction."""
+        seq, digest = await self._last(c)
+        at = stamp(self._clock.now())
+        signature = self._signer.sign(_head_message(self._tenant, seq, digest, at))
+        return AuditHead(tenant=self._tenant, seq=seq, hash=digest, at=at, signature=signature)
+
+    async def records(
+        self, c: AsyncConnection, *, after: int = 0, limit: int = 50
+    ) -> list[AuditRecord]:
+        """Return up to `limit` records with a seq above `after`, oldest first."""
+        columns = [audit_table.c[name] for name in AuditRecord.__struct_fields__]
+        rows = await c.execute(
+            select(*columns)
+            .where(audit_table.c.tenant == self._tenant, audit_table.c.seq > after)
+            .order_by(audit_table.c.seq)
+            .limit(limit)
+        )
+        return [AuditRecord(**row._mapping) for row in rows]

@@ -1,0 +1,112 @@
+"""Relays for tests: each on SQLite with the in-process bus, and on PostgreSQL with NATS.
+
+`relay_parts` is parametrised with both pairs, so whatever uses it runs twice.  `relay` is a whole
+wiring with a tenant, a clock that stands still until told, and no port; `web` an HTTP client
+against its application.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import insert
+
+from farhand_protocol.keys import SeedSigner
+from farhand_server.accounts.authorisation import Role
+from farhand_server.accounts.directory import make_directory
+from farhand_server.accounts.tokens import make_tokens
+from farhand_server.app import Relay, assemble, build_app
+from farhand_server.bus.bus import Bus
+from farhand_server.config import Settings
+from farhand_server.store.database import Database, sqlite_url
+from farhand_server.store.schema import tenants
+from farhand_server.tasks import Tasks
+from tests.server.relays import TENANT, ManualClock, RelayParts, SignIn
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def relay_parts(request: pytest.FixtureRequest, tmp_path: Path) -> RelayParts:
+    """The pair to run on."""
+    if request.param == "sqlite":
+        return RelayParts("sqlite", sqlite_url(tmp_path / "farhand.db"), "")
+    return RelayParts(
+        "postgresql",
+        request.getfixturevalue("postgres_url"),
+        request.getfixturevalue("nats_url"),
+    )
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+async def db(relay_parts: RelayParts) -> AsyncIterator[Database]:
+    """A migrated, empty database."""
+    database = Database(relay_parts.database_url)
+    await database.migrate()
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def tasks() -> AsyncIterator[Tasks]:
+    """Background tasks; a failed one fails the test."""
+    owned = Tasks()
+    yield owned
+    await owned.aclose()
+    assert owned.failures == 0, "a background task failed; the log says which"
+
+
+@pytest.fixture
+async def bus(relay_parts: RelayParts, tasks: Tasks) -> AsyncIterator[Bus]:
+    opened = await relay_parts.open_bus(tasks)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def relay(db: Database, bus: Bus, tasks: Tasks, clock: ManualClock, tmp_path: Path) -> Relay:
+    """A wired relay with its tenant in the database."""
+    settings = Settings(
+        home=str(tmp_path), tenant=TENANT, org="Example Ltd", url="http://127.0.0.1:8443"
+    )
+    wired = assemble(
+        settings, db=db, bus=bus, signer=SeedSigner(b"\x07" * 32), tasks=tasks, clock=clock
+    )
+    async with db.write() as c:
+        await c.execute(
+            insert(tenants).values(id=TENANT, name="Example Ltd", created_at=wired.stamp())
+        )
+    return wired
+
+
+@pytest.fixture
+async def web(relay: Relay) -> AsyncIterator[httpx.AsyncClient]:
+    """An HTTP client against the relay's application, without a socket."""
+    transport = httpx.ASGITransport(app=build_app(relay), client=("192.0.2.1", 40000))
+    async with httpx.AsyncClient(transport=transport, base_url="http://relay") as client:
+        yield client
+
+
+@pytest.fixture
+def sign_in(relay: Relay) -> SignIn:
+    """Make an account (once per name) and return the headers of a fresh API token.
+
+    `await sign_in("admin")` or `await sign_in("technician", name="ann", scopes="ticket.*")`.
+    """
+
+    async def make(role: Role, *, name: str | None = None, scopes: str = "*") -> dict[str, str]:
+        directory = relay.service(make_directory)
+        async with relay.db.write() as c:
+            account = await directory.find(c, name or role)
+            if account is None:
+                account = await directory.add(c, name=name or role, role=role, actor="test")
+            token = await relay.service(make_tokens).issue(c, account.id, scopes=scopes)
+        return {"Authorization": f"Bearer {token.text}"}
+
+    return make
