@@ -1,0 +1,5 @@
+"""Security updates that wait: the agent's built-in check updates.security."""
+
+from farhand_agent.checks.command import script_main
+
+raise SystemExit(script_main("updates.security"))
