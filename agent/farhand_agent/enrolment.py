@@ -1,0 +1,263 @@
+"""Enrolment: from one token to a home that knows its relay, its organisation and its own key.
+
+Everything is prepared in a folder beside the final places; only when the relay has stored the
+sealed enrolment are the files moved into the home, `config.toml` last.  A home either has a
+`config.toml` and with it all the rest, or it is not enrolled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import os
+import shutil
+import socket
+import ssl
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from farhand_agent.config import PROGRAM, Home, Settings, write_atomically, write_settings
+from farhand_agent.errors import AlreadyRunning, HomeUnusable
+from farhand_agent.journal import Journal
+from farhand_agent.keeper import create_key
+from farhand_agent.link import (
+    KeeperProver,
+    Link,
+    RelayAddress,
+    RelayUnavailable,
+    check_url,
+    open_link,
+    origin,
+)
+from farhand_agent.locks import try_lock
+from farhand_agent.trust.fetching import fetch_root, update_trust
+from farhand_protocol.envelopes import encode_envelope, seal
+from farhand_protocol.errors import FarhandError, RemoteError, UsageError
+from farhand_protocol.identity import device_id
+from farhand_protocol.instants import format_instant
+from farhand_protocol.keys import SeedSigner
+from farhand_protocol.messages import Ack, Enrol, Nack
+from farhand_protocol.tokens import Enrolment, EnrolmentToken
+
+__all__ = ["enrol", "fetch_certificate", "host_name"]
+
+MAX_NAME_CHARS = 64
+_TLS_TIMEOUT_S = 20.0
+
+
+def host_name() -> str:
+    """Return this machine's host name, as orders must name it."""
+    return socket.gethostname()[:255]
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What an enrolment has made, in its own folder, before anything is final."""
+
+    folder: Path
+    settings: Settings
+
+
+async def fetch_certificate(url: str) -> bytes:
+    """Return the relay's TLS certificate (DER), unverified; the caller compares its hash.
+
+    Raises:
+        RelayUnavailable: no TLS answer from there.
+    """
+    _, host, port = origin(url)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        async with asyncio.timeout(_TLS_TIMEOUT_S):
+            _, writer = await asyncio.open_connection(host, port, ssl=context)
+            shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+            writer.close()
+            await writer.wait_closed()
+    except (OSError, TimeoutError, EOFError) as error:
+        raise RelayUnavailable(f"{type(error).__name__}: {error}") from error
+    return bytes(shown or b"")
+
+
+async def _pin(token: EnrolmentToken, folder: Path) -> RelayAddress:
+    """Check the certificate against the token and keep it."""
+    check_url(token.url)
+    if not token.url.startswith("https://") or not token.tls_sha256:
+        return RelayAddress(token.url)
+    shown = await fetch_certificate(token.url)
+    if hashlib.sha256(shown).digest() != token.tls_sha256:
+        raise RemoteError(
+            "tls-pin-mismatch",
+            "the relay shows another certificate than the one the token names",
+            hint="ask whoever gave you the token for a fresh one, and tell them this",
+        )
+    path = folder / "relay.pem"
+    write_atomically(path, ssl.DER_cert_to_PEM_cert(shown).encode(), mode=0o644)
+    return RelayAddress(token.url, path, token.tls_sha256)
+
+
+def _check_name(name: str) -> str:
+    if not 1 <= len(name) <= MAX_NAME_CHARS or not name.isprintable():
+        raise UsageError(
+            "name-malformed", f"a device name has 1 to {MAX_NAME_CHARS} printable characters"
+        )
+    return name
+
+
+async def enrol(
+    home: Home,
+    token: EnrolmentToken,
+    *,
+    name: str | None = None,
+    again: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Settings:
+    """Enrol this device with the relay and organisation that a token names.
+
+    Args:
+        home: its home; made if it is not there.
+        token: from `farhand token create` or `farhand-server token`.
+        name: the device's name; the host name by default.
+        again: replace an earlier enrolment; the device gets a new key.
+        progress: told what is being done, in words.
+
+    Raises:
+        UsageError: `already-enrolled`, `name-malformed`, `url-insecure`.
+        AlreadyRunning: an agent runs on this home.
+        RelayUnavailable: try again later.
+        RemoteError: the relay is not the one the token names, or serves wrong trust metadata.
+        FarhandError: the relay's refusal (`token-unknown`, `token-expired`, `token-used`, ...).
+    """
+    chosen = _check_name(name or host_name())
+    if home.is_enrolled and not again:
+        raise UsageError(
+            "already-enrolled",
+            f"{home.path} is already enrolled",
+            hint="use --again to replace that enrolment; the device gets a new key",
+        )
+    check_url(token.url)
+    home.make()
+    lock = try_lock(home.lock)
+    if lock is None:
+        raise AlreadyRunning
+    try:
+        folder = Path(tempfile.mkdtemp(dir=home.path, prefix=".enrol-"))
+        try:
+            prepared = await _prepare(home, token, chosen, folder, progress)
+            _make_final(home, prepared)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError as error:
+        raise HomeUnusable("the enrolment cannot be written", detail=str(error)) from error
+    finally:
+        lock.release()
+    return prepared.settings
+
+
+async def _prepare(
+    home: Home,
+    token: EnrolmentToken,
+    name: str,
+    folder: Path,
+    progress: Callable[[str], None],
+) -> _Prepared:
+    progress(f"asking {token.url}")
+    address = await _pin(token, folder)
+    key = create_key(str(folder / "device.key"))
+    journal = Journal(home.journal, create=True)
+    try:
+        now = journal.now()
+    finally:
+        journal.close()
+    async with open_link(
+        address,
+        role="enrol",
+        tenant=token.tenant,
+        device_key=key.public_key,
+        relay_key=token.relay_key,
+        prover=KeeperProver(folder / "device.key"),
+        present=None,
+    ) as link:
+        progress("checking the organisation's trust root")
+        root = await fetch_root(link.exchange, token.root_version, token.root_sha256.hex())
+        await update_trust(
+            link.exchange,
+            folder=folder / "trust",
+            root=root,
+            tenant=token.tenant,
+            targets_floor=token.targets_version,
+            now=now,
+        )
+        (folder / "trust" / "pinned.root.json").write_bytes(root)
+        progress("sending the sealed enrolment")
+        await _send(link, token, key, name, format_instant(now))
+    settings = Settings(
+        program=PROGRAM,
+        url=token.url,
+        relay_key=base64.b64encode(token.relay_key).decode("ascii"),
+        tls="none"
+        if token.url.startswith("http://")
+        else ("pinned" if token.tls_sha256 else "public"),
+        tls_sha256=token.tls_sha256.hex() if token.url.startswith("https://") else "",
+        tenant=token.tenant,
+        device=device_id(key.public_key),
+        device_key=base64.b64encode(key.public_key).decode("ascii"),
+        name=name,
+        group=token.group,
+        root_version=token.root_version,
+        root_sha256=token.root_sha256.hex(),
+        targets_floor=token.targets_version,
+    )
+    return _Prepared(folder, settings)
+
+
+async def _send(link: Link, token: EnrolmentToken, key: SeedSigner, name: str, now: str) -> None:
+    statement = Enrolment(
+        tenant=token.tenant,
+        token=token.token,
+        device=device_id(key.public_key),
+        device_key=key.public_key,
+        group=token.group,
+        name=name,
+        at=now,
+    )
+    envelope = encode_envelope(seal(statement, SeedSigner(token.seed), key))
+    answer = await link.exchange(lambda seq: Enrol(seq=seq, envelope=envelope))
+    if isinstance(answer, Nack):
+        raise FarhandError(answer.code, answer.message)
+    if not isinstance(answer, Ack):
+        raise RemoteError("message-malformed", "the relay's answer is no answer to an enrolment")
+
+
+def _make_final(home: Home, prepared: _Prepared) -> None:
+    """Move everything into the home; config.toml last, because its presence is the fact."""
+    folder, settings = prepared.folder, prepared.settings
+    # From here to the last line the home counts as not enrolled.
+    home.config.unlink(missing_ok=True)
+    if home.trust.exists():
+        shutil.rmtree(home.trust)
+    os.replace(folder / "trust", home.trust)
+    if (folder / "relay.pem").exists():
+        os.replace(folder / "relay.pem", home.certificate)
+    else:
+        home.certificate.unlink(missing_ok=True)
+    os.replace(folder / "device.key", home.device_key)
+    journal = Journal(home.journal)
+    try:
+        # Another relay holds none of our inventory, and gets none of the old device's reports.
+        journal.forget_sections(journal.section_hashes())
+        journal.set_meta(
+            "device",
+            settings.device,
+            kind="enrolled",
+            device=settings.device,
+            relay=settings.url,
+            tenant=settings.tenant,
+            group=settings.group,
+        )
+    finally:
+        journal.close()
+    write_settings(home, settings)

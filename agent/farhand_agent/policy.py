@@ -1,0 +1,152 @@
+"""What this device allows: signed policy and the device's own, whichever is stricter.
+
+`policy.toml` in the home has the fields of `farhand_protocol.trust.GroupPolicy`; a field that it
+does not name leaves the signed policy as it is.  Each side can only narrow the other.  A file that
+cannot be read allows nothing.  Announcing a change is the daemon's work; this module is pure but
+for reading the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from pathlib import PurePosixPath
+from typing import Any
+
+import msgspec
+
+from farhand_agent.config import Home, read_limited
+from farhand_agent.trust.verified import Verified, load_verified
+from farhand_protocol.errors import FarhandError
+from farhand_protocol.trust import SCOPES, GroupPolicy
+
+__all__ = ["NOTHING", "effective_policy", "load_own", "merge", "policy_digest", "policy_words"]
+
+NOTHING = GroupPolicy(attended=False, unattended=False, scopes=[], risks=[], minutes_max=0)
+_MAX_POLICY_BYTES = 64 * 1024
+_RECORDING = ("off", "on", "required")
+
+
+def load_own(home: Home) -> dict[str, Any]:
+    """Return the fields that policy.toml sets, checked; empty when there is no file.
+
+    Raises:
+        FarhandError: `policy-malformed`.
+    """
+    try:
+        fields = tomllib.loads(read_limited(home.policy, _MAX_POLICY_BYTES).decode())
+        checked = msgspec.convert(fields, GroupPolicy)
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise FarhandError(
+            "policy-malformed",
+            f"policy.toml is not valid, so this device allows nothing: {error}",
+            hint="correct the file or remove it",
+        ) from error
+    unknown = [scope for scope in checked.scopes if scope not in SCOPES]
+    if unknown:
+        raise FarhandError(
+            "policy-malformed", f"policy.toml names an unknown scope: {unknown[0]!r}"
+        )
+    if any(not root.startswith("/") or ".." in root.split("/") for root in checked.files_roots):
+        raise FarhandError("policy-malformed", "policy.toml: files_roots must be absolute paths")
+    return {name: getattr(checked, name) for name in fields}
+
+
+def merge(signed: GroupPolicy, own: dict[str, Any]) -> GroupPolicy:
+    """Return the stricter of both, field by field."""
+
+    def narrowed(name: str, mine: list[str]) -> list[str]:
+        return [one for one in mine if name not in own or one in own[name]]
+
+    scopes = narrowed("scopes", signed.scopes)
+    roots = signed.files_roots
+    if own.get("files_roots"):
+        roots = _common_roots(signed.files_roots, own["files_roots"])
+        if not roots:
+            # An empty list would mean the whole file system.
+            scopes = [scope for scope in scopes if scope != "files"]
+    asks = "ask" in (signed.consent, own.get("consent", "notify"))
+    return GroupPolicy(
+        attended=signed.attended and own.get("attended", True),
+        unattended=signed.unattended and own.get("unattended", True),
+        consent="ask" if asks else "notify",
+        scopes=scopes,
+        minutes_max=min(signed.minutes_max, own.get("minutes_max", signed.minutes_max)),
+        files_roots=roots,
+        files_read_only=signed.files_read_only or own.get("files_read_only", False),
+        forward_to=narrowed("forward_to", signed.forward_to),
+        risks=[r for r in signed.risks if "risks" not in own or r in own["risks"]],
+        recording=max(signed.recording, own.get("recording", "off"), key=_RECORDING.index),
+        audit_keys=[
+            *signed.audit_keys,
+            *(key for key in own.get("audit_keys", []) if key not in signed.audit_keys),
+        ],
+    )
+
+
+def _common_roots(signed: list[str], own: list[str]) -> list[str]:
+    if not signed:
+        return list(own)
+    mine, theirs = [PurePosixPath(one) for one in own], [PurePosixPath(one) for one in signed]
+    kept = [one for one in mine if any(one.is_relative_to(other) for other in theirs)]
+    kept += [one for one in theirs if any(one.is_relative_to(other) for other in mine)]
+    return [str(one) for one in dict.fromkeys(kept)]
+
+
+def effective_policy(home: Home, group: str, trust: Verified | None = None) -> GroupPolicy:
+    """Return what this device allows right now.
+
+    Args:
+        home: of the device.
+        group: of the device; anything for a guest.
+        trust: verified trust at hand; read from the home where it is None.
+
+    A device that was enrolled and has no verified trust allows nothing, and so does one whose
+    policy.toml cannot be read.
+    """
+    try:
+        own = load_own(home)
+    except FarhandError:
+        return NOTHING
+    if trust is None:
+        trust = load_verified(home)
+    if trust is None:
+        return NOTHING if home.is_enrolled else merge(GroupPolicy(), own)
+    return merge(trust.policy.for_group(group), own)
+
+
+def policy_digest(policy: GroupPolicy) -> str:
+    """Return a digest by which a change is noticed."""
+    return hashlib.sha256(msgspec.json.encode(policy, order="sorted")).hexdigest()
+
+
+def policy_words(policy: GroupPolicy) -> list[str]:
+    """Say a policy in sentences for the person in front of the device."""
+    if not policy.attended and not policy.unattended:
+        sessions = "no technician may open a session on this device"
+    elif policy.unattended and policy.consent == "notify":
+        sessions = "technicians may open sessions without asking; you are told"
+    elif policy.unattended:
+        sessions = "technicians may ask for a session; it opens only when somebody here agrees"
+    else:
+        sessions = "a session needs a code that somebody here gave away, and their consent"
+    words = [sessions]
+    if policy.scopes:
+        words.append(f"a session may use: {', '.join(policy.scopes)}")
+        words.append(f"a session lasts {policy.minutes_max} minutes at most")
+    else:
+        words.append("a session may use nothing")
+    if "files" in policy.scopes:
+        where = ", ".join(policy.files_roots) or "all files its user may reach"
+        words.append(f"files: {where}{' (reading only)' if policy.files_read_only else ''}")
+    if "forward" in policy.scopes:
+        words.append(f"forwarding: {', '.join(policy.forward_to) or 'to nowhere'}")
+    words.append(
+        f"approved scripts may run at risk: {', '.join(policy.risks)}"
+        if policy.risks
+        else "no script may run"
+    )
+    words.append(f"recording of sessions: {policy.recording}")
+    return words
