@@ -97,7 +97,7 @@ bench: $(DEV_STAMP)
 
 test: $(DEV_STAMP)
 	$(SAY) 'tests ($(JOBS) at a time)'
-	@"$(RUN_PYTHON)" -m pytest -q -n $(JOBS) --dist loadgroup $(ARGS)
+	@"$(RUN_PYTHON)" -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 # One after the other whatever -j says, the tests last: their closing line is the verdict.
 check: $(DEV_STAMP)
@@ -122,7 +122,7 @@ imports: $(DEV_STAMP)
 
 coverage: $(DEV_STAMP)
 	$(SAY) 'every branch of the protocol package is tested (coverage)'
-	@"$(RUN_PYTHON)" -m pytest -q tests/protocol --cov=farhand_protocol --cov-branch \
+	@"$(RUN_PYTHON)" -m pytest -q $(wildcard tests/protocol tests/properties) --cov=farhand_protocol --cov-branch \
 	  --cov-report=term-missing:skip-covered --cov-fail-under=100
 
 format: $(DEV_STAMP)

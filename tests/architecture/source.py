@@ -56,7 +56,7 @@ def package_modules(*members: str) -> tuple[Module, ...]:
         _read(path)
         for member in members or MEMBERS
         for path in sorted((ROOT / member / package_of(member)).rglob("*.py"))
-        if not _is_foreign(path)
+        if not _is_foreign(path) and _is_module(path)
     )
 
 
@@ -96,6 +96,11 @@ def _walk(folder: Path) -> Iterator[Path]:
 def _is_foreign(path: Path) -> bool:
     parts = path.relative_to(ROOT).parts
     return any(part in FOREIGN_FOLDERS or part.endswith(FOREIGN_SUFFIXES) for part in parts)
+
+
+def _is_module(path: Path) -> bool:
+    """Whether Python could import it; shipped scripts (`check.disk.space/script.py`) are data."""
+    return all(part.isidentifier() for part in path.relative_to(ROOT).with_suffix("").parts)
 
 
 def _read(path: Path) -> Module:
