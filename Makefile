@@ -114,7 +114,7 @@ lint: $(DEV_STAMP)
 
 types: $(DEV_STAMP)
 	$(SAY) 'types (mypy --strict)'
-	@"$(RUN_PYTHON)" -m mypy --strict $(PACKAGES:%=-p %)
+	@"$(RUN_PYTHON)" -m mypy --strict $(PACKAGES:%=-p %) -p tests $(if $(wildcard bench/*.py),-p bench)
 
 imports: $(DEV_STAMP)
 	$(SAY) 'import rules (import-linter)'
