@@ -59,11 +59,13 @@ __all__ = [
 MAX_MESSAGE_BYTES = 1024 * 1024
 TRUST_CHUNK_BYTES = 512 * 1024
 MAX_PIPES = 8
+# Counts stay within what every JSON implementation carries exactly (RFC 8259 s6).
+MAX_COUNT = 2**53 - 1
 
 
 # Bounds that hold when a message is read; who writes one keeps to them.
-Seq: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
-Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
+Seq: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 Version: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
 Word: TypeAlias = Annotated[str, msgspec.Meta(max_length=64)]
 Line: TypeAlias = Annotated[str, msgspec.Meta(max_length=512)]
@@ -222,7 +224,7 @@ class TrustFile(Message, frozen=True, kw_only=True, tag="trust-file"):
     """A piece, at most `TRUST_CHUNK_BYTES`; `total` is the whole length, -1 when there is none."""
 
     seq: Seq
-    total: Annotated[int, msgspec.Meta(ge=-1, lt=2**63)]
+    total: Annotated[int, msgspec.Meta(ge=-1, le=MAX_COUNT)]
     body: Annotated[bytes, msgspec.Meta(max_length=TRUST_CHUNK_BYTES)]
 
 
