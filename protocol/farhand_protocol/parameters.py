@@ -10,7 +10,6 @@ device's order check stays small, and takes bounded time (`patterns`).
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Any
 
@@ -42,7 +41,8 @@ def _is_number(value: Any) -> bool:
     """Tell whether this is a JSON number that means the same everywhere."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return math.isfinite(value) and abs(value) <= _MAX_NUMBER
+    # False for NaN and the infinities as well.
+    return abs(value) <= _MAX_NUMBER
 
 
 def _is_integer(value: Any) -> bool:

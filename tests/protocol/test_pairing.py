@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from tests.protocol.samples import entropy
 
 from farhand_protocol import pairing
 from farhand_protocol.errors import FarhandError
@@ -15,6 +14,7 @@ from farhand_protocol.pairing import (
     DevicePairing,
     canonical_origin,
 )
+from tests.protocol.samples import entropy
 
 ORIGIN, NAMEPLATE, SECRET = "https://relay.example", "4071", "H7M3QX"
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from tests.protocol.vector_maker import FOLDER, MAKERS
 
 
@@ -26,7 +27,7 @@ def test_the_vectors_still_hold(name: str) -> None:
 
 
 def test_the_link_vector_follows_the_written_layout() -> None:
-    vector = {key: value for key, value in load("link").items()}
+    vector = load("link")
     device = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(vector["device_seed"]))
     relay = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(vector["relay_seed"]))
     tenant = vector["tenant"].encode()
@@ -77,7 +78,9 @@ def test_the_pipe_vector_reads_as_two_streams() -> None:
 def test_the_envelope_vectors_verify_by_the_written_rules(name: str) -> None:
     vector = load(name)
     payload = vector["payload"].encode()
-    assert json.dumps(json.loads(payload), sort_keys=True, separators=(",", ":")).encode() == payload
+    assert (
+        json.dumps(json.loads(payload), sort_keys=True, separators=(",", ":")).encode() == payload
+    )
     kind = vector["payload_type"].encode()
     pae = b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
     assert pae.hex() == vector["pae"]
