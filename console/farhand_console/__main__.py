@@ -1,0 +1,5 @@
+"""Run the console: `python -m farhand_console`."""
+
+from farhand_console.cli import main
+
+main()

@@ -1,0 +1,5 @@
+"""The `farhand` command line, one file per command group."""
+
+from farhand_console.cli.entry import main
+
+__all__ = ["main"]

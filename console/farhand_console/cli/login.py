@@ -1,0 +1,178 @@
+"""login, whoami, doctor, key show."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from farhand_console.audit import keep_head
+from farhand_console.cli.base import Context, command, group
+from farhand_console.home import Settings, write_private
+from farhand_console.keys import create_key, read_public_key
+from farhand_console.output import show_fields, show_table
+from farhand_console.relay import Relay, check_url, fetch_certificate
+from farhand_protocol.errors import FarhandError, UsageError
+from farhand_protocol.identity import key_fingerprint, public_key_line
+from farhand_protocol.tokens import parse_signin_token
+
+__all__ = ["register"]
+
+
+def register(root: click.Group) -> None:
+    """Add the commands of this file."""
+    keys = group(root, "key", "The operator's own key.")
+
+    @command(root)
+    @click.argument("url")
+    @click.option("--token", help="The sign-in token you were given (fhl1:...).")
+    @click.option("--name", help="Sign in by account name and password instead.")
+    @click.option("--key", type=click.Path(dir_okay=False), help="Use this operator key file.")
+    def login(
+        context: Context, url: str, token: str | None, name: str | None, key: str | None
+    ) -> None:
+        """Sign in to a relay and make the operator's key if there is none."""
+        settings = _sign_in(context, check_url(url), token, name, key)
+        file = (
+            Path(settings.key_file) if settings.key_file else context.home.folder / "operator.key"
+        )
+        public = create_key(file, f"{settings.account}@{settings.organisation}")
+        answer = {
+            "url": settings.url,
+            "account": settings.account,
+            "role": settings.role,
+            "organisation": settings.organisation,
+            "key": public_key_line(public),
+            "fingerprint": key_fingerprint(public),
+        }
+        context.show(answer, lambda: show_fields(answer))
+
+    @command(root)
+    def whoami(context: Context) -> None:
+        """Show who is signed in, where, and with which key."""
+        me = context.relay.get("/me")
+        public = read_public_key(context.home.key_file())
+        answer = {
+            "account": me["name"],
+            "role": me["role"],
+            "url": context.settings.url,
+            "organisation": context.settings.organisation,
+            "key": public_key_line(public),
+            "fingerprint": key_fingerprint(public),
+        }
+        context.show(answer, lambda: show_fields(answer))
+
+    @command(root)
+    def doctor(context: Context) -> None:
+        """Check this console: home, key, relay, clock, trust."""
+        checks = _doctor(context)
+        answer = {"items": checks, "next": None}
+        context.show(
+            answer,
+            lambda: show_table(
+                ("check", "state", "words"), [(c["id"], c["state"], c["summary"]) for c in checks]
+            ),
+        )
+        if any(check["state"] == "failed" for check in checks):
+            raise FarhandError("doctor-failed", "something here needs attention")
+
+    @command(keys)
+    def show(context: Context) -> None:
+        """Show the operator's public key, to give to an admin."""
+        public = read_public_key(context.home.key_file())
+        answer = {
+            "key": public_key_line(public),
+            "fingerprint": key_fingerprint(public),
+            "path": str(context.home.key_file()),
+        }
+        context.show(answer, lambda: click.echo(answer["key"]))
+
+
+def _sign_in(
+    context: Context, url: str, token: str | None, name: str | None, key: str | None
+) -> Settings:
+    before = context.home.settings_or_none()
+    if token:
+        pinned = parse_signin_token(token)
+        body = {"token": token}
+        relay_key, fingerprint = pinned.relay_key, pinned.tls_sha256
+        root_version, root_sha256 = pinned.root_version, pinned.root_sha256.hex()
+    elif name and before and before.url == url:
+        password = click.prompt("password", hide_input=True, err=True)
+        body = {"name": name, "password": password}
+        relay_key, fingerprint = bytes.fromhex(before.relay_key), bytes.fromhex(before.tls_sha256)
+        root_version, root_sha256 = before.root_version, before.root_sha256
+    else:
+        raise UsageError(
+            "usage",
+            "the first sign-in on this home needs --token",
+            hint="ask an admin for one: farhand account add NAME --role ROLE",
+        )
+    if before and before.relay_key != relay_key.hex():
+        raise FarhandError(
+            "relay-key-mismatch",
+            "this home is signed in to another relay",
+            hint="use a folder of its own for each relay: --home DIR",
+        )
+    certificate = None
+    if url.startswith("https:") and fingerprint:
+        write_private(context.home.certificate_file, fetch_certificate(url, fingerprint).encode())
+        certificate = context.home.certificate_file
+    relay = Relay(url, None, certificate)
+    try:
+        answer = relay.post("/sign-in", body)
+    finally:
+        relay.close()
+    if base64.b64decode(answer["relay_key"]) != relay_key:
+        raise FarhandError("relay-key-mismatch", "the relay has another key than the token names")
+    settings = Settings(
+        url=url,
+        relay_key=relay_key.hex(),
+        tls_sha256=fingerprint.hex(),
+        tenant=answer["organisation"]["tenant"],
+        organisation=answer["organisation"]["name"],
+        account=answer["account"]["name"],
+        role=answer["account"]["role"],
+        api_token=answer["token"],
+        root_version=(before.root_version if before else 0) or root_version,
+        root_sha256=(before.root_sha256 if before else "") or root_sha256,
+        key_file=str(Path(key).absolute()) if key else (before.key_file if before else ""),
+    )
+    context.home.save(settings)
+    keep_head(context.home, answer["audit_head"], relay_key)
+    return settings
+
+
+def _doctor(context: Context) -> list[dict[str, str]]:
+    checks: list[dict[str, str]] = []
+
+    def add(name: str, state: str, words: str) -> None:
+        checks.append({"id": name, "state": state, "summary": words})
+
+    free = shutil.disk_usage(context.home.folder).free
+    state = "ok" if free > 100 * 1024 * 1024 else "failed"
+    add("disk", state, f"{free // (1024 * 1024)} MiB free")
+    try:
+        public = read_public_key(context.home.key_file())
+        add("key", "ok", key_fingerprint(public))
+    except FarhandError as error:
+        add("key", "failed", error.message)
+    try:
+        before = time.monotonic()
+        me = context.relay.get("/me")
+        took_ms = (time.monotonic() - before) * 1000
+        add("relay", "ok", f"signed in as {me['name']} ({me['role']}), {took_ms:.0f} ms")
+    except FarhandError as error:
+        add("relay", "failed", f"{error.code}: {error.message}")
+        return checks
+    try:
+        trust = context.trust()
+        left = trust.targets.signed.expires - datetime.now(UTC)
+        add("trust", "ok" if left.days >= 7 else "warning", f"targets valid for {left.days} days")
+    except FarhandError as error:
+        add("trust", "warning" if error.code == "no-trust-root" else "failed", error.message)
+    return checks

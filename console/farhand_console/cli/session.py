@@ -1,0 +1,359 @@
+"""session open, list, show, end; shell, exec, cp, forward, proxy, ssh-config."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import Progress, TaskID
+
+from farhand_console.cli.base import Context, command, group, paged
+from farhand_console.home import write_private
+from farhand_console.output import printable, say, show_fields, show_table, warn
+from farhand_console.session.config import prepare_host, write_ssh_config
+from farhand_console.session.ending import end_on_device
+from farhand_console.session.files import check_pair, copy, parse_endpoint
+from farhand_console.session.opening import Wish, open_by_code, open_by_grant
+from farhand_console.session.proxy import listen_forward, run_proxy
+from farhand_console.session.record import SessionRecord, drop, find, load
+from farhand_console.session.ssh import connect_ssh
+from farhand_console.session.terminal import join_command, run_exec, run_shell
+from farhand_console.trust.devices import VerifiedDevice, verify_device
+from farhand_protocol.errors import FarhandError, UsageError
+from farhand_protocol.identity import is_session_id
+from farhand_protocol.trust import SCOPES
+
+__all__ = ["register"]
+
+_DEFAULT_SCOPES = "view,terminal,files"
+T = TypeVar("T")
+
+
+def register(root: click.Group) -> None:
+    """Add the commands of this file."""
+    sessions = group(root, "session", "Sessions on devices.")
+    _register_open(sessions)
+    _register_reading(sessions)
+    _register_end(sessions)
+    _register_terminal(root)
+    _register_streams(root)
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Run session work; a group with one error is that error."""
+    try:
+        return asyncio.run(work)
+    except ExceptionGroup as errors:
+        matched = errors.split(FarhandError)[0]
+        if matched is not None:
+            raise matched.exceptions[0] from errors
+        raise
+
+
+def _wish(
+    ticket: str | None, scopes: str, forward: tuple[str, ...], minutes: int, reason: str
+) -> Wish:
+    wanted = [part.strip() for part in scopes.split(",") if part.strip()]
+    for scope in wanted:
+        if scope not in SCOPES:
+            raise UsageError("scope-unknown", f"{scope[:40]!r} is not one of {', '.join(SCOPES)}")
+    return Wish(
+        ticket=ticket,
+        scopes=list(dict.fromkeys(wanted)),
+        forward=list(forward),
+        minutes=minutes,
+        reason=reason,
+    )
+
+
+def _open(context: Context, code: str | None, device: str | None, wish: Wish) -> SessionRecord:
+    if code is not None:
+        return open_by_code(
+            context.home,
+            context.settings,
+            context.relay,
+            code,
+            wish,
+            signer=context.signer,
+            trust=context.trust,
+            say=say,
+        )
+    return open_by_grant(
+        context.home,
+        context.settings,
+        context.relay,
+        device or "",
+        wish,
+        signer=context.signer,
+        trust=context.trust(),
+        say=say,
+    )
+
+
+def _joined(context: Context, name: str) -> SessionRecord:
+    """Return the open session of that name, opening one on the device of that name otherwise."""
+    record = find(context.home, name)
+    if record is None:
+        record = _open(context, None, name, _wish(None, _DEFAULT_SCOPES, (), 30, ""))
+        say(f"session {record.session} is open until {record.expires}")
+    return record
+
+
+def _register_open(sessions: click.Group) -> None:
+    @command(sessions, "open")
+    @click.option("--code", help="The one-time code that the person at the device reads out.")
+    @click.option("--device", help="An enrolled device whose policy allows it.")
+    @click.option("--ticket", help="Number, id or external key; a walk-in ticket without it.")
+    @click.option("--scope", "scopes", default=_DEFAULT_SCOPES, show_default=True)
+    @click.option("--forward-to", multiple=True, help="HOST:PORT for the scope forward.")
+    @click.option("--minutes", type=click.IntRange(1, 480), default=30, show_default=True)
+    @click.option("--reason", default="", help="Shown to the person at the device.")
+    @click.option("--if-needed", is_flag=True, help="Join the open session on the device.")
+    def open_session(
+        context: Context,
+        code: str | None,
+        device: str | None,
+        ticket: str | None,
+        scopes: str,
+        forward_to: tuple[str, ...],
+        minutes: int,
+        reason: str,
+        if_needed: bool,
+    ) -> None:
+        """Open a session; waits until it is granted or refused."""
+        if (code is None) == (device is None):
+            raise UsageError("usage", "give either --code or --device")
+        wish = _wish(ticket, scopes, forward_to, minutes, reason)
+        record = find(context.home, device) if if_needed and device else None
+        if record is None:
+            record = _open(context, code, device, wish)
+        prepare_host(context.home, record)
+        answer = {
+            "session": record.session,
+            "device": record.device,
+            "ticket": record.ticket,
+            "scopes": record.scopes,
+            "expires_at": record.expires,
+            "words": record.words,
+        }
+
+        def readable() -> None:
+            show_fields(answer | {"guest": "yes" if record.guest else "no"})
+
+        if if_needed and not context.as_json:
+            return
+        context.show(answer, readable)
+
+
+def _register_reading(sessions: click.Group) -> None:
+    @command(sessions, "list")
+    @click.option("--state")
+    @click.option("--device")
+    @click.option("--ticket")
+    @paged
+    def list_sessions(
+        context: Context,
+        state: str | None,
+        device: str | None,
+        ticket: str | None,
+        limit: int,
+        cursor: str | None,
+    ) -> None:
+        """List sessions, newest first."""
+        page = context.relay.get(
+            "/sessions", state=state, device=device, ticket=ticket, limit=limit, cursor=cursor
+        )
+        context.show(
+            page,
+            lambda: show_table(
+                ("session", "state", "device", "ticket", "operator", "started", "active s"),
+                [
+                    (
+                        s["session"],
+                        s["state"],
+                        s["device"],
+                        s.get("ticket"),
+                        s["operator"],
+                        s.get("started_at"),
+                        s["active_s"],
+                    )
+                    for s in page["items"]
+                ],
+            ),
+        )
+
+    @command(sessions)
+    @click.argument("session")
+    def show(context: Context, session: str) -> None:
+        """Show one session as the relay knows it."""
+        answer = context.relay.get(f"/sessions/{_session_id(context, session)}")
+        context.show(answer, lambda: show_fields(answer))
+
+
+def _session_id(context: Context, name: str) -> str:
+    if is_session_id(name):
+        return name
+    record = find(context.home, name)
+    if record is None:
+        raise FarhandError("session-unknown", f"there is no open session on {name[:80]!r}")
+    return record.session
+
+
+def _register_end(sessions: click.Group) -> None:
+    @command(sessions)
+    @click.argument("session")
+    @click.option("--note", default="", help="Closing note for the ticket and the receipt.")
+    def end(context: Context, session: str, note: str) -> None:
+        """End a session with a note; the device signs the receipt."""
+        session = _session_id(context, session)
+        body: dict[str, Any] = {"note": note, "active_s": None, "receipt_sha256": None}
+        receipt_hash: str | None = None
+        try:
+            record = load(context.home, session)
+            receipt, receipt_hash = _run(_end_on_device(context, record, note))
+            body |= {"active_s": receipt.active_s, "receipt_sha256": receipt_hash}
+        except FarhandError as error:
+            # The relay is told in any case: a device that is gone must not keep a ticket open.
+            warn(f"{error.code}: {error.message}")
+        ended = context.relay.post(f"/sessions/{session}/end", body)
+        drop(context.home, session)
+        answer = {
+            "session": session,
+            "reason": ended["reason"],
+            "active_s": ended["active_s"],
+            "receipt": receipt_hash or ended.get("receipt_sha256"),
+            "time_entry": ended.get("time_entry"),
+        }
+        context.show(answer, lambda: show_fields(answer))
+
+
+async def _end_on_device(context: Context, record: SessionRecord, note: str) -> Any:
+    async with asyncio.timeout(10):
+        async with connect_ssh(context.home, context.relay, record, notice=say) as connection:
+            return await end_on_device(context.home, record, connection, note)
+
+
+def _register_terminal(root: click.Group) -> None:
+    @command(root)
+    @click.argument("session")
+    def shell(context: Context, session: str) -> None:
+        """Open an interactive shell; S is a session or a device."""
+        record = _joined(context, session)
+
+        async def work() -> int:
+            async with connect_ssh(context.home, context.relay, record, notice=say) as connection:
+                return await run_shell(connection)
+
+        sys.exit(_run(work()))
+
+    @command(root, "exec", context_settings={"ignore_unknown_options": True})
+    @click.argument("session")
+    @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED)
+    def exec_command(context: Context, session: str, words: tuple[str, ...]) -> None:
+        """Run a command as ssh does: farhand exec S -- COMMAND..."""
+        try:
+            record = _joined(context, session)
+
+            async def work() -> int:
+                async with connect_ssh(
+                    context.home, context.relay, record, notice=say
+                ) as connection:
+                    return await run_exec(connection, join_command(words))
+
+            status = _run(work())
+        except FarhandError as error:
+            error.exit_code = 255
+            raise
+        sys.exit(status)
+
+    @command(root)
+    @click.option("-r", "recurse", is_flag=True, help="Folders too.")
+    @click.argument("source")
+    @click.argument("target")
+    def cp(context: Context, recurse: bool, source: str, target: str) -> None:
+        """Copy files: farhand cp [-r] SRC DST, one of them S:PATH."""
+        one, other = parse_endpoint(source), parse_endpoint(target)
+        record = _joined(context, check_pair(one, other))
+
+        async def work() -> None:
+            async with connect_ssh(context.home, context.relay, record, notice=say) as connection:
+                with _copy_progress() as progress:
+                    await copy(connection, one, other, recurse=recurse, progress=progress)
+
+        _run(work())
+        answer = {"source": source, "target": target, "copied": True}
+        context.show(answer, lambda: say("copied"))
+
+
+@contextlib.contextmanager
+def _copy_progress() -> Any:
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    with Progress(console=console) as shown:
+        tasks: dict[bytes, TaskID] = {}
+
+        def progress(source: bytes, _target: bytes, done: int, total: int) -> None:
+            if source not in tasks:
+                name = printable(source.decode(errors="replace"), 60)
+                tasks[source] = shown.add_task(name, total=total)
+            shown.update(tasks[source], completed=done, total=total)
+
+        yield progress
+
+
+def _register_streams(root: click.Group) -> None:
+    @command(root)
+    @click.argument("session")
+    @click.argument("spec")
+    def forward(context: Context, session: str, spec: str) -> None:
+        """Listen locally and carry to a destination the grant names: LPORT:HOST:PORT."""
+        record = _joined(context, session)
+
+        async def work() -> None:
+            async with connect_ssh(context.home, context.relay, record, notice=say) as connection:
+                await listen_forward(connection, spec, say=say)
+
+        _run(work())
+
+    @command(root)
+    @click.argument("device")
+    def proxy(context: Context, device: str) -> None:
+        """Carry a foreign ssh (ProxyCommand) to a device with an open session."""
+        record = find(context.home, device)
+        if record is None:
+            raise FarhandError(
+                "session-unknown",
+                f"there is no open session on {device[:80]!r}",
+                hint="farhand session open --device D, or --code CODE",
+            )
+        _run(run_proxy(context.home, context.relay, record, notice=say))
+
+    @command(root, "ssh-config")
+    @click.option("--write", is_flag=True, help="Into this home's ssh/config, to be included.")
+    def ssh_config(context: Context, write: bool) -> None:
+        """Print (or write) the configuration with which stock ssh reaches devices."""
+        trust = context.trust()
+        devices: list[VerifiedDevice] = []
+        for listed in context.relay.pages("/devices", q="*", limit=500):
+            try:
+                answer = context.relay.get(f"/devices/{listed['id']}")
+                devices.append(verify_device(context.home, trust, answer))
+            except FarhandError as error:
+                warn(f"{printable(listed.get('name'))}: {error.code}: left out")
+        text = write_ssh_config(context.home, devices)
+        path: Path | None = None
+        if write:
+            path = context.home.folder / "ssh" / "config"
+            write_private(path, text.encode())
+        answer = {"path": str(path) if path else None, "config": text, "devices": len(devices)}
+        context.show(
+            answer, lambda: click.echo(f"Include {path}" if path else text, nl=path is not None)
+        )

@@ -1,0 +1,199 @@
+"""trust init, status, refresh: the organisation's trust root, made and signed on this machine."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+from datetime import UTC, datetime, timedelta
+from typing import Any, get_args
+
+import click
+import msgspec
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from farhand_console.cli.base import Context, command, group
+from farhand_console.home import write_private
+from farhand_console.library.catalogue import shipped
+from farhand_console.output import hint, say, show_fields, show_table
+from farhand_console.scripts import shipped_manifest
+from farhand_console.trust.signing import make_root, make_targets, publish
+from farhand_protocol.envelopes import encode_envelope, seal
+from farhand_protocol.errors import FarhandError, UsageError
+from farhand_protocol.identity import key_fingerprint
+from farhand_protocol.instants import format_instant
+from farhand_protocol.keys import SeedSigner, Signer
+from farhand_protocol.trust import (
+    DEFAULT_APPROVALS,
+    FLOORS_PATH,
+    PERMISSIONS,
+    POLICY_PATH,
+    REVOCATIONS_PATH,
+    RISKS,
+    ROSTER_PATH,
+    Approval,
+    Floors,
+    Operator,
+    Policy,
+    Revocations,
+    Risk,
+    Roster,
+    encode_document,
+    manifest_path,
+    script_path,
+)
+
+__all__ = ["register"]
+
+
+def register(root: click.Group) -> None:
+    """Add the commands of this file."""
+    trust = group(root, "trust", "The organisation's trust root.")
+
+    @command(trust)
+    @click.option(
+        "--with-library", is_flag=True, help="Approve and publish the shipped R0 scripts."
+    )
+    @click.option("--approvals", default="", help="Approvals per risk class, such as R2=1,R3=2.")
+    def init(context: Context, with_library: bool, approvals: str) -> None:
+        """Make the trust root, with this operator's key and an offline recovery key."""
+        settings = context.settings
+        rules = _parse_approvals(approvals)
+        state = context.relay.get("/trust")
+        if state.get("root_version"):
+            raise FarhandError("trust-exists", "the organisation has a trust root already")
+        online_key = base64.b64decode(state["online_key"])
+        if online_key.hex() != settings.relay_key:
+            raise FarhandError("relay-key-mismatch", "the relay names another online key")
+        admin = context.signer()
+        recovery_file = context.home.folder / "trust" / "recovery.key"
+        recovery = _make_recovery_key(recovery_file)
+        files = _first_documents(settings.tenant, settings.account, admin.public_key, rules)
+        library = _library_files(settings.tenant, admin) if with_library else {}
+        files |= library
+        root_bytes = make_root(admin=admin, recovery=recovery, online_key=online_key)
+        targets_bytes = make_targets(admin, 1, files)
+        body = {"root": root_bytes, "targets": targets_bytes, "files": files}
+        context.relay.post("/trust", body, wait_s=60)
+        write_private(context.home.folder / "trust" / "pinned-root.json", root_bytes)
+        digest = hashlib.sha256(root_bytes).hexdigest()
+        context.home.update(root_version=1, root_sha256=digest)
+        verified = context.trust(fresh=True)
+        scripts = sum(path.startswith("manifests/") for path in verified.paths())
+        answer = {
+            "root_version": 1,
+            "root_sha256": digest,
+            "targets_version": verified.targets_version,
+            "expires": format_instant(verified.targets.signed.expires),
+            "scripts": scripts,
+            "recovery_key": str(recovery_file),
+        }
+
+        def readable() -> None:
+            show_fields(answer)
+            hint(f"move {recovery_file} off this machine and keep it safe")
+
+        context.show(answer, readable)
+
+    @command(trust)
+    def status(context: Context) -> None:
+        """Show who can do what, and what expires when."""
+        verified = context.trust()
+        answer: dict[str, Any] = {
+            "root_version": verified.root.signed.version,
+            "root_expires": format_instant(verified.root.signed.expires),
+            "targets_version": verified.targets_version,
+            "targets_expires": format_instant(verified.targets.signed.expires),
+            "approvals": {
+                risk: {"permission": rule.permission, "count": rule.count}
+                for risk, rule in sorted(verified.policy.approvals.items())
+            },
+            "operators": [
+                {
+                    "name": one.name,
+                    "permissions": one.permissions,
+                    "keys": [key_fingerprint(key) for key in one.keys],
+                }
+                for one in verified.roster.operators
+            ],
+            "scripts": sum(path.startswith("manifests/") for path in verified.paths()),
+            "revoked": len(verified.revocations.revoked),
+        }
+        context.show(answer, lambda: _show_status(answer))
+
+    @command(trust)
+    def refresh(context: Context) -> None:
+        """Sign the targets again for another 30 days."""
+        version = publish(context.relay, context.trust(), context.signer(), {})
+        expires = context.trust(fresh=True).targets.signed.expires
+        answer = {"targets_version": version, "expires": format_instant(expires)}
+        context.show(answer, lambda: show_fields(answer))
+
+
+def _show_status(answer: dict[str, Any]) -> None:
+    show_fields(
+        {
+            "root": f"version {answer['root_version']}, expires {answer['root_expires']}",
+            "targets": f"version {answer['targets_version']}, expires {answer['targets_expires']}",
+            "scripts": answer["scripts"],
+            "revoked": answer["revoked"],
+        }
+    )
+    say("")
+    show_table(
+        ("risk", "needs"),
+        [(r, f"{a['count']} x {a['permission']}") for r, a in answer["approvals"].items()],
+    )
+    say("")
+    show_table(
+        ("operator", "may", "key"),
+        [(o["name"], " ".join(o["permissions"]), " ".join(o["keys"])) for o in answer["operators"]],
+    )
+
+
+def _parse_approvals(text: str) -> dict[Risk, Approval]:
+    rules: dict[Risk, Approval] = dict(DEFAULT_APPROVALS)
+    for part in filter(None, text.split(",")):
+        risk, _, count = part.strip().partition("=")
+        if risk not in get_args(Risk) or not count.isdigit() or not 1 <= int(count) <= 9:
+            raise UsageError("usage", f"{part[:40]!r} is not like R2=1", hint=f"of {RISKS}")
+        known: Risk = msgspec.convert(risk, Risk)
+        rules[known] = msgspec.structs.replace(rules[known], count=int(count))
+    return rules
+
+
+def _make_recovery_key(path: Any) -> Signer:
+    seed = secrets.token_bytes(32)
+    private = Ed25519PrivateKey.from_private_bytes(seed)
+    data = private.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.OpenSSH,
+        serialization.NoEncryption(),
+    )
+    write_private(path, data)
+    return SeedSigner(seed)
+
+
+def _first_documents(
+    tenant: str, name: str, key: bytes, rules: dict[Risk, Approval]
+) -> dict[str, bytes]:
+    admin = Operator(name=name, keys=[key], permissions=[*PERMISSIONS, "session:*@*"], tier=3)
+    return {
+        ROSTER_PATH: encode_document(Roster(tenant=tenant, operators=[admin])),
+        POLICY_PATH: encode_document(Policy(tenant=tenant, approvals=rules, groups={})),
+        REVOCATIONS_PATH: encode_document(Revocations(tenant=tenant, revoked=[])),
+        FLOORS_PATH: encode_document(Floors(tenant=tenant, scripts={})),
+    }
+
+
+def _library_files(tenant: str, admin: Signer) -> dict[str, bytes]:
+    files = {}
+    now = datetime.now(UTC).replace(microsecond=0)
+    for script in shipped():
+        if script.risk != "R0":
+            continue
+        manifest = shipped_manifest(tenant, script, now=now, expires=now + timedelta(days=365))
+        files[manifest_path(script.id, script.version)] = encode_envelope(seal(manifest, admin))
+        files[script_path(manifest.sha256)] = script.body
+    return files

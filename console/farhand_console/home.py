@@ -1,0 +1,159 @@
+"""The console's home folder: settings, keys, pinned devices, sessions and receipts.
+
+    config.toml    relay address and pinned keys, tenant, account, API token
+    relay.pem      the relay's certificate where it is self-signed
+    operator.key   the operator's key, OpenSSH format
+    devices.json   device keys this console has verified and pinned
+    trust/         verified TUF metadata and targets; recovery.key until it is moved away
+    sessions/ID/   what one open session needs (grant, console key, host key)
+    receipts/      receipts this console has countersigned
+
+A home belongs to one program; another program's home is refused.  Files are replaced whole (write
+beside, fsync, rename), so a crash leaves either the old or the new one.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+
+import msgspec
+
+from farhand_protocol.errors import FarhandError
+
+__all__ = ["Home", "Settings", "default_home", "write_private"]
+
+_PROGRAM = "farhand"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `farhand login` leaves behind.
+
+    `relay_key` is hex; `tls_sha256` hex of the pinned certificate, empty for a public one;
+    `root_version` and `root_sha256` pin the trust root (0 and empty: not pinned yet).
+    """
+
+    program: str = _PROGRAM
+    url: str
+    relay_key: str
+    tls_sha256: str
+    tenant: str
+    organisation: str
+    account: str
+    role: str
+    api_token: str
+    root_version: int = 0
+    root_sha256: str = ""
+    key_file: str = ""
+
+    def __repr__(self) -> str:
+        return f"Settings(url={self.url!r}, account={self.account!r})"
+
+
+def default_home() -> Path:
+    """Return FARHAND_HOME, else ~/.config/farhand."""
+    given = os.environ.get("FARHAND_HOME")
+    return Path(given) if given else Path.home() / ".config" / "farhand"
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Replace a file atomically, readable by its owner only.
+
+    Raises:
+        FarhandError: `home-unwritable` when the disk is full or the folder not writable.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise FarhandError(
+            "home-unwritable", f"cannot write {path}: {error.strerror}", detail=str(error)
+        ) from error
+
+
+class Home:
+    """One console home on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.absolute()
+
+    @property
+    def config_file(self) -> Path:
+        """Return where the settings are kept."""
+        return self.folder / "config.toml"
+
+    @property
+    def certificate_file(self) -> Path:
+        """Return where a pinned certificate is kept."""
+        return self.folder / "relay.pem"
+
+    def key_file(self) -> Path:
+        """Return the operator's key file."""
+        settings = self.settings_or_none()
+        if settings and settings.key_file:
+            return Path(settings.key_file)
+        return self.folder / "operator.key"
+
+    def settings_or_none(self) -> Settings | None:
+        """Return the settings, or None before the first login.
+
+        Raises:
+            FarhandError: `home-unreadable`, `home-foreign`.
+        """
+        try:
+            raw = self.config_file.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise FarhandError("home-unreadable", f"cannot read {self.config_file}") from error
+        try:
+            values = tomllib.loads(raw.decode())
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise FarhandError("home-unreadable", f"{self.config_file} is damaged") from error
+        if values.get("program") != _PROGRAM:
+            raise FarhandError(
+                "home-foreign",
+                f"{self.folder} belongs to another program",
+                hint="give the console a folder of its own with --home",
+            )
+        try:
+            return msgspec.convert(values, Settings)
+        except msgspec.ValidationError as error:
+            raise FarhandError("home-unreadable", f"{self.config_file}: {error}") from error
+
+    def settings(self) -> Settings:
+        """Return the settings.
+
+        Raises:
+            FarhandError: `not-signed-in` before the first login; as `settings_or_none`.
+        """
+        settings = self.settings_or_none()
+        if settings is None:
+            raise FarhandError(
+                "not-signed-in",
+                "this home is not signed in to a relay",
+                hint="farhand login URL --token TOKEN",
+            )
+        return settings
+
+    def save(self, settings: Settings) -> None:
+        """Store the settings."""
+        lines = [
+            f"{name} = {msgspec.json.encode(value).decode()}"
+            for name, value in msgspec.to_builtins(settings).items()
+        ]
+        write_private(self.config_file, ("\n".join(lines) + "\n").encode())
+
+    def update(self, **changes: object) -> Settings:
+        """Store the settings with some values changed and return them."""
+        settings = msgspec.structs.replace(self.settings(), **changes)
+        self.save(settings)
+        return settings

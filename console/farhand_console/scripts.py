@@ -1,0 +1,199 @@
+"""Scripts on their way to devices: read from a folder, sealed, approved, published.
+
+A script folder holds `manifest.toml` and the body (`script.py`, `script.sh` or `script.ps1`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import tomllib
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from farhand_console.library.catalogue import ShippedScript
+from farhand_console.relay import Relay
+from farhand_console.trust.signing import publish
+from farhand_console.trust.verified import VerifiedTrust
+from farhand_protocol.envelopes import Envelope, decode_envelope, encode_envelope
+from farhand_protocol.errors import FarhandError
+from farhand_protocol.instants import format_instant
+from farhand_protocol.keys import Signer
+from farhand_protocol.manifest import (
+    MAX_SCRIPT_BYTES,
+    SHIPPED_AUTHOR,
+    Manifest,
+    check_approved,
+    check_manifest,
+)
+from farhand_protocol.parameters import check_schema
+from farhand_protocol.trust import manifest_path, script_path
+
+__all__ = [
+    "BODY_NAMES",
+    "fetch_script",
+    "lint",
+    "make_manifest",
+    "publish_script",
+    "read_folder",
+    "shipped_manifest",
+]
+
+BODY_NAMES = {"python": "script.py", "sh": "script.sh", "powershell": "script.ps1"}
+_DEFAULTS: dict[str, Any] = {
+    "description": "",
+    "platforms": ["linux"],
+    "interpreter": "sh",
+    "parameters": {"type": "object", "properties": {}, "additionalProperties": False},
+    "run_as": "agent",
+    "timeout_s": 60,
+    "max_output_bytes": 262_144,
+    "sensitive": False,
+    "detect": None,
+    "verify": None,
+}
+
+
+def read_folder(folder: Path) -> tuple[dict[str, Any], bytes]:
+    """Return the manifest table (with defaults) and the body of a script folder.
+
+    Raises:
+        FarhandError: `script-unreadable`, `manifest-invalid`.
+    """
+    try:
+        table = _DEFAULTS | tomllib.loads((folder / "manifest.toml").read_text())
+        body_file = folder / BODY_NAMES.get(str(table["interpreter"]), "script.sh")
+        if body_file.stat().st_size > MAX_SCRIPT_BYTES:
+            raise FarhandError("manifest-invalid", f"{body_file} is larger than 512 KiB")
+        return table, body_file.read_bytes()
+    except (OSError, UnicodeDecodeError) as error:
+        raise FarhandError(
+            "script-unreadable", f"cannot read the script in {folder}: {error}"
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise FarhandError("manifest-invalid", f"{folder}/manifest.toml: {error}") from error
+
+
+def make_manifest(
+    table: dict[str, Any],
+    body: bytes,
+    *,
+    tenant: str,
+    author: str,
+    now: datetime,
+    expires: datetime,
+) -> Manifest:
+    """Build and check a manifest from a table and a body.
+
+    Raises:
+        FarhandError: `manifest-invalid`, `schema-invalid`.
+    """
+    values = table | {
+        "tenant": tenant,
+        "author": author,
+        "sha256": hashlib.sha256(body).hexdigest(),
+        "size_bytes": len(body),
+        "created_at": format_instant(now),
+        "expires": format_instant(expires),
+    }
+    try:
+        manifest = msgspec.convert(values, Manifest)
+    except msgspec.ValidationError as error:
+        raise FarhandError("manifest-invalid", f"the manifest: {error}") from error
+    check_manifest(manifest, body)
+    check_schema(manifest.parameters)
+    return manifest
+
+
+def shipped_manifest(
+    tenant: str, script: ShippedScript, *, now: datetime, expires: datetime
+) -> Manifest:
+    """Return the manifest of a script that came with Farhand."""
+    table = {name: getattr(script, name) for name in script.__dataclass_fields__ if name != "body"}
+    table = {name: list(v) if isinstance(v, tuple) else v for name, v in table.items()}
+    return make_manifest(
+        _DEFAULTS | table,
+        script.body,
+        tenant=tenant,
+        author=SHIPPED_AUTHOR,
+        now=now,
+        expires=expires,
+    )
+
+
+def lint(table: dict[str, Any], body: bytes) -> list[str]:
+    """Return what is wrong with a script beyond its manifest: syntax, line ends, a shell linter."""
+    problems = []
+    if b"\r\n" in body and table["interpreter"] != "powershell":
+        problems.append("the body has Windows line ends")
+    if table["interpreter"] == "python":
+        try:
+            compile(body, "script.py", "exec")
+        except (SyntaxError, ValueError) as error:
+            problems.append(f"python: {error}")
+    elif table["interpreter"] == "sh":
+        checked = subprocess.run(["/bin/sh", "-n"], input=body, capture_output=True, check=False)
+        if checked.returncode:
+            problems.append(f"sh: {checked.stderr.decode(errors='replace').strip()[:400]}")
+        linter = shutil.which("shellcheck")
+        if linter:
+            found = subprocess.run(
+                [linter, "-s", "sh", "-f", "gcc", "-"], input=body, capture_output=True, check=False
+            )
+            problems += found.stdout.decode(errors="replace").splitlines()[:50]
+    return problems
+
+
+def fetch_script(
+    relay: Relay, script: str, version: int | None = None
+) -> tuple[Envelope, Manifest, bytes]:
+    """Return a submitted script from the relay, its body checked against its manifest.
+
+    Raises:
+        FarhandError: `script-unknown` from the relay, `script-changed`, `envelope-malformed`.
+    """
+    answer = relay.get(f"/scripts/{script}", version=version)
+    try:
+        fields = msgspec.convert(answer, _ScriptAnswer, strict=False)
+    except msgspec.ValidationError as error:
+        raise FarhandError("relay-answer", "the relay's script answer cannot be read") from error
+    envelope = decode_envelope(fields.envelope)
+    manifest = msgspec.json.decode(envelope.payload, type=Manifest)
+    check_manifest(manifest, fields.body)
+    check_schema(manifest.parameters)
+    if manifest.id != script or (version is not None and manifest.version != version):
+        raise FarhandError("script-changed", "the relay answered with another script")
+    return envelope, manifest, fields.body
+
+
+class _ScriptAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    envelope: bytes
+    body: bytes
+
+
+def publish_script(
+    relay: Relay, trust: VerifiedTrust, admin: Signer, envelope: Envelope, body: bytes
+) -> int:
+    """Check author and approvals, put the script among the targets; return the targets version.
+
+    Raises:
+        FarhandError: `script-not-approved`, `script-author-unknown`, `script-changed`.
+        RefusedError: `not-trust-admin`.
+    """
+    manifest = check_approved(envelope, trust.roster, trust.policy)
+    check_manifest(manifest, body)
+    version = publish(
+        relay,
+        trust,
+        admin,
+        {
+            manifest_path(manifest.id, manifest.version): encode_envelope(envelope),
+            script_path(manifest.sha256): body,
+        },
+    )
+    relay.post(f"/scripts/{manifest.id}/{manifest.version}/published")
+    return version

@@ -1,0 +1,1 @@
+"""The console's side of a session: pairing, grants, pipes and SSH."""

@@ -1,0 +1,122 @@
+"""proxy (stdin and stdout to a pipe) and forward (a local port to a destination)."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+
+import asyncssh
+
+from farhand_console.home import Home
+from farhand_console.relay import Relay
+from farhand_console.session.record import SessionRecord
+from farhand_console.session.ssh import open_pipe
+from farhand_protocol.errors import FarhandError, UsageError
+
+__all__ = ["listen_forward", "run_proxy"]
+
+_CHUNK = 32 * 1024
+
+
+class _Stdout(asyncio.Protocol):
+    """Writes what comes out of the pipe to stdout and slows the pipe when stdout is slow."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+        self._transport: asyncio.Transport | None = None
+        self._behind = False
+        self.may_write = asyncio.Event()
+        self.may_write.set()
+        self.drained = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._writer.write(data)
+        if not self._behind and self._writer.transport.get_write_buffer_size() > 256 * 1024:
+            self._behind = True
+            if self._transport is not None:
+                self._transport.pause_reading()
+            self.drained.set()
+
+    async def keep_draining(self) -> None:
+        """Resume the pipe whenever stdout has caught up; runs until cancelled."""
+        while True:
+            await self.drained.wait()
+            self.drained.clear()
+            await self._writer.drain()
+            self._behind = False
+            if self._transport is not None:
+                self._transport.resume_reading()
+
+    def pause_writing(self) -> None:
+        self.may_write.clear()
+
+    def resume_writing(self) -> None:
+        self.may_write.set()
+
+
+async def run_proxy(
+    home: Home, relay: Relay, record: SessionRecord, *, notice: Callable[[str], None]
+) -> None:
+    """Carry stdin and stdout over one pipe until either ends.
+
+    The end of stdin is not the end of the pipe: ssh -W and rsync half-close, and the device may
+    still have something to say.  ssh ends its ProxyCommand by closing both.
+    """
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=_CHUNK)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    out, flow = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, sys.stdout)
+    writer = asyncio.StreamWriter(out, flow, None, loop)
+    async with open_pipe(home, relay, record, notice=notice) as pipe:
+        protocol = _Stdout(writer)
+        transport = pipe.connect(protocol)
+
+        async def upward() -> None:
+            while data := await reader.read(_CHUNK):
+                await protocol.may_write.wait()
+                transport.write(data)
+            # ssh is gone once it closed both ends; a live ssh keeps its stdout open to us.
+            await pipe.closed.wait()
+
+        async def downward() -> None:
+            await pipe.closed.wait()
+
+        tasks = {
+            asyncio.ensure_future(upward()),
+            asyncio.ensure_future(downward()),
+            asyncio.ensure_future(protocol.keep_draining()),
+        }
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if pipe.reason not in ("", "done"):
+            raise FarhandError(
+                pipe.reason if pipe.reason.startswith("session-") else "session-lost",
+                f"the pipe to the device closed: {pipe.reason}",
+            )
+
+
+async def listen_forward(
+    connection: asyncssh.SSHClientConnection, spec: str, *, say: Callable[[str], None]
+) -> None:
+    """Listen on 127.0.0.1 and carry each connection; runs until the session ends.
+
+    Raises:
+        UsageError: `usage` when the words are not LPORT:HOST:PORT.
+    """
+    local, _, rest = spec.partition(":")
+    host, _, port = rest.rpartition(":")
+    if not (local.isdigit() and port.isdigit() and host):
+        raise UsageError("usage", f"{spec[:80]!r} is not LPORT:HOST:PORT")
+    host = host.strip("[]")
+    listener = await connection.forward_local_port("127.0.0.1", int(local), host, int(port))
+    say(f"listening on 127.0.0.1:{listener.get_port()}")
+    await connection.wait_closed()

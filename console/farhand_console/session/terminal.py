@@ -1,0 +1,144 @@
+"""exec and shell: the local terminal at one end of an SSH channel.
+
+`exec` is as ssh does it: one word goes to the device's shell as it is, several are quoted so that
+each arrives unchanged.  stdin is forwarded, the exit status is the remote one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import shutil
+import signal
+import sys
+import termios
+import tty
+from collections.abc import Sequence
+from typing import Any
+
+import asyncssh
+
+from farhand_protocol.errors import FarhandError
+
+__all__ = ["join_command", "run_exec", "run_shell"]
+
+_CHUNK = 32 * 1024
+
+
+def join_command(words: Sequence[str]) -> str:
+    """Return what the device's shell gets."""
+    if len(words) == 1:
+        return words[0]
+    return " ".join(shlex.quote(word) for word in words)
+
+
+def exit_status(process: asyncssh.SSHClientProcess[bytes]) -> int:
+    """Return the remote exit status, 128 + N for a signal, 255 when there is neither."""
+    if process.exit_signal:
+        number = getattr(signal, f"SIG{process.exit_signal[0]}", None)
+        return 128 + int(number) if number is not None else 255
+    return 255 if process.exit_status is None else process.exit_status
+
+
+async def run_exec(connection: asyncssh.SSHClientConnection, command: str) -> int:
+    """Run a command with this process's stdin, stdout and stderr; return its exit status."""
+    try:
+        process = await connection.create_process(command, encoding=None)
+    except asyncssh.ChannelOpenError as error:
+        raise FarhandError(
+            "scope-missing", "the session does not include the terminal", detail=str(error)
+        ) from error
+    feeder = asyncio.ensure_future(_feed(process))
+    try:
+        await asyncio.gather(
+            _drain(process.stdout, sys.stdout.buffer), _drain(process.stderr, sys.stderr.buffer)
+        )
+        await process.wait_closed()
+    finally:
+        feeder.cancel()
+        await asyncio.gather(feeder, return_exceptions=True)
+    return exit_status(process)
+
+
+async def _stdin_reader() -> asyncio.StreamReader | None:
+    """Return stdin as a stream, or None where it is a plain file (read in a thread instead)."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=_CHUNK)
+    try:
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    except (ValueError, OSError, PermissionError):
+        return None
+    return reader
+
+
+async def _feed(process: asyncssh.SSHClientProcess[bytes]) -> None:
+    reader = await _stdin_reader()
+    descriptor = sys.stdin.fileno()
+    try:
+        while True:
+            if reader is not None:
+                data = await reader.read(_CHUNK)
+            else:
+                data = await asyncio.to_thread(os.read, descriptor, _CHUNK)
+            if not data:
+                process.stdin.write_eof()
+                return
+            process.stdin.write(data)
+            await process.stdin.drain()
+    except (BrokenPipeError, ConnectionError, asyncssh.Error):
+        return  # the command ended without reading all of its input, as commands may
+
+
+async def _drain(source: asyncssh.SSHReader[bytes], sink: Any) -> None:
+    while data := await source.read(_CHUNK):
+        await asyncio.to_thread(_write, sink, data)
+
+
+def _write(sink: Any, data: bytes) -> None:
+    sink.write(data)
+    sink.flush()
+
+
+async def run_shell(connection: asyncssh.SSHClientConnection) -> int:
+    """Run an interactive shell on this terminal; return its exit status.
+
+    Raises:
+        FarhandError: `no-terminal` when stdin is not a terminal, `scope-missing`.
+    """
+    if not sys.stdin.isatty():
+        raise FarhandError(
+            "no-terminal", "a shell needs a terminal", hint="farhand exec S -- COMMAND"
+        )
+    size = shutil.get_terminal_size()
+    try:
+        process = await connection.create_process(
+            term_type=os.environ.get("TERM", "xterm"),
+            term_size=(size.columns, size.lines),
+            encoding=None,
+        )
+    except asyncssh.ChannelOpenError as error:
+        raise FarhandError(
+            "scope-missing", "the session does not include the terminal", detail=str(error)
+        ) from error
+
+    def resized() -> None:
+        now = shutil.get_terminal_size()
+        process.change_terminal_size(now.columns, now.lines)
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGWINCH, resized)
+    before = termios.tcgetattr(sys.stdin.fileno())
+    tty.setraw(sys.stdin.fileno())
+    feeder = asyncio.ensure_future(_feed(process))
+    try:
+        await asyncio.gather(
+            _drain(process.stdout, sys.stdout.buffer), _drain(process.stderr, sys.stderr.buffer)
+        )
+        await process.wait_closed()
+    finally:
+        feeder.cancel()
+        await asyncio.gather(feeder, return_exceptions=True)
+        termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, before)
+        loop.remove_signal_handler(signal.SIGWINCH)
+    return exit_status(process)

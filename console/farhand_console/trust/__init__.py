@@ -1,0 +1,1 @@
+"""The organisation's trust as the console verifies and signs it."""

@@ -1,0 +1,185 @@
+"""Signing root and targets with the admins' offline keys.
+
+The relay's own key signs snapshot and timestamp only.  Everything here happens on an admin's
+machine; the relay gets finished files and can refuse them, not change them.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from securesystemslib.signer import Key, SecretsHandler, Signature, SSlibKey
+from securesystemslib.signer import Signer as TufSigner
+from tuf.api.metadata import Metadata, Root, TargetFile, Targets
+from tuf.api.serialization.json import JSONSerializer
+
+from farhand_console.relay import Relay
+from farhand_console.trust.verified import VerifiedTrust
+from farhand_protocol.errors import FarhandError, RefusedError
+from farhand_protocol.keys import Signer
+
+__all__ = [
+    "ROOT_DAYS",
+    "TARGETS_DAYS",
+    "make_root",
+    "make_targets",
+    "publish",
+    "publish_root",
+    "set_admin_keys",
+]
+
+ROOT_DAYS = 365
+TARGETS_DAYS = 30
+
+
+class _KeySigner(TufSigner):
+    """Lets python-tuf sign with one of our keys."""
+
+    def __init__(self, signer: Signer) -> None:
+        self._signer = signer
+        self._key = tuf_key(signer.public_key)
+
+    @property
+    def public_key(self) -> Key:
+        """Return the TUF form of the public key."""
+        return self._key
+
+    def sign(self, payload: bytes) -> Signature:
+        """Sign canonical metadata bytes."""
+        return Signature(self._key.keyid, self._signer.sign(payload).hex())
+
+    @classmethod
+    def from_priv_key_uri(
+        cls,
+        priv_key_uri: str,
+        public_key: Key,
+        secrets_handler: SecretsHandler | None = None,
+    ) -> TufSigner:
+        """Refuse: keys come from the console's own files and agents."""
+        raise ValueError("operator keys are not loaded by address")
+
+
+def tuf_key(public_key: bytes) -> SSlibKey:
+    """Return the TUF key object of a raw Ed25519 public key."""
+    return SSlibKey.from_crypto(Ed25519PublicKey.from_public_bytes(public_key))
+
+
+def _in_days(days: int) -> datetime:
+    return (datetime.now(UTC) + timedelta(days=days)).replace(microsecond=0)
+
+
+def make_root(*, admin: Signer, recovery: Signer, online_key: bytes) -> bytes:
+    """Make and sign the first root: admin and recovery key may each change it alone.
+
+    Args:
+        admin: the first admin's operator key; also the targets key.
+        recovery: an offline key for the day the admin's is lost.
+        online_key: the relay's raw public key, for snapshot and timestamp.
+    """
+    root = Root(version=1, expires=_in_days(ROOT_DAYS), consistent_snapshot=True)
+    root.add_key(tuf_key(admin.public_key), "root")
+    root.add_key(tuf_key(recovery.public_key), "root")
+    root.add_key(tuf_key(admin.public_key), "targets")
+    root.add_key(tuf_key(online_key), "snapshot")
+    root.add_key(tuf_key(online_key), "timestamp")
+    metadata = Metadata(root)
+    metadata.sign(_KeySigner(admin))
+    metadata.sign(_KeySigner(recovery), append=True)
+    return metadata.to_bytes(JSONSerializer(compact=False))
+
+
+def make_targets(admin: Signer, version: int, files: Mapping[str, bytes]) -> bytes:
+    """Make and sign targets metadata over exactly these files."""
+    targets = Targets(version=version, expires=_in_days(TARGETS_DAYS))
+    for path, data in files.items():
+        targets.targets[path] = TargetFile.from_data(path, data, ["sha256"])
+    return _signed(targets, admin)
+
+
+def _signed(targets: Targets, admin: Signer) -> bytes:
+    metadata = Metadata(targets)
+    metadata.sign(_KeySigner(admin))
+    return metadata.to_bytes(JSONSerializer(compact=True))
+
+
+def check_may_sign(trust: VerifiedTrust, public_key: bytes, role: str) -> None:
+    """Refuse early when this key does not count for a TUF role.
+
+    Raises:
+        RefusedError: `not-trust-admin`.
+    """
+    keyid = tuf_key(public_key).keyid
+    if keyid not in trust.root.signed.roles[role].keyids:
+        raise RefusedError(
+            "not-trust-admin",
+            f"your key may not sign the organisation's {role}",
+            hint="an admin runs this, or adds you with `farhand operator add --can admin`",
+        )
+
+
+def publish(
+    relay: Relay,
+    trust: VerifiedTrust,
+    admin: Signer,
+    changes: Mapping[str, bytes | None],
+) -> int:
+    """Sign the next targets version with some files added, replaced or (None) removed.
+
+    Returns:
+        The new targets version.
+
+    Raises:
+        RefusedError: `not-trust-admin`.
+        FarhandError: `trust-conflict` when another admin was faster: load again and repeat.
+    """
+    check_may_sign(trust, admin.public_key, "targets")
+    targets = copy.deepcopy(trust.targets.signed)
+    targets.version += 1
+    targets.expires = _in_days(TARGETS_DAYS)
+    files = {}
+    for path, data in changes.items():
+        if data is None:
+            targets.targets.pop(path, None)
+        else:
+            targets.targets[path] = TargetFile.from_data(path, data, ["sha256"])
+            files[path] = data
+    body = {"root": None, "targets": _signed(targets, admin), "files": files}
+    relay.post("/trust", body, wait_s=60)
+    return targets.version
+
+
+def set_admin_keys(trust: VerifiedTrust, add: list[bytes], remove: list[bytes]) -> Root:
+    """Return the next root with targets and root keys added or removed; unsigned."""
+    root = copy.deepcopy(trust.root.signed)
+    root.version += 1
+    root.expires = _in_days(ROOT_DAYS)
+    for public_key in add:
+        for role in ("root", "targets"):
+            root.add_key(tuf_key(public_key), role)
+    for public_key in remove:
+        keyid = tuf_key(public_key).keyid
+        for role in ("root", "targets"):
+            if keyid in root.roles[role].keyids:
+                root.revoke_key(keyid, role)
+    if not root.roles["targets"].keyids:
+        raise FarhandError("last-admin", "the last admin key cannot be removed")
+    return root
+
+
+def publish_root(relay: Relay, root: Root, admin: Signer) -> None:
+    """Sign and upload the next root.
+
+    Raises:
+        FarhandError: `trust-invalid` when the relay finds it does not follow from the last.
+    """
+    metadata = Metadata(root)
+    metadata.sign(_KeySigner(admin))
+    body: dict[str, object] = {
+        "root": metadata.to_bytes(JSONSerializer(compact=False)),
+        "targets": None,
+        "files": {},
+    }
+    relay.post("/trust", body, wait_s=60)

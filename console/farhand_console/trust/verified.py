@@ -1,0 +1,193 @@
+"""The organisation's trust metadata, fetched through the relay and verified by TUF.
+
+The console starts from a root it pinned at login (or made itself) and lets python-tuf check
+signatures, versions and expiry; the relay can withhold, never alter.  Unlike a device, a console
+refuses to sign anything on expired metadata.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import TypeVar
+
+from tuf.api.exceptions import (
+    DownloadError,
+    DownloadHTTPError,
+    ExpiredMetadataError,
+    RepositoryError,
+)
+from tuf.api.metadata import Metadata, Root, Targets
+from tuf.ngclient import FetcherInterface, Updater
+
+from farhand_console.home import Home, write_private
+from farhand_console.output import warn
+from farhand_console.relay import Relay
+from farhand_protocol.envelopes import Envelope, decode_envelope
+from farhand_protocol.errors import FarhandError
+from farhand_protocol.trust import (
+    FLOORS_PATH,
+    POLICY_PATH,
+    REVOCATIONS_PATH,
+    ROSTER_PATH,
+    Document,
+    Floors,
+    Policy,
+    Revocations,
+    Roster,
+    decode_document,
+    manifest_path,
+)
+
+__all__ = ["VerifiedTrust", "load_trust"]
+
+_BASE = "relay://"
+D = TypeVar("D", bound=Document)
+
+
+class _RelayFetcher(FetcherInterface):
+    """Fetches TUF files through the signed-in relay connection."""
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        try:
+            yield self._relay.get_bytes("/trust/" + url.removeprefix(_BASE))
+        except FarhandError as error:
+            if error.code in ("not-found", "no-trust-root"):
+                raise DownloadHTTPError(error.message, 404) from error
+            raise DownloadError(str(error)) from error
+
+
+class VerifiedTrust:
+    """Verified metadata and the documents in it, as of one refresh."""
+
+    def __init__(self, home: Home, updater: Updater, root: bytes) -> None:
+        self._updater = updater
+        self._folder = home.folder / "trust"
+        self.root = Metadata[Root].from_bytes(root)
+        self.root_bytes = root
+        self.targets = Metadata[Targets].from_bytes(
+            (self._folder / "metadata" / "targets.json").read_bytes()
+        )
+        self.roster = self._document(ROSTER_PATH, Roster)
+        self.policy = self._document(POLICY_PATH, Policy)
+        self.revocations = self._document(REVOCATIONS_PATH, Revocations)
+        self.floors = self._document(FLOORS_PATH, Floors)
+
+    @property
+    def targets_version(self) -> int:
+        """Return the version of the targets metadata."""
+        return self.targets.signed.version
+
+    def paths(self) -> list[str]:
+        """Return all target paths."""
+        return sorted(self.targets.signed.targets)
+
+    def read(self, path: str) -> bytes:
+        """Return a target's verified bytes.
+
+        Raises:
+            FarhandError: `target-missing`, `trust-invalid`.
+        """
+        try:
+            info = self._updater.get_targetinfo(path)
+            if info is None:
+                raise FarhandError("target-missing", f"{path} is not among the signed targets")
+            cached = self._updater.find_cached_target(info)
+            with open(cached or self._updater.download_target(info), "rb") as file:
+                return file.read()
+        except (RepositoryError, DownloadError) as error:
+            raise FarhandError(
+                "trust-invalid", f"{path} cannot be verified", detail=str(error)
+            ) from error
+
+    def manifest(self, script: str, version: int | None = None) -> Envelope:
+        """Return the sealed manifest of a published script, the newest version by default.
+
+        Raises:
+            FarhandError: `script-unknown`.
+        """
+        prefix = f"manifests/{script}/"
+        versions = sorted(
+            int(path.removeprefix(prefix).removesuffix(".json"))
+            for path in self.paths()
+            if path.startswith(prefix)
+        )
+        if not versions or (version is not None and version not in versions):
+            raise FarhandError(
+                "script-unknown",
+                f"{script} is not a published script",
+                hint="farhand script list",
+            )
+        return decode_envelope(self.read(manifest_path(script, version or versions[-1])))
+
+    def _document(self, path: str, kind: type[D]) -> D:
+        return decode_document(self.read(path), kind)
+
+
+def load_trust(home: Home, relay: Relay) -> VerifiedTrust:
+    """Fetch the newest metadata, verify it, and return what it says.
+
+    Raises:
+        FarhandError: `no-trust-root` when the organisation has none yet; `trust-root-mismatch`
+            when the relay serves another root than the pinned one; `trust-expired`;
+            `trust-invalid` for anything else that does not verify.
+    """
+    folder = home.folder / "trust"
+    metadata_folder, targets_folder = folder / "metadata", folder / "targets"
+    for one in (metadata_folder, targets_folder):
+        one.mkdir(parents=True, exist_ok=True, mode=0o700)
+    bootstrap = _pinned_root(home, relay)
+    updater = Updater(
+        metadata_dir=str(metadata_folder),
+        metadata_base_url=_BASE + "metadata/",
+        target_dir=str(targets_folder),
+        target_base_url=_BASE + "targets/",
+        fetcher=_RelayFetcher(relay),
+        bootstrap=bootstrap,
+    )
+    try:
+        updater.refresh()
+    except ExpiredMetadataError as error:
+        raise FarhandError(
+            "trust-expired",
+            "the organisation's trust metadata has expired",
+            hint="an admin runs `farhand trust refresh`",
+            detail=str(error),
+        ) from error
+    except (RepositoryError, DownloadError) as error:
+        raise FarhandError(
+            "trust-invalid", "the relay's trust metadata does not verify", detail=str(error)
+        ) from error
+    return VerifiedTrust(home, updater, (metadata_folder / "root.json").read_bytes())
+
+
+def _pinned_root(home: Home, relay: Relay) -> bytes:
+    """Return the root this console starts from, fetching and pinning it the first time."""
+    settings = home.settings()
+    file = home.folder / "trust" / "pinned-root.json"
+    if file.exists():
+        return file.read_bytes()
+    state = relay.get("/trust")
+    if not state.get("root_version"):
+        raise FarhandError(
+            "no-trust-root",
+            "the organisation has no trust root yet",
+            hint="an admin runs `farhand trust init`",
+        )
+    version = settings.root_version or int(state["root_version"])
+    root = relay.get_bytes(f"/trust/metadata/{version}.root.json")
+    digest = hashlib.sha256(root).hexdigest()
+    if settings.root_sha256 and digest != settings.root_sha256:
+        raise FarhandError(
+            "trust-root-mismatch",
+            "the relay serves another trust root than the one your sign-in token names",
+            hint="do not go on; ask your admin",
+        )
+    if not settings.root_sha256:
+        warn(f"pinning the trust root on first use: {digest[:16]} (compare it with your admin)")
+    write_private(file, root)
+    home.update(root_version=version, root_sha256=digest)
+    return root
