@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from farhand_agent.checks.command import checks_command
+from farhand_agent.checks.command import checks
 
 if __name__ == "__main__":
-    checks_command(prog_name="farhand-agent checks")
+    checks(prog_name="farhand-agent checks")

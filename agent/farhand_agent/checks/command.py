@@ -11,12 +11,13 @@ from typing import Any, Final
 import click
 import msgspec
 
-from farhand_agent.checks.registry import CheckContext, checks
+from farhand_agent.checks import registry
+from farhand_agent.checks.registry import CheckContext
 from farhand_agent.checks.runner import run_check, run_checks
 from farhand_agent.terminal import printable, table
 from farhand_protocol.errors import FarhandError
 
-__all__ = ["checks_command", "script_main", "script_parameters"]
+__all__ = ["checks", "script_main", "script_parameters"]
 
 _MAX_PARAMETERS_BYTES: Final = 1024 * 1024
 
@@ -25,7 +26,7 @@ _MAX_PARAMETERS_BYTES: Final = 1024 * 1024
 @click.option("--id", "ids", multiple=True, help="Only this check; repeatable.")
 @click.option("--list", "only_list", is_flag=True, help="Show which checks there are.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def checks_command(ids: tuple[str, ...], only_list: bool, as_json: bool) -> None:
+def checks(ids: tuple[str, ...], only_list: bool, as_json: bool) -> None:
     """Check whether this device is well.  A problem found is a result, not an error."""
     if only_list:
         _list_checks(as_json)
@@ -52,7 +53,7 @@ def checks_command(ids: tuple[str, ...], only_list: bool, as_json: bool) -> None
 
 
 def _list_checks(as_json: bool) -> None:
-    known = checks().values()
+    known = registry.checks().values()
     if as_json:
         items = [
             {"id": c.id, "title": c.title, "unit": c.unit, "platforms": list(c.platforms)}

@@ -147,7 +147,7 @@ class CheckContext:
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 raise FarhandError("check-parameters", f"{name}{suffix} is not a number")
             values.append(float(value))
-        return Thresholds(*values, rising=default.rising)
+        return Thresholds(values[0], values[1], rising=default.rising)
 
     def word(self, name: str, default: str) -> str:
         """Return a text parameter.

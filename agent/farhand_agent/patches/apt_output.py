@@ -37,7 +37,7 @@ _BLOCKS: Final = {
     "The following upgrades have been deferred due to phasing:": "phased",
 }
 _VERSION_LINE: Final = re.compile(
-    r" (?P<mark>\*\*\*|   ) (?P<version>\S+) -?\d+(?: \(phased.*)?\s*"
+    r" (?P<mark>\*\*\*|   ) (?P<version>\S+) -?\d+(?P<phased> \(phased.*)?\s*"
 )
 _SOURCE_LINE: Final = re.compile(
     r"\s+-?\d+ (?P<source>\S+ \S+/\S+ \S+ Packages|\S+ \S+ Packages)\s*"
@@ -73,10 +73,14 @@ class Simulation:
 
 @dataclass(slots=True)
 class Policy:
-    """One package in `apt-cache policy`; `newer` are the sources of versions above installed."""
+    """One package in `apt-cache policy`; `newer` are the sources of versions above installed.
+
+    `phased` says that the distribution rolls the candidate out to a share of devices at a time.
+    """
 
     installed: str = ""
     candidate: str = ""
+    phased: bool = False
     newer: list[str] = field(default_factory=list)
     candidate_sources: list[str] = field(default_factory=list)
 
@@ -150,6 +154,8 @@ def parse_policy(text: str) -> dict[str, Policy]:
         elif found := _VERSION_LINE.fullmatch(line):
             version = found["version"]
             above = above and found["mark"] != "***"
+            if version == current.candidate and found["phased"]:
+                current.phased = True
         elif found := _SOURCE_LINE.fullmatch(line):
             if above:
                 current.newer.append(found["source"])

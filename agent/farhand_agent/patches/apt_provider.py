@@ -8,6 +8,7 @@ Applying names every package with its version, as planned, and never lets apt ch
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from farhand_agent.patches.apt_output import (
@@ -144,12 +145,12 @@ class AptProvider:
                     "",
                     tuple(labels.get(source, "") for source in policy.candidate_sources),
                 )
-                updates.append(
-                    self._from_candidate(
-                        candidate, policies, labels,
-                        held=held, labelled=labelled, phased=name in simulation.phased,
-                    )
-                )  # fmt: skip
+                phased = policy.phased or name in simulation.phased
+                update = self._from_candidate(
+                    candidate, policies, labels, held=held, labelled=labelled
+                )
+                stuck = not phased and name not in held
+                updates.append(replace(update, phased=phased, kept_back=stuck))
         return PatchList(
             provider=self.name,
             status="ok",
@@ -261,7 +262,6 @@ class AptProvider:
         *,
         held: set[str],
         labelled: bool,
-        phased: bool = False,
     ) -> Update:
         policy = policies.get(candidate.name)
         newer = [labels.get(source, "") for source in policy.newer] if policy else []
@@ -282,7 +282,6 @@ class AptProvider:
             origin=", ".join(candidate.origins)[:300],
             kind=kind,
             held=candidate.name in held,
-            phased=phased,
             requires_reboot=name in _REBOOT_NAMES or name.startswith(_REBOOT_PREFIXES),
         )
 

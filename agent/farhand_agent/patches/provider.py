@@ -74,7 +74,8 @@ class Update:
     """One package for which a newer version is known.
 
     `id` is what `plan` takes; `installed` is "" for a package that would come in new.
-    `held` means a person pinned it; `phased` that the distribution has not reached this device.
+    `held` means a person pinned it; `phased` that the distribution has not reached this device;
+    `kept_back` that the package manager will not install it by itself, for its dependencies.
     """
 
     id: str
@@ -87,6 +88,7 @@ class Update:
     severity: Severity = "unknown"
     held: bool = False
     phased: bool = False
+    kept_back: bool = False
     requires_reboot: bool = False
     advisories: tuple[str, ...] = ()
 
@@ -206,7 +208,7 @@ def choose(
 
     Args:
         updates: as listed.
-        ids: the wanted ones, or None for all that are neither held nor phased out.
+        ids: the wanted ones, or None for all that nobody holds back.
         security_only: leave out what is not labelled as security.
 
     Raises:
@@ -214,7 +216,9 @@ def choose(
     """
     known = {update.id: update for update in updates}
     if ids is None:
-        chosen = [u for u in known.values() if not u.held and not u.phased and u.installed]
+        chosen = [
+            u for u in known.values() if u.installed and not (u.held or u.phased or u.kept_back)
+        ]
     else:
         missing = [name for name in ids if name not in known]
         if missing:

@@ -17,9 +17,8 @@ def services_failed(context: CheckContext) -> Finding:
             "systemd does not run here",
             "This device does not keep a record of services that failed.",
         )
-    argv = [
-        "systemctl", "list-units", "--type=service", "--state=failed", "--no-pager", "--output=json",
-    ]  # fmt: skip
+    argv = ["systemctl", "list-units", "--type=service", "--state=failed"]
+    argv += ["--no-pager", "--output=json"]
     units = parse_units(Context.parse_json(context.run(argv).stdout, "systemctl"))
     names = [str(unit["name"]) for unit in units if unit["state"] == "failed"]
     if not names:

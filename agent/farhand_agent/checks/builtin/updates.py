@@ -65,14 +65,14 @@ def updates_pending(context: CheckContext) -> Finding:
     if len(failed) == len(lists):
         return unknown(f"{failed[0].provider}: {_why(failed[0])}", _BLIND)
     every = [(one, update) for one in lists for update in one.updates]
-    waiting = [(one, u) for one, u in every if not u.held and not u.phased]
+    waiting = [(one, u) for one, u in every if not (u.held or u.phased or u.kept_back)]
     state = context.thresholds(_PENDING, "_count").state(len(waiting))
     if state == "ok" and failed:
         return unknown(f"{failed[0].provider}: {_why(failed[0])}", _BLIND)
     remedy = _REMEDIES.get(waiting[0][0].provider) if waiting and state != "ok" else None
     return Finding(
         state=state,
-        summary=f"{len(waiting)} updates pending, {len(every) - len(waiting)} held or phased",
+        summary=f"{len(waiting)} updates pending, {len(every) - len(waiting)} held, phased or kept back",
         plain=f"{len(waiting)} update(s) wait to be installed."
         if waiting
         else "All programs are up to date, as far as this device knows.",
