@@ -1,0 +1,75 @@
+"""What was done in a session, in order, as the receipt will list it.
+
+The list is bounded twice, by entries and by the bytes of their details; what does not fit is
+counted and never silently lost.  Text from the console is kept as it came (bounded): whoever shows
+it escapes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from farhand_protocol.grants import Action
+from farhand_protocol.instants import format_instant
+
+__all__ = ["MAX_ACTIONS", "MAX_DETAIL_CHARS", "ActionKind", "ActionLog"]
+
+MAX_ACTIONS = 5000
+MAX_DETAIL_CHARS = 1000
+MAX_DETAIL_BYTES = 1024 * 1024
+
+ActionKind: TypeAlias = Literal[
+    "exec", "shell", "file-read", "file-write", "file-change", "forward", "view", "denied"
+]
+
+
+class ActionLog:
+    """Collects the actions of one session.
+
+    Args:
+        clock: returns the time as an aware datetime.
+        on_action: is told of each action, those past the bound included; must not block.
+    """
+
+    def __init__(
+        self, clock: Callable[[], datetime], on_action: Callable[[Action], None] | None = None
+    ) -> None:
+        self._clock = clock
+        self._on_action = on_action
+        self._bytes = 0
+        self.actions: list[Action] = []
+        self.omitted = 0
+
+    def add(
+        self,
+        kind: ActionKind,
+        detail: str,
+        *,
+        size_bytes: int | None = None,
+        sha256: str | None = None,
+    ) -> None:
+        """Note one action.
+
+        Args:
+            kind: what it was.
+            detail: command, path, destination or what was refused; cut at `MAX_DETAIL_CHARS`.
+            size_bytes, sha256: of a file that was read or written whole.
+        """
+        # A command may hold lone surrogates (bytes of a path that are no UTF-8); JSON cannot.
+        detail = detail[:MAX_DETAIL_CHARS].encode("utf-8", "backslashreplace").decode()
+        action = Action(
+            at=format_instant(self._clock().replace(microsecond=0)),
+            kind=kind,
+            detail=detail,
+            size_bytes=size_bytes,
+            sha256=sha256,
+        )
+        self._bytes += len(detail.encode())
+        if len(self.actions) < MAX_ACTIONS and self._bytes <= MAX_DETAIL_BYTES:
+            self.actions.append(action)
+        else:
+            self.omitted += 1
+        if self._on_action is not None:
+            self._on_action(action)

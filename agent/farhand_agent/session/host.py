@@ -1,0 +1,508 @@
+"""The SSH end of a session: one asyncssh server per pipe, and a closed list of what it answers.
+
+    scope      opens
+    terminal   pty-req, shell, exec                          session/shell.py
+    files      subsystem sftp                                session/files.py
+    view       subsystem farhand-view                        session/view.py
+    forward    direct-tcpip to the granted destinations
+    none       subsystem farhand-end, signal, window-change, env LANG, LC_* and TERM
+    never      everything else that SSH can ask for
+
+The host key is the device key, the user name the session id, and the one key that opens is the
+console key of the grant.  Scopes count from `auth_completed` on, when possession of that key is
+proved, and are asked at each request, so that a scope withdrawn closes on open connections too.
+Every refusal is noted among the session's actions.
+
+asyncssh takes a connection down when a callback or a channel's task raises, so nothing here lets an
+exception out.  It answers channel requests by the name of a method, some of them before asking
+anybody (`x11-req`, `env`, agent forwarding): `_Channel` puts a closed list in front of that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import asyncssh
+from asyncssh.forward import SSHForwarder
+from asyncssh.packet import SSHPacket
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from farhand_agent.session.actions import ActionLog
+from farhand_agent.session.files import FileServer, Roots, serve_files
+from farhand_agent.session.lines import read_line
+from farhand_agent.session.pipes import PipeDriver, PipeTunnel
+from farhand_agent.session.scopes import LiveScopes
+from farhand_agent.session.shell import CHUNK_BYTES, Program, login_environment
+from farhand_agent.session.view import MAX_REQUEST_BYTES, answer_view
+from farhand_protocol.errors import FarhandError
+from farhand_protocol.identity import public_key_line
+
+__all__ = ["MAX_CHANNELS", "MAX_PIPES", "SessionHost", "SessionTerms", "host_key"]
+
+_log = logging.getLogger(__name__)
+
+MAX_PIPES = 8
+MAX_CHANNELS = 16
+MAX_KEY_TRIES = 6
+LOGIN_TIMEOUT_S = 15
+CONNECT_TIMEOUT_S = 20.0
+WINDOW_BYTES = 2 * 1024 * 1024
+MAX_PACKET_BYTES = 32 * 1024
+# AES-GCM first, for processors that have it; ChaCha20 for those that do not.
+CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com")
+SUBSYSTEMS = {"sftp": "files", "farhand-view": "view", "farhand-end": None}
+
+_ANSWERED = {"pty-req", "env", "shell", "exec", "subsystem", "window-change", "signal"}
+# Sent unasked by common clients; refused, but nothing that anybody asked for.
+_UNREMARKABLE = {"eow@openssh.com", "keepalive@openssh.com", "break"}
+
+
+class Ending(Protocol):
+    """What the subsystem `farhand-end` sets in motion."""
+
+    async def farewell(
+        self, read: Callable[[int], Awaitable[bytes]], write: Callable[[bytes], Awaitable[None]]
+    ) -> None:
+        """Hold the closing exchange; `read` returns one line of at most so many bytes."""
+
+
+@dataclass
+class SessionTerms:
+    """What was granted, as the host needs it.
+
+    `forward_to` holds `host:port` destinations, already cut to grant and policy.
+    """
+
+    session: str
+    console_key: bytes
+    scopes: LiveScopes
+    actions: ActionLog
+    roots: Roots
+    forward_to: frozenset[str]
+    ending: Ending
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def host_key(seed: bytes) -> asyncssh.SSHKey:
+    """Return the device key as asyncssh wants it."""
+    private = Ed25519PrivateKey.from_private_bytes(seed)
+    text = private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    return asyncssh.import_private_key(text)
+
+
+class SessionHost:
+    """Serves the SSH connections of one session.
+
+    Args:
+        key: the device key (`host_key`).
+        terms: what was granted.
+    """
+
+    def __init__(self, key: asyncssh.SSHKey, terms: SessionTerms) -> None:
+        self._key = key
+        self.terms = terms
+        self._connections: set[asyncssh.SSHServerConnection] = set()
+
+    @property
+    def connections(self) -> int:
+        """Return how many SSH connections are authenticated now."""
+        return len(self._connections)
+
+    async def serve(self, driver: PipeDriver) -> None:
+        """Serve one SSH connection over a pipe, until either is over.
+
+        Safe to cancel: the connection is then closed.
+        """
+        try:
+            connection = await asyncssh.connect_reverse(
+                tunnel=PipeTunnel(driver),
+                config=None,
+                server_factory=lambda: _Server(self, driver),
+                server_host_keys=[self._key],
+                server_version="Farhand",
+                encryption_algs=list(CIPHERS),
+                compression_algs=None,
+                public_key_auth=True,
+                password_auth=False,
+                kbdint_auth=False,
+                host_based_auth=False,
+                gss_host=None,
+                gss_kex=False,
+                gss_auth=False,
+                x509_trusted_certs=None,
+                agent_forwarding=False,
+                x11_forwarding=False,
+                allow_scp=False,
+                line_editor=False,
+                encoding=None,
+                login_timeout=LOGIN_TIMEOUT_S,
+                keepalive_interval=0,
+            )
+        except (OSError, asyncssh.Error) as error:
+            _log.info("pipe %d: no SSH connection: %s", driver.number, error)
+            driver.end()
+            return
+        self._connections.add(connection)
+        try:
+            await connection.wait_closed()
+        finally:
+            self._connections.discard(connection)
+            connection.abort()
+            driver.end()
+
+    def close(self) -> None:
+        """End every connection."""
+        for connection in list(self._connections):
+            connection.disconnect(asyncssh.DISC_BY_APPLICATION, "the session ended")
+
+
+class _Server(asyncssh.SSHServer):
+    """One connection's decisions."""
+
+    def __init__(self, host: SessionHost, driver: PipeDriver) -> None:
+        self.host = host
+        self.terms = host.terms
+        self.driver = driver
+        self.channels = 0
+        self._connection: asyncssh.SSHServerConnection | None = None
+        self._open = False
+        self._tries = 0
+        line = public_key_line(host.terms.console_key)
+        self._console_key = asyncssh.import_public_key(line).public_data
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connection = conn
+
+    def begin_auth(self, username: str) -> bool:
+        return True
+
+    def public_key_auth_supported(self) -> bool:
+        return True
+
+    def password_auth_supported(self) -> bool:
+        return False
+
+    def kbdint_auth_supported(self) -> bool:
+        return False
+
+    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        # Asked before the signature is checked, and again after: nothing opens here.
+        self._tries += 1
+        if self._tries > MAX_KEY_TRIES and self._connection is not None:
+            self._connection.disconnect(
+                asyncssh.DISC_NO_MORE_AUTH_METHODS_AVAILABLE, "too many keys"
+            )
+            return False
+        known = hmac.compare_digest(key.public_data, self._console_key)
+        return known and username == self.terms.session
+
+    def auth_completed(self) -> None:
+        self._open = True
+
+    def may(self, scope: str) -> bool:
+        """Tell whether a scope is open on this connection now."""
+        return self._open and self.terms.scopes.allows(scope)
+
+    def denied(self, what: str) -> None:
+        """Note something that was refused."""
+        self.terms.actions.add("denied", what)
+
+    def take_channel(self) -> None:
+        """Count one more channel.
+
+        Raises:
+            asyncssh.ChannelOpenError: there are too many, or nothing is open yet.
+        """
+        if not self._open:
+            raise asyncssh.ChannelOpenError(
+                asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, "not signed in"
+            )
+        if self.channels >= MAX_CHANNELS:
+            self.denied("channel: too many at once")
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, "too many channels")
+        self.channels += 1
+
+    def session_requested(self) -> Any:
+        assert self._connection is not None
+        self.take_channel()
+        channel = _Channel(self, self._connection)
+        return channel, _Process(self)
+
+    def connection_requested(
+        self, dest_host: str, dest_port: int, orig_host: str, orig_port: int
+    ) -> Any:
+        destination = f"{dest_host.lower()}:{dest_port}"
+        if not self.may("forward") or destination not in self.terms.forward_to:
+            self.denied(f"forward to {destination}")
+            raise asyncssh.ChannelOpenError(
+                asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, "this destination was not granted"
+            )
+        assert self._connection is not None
+        self.take_channel()
+        self.terms.actions.add("forward", destination)
+        channel = self._connection.create_tcp_channel()
+        return channel, self._forward(channel, dest_host, dest_port)
+
+    async def _forward(
+        self, channel: asyncssh.SSHTCPChannel[bytes], host: str, port: int
+    ) -> SSHForwarder:
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                _, peer = await asyncio.get_running_loop().create_connection(
+                    SSHForwarder, host, port
+                )
+        except (TimeoutError, OSError, ValueError) as error:
+            self.channels -= 1
+            raise asyncssh.ChannelOpenError(
+                asyncssh.OPEN_CONNECT_FAILED, "the destination cannot be reached"
+            ) from error
+        return _Forward(peer, self, self.terms.scopes.hold("forward", channel.abort))
+
+    def unix_connection_requested(self, dest_path: str) -> bool:
+        self.denied(f"connect to socket {dest_path}")
+        return False
+
+    def server_requested(self, listen_host: str, listen_port: int) -> bool:
+        self.denied(f"listen on {listen_host}:{listen_port}")
+        return False
+
+    def unix_server_requested(self, listen_path: str) -> bool:
+        self.denied(f"listen on socket {listen_path}")
+        return False
+
+    def tun_requested(self, unit: int | None) -> bool:
+        self.denied("network tunnel")
+        return False
+
+    def tap_requested(self, unit: int | None) -> bool:
+        self.denied("network tunnel")
+        return False
+
+
+class _Forward(SSHForwarder):
+    """One forwarded connection."""
+
+    def __init__(self, peer: SSHForwarder, server: _Server, forget: Callable[[], None]) -> None:
+        super().__init__(peer)
+        self._server = server
+        self._forget = forget
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget()
+        self._server.channels -= 1
+        super().connection_lost(exc)
+
+
+class _Channel(asyncssh.SSHServerChannel[bytes]):
+    """A session channel that answers a closed list of requests."""
+
+    def __init__(self, server: _Server, connection: asyncssh.SSHServerConnection) -> None:
+        super().__init__(
+            connection,
+            asyncio.get_running_loop(),
+            True,  # allow_pty: asked of `_Process.pty_requested`
+            False,
+            False,
+            0,
+            1024,
+            None,
+            "strict",
+            WINDOW_BYTES,
+            MAX_PACKET_BYTES,
+        )
+        self._server = server
+
+    def _service_next_request(self) -> None:
+        request = self._request_queue[0][0]
+        if request in _ANSWERED:
+            super()._service_next_request()
+            return
+        if request not in _UNREMARKABLE:
+            self._server.denied(f"request {request}")
+        self._report_response(False)
+
+    def _process_env_request(self, packet: SSHPacket) -> bool:
+        name, value = packet.get_string(), packet.get_string()
+        packet.check_end()
+        text = name.decode("utf-8", "backslashreplace")
+        allowed = text in ("LANG", "TERM") or text.startswith("LC_")
+        if not allowed or not text.replace("_", "").isalnum() or len(name) + len(value) > 1024:
+            self._server.denied(f"env {text}")
+            return False
+        if b"\0" in value or len(self._env) >= 32:
+            return False
+        self._env[name] = value
+        return True
+
+
+class _Process(asyncssh.SSHServerProcess[bytes]):
+    """One session channel: a program, or one of the subsystems."""
+
+    def __init__(self, server: _Server) -> None:
+        super().__init__(self._handle, None, 3, False)
+        self._server = server
+        self._terms = server.terms
+        self._program: Program | None = None
+        self._has_terminal = False
+        self._left_over = bytearray()
+        self._forget: Callable[[], None] = lambda: None
+
+    # What may be asked for.
+
+    def pty_requested(self, term_type: str, term_size: Any, term_modes: Any) -> bool:
+        self._has_terminal = self._ask("terminal", "pty")
+        return self._has_terminal
+
+    def shell_requested(self) -> bool:
+        return self._ask("terminal", "shell")
+
+    def exec_requested(self, command: str) -> bool:
+        return self._ask("terminal", f"exec {command}")
+
+    def subsystem_requested(self, subsystem: str) -> bool:
+        if subsystem not in SUBSYSTEMS:
+            self._server.denied(f"subsystem {subsystem}")
+            return False
+        scope = SUBSYSTEMS[subsystem]
+        return scope is None or self._ask(scope, f"subsystem {subsystem}")
+
+    def _ask(self, scope: str, what: str) -> bool:
+        if self._server.may(scope):
+            return True
+        self._server.denied(what)
+        return False
+
+    # What arrives while it runs.
+
+    def break_received(self, msec: int) -> bool:
+        return False
+
+    def signal_received(self, signal: str) -> None:
+        if self._program is not None:
+            self._program.signal(signal)
+
+    def terminal_size_changed(self, width: int, height: int, pixwidth: int, pixheight: int) -> None:
+        if self._program is not None:
+            self._program.resize(width, height, pixwidth, pixheight)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server.channels -= 1
+        self._forget()
+        if self._program is not None:
+            self._program.hang_up()
+        super().connection_lost(exc)
+
+    # Running it.
+
+    async def _handle(self, _process: asyncssh.SSHServerProcess[bytes]) -> None:
+        channel = self.channel
+        scope = SUBSYSTEMS.get(self.subsystem or "", "terminal")
+        if scope is not None:
+            self._forget = self._terms.scopes.hold(scope, self._cut)
+        try:
+            if self.subsystem == "sftp":
+                await serve_files(
+                    FileServer(channel, self._terms.roots, self._terms.actions),
+                    self.stdin,
+                    self.stdout,
+                )
+            elif self.subsystem == "farhand-view":
+                await self._view()
+            elif self.subsystem == "farhand-end":
+                await self._terms.ending.farewell(self._read_line, self._write)
+                self.exit(0)
+            else:
+                await self._run_program()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            # One channel's failure must not end the others, whatever it was.
+            if channel.is_closing():
+                _log.info("a channel ended: %s", error)
+            else:
+                _log.warning("a channel failed", exc_info=error)
+                self.exit(255)
+
+    def _cut(self) -> None:
+        """End this channel because its scope was withdrawn."""
+        if self._program is not None:
+            self._program.kill(signal.SIGKILL)
+        self.channel.abort()
+
+    async def _run_program(self) -> None:
+        extra = dict(self._terms.environment)
+        wanted = {str(key): str(value) for key, value in self.channel.get_environment().items()}
+        term = wanted.pop("TERM", None)
+        size = None
+        if self._has_terminal:
+            term, size = self.term_type or term or "dumb", self.term_size
+        kind, detail = ("exec", self.command) if self.command is not None else ("shell", "shell")
+        self._terms.actions.add("exec" if kind == "exec" else "shell", str(detail))
+        self._program = Program(
+            self.command,
+            login_environment({**wanted, **extra}, term),
+            size=size,
+            is_away=lambda: not self._server.driver.attached.is_set(),
+        )
+        try:
+            status = await self._program.run(_ProcessStreams(self))
+        except OSError as error:
+            await self._write(f"farhand: cannot start: {error.strerror}\n".encode(), error=True)
+            status = 126
+        if self.channel.is_closing():
+            return
+        if status >= 0:
+            self.exit(status)
+        else:
+            self.exit_with_signal(signal.Signals(-status).name[3:])
+
+    async def _view(self) -> None:
+        while line := await self._read_line(MAX_REQUEST_BYTES):
+            try:
+                shown, answer = await asyncio.to_thread(answer_view, line)
+            except FarhandError as error:
+                answer = b'{"error":{"code":"%s"}}\n' % error.code.encode()
+            else:
+                self._terms.actions.add("view", shown)
+            await self._write(answer)
+        self.exit(0)
+
+    async def read_input(self) -> bytes:
+        """Return input, empty at its end or when the channel is gone."""
+        try:
+            return await self.stdin.read(CHUNK_BYTES)
+        except (OSError, asyncssh.Error):
+            return b""
+
+    async def _read_line(self, limit: int) -> bytes:
+        return await read_line(self.read_input, limit, self._left_over)
+
+    async def _write(self, data: bytes, *, error: bool = False) -> None:
+        writer = self.stderr if error else self.stdout
+        try:
+            writer.write(data)
+            await writer.drain()
+        except asyncssh.Error as lost:
+            raise ConnectionResetError(str(lost)) from lost
+
+
+class _ProcessStreams:
+    """A channel's streams, for `Program`."""
+
+    def __init__(self, process: _Process) -> None:
+        self._process = process
+
+    async def read(self) -> bytes:
+        """Return input from the console; empty at its end."""
+        return await self._process.read_input()
+
+    async def write(self, data: bytes, *, error: bool = False) -> None:
+        """Write output and wait until there is room for more."""
+        await self._process._write(data, error=error)

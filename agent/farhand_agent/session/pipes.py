@@ -1,0 +1,278 @@
+"""Driver of one resumable pipe: websockets come and go below, one SSH connection stays above.
+
+The pipe itself (farhand_protocol.pipe) has no I/O; this module reads, feeds, writes and waits.
+Towards asyncssh it looks like a transport: `PipeTunnel` is the object that `connect_reverse` takes
+as `tunnel=`, the way its maintainers document for transports that are not sockets.
+
+    state        event                     -> what happens
+    waiting      serve(messages)           attached; a second serve() replaces the first
+    attached     the websocket is lost     waiting, for at most the pipe's resume window
+    any          resume window over, CLOSE the SSH connection is told `connection_lost`
+    any          SSH connection ends       CLOSE to the peer, `closed` is set
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from farhand_protocol.errors import RemoteError
+from farhand_protocol.pipe import PIPE_ID_BYTES, Closed, Data, Eof, ResumablePipe
+
+__all__ = ["MessageStream", "PipeDriver", "PipeTransport", "PipeTunnel", "StreamLost"]
+
+_log = logging.getLogger(__name__)
+# RFC 7600: an IPv4 address that no host has.  asyncssh parses the peer's address when it meets a
+# certificate with a source-address option, and fails on an empty one.
+PEER_ADDRESS = "192.0.0.8"
+
+P = TypeVar("P", bound=asyncio.Protocol)
+
+
+class StreamLost(Exception):
+    """The websocket below is gone; an ordinary event in a pipe's life."""
+
+
+class MessageStream(Protocol):
+    """What carries whole messages: a websocket, or a pair of queues in a test."""
+
+    async def send(self, message: bytes) -> None:
+        """Send one message, waiting while the peer is slow; StreamLost when it is gone."""
+
+    async def receive(self) -> bytes:
+        """Return the next message; StreamLost when it is gone."""
+
+
+class PipeTransport(asyncio.Transport):
+    """The pipe as asyncssh sees it: a byte stream with an address."""
+
+    def __init__(self, driver: PipeDriver, number: int) -> None:
+        super().__init__(extra={"peername": (PEER_ADDRESS, number)})
+        self._driver = driver
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append to our stream; sent when a websocket is up."""
+        self._driver.send(bytes(data))
+
+    def get_write_buffer_size(self) -> int:
+        """Return how many bytes the peer has not acknowledged yet."""
+        return self._driver.unacked_bytes
+
+    def is_closing(self) -> bool:
+        """Tell whether the pipe is over."""
+        return self._driver.closed.is_set()
+
+    def close(self) -> None:
+        """End the pipe after what was written."""
+        self._driver.end()
+
+    def abort(self) -> None:
+        """End the pipe; asyncssh calls this after its last message, so that is still sent."""
+        self._driver.end()
+
+    def pause_reading(self) -> None:
+        """Stop delivering; the websocket below is then not read either."""
+        self._driver.reading.clear()
+
+    def resume_reading(self) -> None:
+        """Deliver again."""
+        self._driver.reading.set()
+
+    def can_write_eof(self) -> bool:
+        """SSH ends its connection with a message, never by a half-closed stream."""
+        return False
+
+
+class PipeTunnel:
+    """Hands the pipe to asyncssh, which asks its `tunnel=` for a connection."""
+
+    logger = _log
+
+    def __init__(self, driver: PipeDriver) -> None:
+        self._driver = driver
+
+    async def create_connection(
+        self, factory: Callable[[], P], _host: str, _port: int
+    ) -> tuple[PipeTransport, P]:
+        """Return the pipe's transport and the SSH connection made for it."""
+        connection = factory()
+        return self._driver.connect(connection), connection
+
+    def close(self) -> None:
+        """End the pipe."""
+        self._driver.end()
+
+    async def wait_closed(self) -> None:
+        """Wait until the pipe is over."""
+        await self._driver.closed.wait()
+
+
+class PipeDriver:
+    """One pipe of a session.
+
+    Args:
+        number: 0 to 7, as the relay numbers the session's pipes.
+        pipe: the sans-I/O pipe; a fresh one by default.
+    """
+
+    def __init__(self, number: int, *, pipe: ResumablePipe | None = None) -> None:
+        self.number = number
+        self.closed = asyncio.Event()
+        self.reading = asyncio.Event()
+        self.reading.set()
+        self.attached = asyncio.Event()
+        self._pipe = pipe or ResumablePipe(pipe_id=os.urandom(PIPE_ID_BYTES))
+        self._protocol: asyncio.Protocol | None = None
+        self._connected = asyncio.Event()
+        self._replaced = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._turn = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._lost_told = False
+        self._paused_protocol = False
+        self.reason = ""
+
+    @property
+    def unacked_bytes(self) -> int:
+        """Return what the peer has not acknowledged."""
+        return self._pipe.unacked_bytes
+
+    def connect(self, protocol: asyncio.Protocol) -> PipeTransport:
+        """Put an SSH connection on top; no websocket is attached before."""
+        transport = PipeTransport(self, self.number)
+        self._protocol = protocol
+        protocol.connection_made(transport)
+        self._connected.set()
+        return transport
+
+    def send(self, data: bytes) -> None:
+        """Append to our stream."""
+        if data and not self.closed.is_set():
+            self._pipe.send(data, self._now())
+            self._after()
+
+    def end(self) -> None:
+        """Close the pipe from this side; CLOSE is still written if a websocket is up."""
+        self._pipe.close(self._now())
+        self._after()
+
+    async def serve(self, messages: MessageStream) -> None:
+        """Run the pipe over one websocket until that is lost, replaced or no longer needed.
+
+        Args:
+            messages: attached already (frames.write_attach was answered).
+
+        Safe to cancel: the pipe then waits for the next websocket.
+        """
+        await self._connected.wait()
+        if self.closed.is_set():
+            return
+        self._replaced.set()
+        self._replaced = replaced = asyncio.Event()
+        self._turn += 1
+        turn = self._turn
+        self._pipe.attach(self._now())
+        self._after()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._read(messages, turn))
+                group.create_task(self._write(messages, turn))
+                group.create_task(_until_replaced(replaced))
+        except* StreamLost:
+            pass  # the ordinary end of a websocket; the pipe waits for the next one
+        except* RemoteError as errors:
+            for error in errors.exceptions:
+                _log.warning("pipe %d: %s", self.number, error)
+        finally:
+            if turn == self._turn:
+                self._pipe.detach(self._now())
+                self.attached.clear()
+                self._after()
+
+    async def _read(self, messages: MessageStream, turn: int) -> None:
+        while True:
+            await self.reading.wait()
+            message = await messages.receive()
+            if turn != self._turn:
+                raise StreamLost
+            self._pipe.receive_message(message, self._now())
+            self._after()
+            if self.closed.is_set():
+                raise StreamLost
+
+    async def _write(self, messages: MessageStream, turn: int) -> None:
+        while True:
+            self._wake.clear()
+            if turn != self._turn:
+                self._wake.set()  # meant for the writer that came after this one
+                raise StreamLost
+            for message in self._pipe.messages_to_send():
+                await messages.send(message)
+            self._check_writable()
+            if self.closed.is_set():
+                raise StreamLost
+            await self._wake.wait()
+
+    def _after(self) -> None:
+        """Handle what the last call into the pipe brought about."""
+        for event in self._pipe.events():
+            if isinstance(event, Data):
+                self._deliver(event.data)
+            elif isinstance(event, Eof):
+                self._pipe.close(self._now())
+            elif isinstance(event, Closed):
+                self._finish(event.reason)
+            else:
+                self.attached.set()
+        self._wake.set()
+        self._check_writable()
+        self._arm()
+
+    def _deliver(self, data: bytes) -> None:
+        if self._protocol is not None:
+            self._protocol.data_received(data)
+
+    def _finish(self, reason: str) -> None:
+        self.reason = self.reason or reason
+        self.closed.set()
+        self.reading.set()
+        self._connected.set()
+        if self._protocol is not None and not self._lost_told:
+            self._lost_told = True
+            error = None if reason == "done" else ConnectionError(f"the pipe closed: {reason}")
+            self._protocol.connection_lost(error)
+
+    def _check_writable(self) -> None:
+        if self._protocol is None or self.closed.is_set():
+            return
+        if self._pipe.writable == self._paused_protocol:
+            self._paused_protocol = not self._pipe.writable
+            if self._paused_protocol:
+                self._protocol.pause_writing()
+            else:
+                self._protocol.resume_writing()
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        due = self._pipe.next_deadline()
+        if due is not None:
+            self._timer = asyncio.get_running_loop().call_at(due, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._pipe.handle_timeout(self._now())
+        self._after()
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+
+async def _until_replaced(replaced: asyncio.Event) -> None:
+    await replaced.wait()
+    raise StreamLost

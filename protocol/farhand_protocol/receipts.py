@@ -1,0 +1,113 @@
+"""Checking a receipt, offline and without the relay.
+
+A receipt is a sealed `grants.Receipt` that embeds the sealed grant of its session.  Whoever holds
+one file can tell: which device key signed it, whether the console that was there countersigned it,
+which operator key granted the session, and that all of them speak of the same session.  What it
+cannot tell is whom the keys belong to: for that the caller passes the device key that was pinned
+at enrolment.  Nothing is read from a disk or a clock here.
+
+Because envelope and payload are read only in their canonical encoding, and because every signature
+in the envelope must be one of the two expected ones, no single byte of a receipt can change
+without failing.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from farhand_protocol.envelopes import Envelope, decode_envelope, open_payload, signers
+from farhand_protocol.errors import FarhandError
+from farhand_protocol.grants import Grant, Receipt
+from farhand_protocol.identity import PUBLIC_KEY_BYTES, device_id
+
+__all__ = ["VerifiedReceipt", "open_grant", "verify_receipt"]
+
+
+class VerifiedReceipt(NamedTuple):
+    """A receipt that holds together.
+
+    `one_sided`: only the device signed; the console was gone or refused.  `pinned`: the device key
+    is the one that the caller knew before.
+    """
+
+    receipt: Receipt
+    one_sided: bool
+    pinned: bool
+
+
+def open_grant(envelope: Envelope) -> Grant:
+    """Read a sealed grant and check that the key it names, and no other, signed it.
+
+    Whether that key belongs to an operator is for the caller to decide.
+
+    Raises:
+        FarhandError: `envelope-malformed`; `grant-signature` when that key did not sign, or when
+            the envelope carries other signatures.
+    """
+    grant = open_payload(envelope, Grant)
+    if len(envelope.signatures) != 1 or not signers(envelope, [grant.operator_key]):
+        raise FarhandError("grant-signature", "the key that the grant names did not sign it")
+    return grant
+
+
+def verify_receipt(data: bytes, device_key: bytes | None = None) -> VerifiedReceipt:
+    """Check everything that one receipt can show by itself.
+
+    Args:
+        data: the stored bytes, one canonical envelope.
+        device_key: the device's raw public key, where it is known from elsewhere.
+
+    Returns:
+        VerifiedReceipt: the receipt, and who vouches for it.
+
+    Raises:
+        FarhandError: `receipt-malformed` when it cannot be read; `receipt-device-key` when it is
+            not by that device key; `receipt-signature` when a signature is missing, wrong or
+            foreign; `receipt-inconsistent` when receipt and grant speak of different things.
+    """
+    try:
+        envelope = decode_envelope(data)
+        receipt = open_payload(envelope, Receipt)
+    except FarhandError as error:
+        raise FarhandError(
+            "receipt-malformed", "this is not a receipt", detail=str(error)
+        ) from error
+    if device_key is not None and receipt.device_key != device_key:
+        raise FarhandError(
+            "receipt-device-key",
+            "the receipt is by another device key than the one known for this device",
+        )
+    if len(receipt.device_key) != PUBLIC_KEY_BYTES or device_id(receipt.device_key) != (
+        receipt.device
+    ):
+        raise FarhandError("receipt-inconsistent", "the device key does not give the device id")
+    try:
+        grant = open_grant(receipt.grant)
+    except FarhandError as error:
+        raise FarhandError(
+            "receipt-signature", "the grant inside is not signed by the key it names"
+        ) from error
+    expected = [receipt.device_key, grant.console_key]
+    by = signers(envelope, expected)
+    if receipt.device_key not in by or len(by) != len(envelope.signatures):
+        raise FarhandError("receipt-signature", "a signature is missing, wrong or of a stranger")
+    _check_consistent(receipt, grant)
+    return VerifiedReceipt(receipt, grant.console_key not in by, device_key is not None)
+
+
+def _check_consistent(receipt: Receipt, grant: Grant) -> None:
+    same = {
+        "tenant": receipt.tenant == grant.tenant,
+        "session": receipt.session == grant.id,
+        "device": receipt.device == grant.device,
+        "operator": receipt.operator == grant.operator,
+        "organisation": receipt.organisation == grant.organisation,
+        "ticket": receipt.ticket == grant.ticket,
+        "scopes": set(receipt.scopes) <= set(grant.scopes),
+        "keys": receipt.device_key != grant.console_key,
+    }
+    for field, agrees in same.items():
+        if not agrees:
+            raise FarhandError(
+                "receipt-inconsistent", f"receipt and grant name a different {field}"
+            )

@@ -1,0 +1,160 @@
+"""An SSH client and the session's SSH host over two resumable pipes in one process.
+
+The wire between them is a pair of queues that a test can cut, as a network would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+
+from farhand_agent.session.actions import ActionLog
+from farhand_agent.session.files import Roots
+from farhand_agent.session.host import SessionHost, SessionTerms, host_key
+from farhand_agent.session.pipes import PipeDriver, PipeTunnel, StreamLost
+from farhand_agent.session.scopes import LiveScopes
+from farhand_protocol.identity import public_key_line
+from farhand_protocol.keys import SeedSigner
+
+SESSION = "s-abcdefghijklmnop"
+DEVICE_SEED = bytes(range(32))
+CONSOLE_SEED = bytes(range(32, 64))
+
+
+class QueueStream:
+    """One end of the wire; `cut` makes both ends fail, as a lost connection does."""
+
+    def __init__(self, outgoing: asyncio.Queue[bytes], incoming: asyncio.Queue[bytes]) -> None:
+        self._outgoing = outgoing
+        self._incoming = incoming
+        self.lost = asyncio.Event()
+
+    async def send(self, message: bytes) -> None:
+        if self.lost.is_set():
+            raise StreamLost
+        await self._outgoing.put(message)
+
+    async def receive(self) -> bytes:
+        async with asyncio.TaskGroup() as group:
+            getting = group.create_task(self._incoming.get())
+            losing = group.create_task(self.lost.wait())
+            await asyncio.wait({getting, losing}, return_when=asyncio.FIRST_COMPLETED)
+            losing.cancel()
+            if getting.done():
+                return getting.result()
+            getting.cancel()
+        raise StreamLost
+
+
+class NoEnding:
+    async def farewell(self, read: Any, write: Any) -> None:
+        raise AssertionError("not used here")
+
+
+class Wire:
+    """Both pipe ends, attached and cut at will."""
+
+    def __init__(self, group: asyncio.TaskGroup) -> None:
+        self.device = PipeDriver(0)
+        self.console = PipeDriver(0)
+        self._group = group
+        self._streams: list[QueueStream] = []
+
+    def attach(self) -> None:
+        there: asyncio.Queue[bytes] = asyncio.Queue(16)
+        back: asyncio.Queue[bytes] = asyncio.Queue(16)
+        self._streams = [QueueStream(there, back), QueueStream(back, there)]
+        self._group.create_task(self.console.serve(self._streams[0]))
+        self._group.create_task(self.device.serve(self._streams[1]))
+
+    async def cut(self) -> None:
+        for stream in self._streams:
+            stream.lost.set()
+        while self.device.attached.is_set() or self.console.attached.is_set():
+            await asyncio.sleep(0)
+
+
+class Pair:
+    """What a test works with."""
+
+    def __init__(self, host: SessionHost, wire: Wire, group: asyncio.TaskGroup) -> None:
+        self.host = host
+        self.wire = wire
+        self.scopes = host.terms.scopes
+        self.group = group
+        self.ssh: asyncssh.SSHClientConnection
+
+    def actions(self, kind: str) -> list[str]:
+        return [one.detail for one in self.host.terms.actions.actions if one.kind == kind]
+
+
+def make_terms(
+    root: Path,
+    scopes: Iterable[str] = ("view", "terminal", "files"),
+    *,
+    forward_to: Iterable[str] = (),
+    read_only: bool = False,
+    roots: bool = True,
+    ending: Any = None,
+) -> SessionTerms:
+    return SessionTerms(
+        session=SESSION,
+        console_key=SeedSigner(CONSOLE_SEED).public_key,
+        scopes=LiveScopes(scopes),
+        actions=ActionLog(lambda: datetime.now(UTC)),
+        roots=Roots.of([str(root)] if roots else [], str(root), read_only=read_only),
+        forward_to=frozenset(forward_to),
+        ending=ending or NoEnding(),
+        environment={"FARHAND_SESSION": SESSION},
+    )
+
+
+@contextlib.asynccontextmanager
+async def ssh_pair(terms: SessionTerms, **client: Any) -> AsyncIterator[Pair]:
+    """Run host and client; the client is signed in unless `connect=False`."""
+    connect = client.pop("connect", True)
+    host = SessionHost(host_key(DEVICE_SEED), terms)
+    async with asyncio.TaskGroup() as group:
+        wire = Wire(group)
+        serving = group.create_task(host.serve(wire.device))
+        pair = Pair(host, wire, group)
+        wire.attach()
+        if connect:
+            pair.ssh = await open_client(wire, **client)
+        try:
+            yield pair
+        finally:
+            if connect:
+                pair.ssh.abort()
+            wire.console.end()
+            wire.device.end()
+            await serving
+
+
+async def open_client(wire: Wire, **options: Any) -> asyncssh.SSHClientConnection:
+    device_line = public_key_line(SeedSigner(DEVICE_SEED).public_key)
+    defaults: dict[str, Any] = {
+        "known_hosts": ([asyncssh.import_public_key(device_line)], [], []),
+        "client_keys": [host_key(CONSOLE_SEED)],
+        "username": SESSION,
+        "config": None,
+        "agent_path": None,
+        "compression_algs": None,
+        "connect_timeout": 20,
+    }
+    return await asyncssh.connect(
+        "device", 22, tunnel=PipeTunnel(wire.console), **{**defaults, **options}
+    )
+
+
+def random_file(path: Path, size: int) -> bytes:
+    data = os.urandom(size)
+    path.write_bytes(data)
+    return data
