@@ -6,12 +6,16 @@ Services and routes know nothing of this module; it knows all of them.  `serve.p
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.metadata import version
 
 from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
 
 from farhand_protocol.keys import Signer
+from farhand_server.accounts.authorisation import PUBLIC
 from farhand_server.api.area import Area
 from farhand_server.api.areas import AREAS
 from farhand_server.api.guard import (
@@ -20,11 +24,13 @@ from farhand_server.api.guard import (
     provide_relay,
     require_action,
 )
+from farhand_server.api.idempotency import IdempotencyMiddleware
 from farhand_server.api.problems import STATUS, problem_handlers
 from farhand_server.audit import Audit
 from farhand_server.bus.bus import Bus
 from farhand_server.clock import Clock, SystemClock
 from farhand_server.config import Settings
+from farhand_server.metrics import make_metrics
 from farhand_server.relay import Relay
 from farhand_server.store.database import Database
 from farhand_server.tasks import Tasks
@@ -76,11 +82,18 @@ def build_app(relay: Relay, areas: Sequence[Area] = AREAS) -> Litestar:
             "actor": Provide(provide_actor, sync_to_thread=False),
         },
         guards=[require_action],
-        middleware=[BearerMiddleware()],
+        middleware=[BearerMiddleware(), IdempotencyMiddleware()],
+        before_send=[relay.service(make_metrics).count],
         exception_handlers=problem_handlers(statuses),
         state=State({"relay": relay}),
         request_max_body_size=MAX_BODY_BYTES,
-        openapi_config=None,
+        openapi_config=OpenAPIConfig(
+            title="Farhand relay",
+            version=version("farhand-server"),
+            openapi_router=Router(path="/api", route_handlers=[], opt={"action": PUBLIC}),
+            # JSON only: the usual pages would load scripts from somebody else's server.
+            render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+        ),
         logging_config=None,
         debug=False,
     )

@@ -34,7 +34,7 @@ __all__ = [
 CONFIG_NAME = "config.toml"
 KEY_NAME = "relay.key"
 # Settings that a flag or a variable may override for one run.
-_OVERRIDES = ("url", "listen", "database", "bus", "jump", "tls_cert", "tls_key", "log")
+_OVERRIDES = ("url", "node_url", "listen", "database", "bus", "jump", "tls_cert", "tls_key", "log")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -51,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         tls_cert, tls_key: PEM files; relative ones are relative to the home.
         proxied: True when a reverse proxy on this host ends TLS, so https:// is served plain.
         log: plain or json, on stderr.
+        node_url: address under which consoles reach this very node; empty means `url`.
         capacity: handshakes per second this node is sized for (reconnect windows follow it).
         drain_s: how long SIGTERM waits for open requests.
     """
@@ -67,6 +68,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tls_key: str = ""
     proxied: bool = False
     log: Literal["plain", "json"] = "plain"
+    node_url: str = ""
     capacity: int = 500
     drain_s: float = 10.0
 

@@ -1,0 +1,194 @@
+"""Every route of the application, with every role and with nobody."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+from litestar import Litestar, get
+from litestar.routes import HTTPRoute
+
+from farhand_server.accounts.authorisation import ACTIONS, PUBLIC, ROLES
+from farhand_server.api.area import Area
+from farhand_server.api.areas import AREAS
+from farhand_server.app import Relay, build_app
+from tests.server.relays import SignIn
+
+# A path for each kind of parameter; no such thing exists, so nothing is changed by the walk.
+_PARAMETERS = {"str": "none", "int": "999999", "path": "none", "uuid": "0" * 32}
+
+
+def routes(app: Litestar) -> list[tuple[str, str, Any]]:
+    """Return (method, path, handler) of every HTTP route."""
+    found = []
+    for route in app.routes:
+        assert isinstance(route, HTTPRoute), f"{route.path} is not HTTP"
+        for handler in route.route_handlers:
+            path = re.sub(r"\{\w+:(\w+)\}", lambda match: _PARAMETERS[match[1]], route.path)
+            found += [(m, path, handler) for m in sorted(handler.http_methods) if m != "OPTIONS"]
+    return found
+
+
+async def test_every_route_declares_a_known_action(relay: Relay) -> None:
+    walked = routes(build_app(relay))
+    assert len(walked) > 10
+    for method, path, handler in walked:
+        action = handler.opt.get("action")
+        assert action == PUBLIC or action in ACTIONS, f"{method} {path} declares {action!r}"
+
+
+async def test_the_public_routes_are_these(relay: Relay) -> None:
+    public = {
+        f"{method} {path}"
+        for method, path, handler in routes(build_app(relay))
+        if handler.opt.get("action") == PUBLIC and method != "HEAD"
+    }
+    assert public == {
+        "POST /api/v1/sign-in",
+        "GET /api",
+        "GET /api/openapi.json",
+        "GET /api/none",  # the answer to any other page there: 404
+        "GET /healthz",
+        "GET /metrics",
+    }
+
+
+async def test_every_route_with_every_role(
+    relay: Relay, web: httpx.AsyncClient, sign_in: SignIn
+) -> None:
+    for role in (None, *ROLES):
+        headers = await sign_in(role, name=f"walk-{role}") if role else {}
+        for method, path, handler in routes(build_app(relay)):
+            action = handler.opt["action"]
+            answer = await web.request(method, path, headers=headers, json={})
+            where = f"{role}: {method} {path} ({action}) answered {answer.status_code}"
+            if action == PUBLIC:
+                assert answer.status_code not in {401, 403}, where
+            elif role is None:
+                assert answer.status_code == 401, where
+                assert answer.json()["code"] == "not-signed-in", where
+            elif role in ACTIONS[action]:
+                assert answer.status_code not in {401, 403}, where
+                assert answer.status_code < 500, where
+            else:
+                assert answer.status_code == 403, where
+                assert answer.json()["code"] == "not-permitted", where
+            if path.endswith("/sign-out") and role is not None:
+                headers = await sign_in(role, name=f"walk-{role}")
+
+
+async def test_scopes_narrow_a_token(web: httpx.AsyncClient, sign_in: SignIn) -> None:
+    one = await sign_in("admin", scopes="account.read")
+    noun = await sign_in("admin", scopes="account.* trust.read")
+    none = await sign_in("admin", scopes="")
+    for headers, path, status in (
+        (one, "/api/v1/accounts", 200),
+        (one, "/api/v1/trust", 403),
+        (noun, "/api/v1/accounts", 200),
+        (noun, "/api/v1/trust", 200),
+        (noun, "/api/v1/audit", 403),
+        (none, "/api/v1/accounts", 403),
+    ):
+        assert (await web.get(path, headers=headers)).status_code == status, path
+    answer = await web.post("/api/v1/accounts", headers=one, json={"name": "x", "role": "admin"})
+    assert answer.status_code == 403
+
+
+async def test_a_route_without_an_action_is_closed(relay: Relay, sign_in: SignIn) -> None:
+    @get("/forgotten")
+    async def forgotten() -> str:
+        return "open"
+
+    app = build_app(relay, [*AREAS, Area(name="test", controllers=[forgotten])])
+    headers = await sign_in("admin")
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://relay") as client:
+        answer = await client.get("/api/v1/forgotten", headers=headers)
+    assert answer.status_code == 403
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["Basic YTpi", "Bearer", "Bearer ", "Bearer fhs_wrong", "Bearer " + "x" * 5000, "\xff\xfe"],
+)
+async def test_bad_authorization_headers(web: httpx.AsyncClient, header: str) -> None:
+    headers = {"Authorization": header.encode("latin-1")}
+    answer = await web.get("/api/v1/me", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (401, "not-signed-in")
+    assert answer.headers["www-authenticate"] == "Bearer"
+    # A stale token must not keep anybody from signing in.
+    answer = await web.post("/api/v1/sign-in", headers=headers, json={"token": "fhl1:x"})
+    assert answer.json()["code"] == "sign-in-failed"
+
+
+async def test_openapi_names_no_other_server(web: httpx.AsyncClient) -> None:
+    answer = await web.get("/api/openapi.json")
+    assert answer.status_code == 200
+    document = answer.json()
+    assert "/api/v1/sign-in" in document["paths"]
+    assert "https://" not in answer.text.replace("https://spec.openapis.org", "")
+    for path in ("/api/swagger", "/api/redoc", "/api/elements", "/schema"):
+        assert (await web.get(path)).status_code == 404
+
+
+async def test_problems(web: httpx.AsyncClient, sign_in: SignIn) -> None:
+    headers = await sign_in("admin")
+    cases: list[tuple[httpx.Response, int, str]] = [
+        (await web.get("/api/v1/nothing"), 404, "not-found"),
+        (await web.delete("/api/v1/accounts", headers=headers), 405, "method-not-allowed"),
+        (await web.post("/api/v1/accounts", headers=headers, content=b"{"), 422, "invalid"),
+        (await web.post("/api/v1/accounts", headers=headers, json={"name": 1}), 422, "invalid"),
+        (
+            await web.post("/api/v1/sign-in", json={"token": "x", "other": 1}),
+            422,
+            "invalid",
+        ),
+        (
+            await web.post("/api/v1/trust", headers=headers, content=b" " * (8 * 2**20 + 1)),
+            413,
+            "body-too-large",
+        ),
+        (await web.get("/api/v1/accounts?limit=501", headers=headers), 422, "invalid"),
+    ]
+    for answer, status, code in cases:
+        problem = answer.json()
+        assert (answer.status_code, problem["code"], problem["status"]) == (status, code, status)
+        assert answer.headers["content-type"].startswith("application/problem+json")
+        assert problem["type"] == "about:blank"
+        assert problem["title"]
+        assert problem["detail"]
+
+
+async def test_a_bug_shows_nothing_of_itself(
+    relay: Relay, caplog: pytest.LogCaptureFixture
+) -> None:
+    @get("/broken", action=PUBLIC)
+    async def broken() -> str:
+        raise KeyError("secret words")
+
+    app = build_app(relay, [Area(name="test", controllers=[broken])])
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://relay") as client:
+        answer = await client.get("/api/v1/broken")
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal")
+    assert "secret" not in answer.text
+    assert "secret words" in caplog.text
+
+
+async def test_health_and_metrics(relay: Relay, web: httpx.AsyncClient) -> None:
+    answer = await web.get("/healthz")
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {"status": "ok", "store": "ok", "bus": "ok"},
+    )
+    assert (await web.get("/metrics")).status_code == 404
+    transport = httpx.ASGITransport(app=build_app(relay), client=("127.0.0.1", 1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://relay") as here:
+        await here.get("/api/v1/me")
+        text = (await here.get("/metrics")).text
+    assert 'farhand_http_requests_total{method="GET",route="/api/v1/me",status="401"}' in text
+    await relay.bus.close()
+    answer = await web.get("/healthz")
+    assert (answer.status_code, answer.json()["bus"]) == (503, "bus-unreachable")
