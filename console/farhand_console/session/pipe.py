@@ -36,6 +36,10 @@ _FINAL = frozenset(
 )
 
 
+class _AttachmentOver(Exception):
+    """One websocket below the pipe is gone or no longer needed."""
+
+
 class PipeTransport(asyncio.Transport):
     """The pipe as a byte stream."""
 
@@ -231,14 +235,13 @@ class ConsolePipe:
         """Run one attachment; returns when it is over."""
         self.state.attach(self._now())
         self._after()
-        reader = asyncio.ensure_future(self._read(websocket))
-        writer = asyncio.ensure_future(self._write(websocket))
         try:
-            await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._read(websocket))
+                group.create_task(self._write(websocket))
+        except* _AttachmentOver:
+            pass  # the ordinary end of an attachment; `run` makes the next one
         finally:
-            reader.cancel()
-            writer.cancel()
-            await asyncio.gather(reader, writer, return_exceptions=True)
             await websocket.close()
             self.state.detach(self._now())
             self._after()
@@ -249,13 +252,15 @@ class ConsolePipe:
                 await self.reading.wait()
                 message = await websocket.recv()
                 if isinstance(message, str):
-                    return
+                    break
                 self.state.receive_message(message, self._now())
                 self._after()
-        except RemoteError:
+        except RemoteError as error:
             self._start_afresh()  # if that is not possible, `run` attaches the same pipe again
-        except (WebSocketException, OSError):
-            return  # this attachment is lost; `run` makes the next one
+            raise _AttachmentOver from error
+        except (WebSocketException, OSError) as error:
+            raise _AttachmentOver from error
+        raise _AttachmentOver
 
     async def _write(self, websocket: ClientConnection) -> None:
         try:
@@ -265,10 +270,10 @@ class ConsolePipe:
                     await websocket.send(message)
                 self._check_writable()
                 if self.closed.is_set():
-                    return
+                    raise _AttachmentOver
                 await self._wake.wait()
-        except (WebSocketException, OSError):
-            return  # as above
+        except (WebSocketException, OSError) as error:
+            raise _AttachmentOver from error
 
     def _after(self) -> None:
         for event in self.state.events():

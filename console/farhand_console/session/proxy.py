@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections.abc import Callable
 
@@ -59,18 +60,33 @@ class _Stdout(asyncio.Protocol):
         self.may_write.set()
 
 
+class _Outlet(asyncio.streams.FlowControlMixin):
+    """Notices when whoever reads our stdout is gone."""
+
+    def __init__(self, gone: asyncio.Event) -> None:
+        super().__init__()
+        self._gone = gone
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._gone.set()
+
+
 async def run_proxy(
     home: Home, relay: Relay, record: SessionRecord, *, notice: Callable[[str], None]
 ) -> None:
-    """Carry stdin and stdout over one pipe until either ends.
+    """Carry stdin and stdout over one pipe until the device or the reader of stdout is gone.
 
-    The end of stdin is not the end of the pipe: ssh -W and rsync half-close, and the device may
-    still have something to say.  ssh ends its ProxyCommand by closing both.
+    The end of stdin is not the end of the pipe: ssh may half-close, and the device may still have
+    something to say.  ssh ends its ProxyCommand by a signal, or by closing both.
     """
     loop = asyncio.get_running_loop()
+    gone = asyncio.Event()
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        loop.add_signal_handler(number, gone.set)
     reader = asyncio.StreamReader(limit=_CHUNK)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    out, flow = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, sys.stdout)
+    out, flow = await loop.connect_write_pipe(lambda: _Outlet(gone), sys.stdout)
     writer = asyncio.StreamWriter(out, flow, None, loop)
     async with open_pipe(home, relay, record, notice=notice) as pipe:
         protocol = _Stdout(writer)
@@ -80,23 +96,17 @@ async def run_proxy(
             while data := await reader.read(_CHUNK):
                 await protocol.may_write.wait()
                 transport.write(data)
-            # ssh is gone once it closed both ends; a live ssh keeps its stdout open to us.
-            await pipe.closed.wait()
 
-        async def downward() -> None:
-            await pipe.closed.wait()
-
-        tasks = {
-            asyncio.ensure_future(upward()),
-            asyncio.ensure_future(downward()),
-            asyncio.ensure_future(protocol.keep_draining()),
-        }
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
+        async with asyncio.TaskGroup() as group:
+            # The end of stdin ends nothing: a live ssh may have half-closed only.
+            tasks = [
+                group.create_task(upward()),
+                group.create_task(protocol.keep_draining()),
+            ]
+            ends = [group.create_task(pipe.closed.wait()), group.create_task(gone.wait())]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for task in (*tasks, *ends):
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
         if pipe.reason not in ("", "done"):
             raise FarhandError(
                 pipe.reason if pipe.reason.startswith("session-") else "session-lost",

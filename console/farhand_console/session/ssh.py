@@ -27,18 +27,15 @@ async def open_pipe(
     """Hold one of the session's pipes and drive it while the block runs."""
     with claim_pipe(home, record.session) as number:
         pipe = ConsolePipe(relay, record.session, number, notice=notice)
-        driver = asyncio.ensure_future(pipe.run())
-        try:
-            yield pipe
-        finally:
-            pipe.end()
+        async with asyncio.TaskGroup() as group:
+            driver = group.create_task(pipe.run())
             try:
+                yield pipe
+            finally:
+                pipe.end()
                 # The last frames, CLOSE among them, get a moment to leave.
-                async with asyncio.timeout(2):
-                    await asyncio.wait((driver,))
-            except TimeoutError:
+                await asyncio.wait((driver,), timeout=2)
                 driver.cancel()
-            await asyncio.gather(driver, return_exceptions=True)
 
 
 @asynccontextmanager

@@ -49,16 +49,19 @@ async def run_exec(connection: asyncssh.SSHClientConnection, command: str) -> in
         raise FarhandError(
             "scope-missing", "the session does not include the terminal", detail=str(error)
         ) from error
-    feeder = asyncio.ensure_future(_feed(process))
-    try:
+    await _converse(process)
+    return exit_status(process)
+
+
+async def _converse(process: asyncssh.SSHClientProcess[bytes]) -> None:
+    """Carry stdin, stdout and stderr until the remote end is done."""
+    async with asyncio.TaskGroup() as group:
+        feeder = group.create_task(_feed(process))
         await asyncio.gather(
             _drain(process.stdout, sys.stdout.buffer), _drain(process.stderr, sys.stderr.buffer)
         )
         await process.wait_closed()
-    finally:
         feeder.cancel()
-        await asyncio.gather(feeder, return_exceptions=True)
-    return exit_status(process)
 
 
 async def _stdin_reader() -> asyncio.StreamReader | None:
@@ -130,15 +133,9 @@ async def run_shell(connection: asyncssh.SSHClientConnection) -> int:
     loop.add_signal_handler(signal.SIGWINCH, resized)
     before = termios.tcgetattr(sys.stdin.fileno())
     tty.setraw(sys.stdin.fileno())
-    feeder = asyncio.ensure_future(_feed(process))
     try:
-        await asyncio.gather(
-            _drain(process.stdout, sys.stdout.buffer), _drain(process.stderr, sys.stderr.buffer)
-        )
-        await process.wait_closed()
+        await _converse(process)
     finally:
-        feeder.cancel()
-        await asyncio.gather(feeder, return_exceptions=True)
         termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, before)
         loop.remove_signal_handler(signal.SIGWINCH)
     return exit_status(process)
