@@ -1,0 +1,519 @@
+"""Campaigns: one script on many devices, with the targets frozen when it is made.
+
+    state     start     pause     resume    abort     every order final
+    draft     running   -         -         aborted   -
+    running   -         paused    -         aborted   finished
+    paused    -         -         running   aborted   finished
+    finished, aborted: nothing follows; `-` is refused with `campaign-state`
+
+A campaign plans one order row per device at once.  The console then pages through the targets,
+checks each device's key by itself, signs an order for each and sends them; a signed order fills the
+planned row of its device.  There is one ring, number 0; the rows have the column for more.  Counts
+are kept with each step of an order (`order_rows`), so a report reads a handful of rows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+from sqlalchemy import RowMapping, and_, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from farhand_protocol.errors import FarhandError, UsageError
+from farhand_protocol.identity import make_id
+from farhand_protocol.orders import MAX_ORDER_LIFETIME_S
+from farhand_protocol.trust import Risk
+from farhand_server.errors import not_found
+from farhand_server.fleet.devices import IsOnline, picked
+from farhand_server.fleet.order_rows import add_to_counts, advance, lock_orders
+from farhand_server.fleet.orders import SignedOrder, check_batch, fill_planned
+from farhand_server.fleet.packages import in_chunks
+from farhand_server.fleet.query import parse_query
+from farhand_server.relay import Relay
+from farhand_server.store.schema import (
+    campaign_counts,
+    campaigns,
+    devices,
+    enrolment_tokens,
+    orders,
+)
+
+__all__ = [
+    "CAMPAIGN_EVENTS",
+    "Campaign",
+    "CampaignEvent",
+    "Cause",
+    "NewCampaign",
+    "Report",
+    "Target",
+    "control_campaign",
+    "create_campaign",
+    "fill_orders",
+    "get_campaign",
+    "list_campaigns",
+    "list_targets",
+    "report",
+    "unended_orders",
+]
+
+MAX_TARGETS: Final = 50_000
+MAX_PARAMETERS_BYTES: Final = 16 * 1024
+MAX_CAUSES: Final = 50
+RING: Final = 0
+
+CampaignEvent = Literal["start", "pause", "resume", "abort"]
+CAMPAIGN_EVENTS: Final[dict[tuple[str, CampaignEvent], str]] = {
+    ("draft", "start"): "running",
+    ("draft", "abort"): "aborted",
+    ("running", "pause"): "paused",
+    ("running", "abort"): "aborted",
+    ("paused", "resume"): "running",
+    ("paused", "abort"): "aborted",
+}
+
+
+class NewCampaign(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a console asks for; script, version, digest and risk as it resolved them through TUF."""
+
+    script: str
+    version: int
+    digest: str
+    risk: Risk
+    query: str
+    name: str = ""
+    parameters: dict[str, Any] = msgspec.field(default_factory=dict)
+    ttl_s: int = 86_400
+    rings: list[dict[str, Any]] = msgspec.field(default_factory=list)
+
+
+class Campaign(msgspec.Struct, frozen=True, kw_only=True):
+    """A campaign; `targets` is how many devices were frozen into it."""
+
+    campaign: str
+    name: str
+    state: str
+    script: str
+    version: int
+    digest: str
+    risk: str
+    query: str
+    parameters: dict[str, Any]
+    ttl_s: int
+    targets: int
+    counts: dict[str, int]
+    created_by: str
+    created_at: str
+    started_at: str | None
+    ended_at: str | None
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """One device of a campaign, with everything a console needs to verify it and sign for it."""
+
+    order: str
+    state: str
+    ring: int
+    device: str
+    name: str
+    host_name: str
+    group: str
+    key: bytes
+    enrolment: bytes
+    token_envelope: bytes | None
+    token_signed_by: str | None
+    confirmed: bool
+    confirmation: bytes | None
+
+
+class Cause(msgspec.Struct, frozen=True, kw_only=True):
+    """One reason, how many orders it has, and the id of one of them."""
+
+    signature: str
+    count: int
+    example: str
+
+
+class RingReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The counts of one ring."""
+
+    ring: int
+    counts: dict[str, int]
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """How a campaign stands."""
+
+    campaign: str
+    state: str
+    counts: dict[str, int]
+    rings: list[RingReport]
+    causes: list[Cause]
+
+
+def _check_new(new: NewCampaign) -> str:
+    """Check the bounds and return the parameters as text."""
+    parameters = json.dumps(new.parameters, sort_keys=True)
+    problems = {
+        "script": not 1 <= len(new.script) <= 100 or not new.script.isprintable(),
+        "version": not 1 <= new.version < 2**31,
+        "digest": len(new.digest) != 64 or not set(new.digest) <= set("0123456789abcdef"),
+        "name": len(new.name) > 200 or not new.name.isprintable(),
+        "parameters": len(parameters) > MAX_PARAMETERS_BYTES,
+        "ttl_s": not 60 <= new.ttl_s <= MAX_ORDER_LIFETIME_S,
+        "rings": len(new.rings) > 1,
+    }
+    for field, is_wrong in problems.items():
+        if is_wrong:
+            raise UsageError("invalid", f"the campaign's {field} is not allowed")
+    return parameters
+
+
+async def create_campaign(
+    c: AsyncConnection, relay: Relay, *, new: NewCampaign, actor: str, is_online: IsOnline
+) -> Campaign:
+    """Freeze the devices that the query picks now and plan one order for each.
+
+    Raises:
+        UsageError: `invalid`.
+        FarhandError: `query-invalid`, `no-targets`, `too-many-targets`.
+    """
+    parameters = _check_new(new)
+    campaign = make_id("c", relay.random(10))
+    terms = parse_query(new.query)
+    await relay.audit.append(
+        c,
+        actor=actor,
+        action="campaign.create",
+        subject=campaign,
+        detail={"script": new.script, "version": new.version, "query": new.query},
+    )
+    where = await picked(c, relay.tenant, terms, is_online=is_online)
+    found = select(devices.c.id).where(where).order_by(devices.c.id).limit(MAX_TARGETS + 1)
+    targets = list(await c.scalars(found))
+    if not targets:
+        raise FarhandError("no-targets", "no enrolled device matches the query")
+    if len(targets) > MAX_TARGETS:
+        raise FarhandError(
+            "too-many-targets", f"more than {MAX_TARGETS} devices match", hint="narrow the query"
+        )
+    at = relay.stamp()
+    await c.execute(
+        insert(campaigns).values(
+            tenant=relay.tenant,
+            id=campaign,
+            name=new.name or new.script,
+            script=new.script,
+            version=new.version,
+            digest=new.digest,
+            risk=new.risk,
+            query=new.query,
+            parameters=parameters,
+            ttl_s=new.ttl_s,
+            rings=json.dumps(new.rings or [{"name": "all"}]),
+            state="draft",
+            created_by=actor,
+            created_at=at,
+        )
+    )
+    random = relay.random(10 * len(targets))
+    rows = [
+        {
+            "tenant": relay.tenant,
+            "id": make_id("o", random[10 * n : 10 * n + 10]),
+            "device": device,
+            "campaign": campaign,
+            "ring": RING,
+            "script": new.script,
+            "version": new.version,
+            "operator": actor,
+            "state": "planned",
+            "created_at": at,
+            "updated_at": at,
+        }
+        for n, device in enumerate(targets)
+    ]
+    await c.execute(insert(orders), rows)
+    await add_to_counts(c, relay.tenant, {(campaign, RING, "planned"): len(rows)})
+    return await get_campaign(c, relay.tenant, campaign)
+
+
+async def _counts(
+    c: AsyncConnection, tenant: str, ids: Sequence[str]
+) -> dict[str, dict[int, dict[str, int]]]:
+    found: dict[str, dict[int, dict[str, int]]] = {one: {} for one in ids}
+    query = select(campaign_counts).where(
+        campaign_counts.c.tenant == tenant,
+        campaign_counts.c.campaign.in_(ids),
+        campaign_counts.c.count > 0,
+    )
+    for row in (await c.execute(query.order_by(campaign_counts.c.state))).mappings():
+        found[row["campaign"]].setdefault(row["ring"], {})[row["state"]] = row["count"]
+    return found
+
+
+def _sum(rings: dict[int, dict[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for counts in rings.values():
+        for state, count in counts.items():
+            total[state] = total.get(state, 0) + count
+    return total
+
+
+def _campaign(row: RowMapping, counts: dict[str, int]) -> Campaign:
+    plain = {
+        n: row[n]
+        for n in Campaign.__struct_fields__
+        if n not in ("campaign", "parameters", "targets", "counts")
+    }
+    return Campaign(
+        campaign=row["id"],
+        parameters=json.loads(row["parameters"]),
+        targets=sum(counts.values()),
+        counts=counts,
+        **plain,
+    )
+
+
+async def _row(c: AsyncConnection, tenant: str, campaign: str, *, held: bool = False) -> RowMapping:
+    query = select(campaigns).where(
+        campaigns.c.tenant == tenant, campaigns.c.id == campaign.replace("\0", "")
+    )
+    row = (await c.execute(query.with_for_update() if held else query)).mappings().first()
+    if row is None:
+        raise not_found("campaign", campaign)
+    return row
+
+
+async def get_campaign(c: AsyncConnection, tenant: str, campaign: str) -> Campaign:
+    """Return a campaign.
+
+    Raises:
+        FarhandError: `not-found`.
+    """
+    row = await _row(c, tenant, campaign)
+    return _campaign(row, _sum((await _counts(c, tenant, [campaign]))[campaign]))
+
+
+async def list_campaigns(
+    c: AsyncConnection,
+    tenant: str,
+    *,
+    after: tuple[str, str] | None = None,
+    limit: int = 50,
+) -> list[Campaign]:
+    """Return campaigns, newest first; `after` is created_at and id of the last one seen."""
+    where = [campaigns.c.tenant == tenant]
+    if after is not None:
+        made, last = after
+        where.append(
+            (campaigns.c.created_at < made)
+            | ((campaigns.c.created_at == made) & (campaigns.c.id > last))
+        )
+    query = select(campaigns).where(*where)
+    query = query.order_by(campaigns.c.created_at.desc(), campaigns.c.id).limit(limit)
+    rows = (await c.execute(query)).mappings().all()
+    counts = await _counts(c, tenant, [row["id"] for row in rows])
+    return [_campaign(row, _sum(counts[row["id"]])) for row in rows]
+
+
+async def list_targets(
+    c: AsyncConnection,
+    tenant: str,
+    campaign: str,
+    *,
+    after: str = "",
+    limit: int = 50,
+) -> list[Target]:
+    """Return the frozen devices by id, `after` the last one already seen.
+
+    Raises:
+        FarhandError: `not-found`.
+    """
+    await _row(c, tenant, campaign)
+    query = (
+        select(
+            orders.c.id.label("order"),
+            orders.c.state,
+            orders.c.ring,
+            orders.c.device,
+            devices.c.name,
+            devices.c.host_name,
+            devices.c.device_group.label("group"),
+            devices.c.key,
+            devices.c.enrolment,
+            devices.c.confirmed,
+            devices.c.confirmation,
+            enrolment_tokens.c.envelope.label("token_envelope"),
+            enrolment_tokens.c.signed_by.label("token_signed_by"),
+        )
+        .join(devices, and_(devices.c.tenant == orders.c.tenant, devices.c.id == orders.c.device))
+        .outerjoin(
+            enrolment_tokens,
+            and_(
+                enrolment_tokens.c.tenant == devices.c.tenant,
+                enrolment_tokens.c.id == devices.c.token,
+            ),
+        )
+        .where(orders.c.tenant == tenant, orders.c.campaign == campaign, orders.c.device > after)
+        .order_by(orders.c.device)
+        .limit(limit)
+    )
+    return [Target(**row) for row in (await c.execute(query)).mappings()]
+
+
+async def fill_orders(
+    c: AsyncConnection,
+    relay: Relay,
+    *,
+    campaign: str,
+    signed: Sequence[SignedOrder],
+    actor: str,
+) -> list[tuple[str, str]]:
+    """Fill planned rows with signed orders; all of them or none.
+
+    Returns: id and state of each, in the order given.
+
+    Raises:
+        FarhandError: as `orders.check_order`; `not-found`, `campaign-state` when it has ended,
+            `order-wrong-campaign` when an order is not what the campaign planned,
+            `order-exists` when the device's row holds another order already.
+    """
+    row = await _row(c, relay.tenant, campaign)
+    if row["state"] in ("finished", "aborted"):
+        raise FarhandError("campaign-state", f"the campaign is {row['state']}")
+    await check_batch(c, relay, signed=signed, actor=actor)
+    parameters = json.loads(row["parameters"])
+    for one in signed:
+        order = one.order
+        said = (order.campaign, order.ring, order.script, order.version, order.digest, order.risk)
+        planned = (campaign, RING, row["script"], row["version"], row["digest"], row["risk"])
+        if said != planned or order.parameters != parameters or order.ticket is not None:
+            raise FarhandError("order-wrong-campaign", "an order is not what the campaign planned")
+    by_device = {one.order.device: one for one in signed}
+    if len(by_device) != len(signed):
+        raise FarhandError("order-exists", "two of these orders are for the same device")
+    held = await _planned_rows(c, relay.tenant, campaign, sorted(by_device))
+    fills: dict[str, SignedOrder] = {}
+    states: dict[str, str] = {}
+    for device, one in by_device.items():
+        found = held.get(device)
+        if found is None:
+            raise FarhandError("order-wrong-campaign", f"{device[:64]!r} is not in the campaign")
+        if found["state"] == "planned":
+            fills[found["id"]] = one
+            states[one.order.id] = "eligible"
+        elif found["envelope"] == one.blob:
+            states[one.order.id] = found["state"]
+        else:
+            raise FarhandError("order-exists", f"{device} has another order of this campaign")
+    if fills:
+        await relay.audit.append(
+            c,
+            actor=actor,
+            action="campaign.sign",
+            subject=campaign,
+            detail={"orders": len(fills)},
+        )
+        await fill_planned(c, relay, signed=fills)
+        ids = [one.order.id for one in fills.values()]
+        rows = await lock_orders(c, relay.tenant, ids)
+        moved = await advance(
+            c,
+            tenant=relay.tenant,
+            rows=rows,
+            after="eligible",
+            at=relay.stamp(),
+            detail={"by": actor},
+        )
+        if len(moved) != len(ids):
+            raise FarhandError("conflict", "somebody else changed these orders just now")
+    return [(one.order.id, states[one.order.id]) for one in signed]
+
+
+async def _planned_rows(
+    c: AsyncConnection, tenant: str, campaign: str, ids: Sequence[str]
+) -> dict[str, RowMapping]:
+    found: dict[str, RowMapping] = {}
+    for chunk in in_chunks([one for one in ids if "\0" not in one]):
+        query = select(orders.c.id, orders.c.device, orders.c.state, orders.c.envelope).where(
+            orders.c.tenant == tenant,
+            orders.c.campaign == campaign,
+            orders.c.device.in_(chunk),
+        )
+        found.update({row["device"]: row for row in (await c.execute(query)).mappings()})
+    return found
+
+
+async def control_campaign(
+    c: AsyncConnection, relay: Relay, *, campaign: str, event: CampaignEvent, actor: str
+) -> Campaign:
+    """Start, pause, resume or abort; what becomes of the orders is the caller's next transaction.
+
+    Raises:
+        FarhandError: `not-found`, `campaign-state`.
+    """
+    await relay.audit.append(c, actor=actor, action=f"campaign.{event}", subject=campaign)
+    row = await _row(c, relay.tenant, campaign, held=True)
+    after = CAMPAIGN_EVENTS.get((row["state"], event))
+    if after is None:
+        raise FarhandError("campaign-state", f"the campaign is {row['state']}, it cannot {event}")
+    changes: dict[str, Any] = {"state": after}
+    if event == "start":
+        changes["started_at"] = relay.stamp()
+        open_rows = _sum((await _counts(c, relay.tenant, [campaign]))[campaign])
+        if not set(open_rows) & {"planned", "eligible", "offered", "accepted", "running"}:
+            # All its devices were retired, or its orders cancelled, while it was a draft.
+            changes |= {"state": "finished", "ended_at": relay.stamp()}
+    elif event == "abort":
+        changes["ended_at"] = relay.stamp()
+    await c.execute(
+        update(campaigns)
+        .where(campaigns.c.tenant == relay.tenant, campaigns.c.id == campaign)
+        .values(**changes)
+    )
+    return await get_campaign(c, relay.tenant, campaign)
+
+
+async def unended_orders(c: AsyncConnection, tenant: str, campaign: str) -> list[str]:
+    """Return ids of the orders that an abort has to stop."""
+    query = select(orders.c.id).where(
+        orders.c.tenant == tenant,
+        orders.c.campaign == campaign,
+        orders.c.state.in_(("planned", "eligible", "offered", "accepted")),
+    )
+    return list(await c.scalars(query))
+
+
+async def report(c: AsyncConnection, tenant: str, campaign: str) -> Report:
+    """Return how a campaign stands, with its failures grouped by cause.
+
+    Raises:
+        FarhandError: `not-found`.
+    """
+    row = await _row(c, tenant, campaign)
+    rings = (await _counts(c, tenant, [campaign]))[campaign]
+    number = func.count().label("number")
+    causes = (
+        select(orders.c.cause, number, func.min(orders.c.id).label("example"))
+        .where(
+            orders.c.tenant == tenant,
+            orders.c.campaign == campaign,
+            orders.c.cause.is_not(None),
+        )
+        .group_by(orders.c.cause)
+        .order_by(number.desc(), orders.c.cause)
+        .limit(MAX_CAUSES)
+    )
+    return Report(
+        campaign=campaign,
+        state=row["state"],
+        counts=_sum(rings),
+        rings=[RingReport(ring=ring, counts=counts) for ring, counts in sorted(rings.items())],
+        causes=[
+            Cause(signature=one.cause, count=one.number, example=one.example)
+            for one in await c.execute(causes)
+        ],
+    )

@@ -1,0 +1,314 @@
+"""Devices as the desk sees them: found, listed, tagged, confirmed, retired.
+
+A device *is* its key; name, host name and operating system are what it says about itself.  Names
+need not be unique: whoever names a device by a name that several have is told which ones.  Every
+function works inside the caller's transaction.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import ColumnElement, RowMapping, delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from farhand_protocol.envelopes import decode_envelope, open_payload, signers
+from farhand_protocol.errors import FarhandError, UsageError
+from farhand_protocol.identity import is_device_id
+from farhand_protocol.tokens import Confirmation
+from farhand_server.errors import not_found
+from farhand_server.fleet.packages import insert_new
+from farhand_server.fleet.query import Term, compile_query, needs_presence, parse_query
+from farhand_server.fleet.roster import current_roster
+from farhand_server.relay import Relay
+from farhand_server.store.schema import device_tags, devices, enrolment_tokens
+
+__all__ = [
+    "Device",
+    "DeviceDetail",
+    "IsOnline",
+    "change_tags",
+    "confirm_device",
+    "device_detail",
+    "find_device",
+    "list_devices",
+    "lock_device",
+    "mark_retired",
+    "picked",
+]
+
+MAX_TAGS: Final = 64
+MAX_CANDIDATES: Final = 10
+_TAG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z", re.ASCII)
+
+
+IsOnline = Callable[[str], bool]
+
+
+class Device(msgspec.Struct, frozen=True, kw_only=True):
+    """A device in a list."""
+
+    id: str
+    name: str
+    group: str
+    tags: list[str]
+    online: bool
+    confirmed: bool
+    os: str
+    host_name: str
+    agent_version: str
+    enrolled_at: str
+    last_seen: str | None
+    retired_at: str | None
+
+
+class DeviceDetail(Device, frozen=True, kw_only=True):
+    """A device with everything a console needs to verify its key without believing the relay.
+
+    `enrolment` is sealed by token key and device key, `token_envelope` by an admin (or, where
+    `token_signed_by` is `relay`, by the relay's key), `confirmation` by an admin.
+    """
+
+    key: bytes
+    token: str
+    enrolment: bytes
+    token_envelope: bytes | None
+    token_signed_by: str | None
+    confirmation: bytes | None
+    timestamp_version: int
+    targets_version: int
+
+
+async def find_device(
+    c: AsyncConnection, tenant: str, ref: str, *, also_retired: bool = False
+) -> RowMapping:
+    """Return the row of the device that `ref` names: its id, or a name that only it has.
+
+    An id goes first, so a device that calls itself by another one's id gains nothing.
+
+    Raises:
+        FarhandError: `not-found`, or `device-ambiguous` with the candidates as its hint.
+    """
+    ref = ref.strip()
+    where = [devices.c.tenant == tenant]
+    if not also_retired:
+        where.append(devices.c.retired_at.is_(None))
+    if is_device_id(ref.lower()):
+        found = await c.execute(select(devices).where(*where, devices.c.id == ref.lower()))
+        if row := found.mappings().first():
+            return row
+    if not ref or "\0" in ref:
+        raise not_found("device", ref)
+    by_name = select(devices).where(*where, devices.c.name == ref).order_by(devices.c.id)
+    rows = (await c.execute(by_name.limit(MAX_CANDIDATES + 1))).mappings().all()
+    if not rows:
+        raise not_found("device", ref)
+    if len(rows) > 1:
+        ids = [row["id"] for row in rows[:MAX_CANDIDATES]]
+        more = ", ..." if len(rows) > MAX_CANDIDATES else ""
+        raise FarhandError(
+            "device-ambiguous",
+            f"several devices are called {ref[:64]!r}",
+            hint=f"name one by its id: {', '.join(ids)}{more}",
+        )
+    return rows[0]
+
+
+async def lock_device(
+    c: AsyncConnection, tenant: str, device: str, *, held: bool = True
+) -> RowMapping | None:
+    """Return a device's row, held until the transaction ends; None where there is none."""
+    query = select(devices).where(devices.c.tenant == tenant, devices.c.id == device)
+    return (await c.execute(query.with_for_update() if held else query)).mappings().first()
+
+
+async def _tags_of(c: AsyncConnection, tenant: str, ids: Sequence[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {one: [] for one in ids}
+    if ids:
+        query = select(device_tags.c.device, device_tags.c.tag).where(
+            device_tags.c.tenant == tenant, device_tags.c.device.in_(ids)
+        )
+        for device, tag in await c.execute(query.order_by(device_tags.c.tag)):
+            found[device].append(tag)
+    return found
+
+
+def _fields(row: RowMapping, tags: list[str], is_online: IsOnline) -> dict[str, Any]:
+    return {
+        "id": row["id"],
+        "name": row["name"],
+        "group": row["device_group"],
+        "tags": tags,
+        "online": is_online(row["id"]),
+        "confirmed": row["confirmed"],
+        "os": row["os"],
+        "host_name": row["host_name"],
+        "agent_version": row["agent_version"],
+        "enrolled_at": row["enrolled_at"],
+        "last_seen": row["last_seen"],
+        "retired_at": row["retired_at"],
+    }
+
+
+async def picked(
+    c: AsyncConnection, tenant: str, terms: list[Term], *, is_online: IsOnline
+) -> ColumnElement[bool]:
+    """Return the condition for a query, with who is online now bound into it.
+
+    Presence is in memory, not in the table, so a query that asks for it looks at every id once.
+    """
+    online: list[str] = []
+    if needs_presence(terms):
+        ids = select(devices.c.id).where(devices.c.tenant == tenant, devices.c.retired_at.is_(None))
+        online = [one for one in (await c.scalars(ids)) if is_online(one)]
+    return compile_query(terms, tenant=tenant, online=online)
+
+
+async def list_devices(
+    c: AsyncConnection,
+    tenant: str,
+    *,
+    query: str,
+    is_online: IsOnline,
+    after: tuple[str, str] | None = None,
+    limit: int = 50,
+) -> list[Device]:
+    """Return the devices that a query picks, by name and id.
+
+    Args:
+        c: any connection.
+        tenant: organisation.
+        query: see `fleet.query`.
+        is_online: tells whether a device is connected.
+        after: name and id of the last device already seen.
+        limit: at most so many.
+
+    Raises:
+        FarhandError: `query-invalid`.
+    """
+    where = [await picked(c, tenant, parse_query(query), is_online=is_online)]
+    if after is not None:
+        name, last = after
+        where.append((devices.c.name > name) | ((devices.c.name == name) & (devices.c.id > last)))
+    page = select(devices).where(*where).order_by(devices.c.name, devices.c.id).limit(limit)
+    rows = (await c.execute(page)).mappings().all()
+    tags = await _tags_of(c, tenant, [row["id"] for row in rows])
+    return [Device(**_fields(row, tags[row["id"]], is_online)) for row in rows]
+
+
+async def device_detail(
+    c: AsyncConnection, row: RowMapping, *, is_online: IsOnline
+) -> DeviceDetail:
+    """Return everything about the device of this row."""
+    tenant = row["tenant"]
+    tags = await _tags_of(c, tenant, [row["id"]])
+    token = (
+        await c.execute(
+            select(enrolment_tokens.c.envelope, enrolment_tokens.c.signed_by).where(
+                enrolment_tokens.c.tenant == tenant, enrolment_tokens.c.id == row["token"]
+            )
+        )
+    ).first()
+    return DeviceDetail(
+        **_fields(row, tags[row["id"]], is_online),
+        key=row["key"],
+        token=row["token"],
+        enrolment=row["enrolment"],
+        token_envelope=token.envelope if token else None,
+        token_signed_by=token.signed_by if token else None,
+        confirmation=row["confirmation"],
+        timestamp_version=row["timestamp_version"],
+        targets_version=row["targets_version"],
+    )
+
+
+async def change_tags(
+    c: AsyncConnection,
+    relay: Relay,
+    *,
+    device: str,
+    add: Sequence[str],
+    remove: Sequence[str],
+    actor: str,
+) -> list[str]:
+    """Add and remove tags of a device; returns what it has afterwards.
+
+    Raises:
+        UsageError: `invalid` for a tag that cannot be one, or too many of them.
+    """
+    for tag in (*add, *remove):
+        if not _TAG.match(tag):
+            raise UsageError(
+                "invalid", "a tag is 1 to 64 letters, digits, dots, hyphens and underscores"
+            )
+    detail = {"add": sorted(set(add)), "remove": sorted(set(remove))}
+    await relay.audit.append(c, actor=actor, action="device.tag", subject=device, detail=detail)
+    await lock_device(c, relay.tenant, device)
+    await c.execute(
+        delete(device_tags).where(
+            device_tags.c.tenant == relay.tenant,
+            device_tags.c.device == device,
+            device_tags.c.tag.in_(list(remove)),
+        )
+    )
+    await insert_new(
+        c,
+        device_tags,
+        [{"tenant": relay.tenant, "device": device, "tag": tag} for tag in sorted(set(add))],
+    )
+    tags = (await _tags_of(c, relay.tenant, [device]))[device]
+    if len(tags) > MAX_TAGS:
+        raise UsageError("invalid", f"a device has at most {MAX_TAGS} tags")
+    return tags
+
+
+async def confirm_device(
+    c: AsyncConnection, relay: Relay, *, row: RowMapping, envelope: bytes, actor: str
+) -> None:
+    """Store an admin's signed word that this key is that machine.
+
+    The relay checks what it can (the first lock); consoles and devices check the signature again.
+
+    Raises:
+        FarhandError: `envelope-malformed`; `confirmation-mismatch` when it speaks of another
+            device, key or group; `confirmation-signature` when no admin of the roster signed it.
+    """
+    sealed = decode_envelope(envelope)
+    statement = open_payload(sealed, Confirmation)
+    said = (statement.tenant, statement.device, statement.device_key, statement.group)
+    if said != (relay.tenant, row["id"], row["key"], row["device_group"]):
+        raise FarhandError(
+            "confirmation-mismatch", "the confirmation speaks of another device, key or group"
+        )
+    roster = await current_roster(c, relay.tenant)
+    admins = [
+        key
+        for operator in (roster.operators if roster else ())
+        if "admin" in operator.permissions
+        for key in operator.keys
+    ]
+    if not signers(sealed, admins):
+        raise FarhandError("confirmation-signature", "no admin of the roster signed it")
+    await relay.audit.append(c, actor=actor, action="device.confirm", subject=row["id"])
+    await c.execute(
+        update(devices)
+        .where(devices.c.tenant == relay.tenant, devices.c.id == row["id"])
+        .values(confirmed=True, confirmation=envelope)
+    )
+
+
+async def mark_retired(c: AsyncConnection, relay: Relay, *, device: str, actor: str) -> None:
+    """Retire a device: its key opens no link any more.  Its open orders are the caller's."""
+    await relay.audit.append(c, actor=actor, action="device.retire", subject=device)
+    await c.execute(
+        update(devices)
+        .where(
+            devices.c.tenant == relay.tenant,
+            devices.c.id == device,
+            devices.c.retired_at.is_(None),
+        )
+        .values(retired_at=relay.stamp())
+    )

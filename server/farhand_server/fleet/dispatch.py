@@ -1,0 +1,379 @@
+"""When devices hear of their orders, and when orders end unheard.
+
+Rows first, wake-ups second: an order is a row before anybody is told, and telling it again is
+harmless, since a device starts each id once.  So nothing is lost when a node, the bus or a link
+dies; what was not heard is told
+
+- at once, when the order comes in (`kick`), through the bus to whichever node holds the device;
+- when the device comes online (`offer_on_present`), also what was offered before without an answer;
+- at each `not_before`, through the bus, and every `SWEEP_S` to the devices of this node (`sweep`).
+
+Orders of a campaign are told only while it runs.  The sweep also ends what nobody heard before it
+expired: `expired`, or `cancelled` where that had been asked for.  The state `offered` is written
+after the link took the order, so it never says more than is true.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, RowMapping, Select, and_, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from farhand_protocol.errors import FarhandError
+from farhand_protocol.instants import parse_instant
+from farhand_protocol.messages import CancelOrder, OfferOrder, RelayMessage, encode_message
+from farhand_server.clock import stamp
+from farhand_server.fleet.order_rows import advance, lock_orders
+from farhand_server.fleet.order_states import FINAL_STATES, OFFERABLE
+from farhand_server.fleet.orders import request_cancel
+from farhand_server.fleet.packages import in_chunks
+from farhand_server.fleet.results import order_subject
+from farhand_server.relay import Relay
+from farhand_server.store.schema import campaigns, orders
+
+__all__ = ["SWEEP_S", "Dispatch", "device_subject", "make_dispatch"]
+
+_log = logging.getLogger(__name__)
+
+SWEEP_S: Final = 30.0
+# An offered order may have been accepted at the last moment; the word of it takes a while.
+OFFERED_GRACE_S: Final = 120
+_PAGE: Final = 200
+_AT_ONCE: Final = 32
+_DELIVER_S: Final = 10.0
+# A link takes 4 MiB that its device has not read; what goes beyond this follows with a sweep.
+_PRESENT_BYTES: Final = 1024 * 1024
+_FAILED_WAIT_S: Final = 1.0
+
+
+def device_subject(tenant: str, device: str) -> str:
+    """Return the bus subject of a device's resident link (`gateway.control`)."""
+    return f"device.{tenant}.{device}"
+
+
+def make_dispatch(relay: Relay) -> Dispatch:
+    """Return the relay's dispatch."""
+    return Dispatch(relay)
+
+
+class Dispatch:
+    """Tells devices of their orders; one per node.
+
+    Attributes:
+        devices_here: yields the devices connected to this node, in lists; set by the wiring.
+    """
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+        self._wake = asyncio.Event()
+        self._orders: set[str] = set()
+        self._campaigns: set[str] = set()
+        self.devices_here: Callable[[], Iterable[Sequence[str]]] = tuple
+        self._swept = relay.stamp()
+
+    # From the API.
+
+    def kick(self, *, orders: Iterable[str] = (), campaigns: Iterable[str] = ()) -> None:
+        """Have these told soon, without waiting for it."""
+        self._orders.update(orders)
+        self._campaigns.update(campaigns)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Tell what was kicked and sweep, until cancelled."""
+        due = self._relay.clock.monotonic()
+        while True:
+            wait_s = max(0.0, due - self._relay.clock.monotonic())
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass  # time for a sweep
+            try:
+                await self.tell_kicked()
+                if self._relay.clock.monotonic() >= due or wait_s == 0.0:
+                    await self.sweep()
+                due = self._relay.clock.monotonic() + await self._pause_s()
+            except FarhandError as error:
+                # Store or bus are away; everything to do is in the rows, so the sweep finds it.
+                _log.warning("orders wait: %s", error)
+                due = self._relay.clock.monotonic() + SWEEP_S
+                await asyncio.sleep(_FAILED_WAIT_S)
+
+    async def tell_kicked(self) -> int:
+        """Tell everything that was kicked; returns how many devices were reached."""
+        self._wake.clear()
+        ids, self._orders = self._orders, set()
+        running, self._campaigns = self._campaigns, set()
+        reached = 0
+        for chunk in in_chunks(sorted(ids), _PAGE):
+            reached += await self._offer(orders.c.id.in_(chunk))
+        for campaign in sorted(running):
+            reached += await self._offer_pages(orders.c.campaign == campaign)
+        return reached
+
+    async def _pause_s(self) -> float:
+        now = self._relay.now()
+        async with self._relay.db.read() as c:
+            query = select(func.min(orders.c.not_before)).where(
+                orders.c.tenant == self._relay.tenant,
+                orders.c.state == "eligible",
+                orders.c.not_before > stamp(now),
+            )
+            soonest = await c.scalar(query)
+        if soonest is None:
+            return SWEEP_S
+        return min(SWEEP_S, max(0.0, (parse_instant(soonest) - now).total_seconds()))
+
+    # Telling.
+
+    def _due(self, *where: ColumnElement[bool]) -> Select[Any]:
+        now = self._relay.stamp()
+        return (
+            select(orders.c.id, orders.c.device, orders.c.state, orders.c.envelope)
+            .outerjoin(
+                campaigns,
+                and_(campaigns.c.tenant == orders.c.tenant, campaigns.c.id == orders.c.campaign),
+            )
+            .where(
+                orders.c.tenant == self._relay.tenant,
+                orders.c.not_before <= now,
+                orders.c.expires_at > now,
+                orders.c.cancel_requested_at.is_(None),
+                or_(orders.c.campaign.is_(None), campaigns.c.state == "running"),
+                *where,
+            )
+            .order_by(orders.c.id)
+        )
+
+    async def _offer(self, *where: ColumnElement[bool]) -> int:
+        query = self._due(orders.c.state == "eligible", *where)
+        async with self._relay.db.read() as c:
+            rows = (await c.execute(query.limit(_PAGE))).mappings().all()
+        return len(await self._deliver(rows))
+
+    async def _offer_pages(self, *where: ColumnElement[bool]) -> int:
+        reached, last = 0, ""
+        while True:
+            # A campaign that is paused meanwhile has no due orders any more, and the pages end.
+            query = self._due(orders.c.state == "eligible", orders.c.id > last, *where)
+            async with self._relay.db.read() as c:
+                rows = (await c.execute(query.limit(_PAGE))).mappings().all()
+            if not rows:
+                return reached
+            reached += len(await self._deliver(rows))
+            last = rows[-1]["id"]
+
+    async def _deliver(self, rows: Sequence[RowMapping]) -> list[str]:
+        taken: list[str] = []
+        for batch in in_chunks(rows, _AT_ONCE):
+            async with asyncio.TaskGroup() as group:
+                sent = [
+                    (row["id"], group.create_task(self._send(row["device"], _offer_of(row))))
+                    for row in batch
+                ]
+            taken.extend(order for order, task in sent if task.result())
+        await self._mark_offered(taken)
+        return taken
+
+    async def _mark_offered(self, ids: Sequence[str]) -> None:
+        if not ids:
+            return
+        async with self._relay.db.write() as c:
+            rows = await lock_orders(c, self._relay.tenant, ids)
+            # The device may have answered already; then the row has moved on, and this is nothing.
+            eligible = [row for row in rows if row["state"] == "eligible"]
+            await advance(
+                c,
+                tenant=self._relay.tenant,
+                rows=eligible,
+                after="offered",
+                at=self._relay.stamp(),
+            )
+
+    async def _send(self, device: str, message: RelayMessage) -> bool:
+        subject = device_subject(self._relay.tenant, device)
+        try:
+            await self._relay.bus.request(subject, encode_message(message), timeout_s=_DELIVER_S)
+        except FarhandError as error:
+            if error.code not in ("no-responders", "bus-timeout"):
+                _log.warning("%s was not told of an order: %s", device, error)
+            return False
+        return True
+
+    async def tell_cancelled(self, ids: Sequence[str]) -> None:
+        """Tell the devices of these orders not to start them; who is away hears it when back."""
+        for chunk in in_chunks(sorted(ids), _PAGE):
+            query = select(orders.c.id, orders.c.device).where(
+                orders.c.tenant == self._relay.tenant, orders.c.id.in_(chunk)
+            )
+            async with self._relay.db.read() as c:
+                rows = (await c.execute(query)).all()
+            for batch in in_chunks(rows, _AT_ONCE):
+                async with asyncio.TaskGroup() as group:
+                    for row in batch:
+                        group.create_task(self._send(row.device, CancelOrder(order=row.id)))
+
+    async def offer_on_present(self, device: str, send: Callable[[RelayMessage], bool]) -> None:
+        """Tell a device that has just come online everything that waits for it.
+
+        Args:
+            device: its id.
+            send: sends on its link; False when that has closed.
+        """
+        of_device = orders.c.device == device
+        async with self._relay.db.read() as c:
+            waiting = self._due(of_device, orders.c.state.in_(OFFERABLE))
+            due = (await c.execute(waiting.limit(_PAGE))).mappings().all()
+            cancelled = list(
+                await c.scalars(
+                    select(orders.c.id).where(
+                        orders.c.tenant == self._relay.tenant,
+                        of_device,
+                        orders.c.state.in_(("offered", "accepted")),
+                        orders.c.cancel_requested_at.is_not(None),
+                    )
+                )
+            )
+        for order in cancelled[:_PAGE]:
+            send(CancelOrder(order=order))
+        sent, told = 0, []
+        for row in due:
+            sent += len(row["envelope"])
+            if sent > _PRESENT_BYTES or not send(_offer_of(row)):
+                break
+            if row["state"] == "eligible":
+                told.append(row["id"])
+        await self._mark_offered(told)
+
+    # The sweep.
+
+    async def sweep(self) -> None:
+        """End what expired unheard, and tell the devices here what has become due."""
+        await self._end_expired()
+        await self._end_aborted()
+        swept, self._swept = self._swept, self._relay.stamp()
+        await self._offer_pages(orders.c.not_before > swept)
+        for here in self.devices_here():
+            await self._offer_pages(orders.c.device.in_(list(here)))
+
+    async def _end_expired(self) -> None:
+        now = self._relay.now()
+        answerless = stamp(now - timedelta(seconds=OFFERED_GRACE_S))
+        query = (
+            select(orders.c.id)
+            .where(
+                orders.c.tenant == self._relay.tenant,
+                or_(
+                    and_(orders.c.state == "eligible", orders.c.expires_at <= stamp(now)),
+                    and_(orders.c.state == "offered", orders.c.expires_at <= answerless),
+                ),
+            )
+            .order_by(orders.c.id)
+            .limit(_PAGE)
+        )
+        while True:
+            async with self._relay.db.read() as c:
+                ids = list(await c.scalars(query))
+            if not ids:
+                return
+            async with self._relay.db.write() as c:
+                ended = await self._expire(c, ids)
+            await self.publish_ends(ended)
+            if not ended:
+                return  # another node was faster
+
+    async def _expire(self, c: AsyncConnection, ids: Sequence[str]) -> list[str]:
+        rows = await lock_orders(c, self._relay.tenant, ids)
+        asked = set(
+            await c.scalars(
+                select(orders.c.id).where(
+                    orders.c.tenant == self._relay.tenant,
+                    orders.c.id.in_(ids),
+                    orders.c.cancel_requested_at.is_not(None),
+                )
+            )
+        )
+        ended: list[str] = []
+        for after, group in (
+            ("cancelled", [row for row in rows if row["id"] in asked]),
+            ("expired", [row for row in rows if row["id"] not in asked]),
+        ):
+            ended += await advance(
+                c,
+                tenant=self._relay.tenant,
+                rows=group,
+                after="cancelled" if after == "cancelled" else "expired",
+                at=self._relay.stamp(),
+                detail={"by": "relay"},
+            )
+        return ended
+
+    async def _end_aborted(self) -> None:
+        """Finish what an abort began, where its node died between its two transactions."""
+        query = (
+            select(orders.c.id)
+            .join(
+                campaigns,
+                and_(campaigns.c.tenant == orders.c.tenant, campaigns.c.id == orders.c.campaign),
+            )
+            .where(
+                orders.c.tenant == self._relay.tenant,
+                orders.c.state.in_(("planned", "eligible")),
+                campaigns.c.state == "aborted",
+            )
+            .limit(_PAGE)
+        )
+        while True:
+            async with self._relay.db.read() as c:
+                ids = list(await c.scalars(query))
+            if not ids:
+                return
+            async with self._relay.db.write() as c:
+                await request_cancel(c, self._relay, ids=ids, actor="relay")
+            await self.publish_ends(ids)
+
+    async def publish_ends(self, ids: Iterable[str]) -> None:
+        """Wake whoever waits for these orders."""
+        for order in ids:
+            await self._relay.bus.publish(order_subject(self._relay.tenant, order), b"")
+
+    async def wait_final(self, order: str, *, state: str, wait_s: float) -> None:
+        """Wait until an order is final, or `wait_s` is over; wakes by the bus, never by polling.
+
+        Args:
+            order: its id.
+            state: as the caller read it.
+            wait_s: longest wait in seconds.
+        """
+        ended = asyncio.Event()
+
+        async def hear(_data: bytes) -> None:
+            ended.set()
+
+        subject = order_subject(self._relay.tenant, order)
+        subscription = await self._relay.bus.subscribe(subject, hear)
+        try:
+            # It may have ended between the caller's look and the subscription.
+            query = select(orders.c.state).where(
+                orders.c.tenant == self._relay.tenant, orders.c.id == order
+            )
+            async with self._relay.db.read() as c:
+                state = await c.scalar(query) or state
+            if state in FINAL_STATES:
+                return
+            async with asyncio.timeout(wait_s):
+                await ended.wait()
+        except TimeoutError:
+            return  # still open: the caller shows it as it is
+        finally:
+            await subscription.close()
+
+
+def _offer_of(row: RowMapping) -> OfferOrder:
+    return OfferOrder(order=row["id"], envelope=row["envelope"])
