@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ def hello(received: int = 0, name: bytes = b"P" * 16) -> bytes:
     return frame(3, received, name)
 
 
-def live(**options: int) -> ResumablePipe:
+def live(**options: Any) -> ResumablePipe:
     """Return a pipe that has greeted, its HELLO and event taken."""
     pipe = ResumablePipe(**options)
     pipe.attach(0.0)
