@@ -1,0 +1,162 @@
+"""A session by code through the real relay, from the code to the receipt."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import House
+from tests.support.stage import AgentHome, Process
+
+
+def open_session(
+    house: House, agent: AgentHome, *options: str
+) -> tuple[dict[str, object], Process]:
+    helper = agent.code("--yes", *options)
+    event = helper.next_json()
+    assert event["event"] == "code"
+    opened = house.technician.json("session", "open", "--code", event["code"])
+    request = helper.next_json()
+    assert request["event"] == "request"
+    assert request["words"] == opened["words"]
+    assert helper.next_json()["event"] == "session"
+    return opened, helper
+
+
+def end_event(helper: Process) -> dict[str, object]:
+    event = helper.next_json()
+    assert event["event"] == "end", event
+    return event
+
+
+def test_from_code_to_receipt(house: House, tmp_path: Path) -> None:
+    ticket = house.technician.json("ticket", "new", "--title", "No sound")["number"]
+    assert re.fullmatch(r"FH-\d+", ticket)
+    helper = house.agent.code("--yes")
+    code = helper.next_json()["code"]
+    assert re.fullmatch(r"\d{4,6}-[2-9CFGHJMPQRVWX]{3} [2-9CFGHJMPQRVWX]{3}", code)
+    typed = code.lower().replace("-", "").replace(" ", "")
+    opened = house.technician.json("session", "open", "--code", typed, "--ticket", ticket)
+    name = opened["session"]
+    assert opened["ticket"] == ticket
+    assert opened["device"] == house.agent.device
+    assert sorted(opened["scopes"]) == ["files", "terminal", "view"]
+    request = helper.next_json()
+    assert request["operator"] == "tess"
+    assert request["ticket"] == ticket
+    assert request["minutes"] == 30
+    assert helper.next_json() == {"event": "session", "session": name}
+
+    done = house.technician.run("exec", name, "--", "echo out; echo err >&2; exit 7", expect=7)
+    assert (done.stdout, done.stderr) == (b"out\n", b"err\n")
+    done = house.technician.run("exec", name, "--", "printf", "%s|", "a b", "$HOME", "c'd")
+    assert done.stdout == b"a b|$HOME|c'd|"
+    done = house.technician.run("exec", name, "--", "cat", stdin=b"\x00\xff" * 100_000)
+    assert done.stdout == b"\x00\xff" * 100_000
+    done = house.technician.run("exec", name, "--", "kill -TERM $$", expect=128 + 15)
+
+    data = os.urandom(3_000_000)
+    source, landed, back = tmp_path / "up", tmp_path / "landed", tmp_path / "back"
+    source.write_bytes(data)
+    house.technician.run("cp", str(source), f"{name}:{landed}")
+    assert landed.read_bytes() == data
+    house.technician.run("cp", f"{name}:{landed}", str(back))
+    assert back.read_bytes() == data
+
+    ended = house.technician.json("session", "end", name, "--note", "Cable was loose")
+    event = end_event(helper)
+    assert ended["session"] == event["session"] == name
+    receipt = Path(str(event["receipt"]))
+    assert ended["receipt"] == hashlib.sha256(receipt.read_bytes()).hexdigest()
+    told = house.technician.json("receipt", "verify", str(receipt))
+    assert told["note"] == "Cable was loose"
+    assert told["one_sided"] is False
+    assert told["device_key_pinned"] is True
+    shown = house.technician.json("ticket", "show", ticket)
+    assert [entry["session"] for entry in shown["time_entries"]] == [name]
+    assert shown["time_entries"][0]["active_s"] == ended["active_s"]
+    listed = house.agent.json("receipts")["items"]
+    assert name in [one["session"] for one in listed]
+    # Ended is ended: nothing joins it again.
+    house.technician.run("exec", name, "--", "true", expect=255)
+
+
+def test_walk_in_ticket_is_made(house: House) -> None:
+    opened, helper = open_session(house, house.agent)
+    shown = house.technician.json("ticket", "show", str(opened["ticket"]))
+    assert shown["state"] != "resolved"
+    house.technician.json("session", "end", str(opened["session"]))
+    end_event(helper)
+
+
+def test_wrong_code_burns_it(house: House) -> None:
+    helper = house.agent.code("--yes")
+    code = helper.next_json()["code"]
+    last = code[-1]
+    wrong = code[:-1] + ("2" if last != "2" else "3")
+    assert house.technician.refused("session", "open", "--code", wrong) == "code-wrong"
+    burned = house.technician.refused("session", "open", "--code", code)
+    assert burned in ("code-unknown", "code-burned", "code-claimed")
+    helper.end()
+
+
+@pytest.mark.parametrize("code", ["", "12", "0000-AAA AAA", "99-999 999 999 999 999", "x" * 5000])
+def test_malformed_codes(house: House, code: str) -> None:
+    assert house.technician.refused("session", "open", "--code", code) == "code-malformed"
+
+
+def test_unknown_code(house: House) -> None:
+    answer = house.technician.refused("session", "open", "--code", "9999-222 222")
+    assert answer == "code-unknown"
+
+
+def test_stop_on_the_device_ends_it(house: House) -> None:
+    opened, helper = open_session(house, house.agent)
+    house.agent.json("stop")
+    event = end_event(helper)
+    assert event["session"] == opened["session"]
+    house.technician.run("exec", str(opened["session"]), "--", "true", expect=255)
+
+
+def test_scopes_not_granted_are_denied(house: House, tmp_path: Path) -> None:
+    helper = house.agent.code("--yes", "--scope", "view,terminal")
+    code = helper.next_json()["code"]
+    opened = house.technician.json("session", "open", "--code", code)
+    assert sorted(opened["scopes"]) == ["terminal", "view"]
+    name = opened["session"]
+    (tmp_path / "a").write_text("x")
+    assert (
+        house.technician.refused("cp", str(tmp_path / "a"), f"{name}:/tmp/farhand-denied")
+        == "scope-missing"
+    )
+    house.technician.run("exec", name, "--", "true")
+    house.technician.json("session", "end", name)
+    helper.end()
+
+
+def test_a_guest_device(house: House, tmp_path: Path) -> None:
+    guest = house.stage.agent("guest")
+    helper = guest.code("--yes", "--url", house.stage.url)
+    code = helper.next_json()["code"]
+    opened = house.technician.json("session", "open", "--code", code)
+    done = house.technician.run("exec", str(opened["session"]), "--", "echo", "hello")
+    assert done.stdout == b"hello\n"
+    ended = house.technician.json("session", "end", str(opened["session"]), "--note", "bye")
+    assert ended["receipt"]
+    event = helper.next_json()
+    while event["event"] != "end":
+        event = helper.next_json()
+    told = house.technician.json("receipt", "verify", event["receipt"])
+    assert told["note"] == "bye"
+
+
+def test_refusal_and_timeout_are_told_apart(house: House) -> None:
+    helper = house.agent.code()  # no terminal, no --yes: nobody can answer
+    code = helper.next_json()["code"]
+    refused = house.technician.refused("session", "open", "--code", code, expect=3)
+    assert refused == "consent-timeout"
+    helper.end()
