@@ -13,8 +13,9 @@ from collections.abc import Iterable, Sequence
 __all__ = ["printable", "table"]
 
 # Cc control, Cf format (bidirectional overrides, zero width), Cs lone surrogates, Co private use,
-# Cn unassigned, Zl and Zp line and paragraph separators: none of them is shown as it is.
-_ESCAPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# Cn unassigned, Zl and Zp line and paragraph separators, Zs blanks that only look like one: none
+# of them is shown as it is.
+_ESCAPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
 _COLUMN_CHARS = 60
 
 
@@ -48,7 +49,7 @@ def printable(text: object, limit: int = 200) -> str:
 def _escape(character: str) -> str:
     if character == "\\":
         return "\\\\"
-    if unicodedata.category(character) not in _ESCAPED:
+    if character == " " or unicodedata.category(character) not in _ESCAPED:
         return character
     number = ord(character)
     if number <= 0xFF:

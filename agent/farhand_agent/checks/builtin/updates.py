@@ -72,7 +72,7 @@ def updates_pending(context: CheckContext) -> Finding:
     remedy = _REMEDIES.get(waiting[0][0].provider) if waiting and state != "ok" else None
     return Finding(
         state=state,
-        summary=f"{len(waiting)} updates pending, {len(every) - len(waiting)} held, phased or kept back",
+        summary=f"{len(waiting)} updates pending, {len(every) - len(waiting)} held back",
         plain=f"{len(waiting)} update(s) wait to be installed."
         if waiting
         else "All programs are up to date, as far as this device knows.",

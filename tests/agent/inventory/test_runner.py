@@ -1,0 +1,173 @@
+"""The collector's contract: honest states, bounds, personal data, and the process around it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from farhand_agent.inventory.command import inventory
+from farhand_agent.inventory.context import Context, Denied, Malformed, Unsupported
+from farhand_agent.inventory.registry import Section, section, sections
+from farhand_agent.inventory.runner import (
+    WITHHELD,
+    _collect_beside,
+    collect_all,
+    collect_section,
+)
+from farhand_agent.platforms.commands import CommandMissing, CommandTimeout
+from farhand_protocol.errors import FarhandError
+from farhand_protocol.inventory import section_hash, validate_section
+
+
+def made(collect: Callable[[Context], list[dict[str, Any]]], **changes: Any) -> Section:
+    fields: dict[str, Any] = {
+        "name": "probe",
+        "collect": collect,
+        "platforms": ("linux",),
+        "timeout_s": 5.0,
+        "personal": (),
+        "volatile": False,
+    } | changes
+    return Section(**fields)
+
+
+def raising(error: Exception) -> Callable[[Context], list[dict[str, Any]]]:
+    def collect(context: Context) -> list[dict[str, Any]]:
+        raise error
+
+    return collect
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (Unsupported("no such thing"), "unsupported"),
+        (CommandMissing("lsblk"), "unsupported"),
+        (Denied("root only"), "denied"),
+        (PermissionError(13, "no", "/etc/shadow"), "denied"),
+        (CommandTimeout("ip", 10), "timeout"),
+        (Malformed("ip"), "error"),
+        (ZeroDivisionError("bug"), "error"),
+    ],
+)
+def test_what_goes_wrong_is_a_state_and_never_an_empty_ok(error: Exception, status: str) -> None:
+    report = collect_section(made(raising(error)), Context(platform="linux"))
+    assert (report.status, report.items) == (status, [])
+    assert report.reason
+    validate_section(report)
+    assert report.hash != section_hash("ok", [])
+
+
+def test_another_platform_is_unsupported_without_running_anything() -> None:
+    report = collect_section(made(raising(AssertionError())), Context(platform="macos"))
+    assert report.status == "unsupported"
+
+
+def test_hostile_values_are_bounded_and_valid() -> None:
+    items = [
+        {"name": "x" * 10_000_000, "nan": float("nan"), "raw": "a\udcffb", "deep": [[[[[[[1]]]]]]]}
+    ]
+    report = collect_section(made(lambda _: items), Context(platform="linux"))
+    assert report.status == "ok"
+    validate_section(report)
+    assert len(report.items[0]["name"]) == 8_000
+    assert report.items[0]["nan"] is None
+
+
+def test_too_many_items_is_an_error_and_not_a_cut() -> None:
+    report = collect_section(made(lambda _: [{}] * 20_001), Context(platform="linux"))
+    assert (report.status, report.items) == ("error", [])
+
+
+def test_personal_values_are_withheld_and_not_missing() -> None:
+    one = made(lambda _: [{"name": "ann", "uid": 7, "serial": None}], personal=("name", "serial"))
+    report = collect_section(one, Context(platform="linux"), personal=False)
+    assert report.items == [{"name": WITHHELD, "uid": 7, "serial": None}]
+
+
+def test_a_collector_that_hangs_costs_only_its_own_section() -> None:
+    release = threading.Event()
+
+    def hang(context: Context) -> list[dict[str, Any]]:
+        release.wait(30)
+        return []
+
+    wanted = [
+        made(hang, name="stuck", timeout_s=0.0),
+        made(lambda _: [{"a": 1}], name="quick"),
+    ]
+    try:
+        reports = _collect_beside(wanted, lambda one: Context(platform="linux"), True)
+    finally:
+        release.set()
+    assert reports["stuck"].status == "timeout"
+    assert reports["quick"].status == "ok"
+
+
+def test_unknown_sections_are_named() -> None:
+    with pytest.raises(FarhandError) as caught:
+        collect_all(["nope"])
+    assert caught.value.code == "section-unknown"
+
+
+def test_names_are_taken_once() -> None:
+    assert "cpu" in sections()
+    with pytest.raises(ValueError, match="taken"):
+        section("cpu")
+    with pytest.raises(ValueError, match="not allowed"):
+        section("No Name")
+
+
+def test_the_first_sections_are_there() -> None:
+    assert set(sections()) >= {
+        "system", "os", "cpu", "memory", "disks", "volumes", "network", "software", "services",
+        "users", "updates",
+    }  # fmt: skip
+
+
+def test_the_process_prints_one_json_object_in_the_agreed_shape() -> None:
+    done = subprocess.run(
+        [sys.executable, "-I", "-m", "farhand_agent.inventory", "--sections", "cpu,os", "--json"],
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    document = json.loads(done.stdout)
+    assert document["device"] is None
+    assert set(document["sections"]) == {"cpu", "os"}
+    for found in document["sections"].values():
+        assert set(found) == {"status", "reason", "items", "hash", "collected_at", "duration_ms"}
+        assert found["hash"] == section_hash(found["status"], found["items"])
+
+
+def test_the_process_fails_on_an_unknown_section() -> None:
+    done = subprocess.run(
+        [sys.executable, "-I", "-m", "farhand_agent.inventory", "--section", "nope"],
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert b"section-unknown" in done.stderr
+    assert done.stdout == b""
+
+
+def test_tables_are_readable_and_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    import farhand_agent.inventory.command as command
+
+    hostile = collect_section(
+        made(lambda _: [{"name": "\x1b[2Jevil\u202e"}, {"name": "b"}]), Context(platform="linux")
+    )
+    monkeypatch.setattr(command, "collect_all", lambda *_, **__: {"probe": hostile})
+    shown = CliRunner().invoke(inventory, [])
+    assert shown.exit_code == 0
+    assert "\x1b" not in shown.output
+    assert "\u202e" not in shown.output
+    assert "\\x1b[2Jevil" in shown.output
