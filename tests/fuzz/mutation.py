@@ -24,7 +24,8 @@ _TOKENS = (
     b"null", b"true", b"NaN", b"Infinity", b"-0", b"1e999", b"1.0", b"9" * 400, b"-1", b"{}", b"[]",
     b"[" * 600, b'{"a":' * 600, b'"', b"\\", b"\\u0000", b"\\ud800", b",", b":", b"}", b"=", b"==",
     b"\n", b"\r\n", b" ", b"\t", b"\x1b[2J", b"\xc2\xa0", b"\xe2\x80\x93", b"\xd9\xa1", b"\xc5\xbf",
-    b"\xe2\x84\xaa", b"\xf0\x9f\x92\xa9", b"\xed\xa0\x80", b"\xc0\xaf", b"^", b"$", b"(", b")*", b"(?=",
+    b"\xe2\x84\xaa", b"\xf0\x9f\x92\xa9", b"\xed\xa0\x80", b"\xc0\xaf", b"^", b"$", b"(", b")*",
+    b"(?=",
     b"{9999}",
     b"|", b"[^", b"-", b"../", b"Z", b"+24:00", b"0001-01-01T00:00:00+14:00",
 )  # fmt: skip

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,7 @@ from farhand_protocol.errors import FarhandError
 from farhand_protocol.grants import Grant, Receipt
 from farhand_protocol.identity import parse_public_key_line, public_key_line
 from farhand_protocol.instants import format_instant, parse_instant
+from farhand_protocol.inventory import SectionReport, decode_section, encode_section, section_hash
 from farhand_protocol.link import DeviceHandshake, RelayHandshake
 from farhand_protocol.manifest import Manifest, check_approved, check_manifest
 from farhand_protocol.orders import Order, Result
@@ -38,6 +40,7 @@ from farhand_protocol.pairing import ConsolePairing, DevicePairing
 from farhand_protocol.parameters import check_parameters, check_schema
 from farhand_protocol.patterns import PatternError, compile_pattern
 from farhand_protocol.pipe import Data, ResumablePipe
+from farhand_protocol.receipts import open_grant, verify_receipt
 from farhand_protocol.tokens import (
     Confirmation,
     Enrolment,
@@ -72,7 +75,7 @@ class Target:
         count: how many cases a test run takes.
     """
 
-    run: Callable[[bytes], None]
+    run: Callable[[bytes], object]
     seeds: tuple[bytes, ...]
     count: int = 5000
 
@@ -173,6 +176,19 @@ def _document(kind: type[Roster | Policy | Revocations | Floors]) -> Callable[[b
         assert decode_document(encode_document(document), kind) == document
 
     return run
+
+
+def _section(data: bytes) -> None:
+    decode_section(data)
+
+
+def _section_inside(data: bytes) -> None:
+    """Reach past the compression, which hardly a changed blob survives."""
+    decode_section(zlib.compress(data, 1))
+
+
+def _grant(data: bytes) -> None:
+    open_grant(decode_envelope(data))
 
 
 def _device_message(data: bytes) -> None:
@@ -295,6 +311,35 @@ SCHEMA = samples.manifest().parameters
 REVOKED = Revocation(kind="device", subject="d-x", reason="lost", at="2026-11-22T08:00:00Z")
 
 
+def _section_seed() -> bytes:
+    items = [{"name": "eth0", "mtu": 1500, "up": True, "load": 0.5, "tags": ["a", None]}]
+    report = SectionReport(
+        name="net.interfaces",
+        status="ok",
+        reason="",
+        items=items,
+        hash=section_hash("ok", items),
+        collected_at="2026-11-22T08:00:00Z",
+        duration_ms=12,
+    )
+    return encode_section(report)
+
+
+def _receipt_seed() -> bytes:
+    grant = seal(samples.grant(), samples.signer("carol"))
+    receipt = msgspec.structs.replace(
+        RECEIPT,
+        tenant=samples.TENANT,
+        session=samples.grant().id,
+        device=samples.DEVICE,
+        device_key=samples.DEVICE_KEY,
+        operator="carol",
+        organisation="Acme",
+        grant=grant,
+    )
+    return encode_envelope(seal(receipt, samples.signer("device"), samples.signer("console")))
+
+
 def _message_seeds(*made: Any) -> tuple[bytes, ...]:
     return tuple(messages.encode_message(one) for one in made)
 
@@ -337,6 +382,10 @@ TARGETS: dict[str, Target] = {
             messages.Resend(sections=["cpu"]),
         ),
     ),
+    "section": Target(_section, (_section_seed(),)),
+    "section-inside": Target(_section_inside, (zlib.decompress(_section_seed()),)),
+    "grant": Target(_grant, (VECTORS["grant"]["envelope"].encode(),)),
+    "receipt": Target(verify_receipt, (_receipt_seed(),)),
     "link-hello": Target(_hello, (bytes.fromhex(VECTORS["link"]["hello"]),)),
     "link-challenge": Target(_challenge, (bytes.fromhex(VECTORS["link"]["challenge"]),)),
     "attach": Target(_attach, (bytes.fromhex(VECTORS["attach"]["device"]),)),
