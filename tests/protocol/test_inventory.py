@@ -88,6 +88,7 @@ def test_the_hash_covers_status_and_items_and_nothing_else() -> None:
         {"duration_ms": 10**12},
         {"duration_ms": True},
         {"collected_at": "yesterday"},
+        {"collected_at": "yesterdayZ"},
         {"collected_at": "2026-11-22T01:00:00"},
         {"collected_at": "2026-11-22T01:00:00+02:00"},
         {"hash": "0" * 64},
@@ -130,6 +131,27 @@ def test_sizes_are_bounded() -> None:
         [{"s": "x" * MAX_STRING_BYTES}] * (MAX_SECTION_BYTES // MAX_STRING_BYTES),
     ):
         assert code_of(validate_section, report(items)) == "inventory-too-large"
+
+
+def test_a_section_at_the_bound_is_valid_and_its_report_too_large_to_send() -> None:
+    empty = len(canonical_json({"items": [], "status": "ok"}))
+    whole, rest = divmod(MAX_SECTION_BYTES - empty, MAX_STRING_BYTES)
+    items = [{"s": "x" * (MAX_STRING_BYTES - len('{"s":""},'))}] * whole
+    # The last item has no comma behind it.
+    items.append({"s": "x" * (rest - len('{"s":""}'))})
+    brim = report(items)
+    assert len(canonical_json({"items": items, "status": "ok"})) == MAX_SECTION_BYTES
+    validate_section(brim)
+    assert code_of(encode_section, brim) == "inventory-too-large"
+
+
+@pytest.mark.parametrize("items", ["text", [1], [{1: 2}]])
+def test_items_of_another_shape_are_malformed(items: Any) -> None:
+    assert code_of(validate_section, report(items, hash="0" * 64)) == "inventory-malformed"
+
+
+def test_what_has_no_json_form_is_malformed() -> None:
+    assert code_of(canonical_json, object()) == "inventory-malformed"
 
 
 def test_software_items_carry_the_four_keys() -> None:
