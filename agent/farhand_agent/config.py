@@ -21,7 +21,7 @@ import tempfile
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -38,7 +38,7 @@ __all__ = [
     "write_settings",
 ]
 
-PROGRAM = "farhand-agent"
+PROGRAM: Final = "farhand-agent"
 _MAX_CONFIG_BYTES = 64 * 1024
 
 

@@ -12,7 +12,6 @@ import base64
 import hashlib
 import os
 import shutil
-import socket
 import ssl
 import tempfile
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from pathlib import Path
 
 from farhand_agent.config import PROGRAM, Home, Settings, write_atomically, write_settings
 from farhand_agent.errors import AlreadyRunning, HomeUnusable
+from farhand_agent.hostname import host_name
 from farhand_agent.journal import Journal
 from farhand_agent.keeper import create_key
 from farhand_agent.link import (
@@ -42,15 +42,10 @@ from farhand_protocol.keys import SeedSigner
 from farhand_protocol.messages import Ack, Enrol, Nack
 from farhand_protocol.tokens import Enrolment, EnrolmentToken
 
-__all__ = ["enrol", "fetch_certificate", "host_name"]
+__all__ = ["enrol", "fetch_certificate"]
 
 MAX_NAME_CHARS = 64
 _TLS_TIMEOUT_S = 20.0
-
-
-def host_name() -> str:
-    """Return this machine's host name, as orders must name it."""
-    return socket.gethostname()[:255]
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ import os
 import socket
 import stat
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,7 @@ def socket_path(home: Home, *, make: bool = False) -> Path:
 class LocalServer:
     """Listens on the socket; use as an asynchronous context manager."""
 
-    def __init__(self, home: Home, handlers: dict[str, Handler]) -> None:
+    def __init__(self, home: Home, handlers: Mapping[str, Handler]) -> None:
         self._home = home
         self._handlers = handlers
         self._server: asyncio.Server | None = None

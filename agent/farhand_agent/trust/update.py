@@ -187,7 +187,10 @@ def _collect(updater: Updater, folder: Path, wanted: _Request, now: datetime) ->
 
 
 def _signed(path: Path, kind: type[Any]) -> Any:
-    return Metadata[kind].from_file(str(path)).signed
+    signed = Metadata.from_file(str(path)).signed
+    if not isinstance(signed, kind):
+        raise exceptions.RepositoryError(f"{path.name} holds another role")
+    return signed
 
 
 def _check_times(

@@ -1,0 +1,352 @@
+"""`farhand-agent`: the command line of the device.
+
+Subcommands that weigh something (checks, inventory, patches, sessions, enrolment) are imported only
+when they are called.  Data goes to stdout, words to stderr; errors are one line with a stable code,
+never a traceback.  `run` becomes the resident agent by replacing this process, so that nothing of
+the command line stays in its memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import os
+import sys
+from typing import Any
+
+import click
+import msgspec
+
+from farhand_agent import local
+from farhand_agent.audit import LogRecord, verify_chain
+from farhand_agent.child import command as child_command
+from farhand_agent.config import Home, load_settings
+from farhand_agent.errors import AgentNotRunning
+from farhand_agent.home_option import home_option
+from farhand_agent.journal import Journal
+from farhand_agent.notices import say, say_error
+from farhand_agent.terminal import printable, table
+from farhand_protocol.errors import FarhandError, UsageError
+
+__all__ = ["cli", "main"]
+
+# Commands that live with their subject: module and attribute.  Those marked work without a home.
+MOUNTED = {
+    "code": ("farhand_agent.session.command", "code", False),
+    "inventory": ("farhand_agent.inventory.command", "inventory", True),
+    "checks": ("farhand_agent.checks.command", "checks", True),
+    "patches": ("farhand_agent.patches.command", "patches", True),
+}
+_PAGE = 100
+
+
+class _LazyGroup(click.Group):
+    """Imports a mounted command when it is asked for by name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *MOUNTED])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in MOUNTED:
+            return super().get_command(ctx, cmd_name)
+        module, attribute, homeless = MOUNTED[cmd_name]
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        if homeless and not any(option.name == "home" for option in command.params):
+            # Every command takes --home; these have no use for it.
+            hidden = click.Option(["--home"], expose_value=False, hidden=True)
+            command.params.append(hidden)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = [(name, _HELP.get(name, "")) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+_HELP = {
+    "enrol": "Join an organisation with the token its admin gave you.",
+    "run": "Run the agent in the foreground.",
+    "code": "Show a one-time code, so that somebody can help you.",
+    "status": "Show what the agent is doing.",
+    "stop": "End every session on this device, now.",
+    "log": "Show what was done on this device, and by whom.",
+    "policy": "Show what this device allows.",
+    "receipts": "List the receipts of past sessions.",
+    "inventory": "Show what this device is made of.",
+    "checks": "Look for problems on this device.",
+    "patches": "Show what updates this device lacks.",
+}
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--home", metavar="DIR", help="The agent's home; FARHAND_HOME is the default.")
+@click.version_option("0.1.0", prog_name="farhand-agent")
+def cli(home: str | None) -> None:
+    """Farhand's device agent."""
+
+
+def _emit(value: Any) -> None:
+    click.echo(json.dumps(value))
+
+
+@cli.command()
+@click.argument("token")
+@click.option("--name", help="The device's name; its host name by default.")
+@click.option("--again", is_flag=True, help="Replace an earlier enrolment; takes a new key.")
+@home_option
+@json_option
+def enrol(token: str, name: str | None, again: bool, home: Home, as_json: bool) -> None:
+    """Join an organisation with the token its admin gave you."""
+    from farhand_agent.enrolment import enrol as perform
+    from farhand_protocol.tokens import parse_enrolment_token
+
+    parsed = parse_enrolment_token(token)
+    settings = asyncio.run(perform(home, parsed, name=name, again=again, progress=say))
+    if as_json:
+        _emit({"device": settings.device, "name": settings.name, "group": settings.group})
+    else:
+        click.echo(
+            f"{printable(settings.name)} is enrolled as {settings.device} in group"
+            f" {printable(settings.group)}"
+        )
+
+
+@cli.command()
+@home_option
+def run(home: Home) -> None:
+    """Run the agent in the foreground."""
+    load_settings(home)
+    arguments = [*child_command("farhand_agent.daemon"), str(home.path)]
+    sys.stdout.flush()
+    os.execv(arguments[0], arguments)  # noqa: S606
+
+
+@cli.command()
+@home_option
+@json_option
+def status(home: Home, as_json: bool) -> None:
+    """Show what the agent is doing."""
+    try:
+        answer = {"running": True, **local.ask(home, {"do": "status"})}
+    except AgentNotRunning:
+        answer = {"running": False, **_resting_status(home)}
+    if as_json:
+        _emit(answer)
+        return
+    if answer.get("device"):
+        click.echo(f"device {answer['device']} ({printable(answer['name'])})")
+    else:
+        click.echo("this device was never enrolled")
+    if not answer["running"]:
+        click.echo("the agent is not running")
+    elif answer["connected"]:
+        click.echo(f"connected to {printable(answer['url'])} since {answer['since']}")
+    else:
+        click.echo(f"not connected: {printable(answer['trouble'])}")
+    for session in answer["sessions"]:
+        click.echo(
+            f"session {session['id']} with {printable(session['operator'])},"
+            f" ticket {printable(session['ticket'])} ({session['state']})"
+        )
+    if answer["orders"]:
+        click.echo(f"{len(answer['orders'])} scripts accepted or running")
+
+
+def _resting_status(home: Home) -> dict[str, Any]:
+    known: dict[str, Any] = {"device": None, "name": None, "group": None, "url": None}
+    if home.is_enrolled:
+        settings = load_settings(home)
+        known = {name: getattr(settings, name) for name in known}
+    sessions: list[dict[str, Any]] = []
+    orders: list[dict[str, Any]] = []
+    if home.journal.exists():
+        journal = Journal(home.journal)
+        try:
+            sessions = [
+                {"id": s.id, "state": s.state, "operator": s.operator, "ticket": s.ticket}
+                for s in journal.live_sessions()
+            ]
+            orders = [
+                {"id": o.id, "state": o.state, "script": o.script} for o in journal.open_orders()
+            ]
+        finally:
+            journal.close()
+    return {**known, "connected": False, "since": None, "sessions": sessions, "orders": orders}
+
+
+@cli.command()
+@click.argument("session", required=False)
+@home_option
+@json_option
+def stop(session: str | None, home: Home, as_json: bool) -> None:
+    """End every session on this device (or the one named), now."""
+    try:
+        stopped = local.ask(home, {"do": "stop", "session": session})["stopped"]
+    except AgentNotRunning:
+        stopped = _stop_alone(home, session)
+    if as_json:
+        _emit({"stopped": stopped})
+    elif stopped:
+        click.echo(f"ended: {', '.join(stopped)}")
+    else:
+        click.echo("no session is open")
+
+
+def _stop_alone(home: Home, session: str | None) -> list[str]:
+    from farhand_agent.session_children import stop_sessions
+
+    if not home.journal.exists():
+        return []
+    journal = Journal(home.journal)
+    try:
+        return stop_sessions(journal, reason="stopped", session=session)
+    finally:
+        journal.close()
+
+
+@cli.command()
+@click.option("--after", "after", type=int, help="Records behind this number.")
+@click.option("--limit", default=_PAGE, type=click.IntRange(1, 1000), help="How many at most.")
+@click.option("--verify", is_flag=True, help="Check the whole chain first.")
+@home_option
+@json_option
+def log(after: int | None, limit: int, verify: bool, home: Home, as_json: bool) -> None:
+    """Show what was done on this device, and by whom (the latest, or those after a number)."""
+    journal = _journal(home)
+    try:
+        if verify:
+            _verify(journal)
+        records = (
+            journal.latest_log_records(limit)
+            if after is None
+            else journal.log_records(after=after, limit=limit)
+        )
+    finally:
+        journal.close()
+    if as_json:
+        more = after is not None and len(records) == limit
+        cursor = str(records[-1].seq) if more else None
+        _emit({"items": [_log_item(record) for record in records], "next": cursor})
+        return
+    rows = [(r.seq, r.at, r.kind, _detail_words(r.detail)) for r in records]
+    click.echo(table(("number", "time", "what", "details"), rows))
+
+
+def _journal(home: Home) -> Journal:
+    if not home.journal.exists():
+        raise UsageError(
+            "no-journal",
+            f"nothing has happened in {home.path} yet",
+            hint="give the agent's home with --home",
+        )
+    return Journal(home.journal)
+
+
+def _verify(journal: Journal) -> None:
+    records: list[LogRecord] = []
+    while page := journal.log_records(after=len(records), limit=1000):
+        records += page
+    verify_chain(records)
+    say(f"the chain of {len(records)} records is whole")
+
+
+def _log_item(record: LogRecord) -> dict[str, Any]:
+    return {
+        "seq": record.seq,
+        "at": record.at,
+        "kind": record.kind,
+        "detail": json.loads(record.detail),
+        "hash": record.hash,
+    }
+
+
+def _detail_words(detail: str) -> str:
+    fields = json.loads(detail)
+    return " ".join(
+        f"{name}={' '.join(map(str, value)) if isinstance(value, list) else value}"
+        for name, value in fields.items()
+        if value is not None
+    )
+
+
+@cli.command()
+@home_option
+@json_option
+def policy(home: Home, as_json: bool) -> None:
+    """Show what this device allows: signed policy and its own, whichever is stricter."""
+    from farhand_agent.policy import effective_policy, load_own, policy_words
+    from farhand_agent.trust.verified import load_verified
+
+    own = load_own(home)
+    group = load_settings(home).group if home.is_enrolled else ""
+    trust = load_verified(home)
+    allowed = effective_policy(home, group, trust)
+    words = policy_words(allowed)
+    if as_json:
+        _emit(
+            {
+                "policy": msgspec.to_builtins(allowed),
+                "words": words,
+                "own": msgspec.to_builtins(own),
+                "group": group or None,
+                "targets_version": trust.targets_version if trust else None,
+                "targets_expires": trust.targets_expires if trust else None,
+            }
+        )
+        return
+    for line in words:
+        click.echo(printable(line))
+
+
+@cli.command()
+@home_option
+@json_option
+def receipts(home: Home, as_json: bool) -> None:
+    """List the receipts of past sessions."""
+    from farhand_agent.receipts import list_receipts
+
+    items = list_receipts(home)
+    if as_json:
+        _emit({"items": items, "next": None})
+        return
+    columns = ("session", "operator", "ticket", "started_at", "ended_at", "note", "path")
+    click.echo(table(columns, [[item[name] for name in columns] for item in items]))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command and exit with its status."""
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
+    try:
+        outcome = cli.main(args=arguments, prog_name="farhand-agent", standalone_mode=False)
+    except FarhandError as error:
+        say_error(error.code, error.message, error.hint)
+        return error.exit_code
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except click.UsageError as error:
+        say_error("usage", error.format_message().rstrip("."))
+        return 2
+    except click.ClickException as error:
+        say_error("failed", error.format_message())
+        return 1
+    except (KeyboardInterrupt, click.Abort):
+        say_error("interrupted", "stopped from the keyboard")
+        return 1
+    except BrokenPipeError:
+        # The reader of our output has left; that is its right.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except OSError as error:
+        say_error("home-unusable", f"a file cannot be used: {error}")
+        return 1
+    except Exception as error:  # a bug of ours: named in one line, without a traceback
+        say_error("internal-error", f"{type(error).__name__}: {error}")
+        return 1
+    return outcome if isinstance(outcome, int) else 0

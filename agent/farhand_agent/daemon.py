@@ -1,0 +1,392 @@
+"""The resident agent: wires link, outbox, orders, sessions, inventory and trust together.
+
+One root TaskGroup.  Each link to the relay is one child task with a TaskGroup of its own; when it
+ends, for whatever reason, another is opened after a wait (farhand_agent.reconnect).  Orders and
+sessions go on without a link.  This process imports neither `cryptography` nor any parser of what
+operators sign: keys and checks belong to short-lived children.
+
+On SIGTERM or SIGINT, in this order: the local socket closes, sessions that were started here are
+ended, the link closes, the journal closes.  Runners stay: they finish, journal, and are found
+again.
+
+Run as `python -P -m farhand_agent.daemon HOME`, which is what `farhand-agent run` becomes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import platform
+import random
+import signal
+import sys
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from farhand_agent.config import Home, Settings, load_settings
+from farhand_agent.errors import AlreadyRunning, LinkLost
+from farhand_agent.hostname import host_name
+from farhand_agent.inventory_upload import InventoryUpload
+from farhand_agent.journal import Journal
+from farhand_agent.journal_thread import JournalThread
+from farhand_agent.link import KeeperProver, Link, RelayAddress, open_link, origin
+from farhand_agent.local import LocalServer
+from farhand_agent.locks import try_lock
+from farhand_agent.notices import say, say_error
+from farhand_agent.outbox import Outbox
+from farhand_agent.reconnect import Backoff
+from farhand_agent.scripts.dispatch import OrderDispatch
+from farhand_agent.session_children import SessionChildren
+from farhand_agent.trust.watch import TrustWatch
+from farhand_protocol.errors import FarhandError
+from farhand_protocol.instants import format_instant
+from farhand_protocol.messages import (
+    CancelOrder,
+    EndSession,
+    FetchTrust,
+    OfferGrant,
+    OfferOrder,
+    Present,
+    Reconnect,
+    Redirect,
+    RelayMessage,
+    Resend,
+    TrustNotice,
+)
+
+__all__ = ["VERSION", "Daemon", "main"]
+
+VERSION: Final = "0.1.0"
+# Nothing a device does by itself makes a relay know it again; it asks now and then.
+UNKNOWN_PAUSE_S: Final = 60.0
+RETIRED_PAUSE_S: Final = 3600.0
+CLOCK_TICK_S: Final = 60.0
+STOP_SESSIONS_S: Final = 5.0
+
+
+class _Standing(FarhandError):
+    """The relay knows this device's key, but not as an enrolled device."""
+
+    def __init__(self, standing: str) -> None:
+        super().__init__(
+            f"device-{standing}",
+            "the relay does not count this device among the enrolled ones",
+            hint="enrol it again with a new token and --again",
+        )
+
+
+class Daemon:
+    """The resident agent of one home.
+
+    Args:
+        home: of an enrolled device.
+        settings: its config.toml.
+        journal: open; closed at the end.
+    """
+
+    def __init__(self, home: Home, settings: Settings, journal: Journal) -> None:
+        self._home = home
+        self._settings = settings
+        self._journal = JournalThread(journal)
+        self._backoff = Backoff(random.random)
+        self._posted = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._connected_since = ""
+        self._was_ready = False
+        self._last_trouble = ""
+        trust_wanted, trust_updated = asyncio.Event(), asyncio.Event()
+        self._trust_wanted = trust_wanted
+        self._outbox = Outbox(home, self._journal, self._posted)
+        self._orders = OrderDispatch(
+            home,
+            self._journal,
+            self._posted,
+            update_trust=trust_wanted,
+            trust_updated=trust_updated,
+        )
+        self._sessions = SessionChildren(home, self._journal, self._posted)
+        self._inventory = InventoryUpload(
+            self._journal, settings.inventory_interval_s, random.random
+        )
+        self._trust = TrustWatch(
+            home,
+            settings,
+            self._journal,
+            drop_operators=self._sessions.drop_operators,
+            wanted=trust_wanted,
+            updated=trust_updated,
+        )
+
+    async def run(self) -> None:
+        """Run until told to stop."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        handlers = {
+            "status": self._status,
+            "stop": self._stop_sessions,
+            "sessions-changed": self._sessions_changed,
+            "orders-changed": self._orders_changed,
+        }
+        try:
+            async with asyncio.TaskGroup() as root:
+                async with LocalServer(self._home, handlers):
+                    await self._tick()
+                    tasks = [
+                        root.create_task(self._orders.take_in(), name="orders-in"),
+                        root.create_task(self._orders.run(), name="orders-run"),
+                        root.create_task(self._sessions.run(), name="sessions"),
+                        root.create_task(self._keep_time(), name="clock"),
+                        root.create_task(self._keep_link(root), name="link"),
+                    ]
+                    await self._stopping.wait()
+                await self._sessions.close(STOP_SESSIONS_S)
+                for task in reversed(tasks):
+                    task.cancel()
+        finally:
+            self._journal.close()
+
+    # The link.
+
+    async def _keep_link(self, root: asyncio.TaskGroup) -> None:
+        """Open one link after the other, for ever."""
+        while True:
+            # In a task of its own, because of python/cpython#116720.
+            trouble = await root.create_task(self._one_link(), name="one-link")
+            self._connected_since = ""
+            pause_s = getattr(trouble, "retry_after_s", 0.0)
+            if isinstance(trouble, _Standing):
+                retired = trouble.code == "device-retired"
+                pause_s = RETIRED_PAUSE_S if retired else UNKNOWN_PAUSE_S
+            wait_s = self._backoff.next_wait_s(retry_after_s=pause_s)
+            if str(trouble) != self._last_trouble:
+                self._last_trouble = str(trouble)
+                detail = f" ({trouble.detail})" if trouble.detail else ""
+                say(f"{trouble}{detail}; trying again")
+            await asyncio.sleep(wait_s)
+
+    async def _one_link(self) -> FarhandError:
+        """Hold one link for as long as it lasts; returns why it ended."""
+        settings = self._settings
+        versions = self._trust.versions
+        present = Present(
+            agent_version=VERSION,
+            host_name=host_name(),
+            os=f"{platform.system()} {platform.release()}"[:100],
+            timestamp_version=int(versions.get("timestamp_version", 0)),
+            targets_version=int(versions.get("targets_version", 0)),
+        )
+        try:
+            async with open_link(
+                RelayAddress.of(self._home, settings),
+                role="device",
+                tenant=settings.tenant,
+                device_key=settings.device_key_raw,
+                relay_key=settings.relay_key_raw,
+                prover=KeeperProver(self._home.device_key),
+                present=present,
+            ) as link:
+                if link.welcome.standing != "enrolled":
+                    return _Standing(link.welcome.standing)
+                self._backoff.connected(link.welcome.reconnect_window_s)
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._receive(link))
+                    group.create_task(self._report_ready(link))
+                    group.create_task(self._outbox.deliver(link))
+                    group.create_task(self._inventory.report_on(link))
+                    group.create_task(self._trust.follow(link))
+        except FarhandError as error:
+            return error
+        except BaseExceptionGroup as group_error:
+            known, others = group_error.split(FarhandError)
+            if others is not None or known is None:
+                raise
+            return _first(known)
+        return LinkLost("the link closed")
+
+    async def _report_ready(self, link: Link) -> None:
+        """Say that the relay counts this device as online; its answer comes after our Present."""
+        await link.request(lambda seq: FetchTrust(seq=seq, kind="metadata", name="timestamp.json"))
+        self._connected_since = format_instant(datetime.now(UTC))
+        self._last_trouble = ""
+        if not self._was_ready:
+            self._was_ready = True
+            say(f"ready {self._settings.device}")
+        else:
+            say("connected again")
+
+    async def _receive(self, link: Link) -> None:
+        while True:
+            message = await link.receive()
+            if message is not None:
+                await self._handle(message)
+
+    async def _handle(self, message: RelayMessage) -> None:
+        """Act on one message of the closed list; whatever else comes on this link is ignored."""
+        match message:
+            case TrustNotice():
+                self._trust_wanted.set()
+            case OfferOrder():
+                if not self._orders.offer(message):
+                    say("too many orders wait; the relay will offer them again")
+            case CancelOrder():
+                await self._guarded(self._orders.cancel(message.order))
+            case OfferGrant():
+                await self._guarded(self._sessions.offer(message))
+            case EndSession():
+                await self._guarded(self._sessions.end(message))
+            case Resend():
+                await self._guarded(self._inventory.resend(message.sections))
+            case Reconnect():
+                self._backoff.set_window(message.window_s)
+                raise LinkLost("the relay asks to come back later")
+            case Redirect():
+                await self._redirect(message.url)
+            case _:
+                return
+
+    async def _guarded(self, work: Any) -> None:
+        """Do work that must not cost the link when the disk is full."""
+        try:
+            await work
+        except (FarhandError, OSError) as error:
+            say(str(error))
+
+    async def _redirect(self, url: str) -> None:
+        """Follow only to the origin that the token named; the relay cannot send us elsewhere."""
+        try:
+            here = origin(url[:500]) == origin(self._settings.url)
+        except ValueError:
+            here = False
+        if here:
+            raise LinkLost("the relay asks to connect again")
+        say("a redirect to an address that the token does not name was refused")
+        await self._guarded(self._journal.do(lambda j: j.log("redirect-refused", url=url[:200])))
+
+    # Time and policy.
+
+    async def _keep_time(self) -> None:
+        while True:
+            await asyncio.sleep(CLOCK_TICK_S)
+            await self._tick()
+
+    async def _tick(self) -> None:
+        """Remember the highest time seen, and notice a change of the device's own policy."""
+        try:
+            await self._journal.do(lambda j: j.raise_clock())
+        except FarhandError as error:
+            say(str(error))
+        await self._trust.announce()
+
+    # The local socket.
+
+    async def _status(self, _: dict[str, Any]) -> dict[str, Any]:
+        settings = self._settings
+        sessions = await self._journal.do(lambda j: j.live_sessions())
+        orders = await self._journal.do(lambda j: j.open_orders())
+        waiting = await self._journal.do(lambda j: j.outbox(limit=1000))
+        return {
+            "device": settings.device,
+            "name": settings.name,
+            "group": settings.group,
+            "url": settings.url,
+            "connected": bool(self._connected_since),
+            "since": self._connected_since or None,
+            "trouble": self._last_trouble or self._trust.last_error or None,
+            "sessions": [
+                {"id": s.id, "state": s.state, "operator": s.operator, "ticket": s.ticket}
+                for s in sessions
+            ],
+            "orders": [{"id": o.id, "state": o.state, "script": o.script} for o in orders[:100]],
+            "outbox": len(waiting),
+        }
+
+    async def _stop_sessions(self, request: dict[str, Any]) -> dict[str, Any]:
+        session = request.get("session")
+        chosen = session if isinstance(session, str) else None
+        return {"stopped": await self._sessions.stop(chosen, reason="stopped")}
+
+    async def _sessions_changed(self, _: dict[str, Any]) -> dict[str, Any]:
+        self._sessions.wake()
+        self._posted.set()
+        return {}
+
+    async def _orders_changed(self, _: dict[str, Any]) -> dict[str, Any]:
+        self._posted.set()
+        return {}
+
+
+def _first(group: BaseExceptionGroup[FarhandError]) -> FarhandError:
+    """Return the error that says most: a broken rule rather than the lost link it caused."""
+    errors: list[FarhandError] = []
+
+    def collect(inner: BaseExceptionGroup[FarhandError]) -> None:
+        for error in inner.exceptions:
+            if isinstance(error, BaseExceptionGroup):
+                collect(error)
+            else:
+                errors.append(error)
+
+    collect(group)
+    return next((one for one in errors if not isinstance(one, LinkLost)), errors[0])
+
+
+def open_journal(home: Home, settings: Settings) -> Journal:
+    """Open the journal that belongs to this enrolment.
+
+    Raises:
+        FarhandError: `journal-missing` when it is gone or another device's.
+    """
+    journal = Journal(home.journal)
+    if journal.meta("device") != settings.device:
+        journal.close()
+        raise FarhandError(
+            "journal-missing",
+            "the journal in this home does not belong to this device",
+            hint="enrol it again with a new token and --again; it takes a new key",
+        )
+    return journal
+
+
+def main(arguments: list[str]) -> int:
+    """Run the resident agent of a home; returns the exit status."""
+    home = Home.at(arguments[0])
+    try:
+        settings = load_settings(home)
+        home.make()
+        lock = try_lock(home.lock)
+        if lock is None:
+            raise AlreadyRunning
+        with contextlib.closing(_Released(lock)):
+            daemon = Daemon(home, settings, open_journal(home, settings))
+            asyncio.run(daemon.run())
+    except BaseExceptionGroup as group:
+        # A task of ours crashed; one line with its kind is more use here than a traceback.
+        known, others = group.split(FarhandError)
+        if known is not None and others is None:
+            error = _first(known)
+            say_error(error.code, error.message, error.hint)
+        else:
+            say_error("internal-error", repr(group.exceptions[0]))
+        return 1
+    except FarhandError as error:
+        say_error(error.code, error.message, error.hint)
+        return error.exit_code
+    except OSError as error:
+        say_error("home-unusable", f"the agent's home cannot be used: {error}")
+        return 1
+    return 0
+
+
+class _Released:
+    """Lets go of a lock at the end of a block."""
+
+    def __init__(self, lock: Any) -> None:
+        self._lock = lock
+
+    def close(self) -> None:
+        self._lock.release()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,204 @@
+"""What the resident agent does about orders: hand each to a child, at most two bodies at once.
+
+It reads no order and knows no key.  Offers are taken in one after the other; accepted orders wait
+in the journal, oldest first.  Runners are no children of ours in the strict sense: they live in
+sessions of their own and outlast a restart of the agent.  The journal and the order's lock together
+say what is to be done:
+
+    state      lock    ->
+    accepted   free    start a runner, when fewer than `MAX_RUNNERS` run
+    accepted   held    a runner is starting: wait
+    running    held    a runner works: wait
+    running    free    the runner died: close the order as `interrupted`
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from typing import Final
+
+from farhand_agent.child import Child, command
+from farhand_agent.config import Home
+from farhand_agent.journal_tables import OrderRow
+from farhand_agent.journal_thread import JournalThread
+from farhand_agent.locks import is_held
+from farhand_agent.notices import say
+from farhand_protocol.errors import FarhandError
+from farhand_protocol.messages import OfferOrder
+
+__all__ = ["MAX_RUNNERS", "OrderDispatch"]
+
+MAX_RUNNERS: Final = 2
+MAX_OFFERS: Final = 64
+_RUNNER: Final = "farhand_agent.scripts.runner"
+_INTAKE_TIMEOUT_S: Final = 60.0
+# A runner that was adopted after a restart is no child; its lock is looked at this often.
+_ADOPTED_POLL_S: Final = 1.0
+_IDLE_POLL_S: Final = 60.0
+# An order whose runner ended without a final state (a full disk) is tried again after this long.
+_RETRY_S: Final = 30.0
+_EXIT_POLL_S: Final = 0.2
+
+
+class OrderDispatch:
+    """Runs as one task of the resident agent.
+
+    Args:
+        home: of the device.
+        journal: its journal.
+        posted: set after anything that may have put a report into the outbox.
+        update_trust: set when an order was signed over newer metadata than is held.
+        trust_updated: set after each attempt to update.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        journal: JournalThread,
+        posted: asyncio.Event,
+        update_trust: asyncio.Event,
+        trust_updated: asyncio.Event,
+    ) -> None:
+        self._home = home
+        self._journal = journal
+        self._posted = posted
+        self._update_trust = update_trust
+        self._trust_updated = trust_updated
+        self._offers: asyncio.Queue[OfferOrder] = asyncio.Queue(MAX_OFFERS)
+        self._wake = asyncio.Event()
+        self._active: dict[str, asyncio.Task[None]] = {}
+        self._resting: dict[str, float] = {}
+
+    def wake(self) -> None:
+        """Look into the journal soon."""
+        self._wake.set()
+
+    def offer(self, message: OfferOrder) -> bool:
+        """Queue an offer; False when too many wait (the relay offers it again)."""
+        try:
+            self._offers.put_nowait(message)
+        except asyncio.QueueFull:
+            return False
+        return True
+
+    async def cancel(self, order: str) -> None:
+        """Close an order if its body has not started."""
+        row = await self._journal.do(lambda j: j.order(order))
+        if row is not None and row.state == "accepted":
+            await self._child("cancel", order)
+            self._posted.set()
+
+    async def take_in(self) -> None:
+        """Take in offers, one after the other; runs until cancelled."""
+        while True:
+            message = await self._offers.get()
+            try:
+                await self._take_in(message, retried=False)
+            except FarhandError as error:
+                # Nothing was journalled, so nothing was accepted: the relay offers it again.
+                say(f"order {message.order[:40]!r} was not taken in: {error}")
+            self._posted.set()
+            self._wake.set()
+
+    async def _take_in(self, message: OfferOrder, *, retried: bool) -> None:
+        async with asyncio.timeout(_INTAKE_TIMEOUT_S):
+            async with Child(_RUNNER, "offer", str(self._home.path), message.order[:64]) as child:
+                await child.send({"envelope": message.envelope, "retried": retried})
+                answer = await child.receive()
+        if answer is not None and "retry" in answer and not retried:
+            self._trust_updated.clear()
+            self._update_trust.set()
+            try:
+                async with asyncio.timeout(_INTAKE_TIMEOUT_S):
+                    await self._trust_updated.wait()
+            except TimeoutError:
+                say("trust could not be updated in time for an order")
+            await self._take_in(message, retried=True)
+
+    async def run(self) -> None:
+        """Start and watch runners; runs until cancelled, and leaves runners running."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._wake.clear()
+                adopted = await self._start_due(group)
+                try:
+                    async with asyncio.timeout(_ADOPTED_POLL_S if adopted else _IDLE_POLL_S):
+                        await self._wake.wait()
+                except TimeoutError:
+                    continue
+
+    async def _start_due(self, group: asyncio.TaskGroup) -> bool:
+        """Start what is due; True when a runner that is no child of ours works."""
+        try:
+            rows = await self._journal.do(lambda j: j.open_orders())
+        except FarhandError as error:
+            say(str(error))
+            return False
+        now = asyncio.get_running_loop().time()
+        adopted = 0
+        for row in rows:
+            if row.id in self._active:
+                continue
+            if is_held(self._home.order_lock(row.id)):
+                adopted += 1
+            elif row.state == "running":
+                self._start(group, "interrupt", row)
+            elif len(self._active) + adopted < MAX_RUNNERS and now >= self._resting.get(row.id, 0):
+                self._start(group, "run", row)
+        return adopted > 0
+
+    def _start(self, group: asyncio.TaskGroup, mode: str, row: OrderRow) -> None:
+        self._active[row.id] = group.create_task(self._watch(mode, row.id))
+
+    async def _watch(self, mode: str, order: str) -> None:
+        try:
+            await self._child(mode, order)
+            row = await self._journal.do(lambda j: j.order(order))
+            if row is not None and row.ended_at is None:
+                # Not before a while, or a runner that cannot work would be started in a circle.
+                loop = asyncio.get_running_loop()
+                self._resting[order] = loop.time() + _RETRY_S
+                loop.call_later(_RETRY_S, self._wake.set)
+            else:
+                self._resting.pop(order, None)
+        except (FarhandError, OSError) as error:
+            say(f"order {order} could not be worked on: {error}")
+        finally:
+            del self._active[order]
+            self._posted.set()
+            self._wake.set()
+
+    async def _child(self, mode: str, order: str) -> None:
+        """Start a runner that outlives us and wait for its end.
+
+        Not through asyncio's subprocesses, whose transports kill the process when they are
+        collected.
+        """
+        process = subprocess.Popen(  # noqa: ASYNC220 - returns at once (vfork)
+            [*command(_RUNNER), mode, str(self._home.path), order],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        await _ended(process)
+
+
+async def _ended(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a process without a thread, by its pidfd where the system has them."""
+    if sys.platform != "linux":
+        while process.poll() is None:  # noqa: ASYNC110 - there is nothing to be woken by
+            await asyncio.sleep(_EXIT_POLL_S)
+        return
+    loop = asyncio.get_running_loop()
+    descriptor = os.pidfd_open(process.pid)
+    ended = asyncio.Event()
+    loop.add_reader(descriptor, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+        process.poll()

@@ -1,0 +1,330 @@
+"""The runner: a child process that takes in, runs or closes one order.
+
+    offer      frames on stdin; check the order, journal it as accepted or refused
+    run        check again, journal `running`, run the body, seal and journal the result
+    cancel     close an accepted order whose body has not started
+    interrupt  close a running order whose runner died: what became of it cannot be known
+
+The device key is held only here, for the seal.  The process that runs an order holds its lock
+(`home.order_lock`) from before `running` until after the final state, so a lock that is free and a
+state `running` together mean a dead runner.  `Journal.start_order` lets one caller pass, ever.
+
+Run as `python -m farhand_agent.scripts.runner MODE HOME ORDER`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import time
+from typing import Any, Final
+
+from farhand_agent import local
+from farhand_agent.child import serve_frames
+from farhand_agent.config import Home, Settings, load_settings
+from farhand_agent.errors import JournalFull
+from farhand_agent.hostname import host_name
+from farhand_agent.journal import Journal, OrderRow
+from farhand_agent.keeper import load_key
+from farhand_agent.locks import Lock, try_lock
+from farhand_agent.notices import say
+from farhand_agent.policy import effective_policy
+from farhand_agent.processes import end_marked
+from farhand_agent.scripts.body import Ending, Workspace, interpreters, order_mark, run_body
+from farhand_agent.scripts.check import (
+    RETRY_AFTER_UPDATE,
+    Facts,
+    Plan,
+    Platform,
+    check_order,
+    read_order,
+)
+from farhand_agent.trust.verified import load_verified, read_target
+from farhand_protocol.envelopes import encode_envelope, seal
+from farhand_protocol.errors import FarhandError, RefusedError
+from farhand_protocol.orders import FINAL_STATES, Order, OrderState, Result
+
+__all__ = ["Desk", "main"]
+
+_LOCK_WAIT_S: Final = 5.0
+_FULL_DISK_PATIENCE_S: Final = 3600.0
+_FULL_DISK_PAUSE_S: Final = 5.0
+
+
+def _platform() -> Platform:
+    if sys.platform == "darwin":
+        return "macos"
+    return "windows" if sys.platform == "win32" else "linux"
+
+
+class Desk:
+    """Works on one order of one home.
+
+    Args:
+        home: of the device.
+        settings: its config.toml.
+        journal: open.
+    """
+
+    def __init__(self, home: Home, settings: Settings, journal: Journal) -> None:
+        self._home = home
+        self._settings = settings
+        self._journal = journal
+        self._key = load_key(str(home.device_key))
+
+    def offer(self, named: str, data: bytes, *, retried: bool) -> dict[str, Any]:
+        """Take in an offered order.
+
+        Args:
+            named: the id that the relay gave it.
+            data: the sealed order.
+            retried: whether trust was updated since it was first looked at.
+
+        Returns:
+            `{"state": ...}`, or `{"retry": code}` when a trust update may change the answer.
+        """
+        digest = hashlib.sha256(data).hexdigest()
+        order: Order | None = None
+        try:
+            envelope, order = read_order(data)
+            digest = hashlib.sha256(envelope.payload).hexdigest()
+            if order.id != named:
+                raise RefusedError(
+                    "order-malformed", "the order has another id than the relay says"
+                )
+            if (earlier := self._journal.refusal(digest)) is not None:
+                self._journal.repost_result(order.id, earlier[1])
+                return {"state": "refused", "code": earlier[0]}
+            row = self._journal.order(order.id)
+            if row is not None and row.payload_sha256 == digest:
+                return self._again(row)
+            plan = self._check(data, ignore=None)
+        except RefusedError as error:
+            if error.code in RETRY_AFTER_UPDATE and not retried:
+                return {"retry": error.code}
+            return self._refuse(named, order, digest, error)
+        accepted = self._journal.accept_order(
+            plan.order.id,
+            envelope=data,
+            payload_sha256=digest,
+            operator=plan.order.operator,
+            script=plan.order.script,
+            version=plan.order.version,
+        )
+        return {"state": "accepted" if accepted else "known"}
+
+    def _again(self, row: OrderRow) -> dict[str, Any]:
+        """An order that was accepted before is offered again: report, never repeat."""
+        if row.state in FINAL_STATES and row.result is not None:
+            self._journal.repost_result(row.id, row.result)
+        return {"state": row.state}
+
+    def _refuse(
+        self, named: str, order: Order | None, digest: str, error: RefusedError
+    ) -> dict[str, Any]:
+        early = error.code == "order-early"
+        state: OrderState = "eligible" if early else "refused"
+        self._journal.refuse_offer(
+            named,
+            payload_sha256=digest,
+            code=error.code,
+            result=self._seal(named, order, state, refusal=error),
+            remember=not early,
+        )
+        return {"state": state, "code": error.code}
+
+    def run(self, row: OrderRow) -> None:
+        """Run an accepted order, unless another process has or does."""
+        lock = self._lock(row.id)
+        if lock is None:
+            return
+        try:
+            self._run(row)
+        finally:
+            self._home.order_lock(row.id).unlink(missing_ok=True)
+            lock.release()
+
+    def _run(self, row: OrderRow) -> None:
+        _, order = read_order(row.envelope)
+        try:
+            plan = self._check(row.envelope, ignore=row.id)
+            space = Workspace(self._home.orders, plan)
+            with space:
+                if not self._journal.start_order(row.id, pid=os.getpid()):
+                    return
+                local.notify(self._home, "orders-changed")
+                try:
+                    ending = run_body(plan, space)
+                except OSError as error:
+                    self._finish(
+                        order,
+                        "failed",
+                        error=FarhandError("script-not-started", f"it cannot be started: {error}"),
+                    )
+                    return
+            self._finish(order, _state(ending), ending=ending)
+        except RefusedError as error:
+            state: OrderState = "expired" if error.code == "order-expired" else "refused"
+            self._finish(order, state, error=error, expected=("accepted",))
+
+    def cancel(self, row: OrderRow) -> None:
+        """Close an order whose body has not started."""
+        _, order = read_order(row.envelope)
+        error = FarhandError("order-cancelled", "the order was cancelled before it started")
+        self._finish(order, "cancelled", error=error, expected=("accepted",))
+
+    def interrupt(self, row: OrderRow) -> None:
+        """Close a running order whose runner is dead; ends what its body left behind first."""
+        lock = self._lock(row.id)
+        if lock is None:
+            return
+        try:
+            end_marked(order_mark(row.id))
+            _, order = read_order(row.envelope)
+            error = FarhandError(
+                "order-interrupted", "the agent or the device stopped while the script ran"
+            )
+            self._finish(order, "interrupted", error=error, started_at=row.started_at)
+        finally:
+            self._home.order_lock(row.id).unlink(missing_ok=True)
+            lock.release()
+
+    def _lock(self, order: str) -> Lock | None:
+        """Take the order's lock; a prober may hold it for an instant."""
+        deadline = time.monotonic() + _LOCK_WAIT_S
+        while (lock := try_lock(self._home.order_lock(order))) is None:
+            if time.monotonic() >= deadline:
+                return None
+            time.sleep(0.02)
+        return lock
+
+    def _check(self, data: bytes, *, ignore: str | None) -> Plan:
+        trust = load_verified(self._home)
+        settings = self._settings
+        return check_order(
+            data,
+            trust=trust,
+            read_target=lambda path: read_target(self._home, trust, path) if trust else None,
+            facts=Facts(
+                tenant=settings.tenant,
+                device=settings.device,
+                host_name=host_name(),
+                group=settings.group,
+                platform=_platform(),
+                interpreters=frozenset(interpreters()),
+                is_root=os.geteuid() == 0,
+            ),
+            policy=effective_policy(self._home, settings.group, trust),
+            is_known=lambda order: order != ignore and self._journal.order(order) is not None,
+            now=self._journal.now(),
+        )
+
+    def _finish(
+        self,
+        order: Order,
+        state: OrderState,
+        *,
+        ending: Ending | None = None,
+        error: FarhandError | None = None,
+        expected: tuple[str, ...] = ("running",),
+        started_at: str | None = None,
+    ) -> None:
+        """Seal and journal a final state; a full disk is waited for, because the result is here."""
+        row = self._journal.order(order.id)
+        result = self._seal(
+            order.id,
+            order,
+            state,
+            ending=ending,
+            refusal=error,
+            started_at=started_at or (row.started_at if row else None),
+        )
+        deadline = time.monotonic() + _FULL_DISK_PATIENCE_S
+        while True:
+            try:
+                self._journal.finish_order(
+                    order.id,
+                    state=state,
+                    result=result,
+                    code=error.code if error else None,
+                    expected=expected,
+                )
+                break
+            except JournalFull:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(_FULL_DISK_PAUSE_S)
+        local.notify(self._home, "orders-changed")
+
+    def _seal(
+        self,
+        named: str,
+        order: Order | None,
+        state: OrderState,
+        *,
+        ending: Ending | None = None,
+        refusal: FarhandError | None = None,
+        started_at: str | None = None,
+    ) -> bytes:
+        out, err = (ending.stdout, ending.stderr) if ending else (None, None)
+        result = Result(
+            tenant=self._settings.tenant,
+            device=self._settings.device,
+            order=named,
+            script=order.script[:200] if order else "",
+            version=order.version if order else 0,
+            digest=order.digest[:64] if order else "",
+            state=state,
+            exit_code=ending.exit_code if ending else None,
+            signal=ending.signal if ending else None,
+            stdout=out.kept() if out else b"",
+            stdout_bytes=out.total_bytes if out else 0,
+            stdout_truncated=out.is_truncated if out else False,
+            stderr=err.kept() if err else b"",
+            stderr_bytes=err.total_bytes if err else 0,
+            stderr_truncated=err.is_truncated if err else False,
+            sealed_output=None,
+            refusal=refusal.code if refusal else None,
+            words=refusal.message if refusal else None,
+            started_at=started_at,
+            ended_at=self._journal.now_text(),
+        )
+        return encode_envelope(seal(result, self._key))
+
+
+def _state(ending: Ending) -> OrderState:
+    if ending.timed_out:
+        return "timeout"
+    return "succeeded" if ending.exit_code == 0 else "failed"
+
+
+def main(arguments: list[str]) -> int:
+    """Work on one order; returns the exit status."""
+    mode, folder, named = arguments
+    home = Home.at(folder)
+    try:
+        settings = load_settings(home)
+        journal = Journal(home.journal)
+        try:
+            desk = Desk(home, settings, journal)
+            if mode == "offer":
+                return serve_frames(
+                    lambda request: desk.offer(
+                        named, bytes(request["envelope"]), retried=bool(request["retried"])
+                    )
+                )
+            row = journal.order(named)
+            if row is None:
+                raise FarhandError("order-unknown", "this device has no such order")
+            {"run": desk.run, "cancel": desk.cancel, "interrupt": desk.interrupt}[mode](row)
+        finally:
+            journal.close()
+    except (FarhandError, OSError) as error:
+        say(f"error: {error}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
