@@ -125,18 +125,19 @@ def test_values_that_json_cannot_hold_are_malformed(value: object) -> None:
 
 def test_sizes_are_bounded() -> None:
     validate_section(report([{"s": "x" * MAX_STRING_BYTES}]))
-    for items in (
+    broken: list[list[dict[str, Any]]] = [
         [{"s": "ä" * (MAX_STRING_BYTES // 2 + 1)}],
         [{}] * (MAX_ITEMS + 1),
         [{"s": "x" * MAX_STRING_BYTES}] * (MAX_SECTION_BYTES // MAX_STRING_BYTES),
-    ):
+    ]
+    for items in broken:
         assert code_of(validate_section, report(items)) == "inventory-too-large"
 
 
 def test_a_section_at_the_bound_is_valid_and_its_report_too_large_to_send() -> None:
     empty = len(canonical_json({"items": [], "status": "ok"}))
     whole, rest = divmod(MAX_SECTION_BYTES - empty, MAX_STRING_BYTES)
-    items = [{"s": "x" * (MAX_STRING_BYTES - len('{"s":""},'))}] * whole
+    items: list[dict[str, Any]] = [{"s": "x" * (MAX_STRING_BYTES - len('{"s":""},'))}] * whole
     # The last item has no comma behind it.
     items.append({"s": "x" * (rest - len('{"s":""}'))})
     brim = report(items)
