@@ -39,6 +39,7 @@ __all__ = [
     "SessionLine",
     "Ticket",
     "TimeEntry",
+    "active_seconds",
     "add_message",
     "assign",
     "create_ticket",
@@ -640,6 +641,14 @@ async def list_time_entries(
             ),
         )
     return await _time_entries(c, tenant, where, limit=limit)
+
+
+async def active_seconds(c: AsyncConnection, tenant: str, number: int) -> int:
+    """Return the active seconds of all time entries of a ticket."""
+    total = select(func.coalesce(func.sum(time_entries.c.active_s), 0)).where(
+        time_entries.c.tenant == tenant, time_entries.c.ticket == number
+    )
+    return int(await c.scalar(total) or 0)
 
 
 async def _time_entries(

@@ -283,7 +283,7 @@ async def confirm_device(
         raise FarhandError(
             "confirmation-mismatch", "the confirmation speaks of another device, key or group"
         )
-    roster = await current_roster(c, relay.tenant)
+    roster = await current_roster(c, relay)
     admins = [
         key
         for operator in (roster.operators if roster else ())

@@ -34,9 +34,10 @@ from farhand_server.fleet.orders import request_cancel
 from farhand_server.fleet.packages import in_chunks
 from farhand_server.fleet.results import order_subject
 from farhand_server.relay import Relay
+from farhand_server.sessions.control import device_subject
 from farhand_server.store.schema import campaigns, orders
 
-__all__ = ["SWEEP_S", "Dispatch", "device_subject", "make_dispatch"]
+__all__ = ["SWEEP_S", "Dispatch", "make_dispatch"]
 
 _log = logging.getLogger(__name__)
 
@@ -49,11 +50,6 @@ _DELIVER_S: Final = 10.0
 # A link takes 4 MiB that its device has not read; what goes beyond this follows with a sweep.
 _PRESENT_BYTES: Final = 1024 * 1024
 _FAILED_WAIT_S: Final = 1.0
-
-
-def device_subject(tenant: str, device: str) -> str:
-    """Return the bus subject of a device's resident link (`gateway.control`)."""
-    return f"device.{tenant}.{device}"
 
 
 def make_dispatch(relay: Relay) -> Dispatch:

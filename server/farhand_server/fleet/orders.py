@@ -235,7 +235,7 @@ async def check_batch(
         raise UsageError("invalid", f"send 1 to {MAX_BATCH} orders at once")
     if len({one.order.id for one in signed}) != len(signed):
         raise FarhandError("order-exists", "two of these orders have the same id")
-    roster = await current_roster(c, relay.tenant)
+    roster = await current_roster(c, relay)
     for one in signed:
         check_order(one, relay=relay, actor=actor, roster=roster)
 

@@ -133,7 +133,7 @@ async def submit_script(
             raise FarhandError("manifest-invalid", "the manifest holds control characters")
     if manifest.author != actor and not (manifest.author == SHIPPED_AUTHOR and is_admin):
         raise RefusedError("script-author-unknown", "the manifest names another author than you")
-    roster = await current_roster(c, relay.tenant)
+    roster = await current_roster(c, relay)
     _check_signatures(sealed, roster)
     if manifest.author != SHIPPED_AUTHOR:
         author = roster.find(manifest.author) if roster else None
@@ -218,17 +218,17 @@ async def list_scripts(
 
 
 async def get_script(
-    c: AsyncConnection, tenant: str, script: str, *, version: int | None = None
+    c: AsyncConnection, relay: Relay, script: str, *, version: int | None = None
 ) -> ScriptDetail:
     """Return a version of a script, the highest when none is named.
 
     Raises:
         FarhandError: `not-found`.
     """
-    row = await _row(c, tenant, script, version)
+    row = await _row(c, relay.tenant, script, version)
     if row is None:
         raise not_found("script", script)
-    roster = await current_roster(c, tenant)
+    roster = await current_roster(c, relay)
     names: set[str] = set()
     if roster is not None:
         for key in signers(decode_envelope(row["envelope"]), roster.all_keys()):
@@ -273,7 +273,7 @@ async def add_approval(
         raise FarhandError(
             "script-changed", "the approval is for another content than the one submitted"
         )
-    _check_signatures(offered, await current_roster(c, relay.tenant))
+    _check_signatures(offered, await current_roster(c, relay))
     held = {signature.keyid for signature in stored.signatures}
     new = [signature for signature in offered.signatures if signature.keyid not in held]
     if not new:
@@ -289,7 +289,7 @@ async def add_approval(
         )
         .values(envelope=merged)
     )
-    return await get_script(c, relay.tenant, script, version=version)
+    return await get_script(c, relay, script, version=version)
 
 
 async def mark_script(

@@ -1,0 +1,220 @@
+"""Routes of devices: found, their inventory and its history, tags, confirmation, retirement."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Controller, get, post
+from litestar.params import QueryParameter
+from sqlalchemy import RowMapping
+
+from farhand_protocol.inventory import decode_section
+from farhand_server.accounts.authorisation import Actor
+from farhand_server.api.area import Area
+from farhand_server.api.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
+from farhand_server.clock import stamp
+from farhand_server.fleet.devices import (
+    Device,
+    DeviceDetail,
+    change_tags,
+    confirm_device,
+    device_detail,
+    find_device,
+    list_devices,
+)
+from farhand_server.fleet.differences import SectionDifference
+from farhand_server.fleet.dispatch import make_dispatch
+from farhand_server.fleet.intake import make_intake
+from farhand_server.fleet.query import MAX_QUERY_CHARS
+from farhand_server.fleet.retirement import retire_device
+from farhand_server.fleet.sections import (
+    StoredSection,
+    differences,
+    list_sections,
+    parse_since,
+    snapshots_since,
+    stored_blob,
+)
+from farhand_server.gateway.node import make_gateway
+from farhand_server.relay import Relay
+
+__all__ = ["AREA"]
+
+_Query = Annotated[str, QueryParameter(name="q", max_length=MAX_QUERY_CHARS)]
+_Since = Annotated[str, QueryParameter(name="since", max_length=64)]
+_Tags = Annotated[list[str], msgspec.Meta(max_length=64)]
+
+
+class TagChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Tags to add and to take away."""
+
+    add: _Tags = msgspec.field(default_factory=list)
+    remove: _Tags = msgspec.field(default_factory=list)
+
+
+class TagList(msgspec.Struct, frozen=True, kw_only=True):
+    """The tags a device has now."""
+
+    device: str
+    tags: list[str]
+
+
+class Sealed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A signed envelope, in its canonical encoding."""
+
+    envelope: Annotated[bytes, msgspec.Meta(max_length=64 * 1024)]
+
+
+class SectionList(msgspec.Struct, frozen=True, kw_only=True):
+    """The current sections of a device, without their items."""
+
+    device: str
+    items: list[StoredSection]
+    next: str | None = None
+
+
+class SectionItems(msgspec.Struct, frozen=True, kw_only=True):
+    """One section, whole; everything in it is the device's word."""
+
+    device: str
+    name: str
+    status: str
+    reason: str
+    items: list[dict[str, Any]]
+    hash: str
+    collected_at: str
+    duration_ms: int
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """What changed on a device since a time; sections that did not are left out."""
+
+    device: str
+    since: str
+    items: list[SectionDifference]
+    next: str | None = None
+
+
+async def _find(relay: Relay, ref: str, *, also_retired: bool = False) -> RowMapping:
+    async with relay.db.read() as c:
+        return await find_device(c, relay.tenant, ref, also_retired=also_retired)
+
+
+class DeviceController(Controller):
+    """Devices; `{device}` is an id, or a name that only one has."""
+
+    path = "/devices"
+
+    @get("/", action="device.read")
+    async def list_all(
+        self,
+        relay: Relay,
+        q: _Query = "*",
+        cursor: Cursor = None,
+        limit: Limit = LIMIT_DEFAULT,
+    ) -> Page[Device]:
+        """Return the devices that the query picks, by name."""
+        presence = relay.service(make_gateway).presence
+        after = decode_cursor(cursor, str, str)
+        async with relay.db.read() as c:
+            rows = await list_devices(
+                c,
+                relay.tenant,
+                query=q,
+                is_online=presence.is_online,
+                after=(after[0], after[1]) if after else None,
+                limit=limit + 1,
+            )
+        return page_of(rows, limit, lambda row: row, lambda row: (row.name, row.id))
+
+    @get("/{device:str}", action="device.read")
+    async def show(self, relay: Relay, device: str) -> DeviceDetail:
+        """Return a device with everything that proves its key; retired ones by id too."""
+        presence = relay.service(make_gateway).presence
+        async with relay.db.read() as c:
+            row = await find_device(c, relay.tenant, device, also_retired=device.startswith("d-"))
+            return await device_detail(c, row, is_online=presence.is_online)
+
+    @get("/{device:str}/sections", action="device.read")
+    async def sections(self, relay: Relay, device: str) -> SectionList:
+        """Return the device's current sections, without items."""
+        async with relay.db.read() as c:
+            row = await find_device(c, relay.tenant, device)
+            items = await list_sections(c, relay.tenant, row["id"])
+        return SectionList(device=row["id"], items=items)
+
+    @get("/{device:str}/sections/{name:str}", action="device.read")
+    async def section(self, relay: Relay, device: str, name: str) -> SectionItems:
+        """Return one section, whole."""
+        async with relay.db.read() as c:
+            row = await find_device(c, relay.tenant, device)
+            blob = await stored_blob(c, relay.tenant, row["id"], name.replace("\0", ""))
+        report = await asyncio.to_thread(decode_section, blob)
+        return SectionItems(device=row["id"], **msgspec.structs.asdict(report))
+
+    @get("/{device:str}/diff", action="device.read")
+    async def diff(self, relay: Relay, device: str, since: _Since = "7d") -> Difference:
+        """Return what changed since a time, or so long ago (`7d`)."""
+        then = parse_since(since, relay.now())
+        async with relay.db.read() as c:
+            row = await find_device(c, relay.tenant, device)
+            found = await snapshots_since(c, tenant=relay.tenant, device=row["id"], since=then)
+        items = await asyncio.to_thread(differences, found)
+        return Difference(device=row["id"], since=stamp(then), items=items)
+
+    @post("/{device:str}/tags", action="device.tag", status_code=200)
+    async def retag(self, relay: Relay, actor: Actor, device: str, data: TagChange) -> TagList:
+        """Add and remove tags."""
+        row = await _find(relay, device)
+        async with relay.db.write() as c:
+            tags = await change_tags(
+                c, relay, device=row["id"], add=data.add, remove=data.remove, actor=actor.name
+            )
+        return TagList(device=row["id"], tags=tags)
+
+    @post("/{device:str}/confirm", action="device.confirm", status_code=200)
+    async def confirm(self, relay: Relay, actor: Actor, device: str, data: Sealed) -> DeviceDetail:
+        """Store an admin's signed confirmation of the device's key."""
+        presence = relay.service(make_gateway).presence
+        async with relay.db.write() as c:
+            row = await find_device(c, relay.tenant, device)
+            await confirm_device(c, relay, row=row, envelope=data.envelope, actor=actor.name)
+            changed = await find_device(c, relay.tenant, row["id"])
+            return await device_detail(c, changed, is_online=presence.is_online)
+
+    @post("/{device:str}/retire", action="device.retire", status_code=200)
+    async def retire(self, relay: Relay, actor: Actor, device: str) -> DeviceDetail:
+        """Retire a device for good."""
+        presence = relay.service(make_gateway).presence
+        row = await _find(relay, device)
+        await retire_device(relay, row=row, actor=actor.name)
+        async with relay.db.read() as c:
+            changed = await find_device(c, relay.tenant, row["id"], also_retired=True)
+            return await device_detail(c, changed, is_online=presence.is_online)
+
+
+async def _start(relay: Relay) -> None:
+    """Take the fleet's messages from the gateway, and begin to tell devices of their orders."""
+    gateway = relay.service(make_gateway)
+    gateway.plug(relay.service(make_intake))
+    dispatch = relay.service(make_dispatch)
+    dispatch.devices_here = gateway.presence.here
+    relay.tasks.spawn(dispatch.run(), name="order dispatch")
+
+
+AREA = Area(
+    name="fleet",
+    controllers=[DeviceController],
+    statuses={
+        "device-ambiguous": 409,
+        "device-unknown": 404,
+        "device-retired": 409,
+        "query-invalid": 422,
+        "since-invalid": 422,
+        "confirmation-mismatch": 422,
+        "confirmation-signature": 422,
+    },
+    start=_start,
+)

@@ -1,0 +1,277 @@
+"""Routes of orders and campaigns."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from litestar import Controller, get, post
+from litestar.params import QueryParameter
+
+from farhand_server.accounts.authorisation import Actor
+from farhand_server.api.area import Area
+from farhand_server.api.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
+from farhand_server.fleet.campaigns import (
+    Campaign,
+    CampaignEvent,
+    NewCampaign,
+    Report,
+    Target,
+    control_campaign,
+    create_campaign,
+    fill_orders,
+    get_campaign,
+    list_campaigns,
+    list_targets,
+    report,
+    unended_orders,
+)
+from farhand_server.fleet.devices import find_device
+from farhand_server.fleet.dispatch import make_dispatch
+from farhand_server.fleet.order_states import FINAL_STATES
+from farhand_server.fleet.orders import (
+    MAX_BATCH,
+    MAX_ORDER_BYTES,
+    OrderLine,
+    OrderView,
+    cancel_order,
+    create_orders,
+    list_orders,
+    open_order,
+    order_view,
+    request_cancel,
+)
+from farhand_server.fleet.packages import in_chunks
+from farhand_server.gateway.node import make_gateway
+from farhand_server.relay import Relay
+
+__all__ = ["AREA"]
+
+MAX_WAIT_S = 60
+
+_Wait = Annotated[float, QueryParameter(name="wait", ge=0, le=MAX_WAIT_S)]
+_State = Annotated[str | None, QueryParameter(name="state", max_length=20)]
+_Ref = Annotated[str | None, QueryParameter(max_length=128)]
+
+
+class SealedOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One order, sealed by its operator for one device."""
+
+    envelope: Annotated[bytes, msgspec.Meta(max_length=MAX_ORDER_BYTES)]
+
+
+class SealedOrders(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Orders to be stored together, or not at all."""
+
+    items: Annotated[list[SealedOrder], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
+
+
+class OrderState(msgspec.Struct, frozen=True, kw_only=True):
+    """An order and where it stands."""
+
+    order: str
+    state: str
+
+
+class OrderStates(msgspec.Struct, frozen=True, kw_only=True):
+    """In the order in which they were sent."""
+
+    items: list[OrderState]
+
+
+def _states(pairs: list[tuple[str, str]]) -> OrderStates:
+    return OrderStates(items=[OrderState(order=order, state=state) for order, state in pairs])
+
+
+class OrderController(Controller):
+    """Orders; the relay keeps and carries them and can make none."""
+
+    path = "/orders"
+
+    @post("/", action="order.create", status_code=201)
+    async def create(self, relay: Relay, actor: Actor, data: SealedOrders) -> OrderStates:
+        """Store orders and tell their devices."""
+        signed = [open_order(one.envelope) for one in data.items]
+        async with relay.db.write() as c:
+            pairs = await create_orders(c, relay, signed=signed, actor=actor.name)
+        relay.service(make_dispatch).kick(orders=[order for order, _ in pairs])
+        return _states(pairs)
+
+    @get("/", action="order.read")
+    async def list_all(
+        self,
+        relay: Relay,
+        device: _Ref = None,
+        campaign: _Ref = None,
+        wanted: _State = None,
+        cursor: Cursor = None,
+        limit: Limit = LIMIT_DEFAULT,
+    ) -> Page[OrderLine]:
+        """Return orders, newest first."""
+        after = decode_cursor(cursor, str, str)
+        async with relay.db.read() as c:
+            if device is not None:
+                found = await find_device(c, relay.tenant, device, also_retired=True)
+                device = found["id"]
+            rows = await list_orders(
+                c,
+                relay.tenant,
+                device=device,
+                campaign=campaign.replace("\0", "") if campaign else None,
+                state=wanted,
+                after=(after[0], after[1]) if after else None,
+                limit=limit + 1,
+            )
+        return page_of(rows, limit, lambda row: row, lambda row: (row.created_at, row.order))
+
+    @get("/{order:str}", action="order.read")
+    async def show(self, relay: Relay, order: str, wait: _Wait = 0.0) -> OrderView:
+        """Return an order; with `wait`, not before it is final or so many seconds are over."""
+        async with relay.db.read() as c:
+            view = await order_view(c, relay.tenant, order)
+        if not wait or view.state in FINAL_STATES:
+            return view
+        await relay.service(make_dispatch).wait_final(order, state=view.state, wait_s=wait)
+        async with relay.db.read() as c:
+            return await order_view(c, relay.tenant, order)
+
+    @post("/{order:str}/cancel", action="order.cancel", status_code=200)
+    async def cancel(self, relay: Relay, actor: Actor, order: str) -> OrderView:
+        """Cancel an order, or ask the device not to start it."""
+        dispatch = relay.service(make_dispatch)
+        async with relay.db.write() as c:
+            must_tell = await cancel_order(c, relay, order=order, actor=actor.name)
+        if must_tell:
+            await dispatch.tell_cancelled([order])
+        else:
+            await dispatch.publish_ends([order])
+        async with relay.db.read() as c:
+            return await order_view(c, relay.tenant, order)
+
+
+class CampaignController(Controller):
+    """One script on many devices."""
+
+    path = "/campaigns"
+
+    @post("/", action="campaign.create", status_code=201)
+    async def create(self, relay: Relay, actor: Actor, data: NewCampaign) -> Campaign:
+        """Freeze the devices that match now."""
+        presence = relay.service(make_gateway).presence
+        async with relay.db.write() as c:
+            return await create_campaign(
+                c, relay, new=data, actor=actor.name, is_online=presence.is_online
+            )
+
+    @get("/", action="campaign.read")
+    async def list_all(
+        self, relay: Relay, cursor: Cursor = None, limit: Limit = LIMIT_DEFAULT
+    ) -> Page[Campaign]:
+        """Return campaigns, newest first."""
+        after = decode_cursor(cursor, str, str)
+        async with relay.db.read() as c:
+            rows = await list_campaigns(
+                c,
+                relay.tenant,
+                after=(after[0], after[1]) if after else None,
+                limit=limit + 1,
+            )
+        return page_of(rows, limit, lambda row: row, lambda row: (row.created_at, row.campaign))
+
+    @get("/{campaign:str}", action="campaign.read")
+    async def show(self, relay: Relay, campaign: str) -> Campaign:
+        """Return a campaign."""
+        async with relay.db.read() as c:
+            return await get_campaign(c, relay.tenant, campaign)
+
+    @get("/{campaign:str}/targets", action="campaign.read")
+    async def targets(
+        self, relay: Relay, campaign: str, cursor: Cursor = None, limit: Limit = LIMIT_DEFAULT
+    ) -> Page[Target]:
+        """Return the frozen devices, with what a console needs to verify and to sign."""
+        after = decode_cursor(cursor, str)
+        async with relay.db.read() as c:
+            rows = await list_targets(
+                c,
+                relay.tenant,
+                campaign,
+                after=after[0] if after else "",
+                limit=limit + 1,
+            )
+        return page_of(rows, limit, lambda row: row, lambda row: (row.device,))
+
+    @post("/{campaign:str}/orders", action="campaign.control", status_code=201)
+    async def orders(
+        self, relay: Relay, actor: Actor, campaign: str, data: SealedOrders
+    ) -> OrderStates:
+        """Fill planned rows with signed orders."""
+        signed = [open_order(one.envelope) for one in data.items]
+        async with relay.db.write() as c:
+            pairs = await fill_orders(c, relay, campaign=campaign, signed=signed, actor=actor.name)
+        relay.service(make_dispatch).kick(orders=[order for order, _ in pairs])
+        return _states(pairs)
+
+    @post("/{campaign:str}/start", action="campaign.control", status_code=200)
+    async def start(self, relay: Relay, actor: Actor, campaign: str) -> Campaign:
+        """Begin to tell the devices."""
+        return await _control(relay, actor, campaign, "start")
+
+    @post("/{campaign:str}/pause", action="campaign.control", status_code=200)
+    async def pause(self, relay: Relay, actor: Actor, campaign: str) -> Campaign:
+        """Tell no further device; what was accepted goes on."""
+        return await _control(relay, actor, campaign, "pause")
+
+    @post("/{campaign:str}/resume", action="campaign.control", status_code=200)
+    async def resume(self, relay: Relay, actor: Actor, campaign: str) -> Campaign:
+        """Go on."""
+        return await _control(relay, actor, campaign, "resume")
+
+    @post("/{campaign:str}/abort", action="campaign.control", status_code=200)
+    async def abort(self, relay: Relay, actor: Actor, campaign: str) -> Campaign:
+        """Cancel what no device heard of, and ask the others not to start."""
+        await _control(relay, actor, campaign, "abort")
+        dispatch = relay.service(make_dispatch)
+        async with relay.db.read() as c:
+            ids = await unended_orders(c, relay.tenant, campaign)
+        for chunk in in_chunks(ids):
+            async with relay.db.write() as c:
+                told = await request_cancel(c, relay, ids=chunk, actor=actor.name)
+            await dispatch.publish_ends(set(chunk) - set(told))
+            await dispatch.tell_cancelled(told)
+        async with relay.db.read() as c:
+            return await get_campaign(c, relay.tenant, campaign)
+
+    @get("/{campaign:str}/report", action="campaign.read")
+    async def report(self, relay: Relay, campaign: str) -> Report:
+        """Return counts, and failures grouped by cause."""
+        async with relay.db.read() as c:
+            return await report(c, relay.tenant, campaign)
+
+
+async def _control(relay: Relay, actor: Actor, campaign: str, event: CampaignEvent) -> Campaign:
+    async with relay.db.write() as c:
+        changed = await control_campaign(c, relay, campaign=campaign, event=event, actor=actor.name)
+    if changed.state == "running":
+        relay.service(make_dispatch).kick(campaigns=[campaign])
+    return changed
+
+
+AREA = Area(
+    name="orders",
+    controllers=[OrderController, CampaignController],
+    statuses={
+        "no-targets": 409,
+        "too-many-targets": 422,
+        "campaign-state": 409,
+        "order-malformed": 422,
+        "order-wrong-tenant": 422,
+        "order-wrong-campaign": 422,
+        "order-lifetime": 422,
+        "order-expired": 422,
+        "order-signature": 422,
+        "order-operator-unknown": 403,
+        "order-not-permitted": 403,
+        "order-exists": 409,
+        "order-final": 409,
+    },
+)
