@@ -1,0 +1,239 @@
+"""Routes of sessions: pairings, mailbox, grants, pipes, and how a session ended."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Controller, Request, get, post
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+
+from farhand_protocol.errors import UsageError
+from farhand_server.api.address import caller_address
+from farhand_server.api.area import Area
+from farhand_server.api.guard import FromActor, FromRelay
+from farhand_server.api.paging import Cursor, Limit, Page, decode_cursor, page_of
+from farhand_server.desk.references import parse_reference
+from farhand_server.desk.tickets import find_ticket
+from farhand_server.desk.wording import check_line
+from farhand_server.gateway.node import make_gateway
+from farhand_server.gateway.rendezvous import Pairing, Phase
+from farhand_server.relay import Relay
+from farhand_server.sessions import rows
+from farhand_server.sessions.control import Attached
+from farhand_server.sessions.rows import Session
+from farhand_server.sessions.service import make_sessions
+from farhand_server.sessions.states import STATES
+
+__all__ = ["AREA"]
+
+_MAX_BODY = 48 * 1024
+_MAX_ENVELOPE = 256 * 1024
+# Litestar keeps the plain name `state` for itself.
+_State = Annotated[str | None, QueryParameter(name="state", required=False)]
+_Line = Annotated[str, msgspec.Meta(max_length=200)]
+_Reason = Annotated[str, msgspec.Meta(max_length=1000)]
+_Id = Annotated[str, msgspec.Meta(max_length=64)]
+
+
+class NewPairing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A technician typed a code; only its nameplate comes here."""
+
+    nameplate: Annotated[str, msgspec.Meta(pattern="^[0-9]{4,6}$")]
+    ticket: _Line | None = None
+    external_key: _Line | None = None
+    reason: _Reason = ""
+
+
+class MailboxBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One pairing blob; opaque to the relay."""
+
+    phase: Phase
+    body: Annotated[bytes, msgspec.Meta(max_length=_MAX_BODY)]
+
+
+class MailboxAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The device's blob."""
+
+    body: bytes
+
+
+class NewSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A signed grant for a session without a code."""
+
+    session: _Id
+    device: _Id
+    envelope: Annotated[bytes, msgspec.Meta(max_length=_MAX_ENVELOPE)]
+    ticket: _Line | None = None
+    external_key: _Line | None = None
+    reason: _Reason = ""
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a session ended, by its operator."""
+
+    note: Annotated[str, msgspec.Meta(max_length=4000)] = ""
+    active_s: Annotated[int, msgspec.Meta(ge=0, le=7 * 86_400)] | None = None
+    receipt_sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")] | None = None
+
+
+def _optional_line(text: str | None, field: str) -> str | None:
+    return check_line(text, field) if text is not None else None
+
+
+def _reason(text: str) -> str:
+    return check_line(" ".join(text.split()), "reason", max_chars=1000) if text.strip() else ""
+
+
+class PairingController(Controller):
+    """Sessions by code."""
+
+    path = "/pairings"
+
+    @post("/", action="session.pair", status_code=201)
+    async def claim(
+        self,
+        relay: FromRelay,
+        actor: FromActor,
+        request: Request[Any, Any, Any],
+        data: JSONBody[NewPairing],
+    ) -> Pairing:
+        """Claim a nameplate."""
+        return await relay.service(make_gateway).rendezvous.claim(
+            actor,
+            nameplate=data.nameplate,
+            ticket=_optional_line(data.ticket, "ticket"),
+            external_key=_optional_line(data.external_key, "external key"),
+            reason=_reason(data.reason),
+            address=caller_address(request, relay),
+        )
+
+
+class SessionController(Controller):
+    """Sessions."""
+
+    path = "/sessions"
+
+    @get("/", action="session.read")
+    async def list_sessions(
+        self,
+        relay: FromRelay,
+        in_state: _State = None,
+        device: FromQuery[str | None] = None,
+        ticket: FromQuery[str | None] = None,
+        cursor: Cursor = None,
+        limit: Limit = 50,
+    ) -> Page[Session]:
+        """Return sessions, newest first."""
+        if in_state is not None and in_state not in STATES:
+            raise UsageError("invalid", f"a session's state is one of {', '.join(STATES)}")
+        before: Any = decode_cursor(cursor, str, str)
+        async with relay.db.read() as c:
+            number = None
+            if ticket is not None:
+                found = await find_ticket(c, relay.tenant, ticket)
+                number = found.row if found is not None else parse_reference(ticket)
+                if number is None:
+                    return Page(items=[])
+            listed = await rows.list_sessions(
+                c,
+                relay.tenant,
+                state=in_state,
+                device=device,
+                ticket=number,
+                before=before,
+                limit=limit + 1,
+            )
+        return page_of(listed, limit, lambda row: row, lambda row: (row.created_at, row.session))
+
+    @post("/", action="session.open", status_code=201)
+    async def open_session(
+        self, relay: FromRelay, actor: FromActor, data: JSONBody[NewSession]
+    ) -> Session:
+        """Offer a grant to a device and wait for its decision."""
+        return await relay.service(make_sessions).open(
+            actor,
+            session=data.session,
+            device=data.device,
+            ticket=_optional_line(data.ticket, "ticket"),
+            external_key=_optional_line(data.external_key, "external key"),
+            reason=_reason(data.reason),
+            envelope=data.envelope,
+        )
+
+    @get("/{session:str}", action="session.read")
+    async def show(self, relay: FromRelay, session: FromPath[str]) -> Session:
+        """Return one session."""
+        return await relay.service(make_sessions).get(session)
+
+    @post("/{session:str}/mailbox", action="session.pair", status_code=200)
+    async def mailbox(
+        self,
+        relay: FromRelay,
+        actor: FromActor,
+        request: Request[Any, Any, Any],
+        session: FromPath[str],
+        data: JSONBody[MailboxBody],
+    ) -> MailboxAnswer:
+        """Exchange one pairing blob with the device."""
+        body = await relay.service(make_gateway).rendezvous.mailbox(
+            actor, session, phase=data.phase, body=data.body, address=caller_address(request, relay)
+        )
+        return MailboxAnswer(body=body)
+
+    @post("/{session:str}/pipes/{number:int}", action="session.attach", status_code=201)
+    async def attach(
+        self, relay: FromRelay, actor: FromActor, session: FromPath[str], number: FromPath[int]
+    ) -> Attached:
+        """Attach or re-attach a pipe."""
+        return await relay.service(make_sessions).attach(actor, session, number)
+
+    @post("/{session:str}/end", action="session.end", status_code=200)
+    async def end(
+        self, relay: FromRelay, actor: FromActor, session: FromPath[str], data: JSONBody[Ending]
+    ) -> Session:
+        """End a session with a note."""
+        return await relay.service(make_sessions).end(
+            actor,
+            session,
+            note=data.note,
+            active_s=data.active_s,
+            receipt_sha256=data.receipt_sha256,
+        )
+
+
+async def _start(relay: Relay) -> None:
+    await relay.service(make_gateway).start()
+
+
+async def _drain(relay: Relay) -> None:
+    await relay.service(make_gateway).drain()
+
+
+AREA = Area(
+    name="sessions",
+    controllers=[PairingController, SessionController],
+    statuses={
+        "code-unknown": 404,
+        "code-claimed": 409,
+        "code-expired": 410,
+        "code-wrong": 409,
+        "code-burned": 409,
+        "pairing-malformed": 409,
+        "device-offline": 409,
+        "device-timeout": 409,
+        "device-retired": 409,
+        "device-error": 409,
+        "session-exists": 409,
+        "session-state": 409,
+        "session-not-connected": 409,
+        "session-ended": 410,
+        "grant-mismatch": 422,
+        "pipe-number": 422,
+        "relay-full": 503,
+        "nameplates-full": 503,
+        "bus-malformed": 502,
+    },
+    start=_start,
+    drain=_drain,
+)

@@ -1,0 +1,259 @@
+"""Session rows and events, inside the caller's transaction.
+
+Every change of a row's state goes through `move`, which reads the row under a lock, asks the table
+in `sessions.states`, writes the row and appends an event.  Events are only ever added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, RowMapping, and_, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from farhand_protocol.identity import is_session_id
+from farhand_server.desk.references import format_number
+from farhand_server.desk.tickets import create_walk_in, find_ticket, get_ticket
+from farhand_server.errors import not_found
+from farhand_server.relay import Relay
+from farhand_server.sessions.states import (
+    SessionEvent,
+    SessionState,
+    first_state,
+    next_state,
+)
+from farhand_server.store.schema import session_events, time_entries
+from farhand_server.store.schema import sessions as table
+
+__all__ = [
+    "Session",
+    "add_event",
+    "create",
+    "find",
+    "get",
+    "list_sessions",
+    "move",
+    "resolve_ticket",
+    "stale",
+    "ticket_number",
+]
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """A session as the API shows it; `ticket` reads `FH-1` or is an external key."""
+
+    session: str
+    device: str
+    guest: bool
+    ticket: str | None
+    operator: str
+    state: SessionState
+    reason: str
+    scopes: list[str]
+    created_at: str
+    started_at: str | None
+    ended_at: str | None
+    expires_at: str | None
+    active_s: int
+    receipt_sha256: str | None
+    time_entry: str | None
+    note: str
+
+
+def _shown(row: RowMapping) -> Session:
+    number = row["ticket"]
+    same = {
+        name: row[name]
+        for name in Session.__struct_fields__
+        if name not in ("session", "ticket", "scopes", "time_entry")
+    }
+    return Session(
+        session=row["id"],
+        ticket=row["external_key"] if number is None else format_number(number),
+        scopes=row["scopes"].split(),
+        time_entry=row["time_entry"],
+        **same,
+    )
+
+
+def _query(tenant: str) -> Any:
+    entry = and_(time_entries.c.tenant == table.c.tenant, time_entries.c.session == table.c.id)
+    return (
+        select(table, time_entries.c.id.label("time_entry"))
+        .select_from(table.outerjoin(time_entries, entry))
+        .where(table.c.tenant == tenant)
+    )
+
+
+async def find(c: AsyncConnection, tenant: str, session: str) -> Session | None:
+    """Return a session, or None."""
+    if not is_session_id(session):
+        return None
+    row = (await c.execute(_query(tenant).where(table.c.id == session))).mappings().first()
+    return None if row is None else _shown(row)
+
+
+async def get(c: AsyncConnection, tenant: str, session: str) -> Session:
+    """Return a session; raises `not-found`."""
+    found = await find(c, tenant, session)
+    if found is None:
+        raise not_found("session", session)
+    return found
+
+
+async def list_sessions(
+    c: AsyncConnection,
+    tenant: str,
+    *,
+    state: str | None,
+    device: str | None,
+    ticket: int | None,
+    before: tuple[str, str] | None,
+    limit: int,
+) -> list[Session]:
+    """Return sessions, newest first; `before` is (created_at, id) of the last one seen."""
+    where: list[ColumnElement[bool]] = []
+    if state is not None:
+        where.append(table.c.state == state)
+    if device is not None:
+        where.append(table.c.device == device)
+    if ticket is not None:
+        where.append(table.c.ticket == ticket)
+    if before is not None:
+        at, session = before
+        where.append(
+            or_(table.c.created_at < at, and_(table.c.created_at == at, table.c.id < session))
+        )
+    query = _query(tenant).where(*where).order_by(table.c.created_at.desc(), table.c.id.desc())
+    return [_shown(row) for row in (await c.execute(query.limit(limit))).mappings()]
+
+
+async def stale(
+    c: AsyncConnection, tenant: str, *, expired_before: str, waiting_before: str, limit: int = 100
+) -> list[Session]:
+    """Return active sessions that expired, and waiting ones on which nobody will decide."""
+    query = _query(tenant).where(
+        or_(
+            and_(table.c.state == "active", table.c.expires_at < expired_before),
+            and_(table.c.state.in_(("pairing", "asked")), table.c.created_at < waiting_before),
+        )
+    )
+    return [_shown(row) for row in (await c.execute(query.limit(limit))).mappings()]
+
+
+async def resolve_ticket(
+    c: AsyncConnection,
+    relay: Relay,
+    *,
+    ticket: str | None,
+    external_key: str | None,
+    device: str,
+    actor: str,
+    reason: str,
+) -> tuple[int | None, str | None]:
+    """Return the ticket number and external key of a new session.
+
+    A named ticket must exist; an external key may be unknown here; with neither, a walk-in ticket
+    is made in this transaction.
+
+    Raises:
+        FarhandError: `not-found`, `invalid`.
+    """
+    if ticket is not None:
+        return (await get_ticket(c, relay.tenant, ticket)).row, external_key
+    if external_key is not None:
+        known = await find_ticket(c, relay.tenant, external_key)
+        return (None if known is None else known.row), external_key
+    made = await create_walk_in(c, relay, actor=actor, device=device, reason=reason)
+    return made.row, None
+
+
+async def create(
+    c: AsyncConnection,
+    relay: Relay,
+    *,
+    event: SessionEvent,
+    session: str,
+    device: str,
+    guest: bool,
+    ticket: int | None,
+    external_key: str | None,
+    operator: str,
+    reason: str,
+    scopes: list[str],
+    expires_at: str | None = None,
+) -> None:
+    """Insert a session in its first state, with its first event.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: there is a session with this id.
+    """
+    await c.execute(
+        insert(table).values(
+            tenant=relay.tenant,
+            id=session,
+            device=device,
+            guest=guest,
+            ticket=ticket,
+            external_key=external_key,
+            operator=operator,
+            state=first_state(event),
+            reason="",
+            note="",
+            scopes=" ".join(scopes),
+            created_at=relay.stamp(),
+            expires_at=expires_at,
+            active_s=0,
+        )
+    )
+    await add_event(c, relay, session, event, {"operator": operator, "reason": reason})
+
+
+async def move(
+    c: AsyncConnection,
+    relay: Relay,
+    session: str,
+    event: SessionEvent,
+    *,
+    detail: Mapping[str, Any] | None = None,
+    **values: Any,
+) -> tuple[Session, Session]:
+    """Move a session by one event and set columns; return it as it was and as it is.
+
+    Raises:
+        FarhandError: `not-found`, `session-state`.
+    """
+    where = and_(table.c.tenant == relay.tenant, table.c.id == session)
+    await c.execute(select(table.c.id).where(where).with_for_update())
+    before = await get(c, relay.tenant, session)
+    after = next_state(before.state, event)
+    changed = {k: v for k, v in values.items() if v is not None}
+    await c.execute(update(table).where(where).values(state=after, **changed))
+    if after != before.state or changed:
+        await add_event(c, relay, session, event, detail or {})
+    return before, await get(c, relay.tenant, session)
+
+
+async def add_event(
+    c: AsyncConnection, relay: Relay, session: str, kind: str, detail: Mapping[str, Any]
+) -> None:
+    """Append an event to a session."""
+    await c.execute(
+        insert(session_events).values(
+            tenant=relay.tenant,
+            session=session,
+            kind=kind,
+            detail=msgspec.json.encode(dict(detail), order="sorted").decode(),
+            at=relay.stamp(),
+        )
+    )
+
+
+async def ticket_number(c: AsyncConnection, tenant: str, session: str) -> int | None:
+    """Return the ticket of a session as the database keeps it."""
+    number: int | None = await c.scalar(
+        select(table.c.ticket).where(table.c.tenant == tenant, table.c.id == session)
+    )
+    return number

@@ -1,0 +1,517 @@
+"""Sessions over their life: opened with a grant, reported on by devices, ended, swept.
+
+The relay carries a grant to the device and writes down what became of it; it decides nothing.  Rows
+are the truth; a change is told on `session-state.{tenant}.{session}`, and whoever waits reads the
+row again, so a lost message costs seconds and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from datetime import timedelta
+from typing import Any, Protocol
+
+from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from farhand_protocol import messages
+from farhand_protocol.envelopes import decode_envelope, open_payload, signers
+from farhand_protocol.errors import FarhandError, RemoteError
+from farhand_protocol.grants import MAX_GRANT_MINUTES, Grant
+from farhand_protocol.identity import is_session_id
+from farhand_protocol.instants import parse_instant
+from farhand_server.accounts.authorisation import Actor
+from farhand_server.clock import stamp
+from farhand_server.desk.tickets import record_time
+from farhand_server.desk.wording import check_body
+from farhand_server.errors import not_found, not_permitted
+from farhand_server.relay import Relay
+from farhand_server.sessions import control, rows
+from farhand_server.sessions.rows import Session
+from farhand_server.sessions.states import FINAL
+from farhand_server.store.schema import devices, time_entries
+
+__all__ = ["DECISION_S", "ControlLink", "Sessions", "make_sessions"]
+
+logger = logging.getLogger(__name__)
+
+# Consent is asked for 60 s by the device; the rest is for the wire and a slow start.
+DECISION_S = 100.0
+_REQUEST_S = 10.0
+_LOOK_AGAIN_S = 5.0
+_GRACE = timedelta(minutes=10)
+_WAITING = timedelta(minutes=15)
+# A device cannot keep a row alive for longer than any grant runs.
+_LONGEST = timedelta(minutes=MAX_GRANT_MINUTES)
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+_CODE = re.compile(r"[a-z0-9-]{1,64}\Z")
+_SCOPES = frozenset({"view", "terminal", "files", "forward", "screen", "control"})
+_MAX_NOTE = 4_000
+_MAX_ACTIVE_S = 7 * 86_400
+
+
+class ControlLink(Protocol):
+    """What this service needs of a device's link."""
+
+    device: str
+    role: Any
+    session: str | None
+
+    def send(self, message: messages.RelayMessage) -> bool:
+        """Send a message to the device."""
+
+    async def follow(self, session: str) -> None:
+        """Become the session's control link."""
+
+
+class Sessions:
+    """The sessions of one relay; made once by `make_sessions`."""
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+
+    # For the API.
+
+    async def get(self, session: str) -> Session:
+        """Return a session; raises `not-found`."""
+        async with self._relay.db.read() as c:
+            return await rows.get(c, self._relay.tenant, session)
+
+    async def open(
+        self,
+        actor: Actor,
+        *,
+        session: str,
+        device: str,
+        ticket: str | None,
+        external_key: str | None,
+        reason: str,
+        envelope: bytes,
+    ) -> Session:
+        """Offer a grant to a device and wait until it decides.
+
+        Raises:
+            FarhandError: `grant-mismatch`, `envelope-malformed`, `not-permitted`, `not-found`,
+                `session-exists`, `device-offline`.
+        """
+        relay = self._relay
+        grant = self._checked_grant(actor, session, device, envelope)
+        try:
+            async with relay.db.write() as c:
+                await self._require_device(c, device)
+                number, key = await rows.resolve_ticket(
+                    c, relay, ticket=ticket, external_key=external_key, device=device,
+                    actor=actor.name, reason=reason,
+                )  # fmt: skip
+                await relay.audit.append(
+                    c, actor=actor.name, action="session.open", subject=session,
+                    detail={"device": device, "scopes": grant.scopes, "reason": reason},
+                )  # fmt: skip
+                await rows.create(
+                    c, relay, event="offered", session=session, device=device, guest=False,
+                    ticket=number, external_key=key, operator=actor.name, reason=reason,
+                    scopes=grant.scopes, expires_at=stamp(parse_instant(grant.expires)),
+                )  # fmt: skip
+        except IntegrityError as error:
+            raise FarhandError("session-exists", "there is a session with this id") from error
+        offer = messages.OfferGrant(session=session, envelope=envelope)
+        return await self._offer(session, device, messages.encode_message(offer))
+
+    def _checked_grant(self, actor: Actor, session: str, device: str, data: bytes) -> Grant:
+        """Check what the relay can see of a grant: early words, not the device's own check."""
+        envelope = decode_envelope(data)
+        grant = open_payload(envelope, Grant)
+        said = (grant.id, grant.device, grant.tenant)
+        if not is_session_id(session) or said != (session, device, self._relay.tenant):
+            raise FarhandError("grant-mismatch", "the grant is for another session or device")
+        if grant.transcript is not None:
+            raise FarhandError("grant-mismatch", "a grant over a code goes through the pairing")
+        if grant.operator != actor.name:
+            raise not_permitted("the grant names another operator")
+        if not signers(envelope, [grant.operator_key]):
+            raise FarhandError("grant-mismatch", "the grant is not signed by its operator")
+        if not grant.scopes or not _SCOPES.issuperset(grant.scopes):
+            raise FarhandError("grant-mismatch", "the grant names no scope, or an unknown one")
+        return grant
+
+    async def _require_device(self, c: AsyncConnection, device: str) -> None:
+        retired = (
+            await c.execute(
+                select(devices.c.retired_at).where(
+                    devices.c.tenant == self._relay.tenant, devices.c.id == device
+                )
+            )
+        ).first()
+        if retired is None:
+            raise not_found("device", device)
+        if retired.retired_at is not None:
+            raise FarhandError("device-retired", "this device was retired")
+
+    async def _offer(self, session: str, device: str, offer: bytes) -> Session:
+        relay = self._relay
+        changed = asyncio.Event()
+
+        async def hear(_data: bytes) -> None:
+            changed.set()
+
+        subject = control.state_subject(relay.tenant, session)
+        subscription = await relay.bus.subscribe(subject, hear)
+        try:
+            await self._deliver_offer(session, device, offer)
+            return await self._decided(session, changed)
+        finally:
+            await subscription.close()
+
+    async def _deliver_offer(self, session: str, device: str, offer: bytes) -> None:
+        try:
+            subject = control.device_subject(self._relay.tenant, device)
+            await self._relay.bus.request(subject, offer, timeout_s=_REQUEST_S)
+        except FarhandError as error:
+            await self.refuse(session, "device-offline")
+            if error.code in ("no-responders", "bus-timeout"):
+                raise FarhandError("device-offline", "the device is not connected") from error
+            raise
+
+    async def _decided(self, session: str, changed: asyncio.Event) -> Session:
+        """Wait until the device has decided, looking at the row now and then."""
+        try:
+            async with asyncio.timeout(DECISION_S):
+                while True:
+                    found = await self.get(session)
+                    if found.state != "asked":
+                        return found
+                    try:
+                        async with asyncio.timeout(_LOOK_AGAIN_S):
+                            await changed.wait()
+                        changed.clear()
+                    except TimeoutError:
+                        # A lost wake-up; the row is read again.
+                        continue
+        except TimeoutError:
+            await self.refuse(session, "device-timeout")
+            await self.tell_device(await self.get(session), "device-timeout")
+            return await self.get(session)
+
+    async def attach(self, actor: Actor, session: str, number: int) -> control.Attached:
+        """Have the node of the session's control link make a pipe.
+
+        Raises:
+            FarhandError: `not-found`, `not-permitted`, `session-ended`, `session-state`,
+                `session-not-connected`.
+        """
+        found = await self._own(actor, session)
+        if found.state in FINAL or self._is_past(found.expires_at):
+            raise FarhandError("session-ended", "the session is over")
+        if found.state != "active":
+            raise FarhandError("session-state", "the session is not active yet")
+        request = control.encode(control.Attach(number=number))
+        try:
+            answer = await self._relay.bus.request(
+                control.session_subject(self._relay.tenant, session),
+                request,
+                timeout_s=_REQUEST_S,
+            )
+        except FarhandError as error:
+            if error.code in ("no-responders", "bus-timeout"):
+                raise FarhandError(
+                    "session-not-connected",
+                    "the session's process is not connected just now",
+                    hint="the device may be reconnecting; try again in a few seconds",
+                ) from error
+            raise
+        return control.decode_attached(answer)
+
+    async def _own(self, actor: Actor, session: str) -> Session:
+        found = await self.get(session)
+        if found.operator != actor.name:
+            raise not_permitted("this is somebody else's session")
+        return found
+
+    def _is_past(self, at: str | None) -> bool:
+        return at is not None and parse_instant(at) < self._relay.now()
+
+    async def end(
+        self,
+        actor: Actor,
+        session: str,
+        *,
+        note: str,
+        active_s: int | None,
+        receipt_sha256: str | None,
+    ) -> Session:
+        """End a session with a note; told twice, the second fills in what the first left out.
+
+        Raises:
+            FarhandError: `not-found`, `not-permitted`, `invalid`, `session-state` for one that was
+                refused.
+        """
+        found = await self.get(session)
+        if found.operator != actor.name and actor.role != "admin":
+            raise not_permitted("this is somebody else's session")
+        note = check_body(note, "note", max_chars=_MAX_NOTE) if note.strip() else ""
+        if receipt_sha256 is not None and not _SHA256.match(receipt_sha256):
+            raise FarhandError("invalid", "a receipt's hash has 64 hex digits")
+        was_running = found.state not in FINAL
+        async with self._relay.db.write() as c:
+            await self._relay.audit.append(
+                c, actor=actor.name, action="session.end", subject=session,
+                detail={"receipt_sha256": receipt_sha256},
+            )  # fmt: skip
+            ended = await self._close(
+                c, session, reason="operator", note=note, active_s=active_s,
+                receipt_sha256=receipt_sha256, said_by=actor.name,
+            )  # fmt: skip
+        if was_running:
+            await self.tell_device(ended, "ended-by-operator")
+            await self._tell_nodes(session)
+        return ended
+
+    async def _close(
+        self,
+        c: AsyncConnection,
+        session: str,
+        *,
+        reason: str,
+        note: str,
+        active_s: int | None,
+        receipt_sha256: str | None,
+        said_by: str,
+    ) -> Session:
+        """End the row and put its time on the ticket, once."""
+        before = await rows.get(c, self._relay.tenant, session)
+        now = self._relay.stamp()
+        is_first = before.state != "ended"
+        seconds = None
+        if is_first and before.started_at is not None:
+            lived = self._relay.now() - parse_instant(before.started_at)
+            longest = max(0, min(int(lived.total_seconds()), _MAX_ACTIVE_S))
+            seconds = longest if active_s is None else max(0, min(active_s, longest))
+        if receipt_sha256 and before.receipt_sha256 not in (None, receipt_sha256):
+            await rows.add_event(
+                c, self._relay, session, "receipt-mismatch",
+                {"by": said_by, "receipt_sha256": receipt_sha256},
+            )  # fmt: skip
+            receipt_sha256 = None
+        _, after = await rows.move(
+            c, self._relay, session, "ended",
+            detail={"by": said_by, "reason": reason if is_first else before.reason},
+            reason=reason if is_first else None,
+            note=note if note and not before.note else None,
+            ended_at=now if is_first else None,
+            active_s=seconds,
+            receipt_sha256=receipt_sha256 if before.receipt_sha256 is None else None,
+        )  # fmt: skip
+        await self._note_time(c, after)
+        return await rows.get(c, self._relay.tenant, session)
+
+    async def _note_time(self, c: AsyncConnection, ended: Session) -> None:
+        number = await rows.ticket_number(c, self._relay.tenant, ended.session)
+        if number is None or ended.started_at is None or ended.ended_at is None:
+            return
+        entry = await record_time(
+            c, self._relay, ticket=number, account=ended.operator, session=ended.session,
+            started_at=ended.started_at, ended_at=ended.ended_at, active_s=ended.active_s,
+            note=ended.note,
+        )  # fmt: skip
+        if ended.note and not entry.note:
+            # The device ended it first; the operator's note came later.
+            await c.execute(
+                update(time_entries)
+                .where(time_entries.c.tenant == self._relay.tenant, time_entries.c.id == entry.id)
+                .values(note=ended.note)
+            )
+
+    async def refuse(self, session: str, reason: str) -> None:
+        """Mark a session that came to nothing; safe to repeat, and without effect on a live one."""
+        async with self._relay.db.write() as c:
+            found = await rows.find(c, self._relay.tenant, session)
+            if found is None or found.state not in ("pairing", "asked"):
+                return
+            await self._relay.audit.append(
+                c, actor="relay", action="session.refused", subject=session,
+                detail={"reason": reason},
+            )  # fmt: skip
+            await rows.move(
+                c, self._relay, session, "refused", detail={"reason": reason}, reason=reason,
+                ended_at=self._relay.stamp(),
+            )  # fmt: skip
+        await self.changed(session)
+
+    async def requested(self, session: str) -> None:
+        """Note that the sealed request goes to the device."""
+        async with self._relay.db.write() as c:
+            await rows.move(c, self._relay, session, "requested")
+
+    # Telling others.
+
+    async def changed(self, session: str) -> None:
+        """Wake whoever waits for this session's row."""
+        try:
+            await self._relay.bus.publish(control.state_subject(self._relay.tenant, session), b"")
+        except FarhandError as error:
+            # Whoever waits looks at the row by itself every few seconds.
+            logger.warning("change of %s was not told: %s", session, error)
+
+    async def tell_device(self, session: Session, reason: str) -> bool:
+        """Tell the device to end a session, over its control link or else its resident one."""
+        message = messages.encode_message(
+            messages.EndSession(session=session.session, reason=reason)
+        )
+        tenant = self._relay.tenant
+        ways = (
+            (
+                control.session_subject(tenant, session.session),
+                control.encode(control.Deliver(message=message)),
+            ),
+            (control.device_subject(tenant, session.device), message),
+        )
+        for subject, data in ways:
+            try:
+                await self._relay.bus.request(subject, data, timeout_s=_REQUEST_S)
+            except FarhandError as error:
+                logger.info("end of %s not delivered on %s: %s", session.session, subject, error)
+            else:
+                return True
+        return False
+
+    async def _tell_nodes(self, session: str) -> None:
+        await self.changed(session)
+        try:
+            note = control.encode(control.Ended(session=session))
+            await self._relay.bus.publish(control.nodes_subject(self._relay.tenant), note)
+        except FarhandError as error:
+            # The pipes end with the device's own end of the session, too.
+            logger.warning("end of %s was not told to the nodes: %s", session, error)
+
+    # From devices.
+
+    async def on_present(
+        self, link: ControlLink, message: messages.Present
+    ) -> messages.RelayMessage | None:
+        """Let a session process serve its session again, if it is its own and not over."""
+        if link.role != "session" or message.session is None:
+            return None
+        async with self._relay.db.read() as c:
+            found = await rows.find(c, self._relay.tenant, message.session)
+        if found is None or found.device != link.device:
+            return messages.EndSession(session=message.session, reason="session-unknown")
+        if found.state in FINAL:
+            return messages.EndSession(session=message.session, reason="session-ended")
+        await link.follow(message.session)
+        return None
+
+    async def on_session_report(
+        self, link: ControlLink, message: messages.SessionReport
+    ) -> messages.RelayMessage | None:
+        """Write down what became of a session; repeated reports change nothing.
+
+        Raises:
+            FarhandError: `session-unknown`, `session-state`.
+            RemoteError: `message-malformed`.
+        """
+        self._check_report(message)
+        actor = f"device:{link.device}"
+        async with self._relay.db.write() as c:
+            found = await rows.find(c, self._relay.tenant, message.session)
+            if found is None or found.device != link.device:
+                raise FarhandError("session-unknown", "this device has no such session")
+            if found.state == "refused" == message.state:
+                return messages.Ack(seq=message.seq)
+            if found.state in FINAL and message.state != found.state:
+                # It was decided here first (operator, sweep), and that stands.
+                await rows.add_event(
+                    c, self._relay, found.session, "late-report",
+                    {"by": actor, "state": message.state},
+                )  # fmt: skip
+                return messages.Ack(seq=message.seq)
+            if found.state != message.state:
+                await self._relay.audit.append(
+                    c, actor=actor, action=f"session.{message.state}", subject=message.session,
+                    detail={"reason": message.reason, "scopes": message.scopes},
+                )  # fmt: skip
+            await self._report(c, message, actor)
+        await self.changed(message.session)
+        if message.state == "ended":
+            await self._tell_nodes(message.session)
+        return messages.Ack(seq=message.seq)
+
+    async def _report(
+        self, c: AsyncConnection, message: messages.SessionReport, actor: str
+    ) -> None:
+        relay = self._relay
+        if message.state == "active":
+            before = await rows.get(c, relay.tenant, message.session)
+            await rows.move(
+                c, relay, message.session, "active",
+                detail={"by": actor, "scopes": message.scopes},
+                scopes=" ".join(message.scopes),
+                started_at=relay.stamp() if before.started_at is None else None,
+                expires_at=stamp(min(parse_instant(message.expires), relay.now() + _LONGEST)),
+            )  # fmt: skip
+        elif message.state == "refused":
+            await rows.move(
+                c, relay, message.session, "refused",
+                detail={"by": actor, "reason": message.reason},
+                reason=message.reason or "refused", ended_at=relay.stamp(),
+            )  # fmt: skip
+        else:
+            await self._close(
+                c, message.session, reason=message.reason or "ended", note=message.note,
+                active_s=message.active_s, receipt_sha256=message.receipt_sha256 or None,
+                said_by=actor,
+            )  # fmt: skip
+
+    def _check_report(self, message: messages.SessionReport) -> None:
+        fits = (
+            is_session_id(message.session)
+            and (not message.reason or _CODE.match(message.reason))
+            and _SCOPES.issuperset(message.scopes)
+            and len(set(message.scopes)) == len(message.scopes)
+            and (not message.receipt_sha256 or _SHA256.match(message.receipt_sha256))
+            and len(message.note) <= _MAX_NOTE
+            and 0 <= message.active_s <= _MAX_ACTIVE_S
+        )
+        if not fits:
+            raise RemoteError("message-malformed", "the report cannot be stored")
+        try:
+            if message.note.strip():
+                check_body(message.note, "note", max_chars=_MAX_NOTE)
+            if message.state == "active":
+                parse_instant(message.expires)
+        except FarhandError as error:
+            raise RemoteError("message-malformed", "the report cannot be stored") from error
+
+    # Now and then.
+
+    async def sweep(self) -> int:
+        """End sessions whose time is long over and that nobody reported on; return how many."""
+        now = self._relay.now()
+        async with self._relay.db.read() as c:
+            found = await rows.stale(
+                c,
+                self._relay.tenant,
+                expired_before=stamp(now - _GRACE),
+                waiting_before=stamp(now - _WAITING),
+            )
+        for session in found:
+            if session.state != "active":
+                await self.refuse(session.session, "expired")
+                continue
+            async with self._relay.db.write() as c:
+                await self._relay.audit.append(
+                    c, actor="relay", action="session.expired", subject=session.session
+                )
+                await self._close(
+                    c, session.session, reason="expired", note="", active_s=None,
+                    receipt_sha256=None, said_by="relay",
+                )  # fmt: skip
+            await self._tell_nodes(session.session)
+        return len(found)
+
+
+def make_sessions(relay: Relay) -> Sessions:
+    """Make the service; reached as `relay.service(make_sessions)`."""
+    return Sessions(relay)
