@@ -290,19 +290,13 @@ RESULT = Result(
     stderr_bytes=0, stderr_truncated=False, sealed_output=None, refusal=None, words=None,
     started_at=None, ended_at="2026-11-22T08:00:00Z",
 )  # fmt: skip
-RECEIPT = Receipt(
-    tenant="t", id="r", session="s", device="d", device_key=bytes(32), host_name="h", guest=False,
-    operator="o", organisation="o", ticket="FH-1", scopes=["view"], started_at="x", ended_at="y",
-    active_s=1, reason="done", note="", actions=[], actions_omitted=0,
-    grant=seal(samples.grant(), samples.signer("carol")),
-)  # fmt: skip
 CONFIRMATION = Confirmation(tenant="t", device="d", device_key=bytes(32), group="g", at="x")
 STATEMENT_SEEDS: dict[type[Statement], Statement] = {
     Manifest: samples.manifest(),
     Order: samples.order(),
     Result: RESULT,
     Grant: samples.grant(),
-    Receipt: RECEIPT,
+    Receipt: samples.receipt(),
     Token: samples.registration(),
     Enrolment: samples.enrolment(),
     Confirmation: CONFIRMATION,
@@ -326,18 +320,9 @@ def _section_seed() -> bytes:
 
 
 def _receipt_seed() -> bytes:
-    grant = seal(samples.grant(), samples.signer("carol"))
-    receipt = msgspec.structs.replace(
-        RECEIPT,
-        tenant=samples.TENANT,
-        session=samples.grant().id,
-        device=samples.DEVICE,
-        device_key=samples.DEVICE_KEY,
-        operator="carol",
-        organisation="Acme",
-        grant=grant,
+    return encode_envelope(
+        seal(samples.receipt(), samples.signer("device"), samples.signer("console"))
     )
-    return encode_envelope(seal(receipt, samples.signer("device"), samples.signer("console")))
 
 
 def _message_seeds(*made: Any) -> tuple[bytes, ...]:

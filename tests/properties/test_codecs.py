@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import jsonschema
 import msgspec
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -33,6 +34,7 @@ from farhand_protocol.link import ROLES, DeviceHandshake, RelayHandshake, Role
 from farhand_protocol.orders import Order
 from farhand_protocol.parameters import check_schema, check_value
 from farhand_protocol.patterns import PatternError, compile_pattern
+from farhand_protocol.receipts import verify_receipt
 from farhand_protocol.tokens import (
     EnrolmentToken,
     SigninToken,
@@ -41,7 +43,7 @@ from farhand_protocol.tokens import (
     parse_enrolment_token,
     parse_signin_token,
 )
-from tests.protocol.samples import order, signer
+from tests.protocol.samples import order, receipt, signer
 
 key = st.binary(min_size=32, max_size=32)
 plain = st.text(st.characters(codec="ascii", exclude_characters=" ", categories=["L", "N", "P"]))
@@ -171,6 +173,17 @@ def test_a_changed_byte_of_an_envelope_is_noticed(at: int, byte: int) -> None:
         assert error.code == "envelope-malformed"  # noqa: PT017 - or none
     else:
         assert signers(changed, [CAROL]) == set()
+
+
+RECEIPT = encode_envelope(seal(receipt(), signer("device"), signer("console")))
+
+
+@given(st.integers(0, len(RECEIPT) - 1), st.integers(0, 255))
+@settings(max_examples=300)
+def test_a_changed_byte_of_a_receipt_is_noticed(at: int, byte: int) -> None:
+    assume(RECEIPT[at] != byte)
+    with pytest.raises(FarhandError, match="receipt-"):
+        verify_receipt(RECEIPT[:at] + bytes([byte]) + RECEIPT[at + 1 :])
 
 
 values: st.SearchStrategy[Any] = st.one_of(

@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from farhand_protocol.grants import Grant
+from farhand_protocol.envelopes import seal
+from farhand_protocol.grants import Grant, Receipt
 from farhand_protocol.identity import device_id
 from farhand_protocol.keys import SeedSigner
 from farhand_protocol.manifest import Manifest
@@ -203,3 +204,29 @@ def enrolment() -> Enrolment:
         name="desk-7",
         at="2026-11-22T08:05:00Z",
     )
+
+
+def receipt(**changes: Any) -> Receipt:
+    """Return the receipt of a session under the sample grant."""
+    made = Receipt(
+        tenant=TENANT,
+        id="r-aaaaaaaaaaaaaaaa",
+        session="s-aaaaaaaaaaaaaaaa",
+        device=DEVICE,
+        device_key=DEVICE_KEY,
+        host_name="desk-7",
+        guest=False,
+        operator="carol",
+        organisation="Acme",
+        ticket="FH-1",
+        scopes=["view"],
+        started_at="2026-11-22T08:01:00Z",
+        ended_at="2026-11-22T08:20:00Z",
+        active_s=600,
+        reason="done",
+        note="cleared the queue",
+        actions=[],
+        actions_omitted=0,
+        grant=seal(grant(), signer("carol")),
+    )
+    return msgspec.structs.replace(made, **changes)

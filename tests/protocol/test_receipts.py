@@ -1,0 +1,81 @@
+"""Receipts: what one file can show by itself, and what it cannot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from farhand_protocol.envelopes import encode_envelope, seal
+from farhand_protocol.errors import FarhandError
+from farhand_protocol.receipts import open_grant, verify_receipt
+from tests.protocol.samples import DEVICE_KEY, grant, order, receipt, signer
+
+
+def stored(*names: str, **changes: Any) -> bytes:
+    """Return the bytes of a receipt sealed by these."""
+    return encode_envelope(seal(receipt(**changes), *(signer(name) for name in names)))
+
+
+def test_a_receipt_by_both_sides() -> None:
+    verified = verify_receipt(stored("device", "console"))
+    assert verified.receipt == receipt()
+    assert not verified.one_sided
+    assert not verified.pinned
+    assert verify_receipt(stored("device", "console"), DEVICE_KEY).pinned
+
+
+def test_a_receipt_by_the_device_alone_is_one_sided() -> None:
+    assert verify_receipt(stored("device")).one_sided
+
+
+def test_a_receipt_by_another_device_than_the_known_one_is_refused() -> None:
+    with pytest.raises(FarhandError, match="receipt-device-key"):
+        verify_receipt(stored("device", "console"), signer("other").public_key)
+
+
+@pytest.mark.parametrize(
+    "names", [(), ("console",), ("device", "stranger"), ("device", "console", "stranger")]
+)
+def test_only_the_two_sides_sign(names: tuple[str, ...]) -> None:
+    with pytest.raises(FarhandError, match="receipt-signature"):
+        verify_receipt(stored(*names))
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", encode_envelope(seal(order(), signer("device")))])
+def test_anything_else_is_no_receipt(data: bytes) -> None:
+    with pytest.raises(FarhandError, match="receipt-malformed"):
+        verify_receipt(data)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"tenant": "other"},
+        {"session": "s-bbbbbbbbbbbbbbbb"},
+        {"device": "d-" + "a" * 26},
+        {"device_key": b"short"},
+        {"operator": "dave"},
+        {"organisation": "Other"},
+        {"ticket": "FH-2"},
+        {"scopes": ["view", "files"]},
+    ],
+)
+def test_receipt_and_grant_speak_of_the_same_session(changes: dict[str, Any]) -> None:
+    with pytest.raises(FarhandError, match="receipt-inconsistent"):
+        verify_receipt(stored("device", "console", **changes))
+
+
+def test_the_device_cannot_sign_for_the_console() -> None:
+    own = seal(grant(console_key=DEVICE_KEY), signer("carol"))
+    with pytest.raises(FarhandError, match="receipt-inconsistent"):
+        verify_receipt(stored("device", grant=own))
+
+
+@pytest.mark.parametrize("names", [(), ("dave",), ("carol", "dave")])
+def test_a_grant_is_signed_by_the_key_it_names_and_no_other(names: tuple[str, ...]) -> None:
+    forged = seal(grant(), *(signer(name) for name in names))
+    with pytest.raises(FarhandError, match="grant-signature"):
+        open_grant(forged)
+    with pytest.raises(FarhandError, match="receipt-signature"):
+        verify_receipt(stored("device", "console", grant=forged))
