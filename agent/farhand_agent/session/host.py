@@ -109,6 +109,9 @@ class SessionHost:
         self._key = key
         self.terms = terms
         self._connections: set[asyncssh.SSHServerConnection] = set()
+        self._busy = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
 
     @property
     def connections(self) -> int:
@@ -156,6 +159,26 @@ class SessionHost:
             self._connections.discard(connection)
             connection.abort()
             driver.end()
+
+    def begin(self) -> None:
+        """Count a channel that works under a scope."""
+        self._busy += 1
+        self._quiet.clear()
+
+    def finish(self) -> None:
+        """Count it out again."""
+        self._busy -= 1
+        if not self._busy:
+            self._quiet.set()
+
+    async def quiet(self, timeout_s: float) -> bool:
+        """Wait until no channel works under a scope any more; False when the time is over."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._quiet.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def close(self) -> None:
         """End every connection."""
@@ -406,6 +429,7 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
         scope = SUBSYSTEMS.get(self.subsystem or "", "terminal")
         if scope is not None:
             self._forget = self._terms.scopes.hold(scope, self._cut)
+            self._server.host.begin()
         try:
             if self.subsystem == "sftp":
                 await serve_files(
@@ -429,6 +453,9 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
             else:
                 _log.warning("a channel failed", exc_info=error)
                 self.exit(255)
+        finally:
+            if scope is not None:
+                self._server.host.finish()
 
     def _cut(self) -> None:
         """End this channel because its scope was withdrawn."""

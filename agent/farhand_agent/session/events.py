@@ -1,0 +1,136 @@
+"""JSON lines between a session process and the terminal (or page) of the person at the device.
+
+Up, on the process's stdout, tagged by `event`: what the person must see.  Down, on its stdin:
+
+    {"answer": "allow" | "deny"}      to the last `request`
+    {"stop": true}                    end the session now
+    end of input                      the same: whoever watched the session is gone
+
+The events that DESIGN section 9 names carry those keys and more; `action` and `failed` are ours.
+Text in them is foreign: whoever shows it escapes it (farhand_agent.terminal.printable).
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from farhand_protocol.errors import FarhandError
+
+__all__ = [
+    "MAX_LINE_BYTES",
+    "ActionSeen",
+    "Asked",
+    "CodeShown",
+    "Ended",
+    "Event",
+    "Failed",
+    "Opened",
+    "Refused",
+    "decode_event",
+    "encode_event",
+]
+
+MAX_LINE_BYTES = 256 * 1024
+
+
+class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
+    pass
+
+
+class CodeShown(_Event, frozen=True, kw_only=True, tag="code"):
+    """A code to read out; the last one shown is the valid one."""
+
+    code: str
+    expires_at: str
+    expires_in_s: int
+    url: str
+
+
+class Asked(_Event, frozen=True, kw_only=True, tag="request"):
+    """Somebody asks; the process waits for an answer.
+
+    `operator` is the roster's name, or on a guest device what the relay says (`guest`).
+    `shortened` names scopes that were asked for and are not on the table.
+    """
+
+    session: str
+    operator: str
+    organisation: str
+    ticket: str
+    reason: str
+    scopes: list[str]
+    minutes: int
+    words: list[str]
+    guest: bool
+    host_name: str
+    recorded: bool
+    files: list[str]
+    files_read_only: bool
+    forward: list[str]
+    shortened: list[str]
+    answer_within_s: int
+
+
+class Opened(_Event, frozen=True, kw_only=True, tag="session"):
+    """The session is open."""
+
+    session: str
+    operator: str
+    scopes: list[str]
+    expires_at: str
+
+
+class ActionSeen(_Event, frozen=True, kw_only=True, tag="action"):
+    """Something was done in the session."""
+
+    at: str
+    kind: str
+    detail: str
+
+
+class Refused(_Event, frozen=True, kw_only=True, tag="refused"):
+    """There will be no session; `reason` is a stable code."""
+
+    reason: str
+    message: str
+
+
+class Ended(_Event, frozen=True, kw_only=True, tag="end"):
+    """The session is over; `receipt` is the path of its file."""
+
+    session: str
+    reason: str
+    receipt: str | None
+
+
+class Failed(_Event, frozen=True, kw_only=True, tag="failed"):
+    """The process cannot go on."""
+
+    code: str
+    message: str
+    hint: str | None
+
+
+Event: TypeAlias = CodeShown | Asked | Opened | ActionSeen | Refused | Ended | Failed
+_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+
+
+def encode_event(event: Event) -> bytes:
+    """Return one line with its newline."""
+    return msgspec.json.encode(event) + b"\n"
+
+
+def decode_event(line: bytes) -> Event:
+    """Read one line.
+
+    Raises:
+        FarhandError: `child-failed` when it is none.
+    """
+    try:
+        return _decoder.decode(line)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise FarhandError(
+            "child-failed", "the session process sent something unknown", detail=str(error)
+        ) from error

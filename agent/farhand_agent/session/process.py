@@ -1,0 +1,614 @@
+"""The session process's one run: a code or a grant, consent, the session, its end.
+
+    start     by code                         -> shown      (AllocateNameplate, code on the screen)
+    shown     MailboxOpen, pake, confirm      -> paired     (the console proved that it knows it)
+    shown     the link is lost                -> shown      (with a new code)
+    paired    request: the grant holds        -> asked      start   --grant FILE holds -> asked
+    asked     the person allows it            -> open       (journalled, then reported, then told)
+    open      closed, stopped, expired, ended -> over       (receipt, report)
+    any       a refusal, a wrong code         -> refused    (reported with its stable code)
+
+Exit status: 0 when a session was held, 1 for a code that came to nothing or a failure, 3 when
+policy, trust or consent refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from farhand_agent.config import Home, read_limited
+from farhand_agent.consent import CONSENT_TIMEOUT_S
+from farhand_agent.errors import LinkLost
+from farhand_agent.journal import Journal
+from farhand_agent.journal_thread import JournalThread
+from farhand_agent.locks import is_held
+from farhand_agent.session.control import Control
+from farhand_agent.session.device import Device, load_device
+from farhand_agent.session.events import Asked, CodeShown, Ended, Event, Failed, Opened, Refused
+from farhand_agent.session.exchange import CodeExchange
+from farhand_agent.session.grant import SERVED_SCOPES, Agreed, Facts, check_grant
+from farhand_agent.session.serving import SessionServing
+from farhand_agent.trust.fetching import MAX_ROOT_BYTES, update_trust
+from farhand_protocol.codes import CODE_RANDOM_BYTES, format_code, secret_from_random
+from farhand_protocol.envelopes import MAX_ENVELOPE_BYTES
+from farhand_protocol.errors import FarhandError, RefusedError, RemoteError, UsageError
+from farhand_protocol.grants import Decision, DeviceOffer
+from farhand_protocol.identity import is_session_id
+from farhand_protocol.instants import format_instant
+from farhand_protocol.messages import (
+    Ack,
+    AllocateNameplate,
+    AttachPipe,
+    DeviceMessage,
+    EndSession,
+    MailboxBlob,
+    MailboxOpen,
+    MailboxReply,
+    Nack,
+    Nameplate,
+    RelayMessage,
+    SessionReport,
+)
+from farhand_protocol.trust import GroupPolicy
+
+__all__ = ["Options", "SessionProcess"]
+
+_log = logging.getLogger(__name__)
+
+# What a code offers when the person names nothing: all that policy allows but these.
+NOT_BY_DEFAULT: Final = ("forward", "control")
+MAX_CODE_S: Final = 600
+PAIRING_S: Final = 60.0
+REPORT_S: Final = 10.0
+TRUST_WAIT_S: Final = 15.0
+_MAIL_QUEUE: Final = 32
+# These say something about a code or the network; every other refusal is a decision.
+_EXIT_1: Final = ("code-expired", "code-wrong", "code-burned", "pairing-malformed", "link-lost")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the process was started with; `grant` names a file that is read once and removed."""
+
+    home: Home
+    url: str | None = None
+    scopes: tuple[str, ...] | None = None
+    minutes: int | None = None
+    grant: Path | None = None
+
+
+class _Unlinked(Exception):
+    """The link was lost under a code that nobody has claimed; a new one is shown."""
+
+
+class SessionProcess:
+    """One run.
+
+    Args:
+        options: see `Options`.
+        emit: tells the person at the device.
+        can_ask: whether somebody may answer; without, a needed consent is `consent-timeout`.
+        consent_s: how long the question stands.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        emit: Callable[[Event], None],
+        *,
+        can_ask: bool = True,
+        consent_s: float = CONSENT_TIMEOUT_S,
+    ) -> None:
+        self._options = options
+        self._emit = emit
+        self._can_ask = can_ask
+        self._consent_s = consent_s
+        self._mail: asyncio.Queue[MailboxOpen | MailboxBlob | None] = asyncio.Queue(_MAIL_QUEUE)
+        self._answer: asyncio.Future[bool] | None = None
+        self._stopping = asyncio.Event()
+        self._stop_reason = ""
+        self._serving: SessionServing | None = None
+        self._device: Device
+        self._journal: JournalThread
+        self._control: Control
+
+    # What comes from outside.
+
+    def answer(self, allow: bool) -> None:
+        """Take the person's answer; without a question it means nothing."""
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(allow)
+
+    def stop(self, reason: str) -> None:
+        """End it, whatever it is doing; the first reason stands."""
+        if not self._stopping.is_set():
+            self._stop_reason = reason
+            self._stopping.set()
+        self.answer(False)
+
+    # The run.
+
+    async def run(self) -> int:
+        """Run to the end and return the exit status; failures are told as events."""
+        try:
+            self._device, journal = await asyncio.to_thread(
+                load_device, self._options.home, self._options.url
+            )
+        except FarhandError as error:
+            return self._fail(error)
+        self._journal = JournalThread(journal)
+        self._control = Control(
+            self._device.address,
+            tenant=self._device.tenant,
+            relay_key=self._device.settings.relay_key_raw if self._device.settings else None,
+            signer=self._device.signer,
+            on_message=self._on_message,
+            on_connect=lambda: self._post(None),
+        )
+        status = 1
+        try:
+            status = await self._run_linked()
+        except* FarhandError as errors:
+            status = self._fail(_first(errors))
+        finally:
+            self._journal.close()
+        return status
+
+    async def _run_linked(self) -> int:
+        async with asyncio.TaskGroup() as group:
+            link = group.create_task(self._control.run())
+            work = group.create_task(self._work(group))
+            stop = group.create_task(self._stopping.wait())
+            await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done() and self._serving is None:
+                # Nothing is open yet, so nothing needs an orderly end.  A question was answered
+                # with no, and that answer may still be on its way to the console.
+                await asyncio.wait({work}, timeout=REPORT_S if self._answer else 0.0)
+                work.cancel()
+            await asyncio.wait({work})
+            stop.cancel()
+            link.cancel()
+        return 0 if work.cancelled() else work.result()
+
+    async def _work(self, group: asyncio.TaskGroup) -> int:
+        try:
+            if self._options.grant is not None:
+                await self._by_grant(group, self._options.grant)
+            else:
+                await self._by_code(group)
+        except FarhandError as error:
+            decided = isinstance(error, RefusedError) or error.code.startswith("grant-")
+            if not decided and error.code not in _EXIT_1:
+                raise
+            self._emit(Refused(reason=error.code, message=error.message))
+            return 3 if decided else 1
+        serving = self._serving
+        assert serving is not None
+        await self._serve(group, serving)
+        return 0
+
+    def _fail(self, error: FarhandError) -> int:
+        _log.info("%s (%s)", error, error.detail)
+        self._emit(Failed(code=error.code, message=error.message, hint=error.hint))
+        return error.exit_code
+
+    # Messages of the relay.
+
+    async def _on_message(self, message: RelayMessage) -> None:
+        match message:
+            case MailboxOpen() | MailboxBlob():
+                self._post(message)
+            case AttachPipe() if self._serving and message.session == self._serving.session:
+                self._serving.attach(message)
+            case EndSession() if message.session == self._control.session:
+                self.stop("ended-by-relay")
+            case _:
+                _log.debug("a %s means nothing to a session", type(message).__name__)
+
+    def _post(self, message: MailboxOpen | MailboxBlob | None) -> None:
+        with suppress(asyncio.QueueFull):
+            # More than a pairing can need: whoever sends that much only loses its own session.
+            self._mail.put_nowait(message)
+
+    # By code.
+
+    async def _by_code(self, group: asyncio.TaskGroup) -> None:
+        await self._refresh_trust()
+        trust = await asyncio.to_thread(self._device.trust)
+        policy = self._device.policy(trust)
+        if not policy.attended:
+            raise RefusedError("policy-refused", "this device allows no sessions by code")
+        offered = self._offered(policy)
+        minutes = min(self._options.minutes or policy.minutes_max, policy.minutes_max)
+        while True:
+            try:
+                exchange, opened = await self._pair(offered, minutes)
+                break
+            except _Unlinked:
+                continue
+        self._control.session = opened.session
+        assert exchange.grant is not None
+        try:
+            await self._decide(
+                group, exchange.grant, offered=offered, minutes=minutes, exchange=exchange,
+                opened=opened,
+            )  # fmt: skip
+        except FarhandError as error:
+            no = Decision(
+                granted=False, code=error.code, words=error.message, scopes=[], expires=""
+            )
+            await self._reply(opened.session, "request", exchange.decide(no))
+            await self._report_refused(opened.session, error.code)
+            raise
+        assert self._serving is not None
+        yes = Decision(
+            granted=True,
+            code="",
+            words="",
+            scopes=self._serving.scopes.granted,
+            expires=format_instant(self._serving.expires),
+        )
+        await self._reply(opened.session, "request", exchange.decide(yes))
+
+    def _offered(self, policy: GroupPolicy) -> tuple[str, ...]:
+        wanted = self._options.scopes
+        offered = tuple(
+            scope
+            for scope in SERVED_SCOPES
+            if scope in policy.scopes
+            and (scope in wanted if wanted is not None else scope not in NOT_BY_DEFAULT)
+        )
+        if not offered:
+            raise RefusedError("scope-empty", "this device's policy allows none of these scopes")
+        return offered
+
+    async def _pair(
+        self, offered: tuple[str, ...], minutes: int
+    ) -> tuple[CodeExchange, MailboxOpen]:
+        """Show a code and wait until a console has proved itself and sent its request."""
+        while not self._mail.empty():
+            self._mail.get_nowait()
+        try:
+            answer = await self._control.request(lambda seq: AllocateNameplate(seq=seq))
+        except LinkLost as error:
+            raise _Unlinked from error
+        if isinstance(answer, Nack):
+            raise FarhandError(answer.code[:60], answer.message[:200])
+        if not isinstance(answer, Nameplate):
+            raise RemoteError("relay-malformed", "the relay gave no nameplate")
+        secret = secret_from_random(os.urandom(CODE_RANDOM_BYTES))
+        code = format_code(answer.nameplate, secret)
+        opened: MailboxOpen | None = None
+
+        def offer() -> DeviceOffer:
+            assert opened is not None
+            return self._offer(opened.session, offered, minutes)
+
+        exchange = await asyncio.to_thread(
+            CodeExchange, self._device.address.url, answer.nameplate, secret, offer
+        )
+        valid_s = max(1, min(answer.expires_in_s, MAX_CODE_S))
+        now = await self._journal.do(lambda journal: journal.now())
+        self._emit(
+            CodeShown(
+                code=code,
+                expires_at=format_instant(
+                    (now + timedelta(seconds=valid_s)).replace(microsecond=0)
+                ),
+                expires_in_s=valid_s,
+                url=self._device.address.url,
+            )
+        )
+        try:
+            async with asyncio.timeout(valid_s):
+                opened = await self._claimed(answer.nameplate)
+        except TimeoutError as error:
+            raise FarhandError("code-expired", "nobody used the code in time") from error
+        try:
+            async with asyncio.timeout(PAIRING_S):
+                await self._exchange(exchange, opened.session)
+        except TimeoutError as error:
+            raise RemoteError("pairing-malformed", "the pairing was not finished") from error
+        return exchange, opened
+
+    async def _claimed(self, nameplate: str) -> MailboxOpen:
+        while True:
+            message = await self._mail.get()
+            if message is None:
+                raise _Unlinked
+            if (
+                isinstance(message, MailboxOpen)
+                and message.nameplate == nameplate
+                and is_session_id(message.session)
+            ):
+                return message
+
+    async def _exchange(self, exchange: CodeExchange, session: str) -> None:
+        while exchange.grant is None:
+            message = await self._mail.get()
+            if message is None:
+                raise FarhandError("link-lost", "the link to the relay was lost while pairing")
+            if not isinstance(message, MailboxBlob) or message.session != session:
+                continue
+            try:
+                body = await asyncio.to_thread(exchange.take, message.phase, message.body)
+            except FarhandError as error:
+                await self._reply(session, message.phase, b"", error.code)
+                raise
+            if body is not None:
+                await self._reply(session, message.phase, body)
+
+    def _offer(self, session: str, scopes: tuple[str, ...], minutes: int) -> DeviceOffer:
+        device = self._device
+        trust = device.trust()
+        return DeviceOffer(
+            session=session,
+            device=device.id,
+            device_key=device.signer.public_key,
+            host_name=device.host_name,
+            group=device.group,
+            tenant=device.tenant,
+            guest=device.guest,
+            scopes=list(scopes),
+            minutes_max=minutes,
+            targets_version=trust.targets_version if trust else 0,
+            at=format_instant(datetime.now(UTC).replace(microsecond=0)),
+        )
+
+    async def _reply(self, session: str, phase: str, body: bytes, error: str = "") -> None:
+        reply = MailboxReply(session=session, phase=phase, body=body, error=error)
+        try:
+            await self._control.send(reply, timeout_s=REPORT_S)
+        except FarhandError as lost:
+            _log.info("an answer could not be sent: %s", lost)
+
+    # By grant alone.
+
+    async def _by_grant(self, group: asyncio.TaskGroup, path: Path) -> None:
+        try:
+            data = await asyncio.to_thread(read_limited, path, MAX_ENVELOPE_BYTES)
+        except OSError as error:
+            raise UsageError("grant-malformed", "the grant file cannot be read") from error
+        finally:
+            path.unlink(missing_ok=True)
+        session = path.name.removesuffix(".grant")
+        if not is_session_id(session):
+            raise UsageError("grant-malformed", "the grant file's name is no session id")
+        self._control.session = session
+        try:
+            await self._decide(group, data, offered=SERVED_SCOPES, minutes=24 * 60)
+        except FarhandError as error:
+            refusal = error.code
+            await self._journal.do(
+                lambda journal: journal.log("session-refused", session=session, code=refusal)
+            )
+            await self._report_refused(session, refusal)
+            raise
+
+    # The decision.
+
+    async def _decide(
+        self,
+        group: asyncio.TaskGroup,
+        data: bytes,
+        *,
+        offered: tuple[str, ...],
+        minutes: int,
+        exchange: CodeExchange | None = None,
+        opened: MailboxOpen | None = None,
+    ) -> None:
+        """Check the grant, ask the person, journal the session; `_serving` is set then.
+
+        Raises:
+            FarhandError: the refusal.
+        """
+        facts = await self._facts(offered, minutes, exchange, opened)
+        try:
+            agreed = check_grant(data, facts)
+        except RefusedError as error:
+            if error.code not in ("trust-behind", "trust-missing"):
+                raise
+            # The signer saw newer trust metadata: fetch it, and look once more.
+            await self._catch_up(facts)
+            facts = await self._facts(offered, minutes, exchange, opened)
+            agreed = check_grant(data, facts)
+        by_code = exchange is not None
+        if by_code or facts.policy.consent == "ask":
+            await self._ask(agreed, facts, exchange.words if exchange else [])
+        now = await self._journal.do(lambda journal: journal.now())
+        serving = SessionServing(
+            self._device, self._journal, agreed, data, facts.policy,
+            group=group, now=now.replace(microsecond=0), emit=self._emit,
+        )  # fmt: skip
+        await serving.open()
+        self._serving = serving
+        self._control.session = serving.session
+        self._emit(
+            Opened(
+                session=serving.session,
+                operator=agreed.grant.operator,
+                scopes=list(agreed.scopes),
+                expires_at=format_instant(serving.expires),
+            )
+        )
+        await self._deliver(serving.session)
+
+    async def _facts(
+        self,
+        offered: tuple[str, ...],
+        minutes: int,
+        exchange: CodeExchange | None,
+        opened: MailboxOpen | None,
+    ) -> Facts:
+        device = self._device
+        trust = await asyncio.to_thread(device.trust)
+        session = self._control.session
+        seen = session is not None and await self._journal.do(
+            lambda journal: journal.session(session) is not None
+        )
+        return Facts(
+            device=device.id,
+            tenant=device.tenant,
+            host_name=device.host_name,
+            group=device.group,
+            guest=device.guest,
+            trust=trust,
+            policy=device.policy(trust),
+            offered=offered,
+            offered_minutes=minutes,
+            session=opened.session if opened else session,
+            transcript=exchange.transcript if exchange else None,
+            relay_operator=opened.operator if opened else None,
+            now=await self._journal.do(lambda journal: journal.now()),
+            was_seen=seen,
+        )
+
+    async def _ask(self, agreed: Agreed, facts: Facts, words: list[str]) -> None:
+        """Ask the person; silence and no are different refusals."""
+        if not self._can_ask:
+            raise RefusedError("consent-timeout", "nobody is there to be asked")
+        grant = agreed.grant
+        self._answer = asyncio.get_running_loop().create_future()
+        policy = facts.policy
+        self._emit(
+            Asked(
+                session=grant.id,
+                operator=grant.operator,
+                organisation=grant.organisation,
+                ticket=grant.ticket,
+                reason=grant.reason,
+                scopes=list(agreed.scopes),
+                minutes=agreed.minutes,
+                words=words,
+                guest=facts.guest,
+                host_name=facts.host_name,
+                recorded=False,
+                files=list(policy.files_roots),
+                files_read_only=policy.files_read_only,
+                forward=sorted(agreed.forward_to),
+                shortened=[scope for scope in grant.scopes if scope not in agreed.scopes],
+                answer_within_s=round(self._consent_s),
+            )
+        )
+        if self._stopping.is_set():
+            self.answer(False)
+        try:
+            async with asyncio.timeout(self._consent_s):
+                allowed = await self._answer
+        except TimeoutError as error:
+            raise RefusedError("consent-timeout", "nobody answered at the device") from error
+        if not allowed:
+            raise RefusedError("consent-refused", "the person at the device refused")
+
+    # Trust, where no resident agent keeps it up to date.
+
+    async def _catch_up(self, facts: Facts) -> None:
+        """Wait for newer trust metadata, or fetch it where nobody else does."""
+        if not is_held(self._device.home.lock):
+            await self._refresh_trust(force=True)
+            return
+        before = facts.trust.targets_version if facts.trust else 0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TRUST_WAIT_S):
+                while True:
+                    trust = await asyncio.to_thread(self._device.trust)
+                    if trust is not None and trust.targets_version > before:
+                        return
+                    await asyncio.sleep(0.25)
+
+    async def _refresh_trust(self, *, force: bool = False) -> None:
+        device = self._device
+        settings = device.settings
+        if settings is None or is_held(device.home.lock):
+            return
+        trust = await asyncio.to_thread(device.trust)
+        have = trust.timestamp_version if trust else 0
+        if not force and trust is not None and self._control.timestamp_version <= have:
+            return
+        try:
+            root = await asyncio.to_thread(
+                read_limited, device.home.trust / "pinned.root.json", MAX_ROOT_BYTES
+            )
+            await update_trust(
+                self._control.request,
+                folder=device.home.trust,
+                root=root,
+                tenant=settings.tenant,
+                targets_floor=settings.targets_floor,
+                now=await self._journal.do(lambda journal: journal.now()),
+            )
+        except (FarhandError, OSError) as error:
+            # The verified copy stays in force, and the grant's own checks decide.
+            _log.warning("trust was not updated: %s", error)
+
+    # The open session.
+
+    async def _serve(self, group: asyncio.TaskGroup, serving: SessionServing) -> None:
+        expiring = group.create_task(serving.expire())
+        closing = group.create_task(serving.ending.over.wait())
+        stopping = group.create_task(self._stopping.wait())
+        await asyncio.wait({expiring, closing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        reason = self._stop_reason if self._stopping.is_set() else "expired"
+        await serving.ending.finish(reason)
+        for task in (expiring, closing, stopping):
+            task.cancel()
+        await self._deliver(serving.session)
+        await serving.close()
+        self._emit(
+            Ended(
+                session=serving.session,
+                reason=serving.ending.reason,
+                receipt=serving.receipt_path,
+            )
+        )
+
+    # Reports.
+
+    async def _deliver(self, session: str) -> None:
+        """Send what the journal holds of this session; the resident agent sends the rest later."""
+        rows = await self._journal.do(lambda journal: journal.outbox(limit=1000))
+        for row in rows:
+            if row.kind != "session" or row.subject != session:
+                continue
+            fields = msgspec.msgpack.decode(row.body, type=dict[str, object])
+            report = msgspec.convert({"t": "session-report", "seq": 0, **fields}, SessionReport)
+            try:
+                answer = await self._control.request(partial(_numbered, report), timeout_s=REPORT_S)
+            except FarhandError as error:
+                _log.info("a report waits in the journal: %s", error)
+                return
+            if isinstance(answer, Ack | Nack):
+                refused = answer.code[:100] if isinstance(answer, Nack) else None
+                await self._journal.do(partial(_acknowledge, row.seq, refused))
+
+    async def _report_refused(self, session: str, code: str) -> None:
+        report = SessionReport(seq=0, session=session, state="refused", reason=code)
+        try:
+            await self._control.request(partial(_numbered, report), timeout_s=REPORT_S)
+        except FarhandError as error:
+            _log.info("the refusal could not be reported: %s", error)
+
+
+def _numbered(report: SessionReport, seq: int) -> DeviceMessage:
+    """Return the report with the link's next number."""
+    return msgspec.structs.replace(report, seq=seq)
+
+
+def _acknowledge(seq: int, refused: str | None, journal: Journal) -> None:
+    journal.acknowledge(seq, refused=refused)
+
+
+def _first(errors: BaseExceptionGroup[FarhandError]) -> FarhandError:
+    error = errors.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

@@ -1,0 +1,323 @@
+"""A granted session while it is open: its pipes, its SSH host, its clock, its end.
+
+It begins journalled (`SessionServing.open`), and everything of it runs in the task group that is
+passed in.  The order of the end is fixed: journal the stop, withdraw the scopes, kill what still
+runs, sign the receipt, store it, journal the end with its report, close the connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+
+from farhand_agent.journal import Journal
+from farhand_agent.journal_thread import JournalThread
+from farhand_agent.link import open_websocket
+from farhand_agent.local import notify
+from farhand_agent.locks import Lock, try_lock
+from farhand_agent.processes import end_marked, started_at
+from farhand_agent.receipts import store_receipt
+from farhand_agent.session.actions import ActionLog
+from farhand_agent.session.device import Device
+from farhand_agent.session.ending import ReceiptFacts, SessionEnding, active_seconds, seal_receipt
+from farhand_agent.session.events import ActionSeen, Event
+from farhand_agent.session.files import Roots
+from farhand_agent.session.grant import Agreed
+from farhand_agent.session.host import MAX_PIPES, SessionHost, SessionTerms
+from farhand_agent.session.pipes import PipeDriver, StreamLost
+from farhand_agent.session.scopes import LiveScopes
+from farhand_agent.session.shell import login_environment
+from farhand_protocol.envelopes import Envelope, decode_envelope
+from farhand_protocol.errors import FarhandError, RefusedError
+from farhand_protocol.frames import MAX_PIPE_MESSAGE_BYTES, parse_attach_reply, write_attach
+from farhand_protocol.grants import Action
+from farhand_protocol.instants import format_instant, parse_instant
+from farhand_protocol.messages import AttachPipe
+from farhand_protocol.trust import GroupPolicy
+
+__all__ = ["SESSION_MARK", "SessionServing"]
+
+_log = logging.getLogger(__name__)
+
+SESSION_MARK: Final = "FARHAND_SESSION"
+ATTACH_TIMEOUT_S: Final = 20.0
+QUIET_S: Final = 3.0
+CLOSE_S: Final = 5.0
+# A laptop that sleeps stops the loop's clock; the wall clock is looked at this often.
+CLOCK_CHECK_S: Final = 15.0
+
+
+class _WebsocketStream:
+    """A websocket as `pipes.MessageStream`."""
+
+    def __init__(self, websocket: ClientConnection) -> None:
+        self._websocket = websocket
+
+    async def send(self, message: bytes) -> None:
+        """Send one message."""
+        try:
+            await self._websocket.send(message)
+        except (ConnectionClosed, OSError) as error:
+            raise StreamLost from error
+
+    async def receive(self) -> bytes:
+        """Return the next message; text is not spoken on a pipe."""
+        try:
+            message = await self._websocket.recv()
+        except (ConnectionClosed, OSError) as error:
+            raise StreamLost from error
+        if isinstance(message, str):
+            raise StreamLost("the relay sent text on a pipe")
+        return message
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Times:
+    started_at: datetime
+    expires: datetime
+
+
+class SessionServing:
+    """One open session.
+
+    Args:
+        device: this device.
+        journal: its journal.
+        agreed: what was granted and consented to.
+        grant: the sealed grant.
+        policy: of this device, for the files roots.
+        group: where its tasks run.
+        emit: tells the person at the device.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        journal: JournalThread,
+        agreed: Agreed,
+        grant: bytes,
+        policy: GroupPolicy,
+        *,
+        group: asyncio.TaskGroup,
+        now: datetime,
+        emit: Callable[[Event], None],
+    ) -> None:
+        self._device = device
+        self._journal = journal
+        self._agreed = agreed
+        self._grant_bytes = grant
+        self._group = group
+        self._emit = emit
+        self.session = agreed.grant.id
+        until = now + timedelta(minutes=agreed.minutes)
+        self._times = _Times(
+            started_at=now, expires=min(until, parse_instant(agreed.grant.expires))
+        )
+        self._clock_base = asyncio.get_running_loop().time()
+        self.scopes = LiveScopes(agreed.scopes)
+        self._actions = ActionLog(self._now, self._on_action)
+        self.ending = SessionEnding(self._halt, self._sign, self._keep)
+        self._lock: Lock | None = None
+        self._drivers: dict[int, PipeDriver] = {}
+        self._attaching: set[asyncio.Task[None]] = set()
+        home = login_environment({})["HOME"]
+        self._host = SessionHost(
+            device.ssh_key,
+            SessionTerms(
+                session=self.session,
+                console_key=agreed.grant.console_key,
+                scopes=self.scopes,
+                actions=self._actions,
+                roots=Roots.of(policy.files_roots, home, read_only=policy.files_read_only),
+                forward_to=agreed.forward_to,
+                ending=self.ending,
+                environment={SESSION_MARK: self.session},
+            ),
+        )
+        self.receipt_path: str | None = None
+
+    @property
+    def expires(self) -> datetime:
+        """When it ends by itself."""
+        return self._times.expires
+
+    async def open(self) -> None:
+        """Journal the session, before anything of it is opened.
+
+        Raises:
+            RefusedError: `grant-reused`.
+            FarhandError: `journal-...`.
+        """
+        home, grant = self._device.home, self._agreed.grant
+        self._lock = await asyncio.to_thread(try_lock, home.session_lock(self.session))
+        if self._lock is None:
+            raise RefusedError("grant-reused", "a process serves this session already")
+        report = self._report(
+            state="active",
+            scopes=list(self._agreed.scopes),
+            expires=format_instant(self.expires),
+        )
+        pid = os.getpid()
+        try:
+            await self._journal.do(
+                lambda journal: journal.grant_session(
+                    self.session,
+                    grant=self._grant_bytes,
+                    operator=grant.operator,
+                    operator_key=grant.operator_key,
+                    organisation=grant.organisation,
+                    ticket=grant.ticket,
+                    scopes=self._agreed.scopes,
+                    expires=format_instant(self.expires),
+                    pid=pid,
+                    pid_started=started_at(pid),
+                    report=report,
+                )
+            )
+        except FarhandError as error:
+            self._lock.release()
+            if error.code == "grant-replayed":
+                raise RefusedError("grant-reused", error.message) from error
+            raise
+        await asyncio.to_thread(notify, home, "sessions-changed")
+
+    def attach(self, message: AttachPipe) -> None:
+        """Dial a pipe that the console opened or attached again."""
+        if not 0 <= message.number < MAX_PIPES or len(message.token) != 16:
+            _log.warning("the relay names a pipe that cannot be: %d", message.number)
+            return
+        if self.ending.begun.is_set() and message.number not in self._drivers:
+            return
+        task = self._group.create_task(self._attach(message))
+        self._attaching.add(task)
+        task.add_done_callback(self._attaching.discard)
+
+    async def _attach(self, message: AttachPipe) -> None:
+        driver = self._drivers.get(message.number)
+        if driver is None or driver.closed.is_set():
+            driver = self._drivers[message.number] = PipeDriver(message.number)
+            self._group.create_task(self._host.serve(driver))
+        try:
+            async with open_websocket(
+                self._device.address, "/pipe", max_size=MAX_PIPE_MESSAGE_BYTES
+            ) as websocket:
+                stream = _WebsocketStream(websocket)
+                async with asyncio.timeout(ATTACH_TIMEOUT_S):
+                    await stream.send(write_attach("device", self.session, message.token))
+                    parse_attach_reply(await stream.receive())
+                await driver.serve(stream)
+        except (FarhandError, StreamLost, TimeoutError) as error:
+            # The console asks for another attachment when it needs one.
+            _log.info("pipe %d was not attached: %s", message.number, error)
+
+    async def expire(self) -> None:
+        """Wait until the session's time is over, by whichever clock is further."""
+        while (left := (self.expires - self._now()).total_seconds()) > 0:  # noqa: ASYNC110
+            await asyncio.sleep(min(left, CLOCK_CHECK_S))
+
+    async def close(self) -> None:
+        """Close what is left of the connections and let go of the session."""
+        self._host.close()
+        for driver in self._drivers.values():
+            driver.end()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                for driver in self._drivers.values():
+                    await driver.closed.wait()
+        for task in self._attaching:
+            task.cancel()
+        if self._lock is not None:
+            self._lock.release()
+            self._device.home.session_lock(self.session).unlink(missing_ok=True)
+
+    # The steps of the end.
+
+    async def _halt(self, reason: str) -> str:
+        def stop(journal: Journal) -> str:
+            journal.stop_session(self.session, reason)
+            row = journal.session(self.session)
+            return (row.reason if row else None) or reason
+
+        try:
+            effective = await self._journal.do(stop)
+        except FarhandError as error:
+            # A full disk must not keep a session open; the lock's end tells the resident agent.
+            _log.error("the stop could not be journalled: %s", error)
+            effective = reason
+        self.scopes.withdraw_all()
+        await asyncio.to_thread(end_marked, f"{SESSION_MARK}={self.session}")
+        if not await self._host.quiet(QUIET_S):
+            _log.warning("a channel did not end in time")
+        return effective
+
+    def _sign(self, reason: str, note: str) -> Envelope:
+        facts = ReceiptFacts(
+            grant=self._agreed.grant,
+            grant_envelope=decode_envelope(self._grant_bytes),
+            host_name=self._device.host_name,
+            guest=self._device.guest,
+            scopes=self._agreed.scopes,
+            started_at=self._times.started_at,
+        )
+        return seal_receipt(
+            facts,
+            self._actions,
+            self._device.signer,
+            ended_at=self._now(),
+            reason=reason,
+            note=note,
+        )
+
+    async def _keep(self, receipt: bytes) -> None:
+        try:
+            path = await asyncio.to_thread(store_receipt, self._device.home, receipt)
+            self.receipt_path = str(path)
+        except OSError as error:
+            _log.error("the receipt could not be stored: %s", error)
+        reason, note = self.ending.reason, self.ending.note
+        report = self._report(
+            state="ended",
+            reason=reason,
+            note=note,
+            active_s=active_seconds(self._times.started_at, self._now()),
+            receipt_sha256=hashlib.sha256(receipt).hexdigest(),
+        )
+        try:
+            await self._journal.do(
+                lambda journal: journal.end_session(self.session, reason=reason, report=report)
+            )
+        except FarhandError as error:
+            _log.error("the end could not be journalled: %s", error)
+
+    def _report(self, **fields: object) -> bytes:
+        return msgspec.msgpack.encode(
+            {
+                "session": self.session,
+                "started_at": format_instant(self._times.started_at),
+                **fields,
+            }
+        )
+
+    def _on_action(self, action: Action) -> None:
+        self._emit(ActionSeen(at=action.at, kind=action.kind, detail=action.detail))
+
+    def _now(self) -> datetime:
+        """The time: the start and what has passed since, or the wall clock where that is later.
+
+        A clock set back during a session must not make it longer.
+        """
+        passed = asyncio.get_running_loop().time() - self._clock_base
+        started = self._times.started_at
+        steady = started + timedelta(seconds=passed)
+        return max(steady, datetime.now(started.tzinfo)).replace(microsecond=0)
