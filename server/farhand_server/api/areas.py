@@ -6,9 +6,16 @@ Everything in it is used by `app.build_app` (routes, statuses) and `app.serve` (
 
 from __future__ import annotations
 
-from farhand_server.api import foundation
+from farhand_server.api import desk, fleet, foundation, orders, scripts, sessions
 from farhand_server.api.area import Area
 
 __all__ = ["AREAS"]
 
-AREAS: tuple[Area, ...] = (foundation.AREA,)
+AREAS: tuple[Area, ...] = (
+    foundation.AREA,
+    sessions.AREA,
+    fleet.AREA,
+    orders.AREA,
+    scripts.AREA,
+    desk.AREA,
+)

@@ -6,17 +6,18 @@ action is `own`, her name goes along as `own_only`.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Controller, Request, Response, get, post
-from litestar.params import QueryParameter
+from litestar.params import FromPath, JSONBody, QueryParameter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import UsageError
 from farhand_server.accounts.authorisation import Actor, authorise
 from farhand_server.accounts.directory import make_directory
 from farhand_server.api.area import Area
+from farhand_server.api.guard import FromActor, FromRelay
 from farhand_server.api.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
 from farhand_server.api.revisions import check_if_match, etag
 from farhand_server.desk.tickets import (
@@ -123,7 +124,9 @@ class TicketController(Controller):
     path = "/tickets"
 
     @post("/", action="ticket.create", status_code=201)
-    async def create(self, relay: Relay, actor: Actor, data: NewTicket) -> Response[Ticket]:
+    async def create(
+        self, relay: FromRelay, actor: FromActor, data: JSONBody[NewTicket]
+    ) -> Response[Ticket]:
         """Make a ticket; a requester makes her own."""
         own = _own_only(actor, "ticket.create")
         async with relay.db.write() as c:
@@ -145,8 +148,8 @@ class TicketController(Controller):
     @get("/", action="ticket.read")
     async def list_all(
         self,
-        relay: Relay,
-        actor: Actor,
+        relay: FromRelay,
+        actor: FromActor,
         wanted: _State = None,
         owner: _Owner = None,
         q: _Query = None,
@@ -169,7 +172,9 @@ class TicketController(Controller):
         return page_of(rows, limit, lambda row: row, lambda row: (row.row,))
 
     @get("/{ticket:str}", action="ticket.read")
-    async def show(self, relay: Relay, actor: Actor, ticket: str) -> Response[TicketView]:
+    async def show(
+        self, relay: FromRelay, actor: FromActor, ticket: FromPath[str]
+    ) -> Response[TicketView]:
         """Return a ticket with its device, what was said, the sessions and the time."""
         own = _own_only(actor, "ticket.read")
         async with relay.db.read() as c:
@@ -196,7 +201,9 @@ class TicketController(Controller):
         return Response(view, headers={"ETag": etag(found.revision)})
 
     @post("/{ticket:str}/messages", action="ticket.reply", status_code=201)
-    async def say(self, relay: Relay, actor: Actor, ticket: str, data: NewMessage) -> Message:
+    async def say(
+        self, relay: FromRelay, actor: FromActor, ticket: FromPath[str], data: JSONBody[NewMessage]
+    ) -> Message:
         """Reply, or leave a note."""
         if data.kind == "note":
             authorise(actor, "ticket.note")
@@ -214,9 +221,9 @@ class TicketController(Controller):
     @get("/{ticket:str}/messages", action="ticket.read")
     async def messages(
         self,
-        relay: Relay,
-        actor: Actor,
-        ticket: str,
+        relay: FromRelay,
+        actor: FromActor,
+        ticket: FromPath[str],
         cursor: Cursor = None,
         limit: Limit = LIMIT_DEFAULT,
     ) -> Page[Message]:
@@ -237,7 +244,11 @@ class TicketController(Controller):
 
     @get("/{ticket:str}/events", action="time.read")
     async def events(
-        self, relay: Relay, ticket: str, cursor: Cursor = None, limit: Limit = LIMIT_DEFAULT
+        self,
+        relay: FromRelay,
+        ticket: FromPath[str],
+        cursor: Cursor = None,
+        limit: Limit = LIMIT_DEFAULT,
     ) -> Page[Event]:
         """Return what happened to a ticket, oldest first; for the desk."""
         after = decode_cursor(cursor, int)
@@ -250,7 +261,11 @@ class TicketController(Controller):
 
     @get("/{ticket:str}/time-entries", action="time.read")
     async def time_entries(
-        self, relay: Relay, ticket: str, cursor: Cursor = None, limit: Limit = LIMIT_DEFAULT
+        self,
+        relay: FromRelay,
+        ticket: FromPath[str],
+        cursor: Cursor = None,
+        limit: Limit = LIMIT_DEFAULT,
     ) -> Page[TimeEntry]:
         """Return the time spent on a ticket, by start."""
         after = decode_cursor(cursor, str, str)
@@ -268,11 +283,11 @@ class TicketController(Controller):
     @post("/{ticket:str}/assign", action="ticket.assign", status_code=200)
     async def assign(
         self,
-        relay: Relay,
-        actor: Actor,
-        request: Request,  # type: ignore[type-arg]
-        ticket: str,
-        data: Assignment,
+        relay: FromRelay,
+        actor: FromActor,
+        request: Request[Any, Any, Any],
+        ticket: FromPath[str],
+        data: JSONBody[Assignment],
     ) -> Response[Ticket]:
         """Give the ticket to a technician or an admin."""
         async with relay.db.write() as c:
@@ -296,11 +311,11 @@ class TicketController(Controller):
     @post("/{ticket:str}/resolve", action="ticket.resolve", status_code=200)
     async def resolve(
         self,
-        relay: Relay,
-        actor: Actor,
-        request: Request,  # type: ignore[type-arg]
-        ticket: str,
-        data: Resolution,
+        relay: FromRelay,
+        actor: FromActor,
+        request: Request[Any, Any, Any],
+        ticket: FromPath[str],
+        data: JSONBody[Resolution],
     ) -> Response[Ticket]:
         """Resolve with a closing note."""
         async with relay.db.write() as c:
@@ -319,11 +334,11 @@ class TicketController(Controller):
     @post("/{ticket:str}/reopen", action="ticket.reopen", status_code=200)
     async def reopen(
         self,
-        relay: Relay,
-        actor: Actor,
-        request: Request,  # type: ignore[type-arg]
-        ticket: str,
-        data: Reopening,
+        relay: FromRelay,
+        actor: FromActor,
+        request: Request[Any, Any, Any],
+        ticket: FromPath[str],
+        data: JSONBody[Reopening],
     ) -> Response[Ticket]:
         """Open a resolved ticket again."""
         own = _own_only(actor, "ticket.reopen")

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Controller, get, post
-from litestar.params import QueryParameter
+from litestar.params import FromPath, JSONBody, QueryParameter
 from sqlalchemy import RowMapping
 
 from farhand_protocol.inventory import decode_section
-from farhand_server.accounts.authorisation import Actor
 from farhand_server.api.area import Area
+from farhand_server.api.guard import FromActor, FromRelay
 from farhand_server.api.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
 from farhand_server.clock import stamp
 from farhand_server.fleet.devices import (
@@ -110,7 +110,7 @@ class DeviceController(Controller):
     @get("/", action="device.read")
     async def list_all(
         self,
-        relay: Relay,
+        relay: FromRelay,
         q: _Query = "*",
         cursor: Cursor = None,
         limit: Limit = LIMIT_DEFAULT,
@@ -130,7 +130,7 @@ class DeviceController(Controller):
         return page_of(rows, limit, lambda row: row, lambda row: (row.name, row.id))
 
     @get("/{device:str}", action="device.read")
-    async def show(self, relay: Relay, device: str) -> DeviceDetail:
+    async def show(self, relay: FromRelay, device: FromPath[str]) -> DeviceDetail:
         """Return a device with everything that proves its key; retired ones by id too."""
         presence = relay.service(make_gateway).presence
         async with relay.db.read() as c:
@@ -138,7 +138,7 @@ class DeviceController(Controller):
             return await device_detail(c, row, is_online=presence.is_online)
 
     @get("/{device:str}/sections", action="device.read")
-    async def sections(self, relay: Relay, device: str) -> SectionList:
+    async def sections(self, relay: FromRelay, device: FromPath[str]) -> SectionList:
         """Return the device's current sections, without items."""
         async with relay.db.read() as c:
             row = await find_device(c, relay.tenant, device)
@@ -146,7 +146,9 @@ class DeviceController(Controller):
         return SectionList(device=row["id"], items=items)
 
     @get("/{device:str}/sections/{name:str}", action="device.read")
-    async def section(self, relay: Relay, device: str, name: str) -> SectionItems:
+    async def section(
+        self, relay: FromRelay, device: FromPath[str], name: FromPath[str]
+    ) -> SectionItems:
         """Return one section, whole."""
         async with relay.db.read() as c:
             row = await find_device(c, relay.tenant, device)
@@ -155,7 +157,9 @@ class DeviceController(Controller):
         return SectionItems(device=row["id"], **msgspec.structs.asdict(report))
 
     @get("/{device:str}/diff", action="device.read")
-    async def diff(self, relay: Relay, device: str, since: _Since = "7d") -> Difference:
+    async def diff(
+        self, relay: FromRelay, device: FromPath[str], since: _Since = "7d"
+    ) -> Difference:
         """Return what changed since a time, or so long ago (`7d`)."""
         then = parse_since(since, relay.now())
         async with relay.db.read() as c:
@@ -165,7 +169,9 @@ class DeviceController(Controller):
         return Difference(device=row["id"], since=stamp(then), items=items)
 
     @post("/{device:str}/tags", action="device.tag", status_code=200)
-    async def retag(self, relay: Relay, actor: Actor, device: str, data: TagChange) -> TagList:
+    async def retag(
+        self, relay: FromRelay, actor: FromActor, device: FromPath[str], data: JSONBody[TagChange]
+    ) -> TagList:
         """Add and remove tags."""
         row = await _find(relay, device)
         async with relay.db.write() as c:
@@ -175,7 +181,9 @@ class DeviceController(Controller):
         return TagList(device=row["id"], tags=tags)
 
     @post("/{device:str}/confirm", action="device.confirm", status_code=200)
-    async def confirm(self, relay: Relay, actor: Actor, device: str, data: Sealed) -> DeviceDetail:
+    async def confirm(
+        self, relay: FromRelay, actor: FromActor, device: FromPath[str], data: JSONBody[Sealed]
+    ) -> DeviceDetail:
         """Store an admin's signed confirmation of the device's key."""
         presence = relay.service(make_gateway).presence
         async with relay.db.write() as c:
@@ -185,7 +193,9 @@ class DeviceController(Controller):
             return await device_detail(c, changed, is_online=presence.is_online)
 
     @post("/{device:str}/retire", action="device.retire", status_code=200)
-    async def retire(self, relay: Relay, actor: Actor, device: str) -> DeviceDetail:
+    async def retire(
+        self, relay: FromRelay, actor: FromActor, device: FromPath[str]
+    ) -> DeviceDetail:
         """Retire a device for good."""
         presence = relay.service(make_gateway).presence
         row = await _find(relay, device)

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import msgspec
 from litestar import Controller, get, post
-from litestar.params import QueryParameter
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from farhand_server.accounts.authorisation import Actor
 from farhand_server.api.area import Area
+from farhand_server.api.guard import FromActor, FromRelay
 from farhand_server.api.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
 from farhand_server.fleet.campaigns import (
     Campaign,
@@ -89,7 +90,9 @@ class OrderController(Controller):
     path = "/orders"
 
     @post("/", action="order.create", status_code=201)
-    async def create(self, relay: Relay, actor: Actor, data: SealedOrders) -> OrderStates:
+    async def create(
+        self, relay: FromRelay, actor: FromActor, data: JSONBody[SealedOrders]
+    ) -> OrderStates:
         """Store orders and tell their devices."""
         signed = [open_order(one.envelope) for one in data.items]
         async with relay.db.write() as c:
@@ -100,7 +103,7 @@ class OrderController(Controller):
     @get("/", action="order.read")
     async def list_all(
         self,
-        relay: Relay,
+        relay: FromRelay,
         device: _Ref = None,
         campaign: _Ref = None,
         wanted: _State = None,
@@ -125,7 +128,7 @@ class OrderController(Controller):
         return page_of(rows, limit, lambda row: row, lambda row: (row.created_at, row.order))
 
     @get("/{order:str}", action="order.read")
-    async def show(self, relay: Relay, order: str, wait: _Wait = 0.0) -> OrderView:
+    async def show(self, relay: FromRelay, order: FromPath[str], wait: _Wait = 0.0) -> OrderView:
         """Return an order; with `wait`, not before it is final or so many seconds are over."""
         async with relay.db.read() as c:
             view = await order_view(c, relay.tenant, order)
@@ -136,7 +139,7 @@ class OrderController(Controller):
             return await order_view(c, relay.tenant, order)
 
     @post("/{order:str}/cancel", action="order.cancel", status_code=200)
-    async def cancel(self, relay: Relay, actor: Actor, order: str) -> OrderView:
+    async def cancel(self, relay: FromRelay, actor: FromActor, order: FromPath[str]) -> OrderView:
         """Cancel an order, or ask the device not to start it."""
         dispatch = relay.service(make_dispatch)
         async with relay.db.write() as c:
@@ -155,7 +158,9 @@ class CampaignController(Controller):
     path = "/campaigns"
 
     @post("/", action="campaign.create", status_code=201)
-    async def create(self, relay: Relay, actor: Actor, data: NewCampaign) -> Campaign:
+    async def create(
+        self, relay: FromRelay, actor: FromActor, data: JSONBody[NewCampaign]
+    ) -> Campaign:
         """Freeze the devices that match now."""
         presence = relay.service(make_gateway).presence
         async with relay.db.write() as c:
@@ -165,7 +170,7 @@ class CampaignController(Controller):
 
     @get("/", action="campaign.read")
     async def list_all(
-        self, relay: Relay, cursor: Cursor = None, limit: Limit = LIMIT_DEFAULT
+        self, relay: FromRelay, cursor: Cursor = None, limit: Limit = LIMIT_DEFAULT
     ) -> Page[Campaign]:
         """Return campaigns, newest first."""
         after = decode_cursor(cursor, str, str)
@@ -179,14 +184,18 @@ class CampaignController(Controller):
         return page_of(rows, limit, lambda row: row, lambda row: (row.created_at, row.campaign))
 
     @get("/{campaign:str}", action="campaign.read")
-    async def show(self, relay: Relay, campaign: str) -> Campaign:
+    async def show(self, relay: FromRelay, campaign: FromPath[str]) -> Campaign:
         """Return a campaign."""
         async with relay.db.read() as c:
             return await get_campaign(c, relay.tenant, campaign)
 
     @get("/{campaign:str}/targets", action="campaign.read")
     async def targets(
-        self, relay: Relay, campaign: str, cursor: Cursor = None, limit: Limit = LIMIT_DEFAULT
+        self,
+        relay: FromRelay,
+        campaign: FromPath[str],
+        cursor: Cursor = None,
+        limit: Limit = LIMIT_DEFAULT,
     ) -> Page[Target]:
         """Return the frozen devices, with what a console needs to verify and to sign."""
         after = decode_cursor(cursor, str)
@@ -202,7 +211,11 @@ class CampaignController(Controller):
 
     @post("/{campaign:str}/orders", action="campaign.control", status_code=201)
     async def orders(
-        self, relay: Relay, actor: Actor, campaign: str, data: SealedOrders
+        self,
+        relay: FromRelay,
+        actor: FromActor,
+        campaign: FromPath[str],
+        data: JSONBody[SealedOrders],
     ) -> OrderStates:
         """Fill planned rows with signed orders."""
         signed = [open_order(one.envelope) for one in data.items]
@@ -212,22 +225,22 @@ class CampaignController(Controller):
         return _states(pairs)
 
     @post("/{campaign:str}/start", action="campaign.control", status_code=200)
-    async def start(self, relay: Relay, actor: Actor, campaign: str) -> Campaign:
+    async def start(self, relay: FromRelay, actor: FromActor, campaign: FromPath[str]) -> Campaign:
         """Begin to tell the devices."""
         return await _control(relay, actor, campaign, "start")
 
     @post("/{campaign:str}/pause", action="campaign.control", status_code=200)
-    async def pause(self, relay: Relay, actor: Actor, campaign: str) -> Campaign:
+    async def pause(self, relay: FromRelay, actor: FromActor, campaign: FromPath[str]) -> Campaign:
         """Tell no further device; what was accepted goes on."""
         return await _control(relay, actor, campaign, "pause")
 
     @post("/{campaign:str}/resume", action="campaign.control", status_code=200)
-    async def resume(self, relay: Relay, actor: Actor, campaign: str) -> Campaign:
+    async def resume(self, relay: FromRelay, actor: FromActor, campaign: FromPath[str]) -> Campaign:
         """Go on."""
         return await _control(relay, actor, campaign, "resume")
 
     @post("/{campaign:str}/abort", action="campaign.control", status_code=200)
-    async def abort(self, relay: Relay, actor: Actor, campaign: str) -> Campaign:
+    async def abort(self, relay: FromRelay, actor: FromActor, campaign: FromPath[str]) -> Campaign:
         """Cancel what no device heard of, and ask the others not to start."""
         await _control(relay, actor, campaign, "abort")
         dispatch = relay.service(make_dispatch)
@@ -242,7 +255,7 @@ class CampaignController(Controller):
             return await get_campaign(c, relay.tenant, campaign)
 
     @get("/{campaign:str}/report", action="campaign.read")
-    async def report(self, relay: Relay, campaign: str) -> Report:
+    async def report(self, relay: FromRelay, campaign: FromPath[str]) -> Report:
         """Return counts, and failures grouped by cause."""
         async with relay.db.read() as c:
             return await report(c, relay.tenant, campaign)

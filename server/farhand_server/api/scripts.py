@@ -6,11 +6,11 @@ from typing import Annotated
 
 import msgspec
 from litestar import Controller, get, post
-from litestar.params import QueryParameter
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from farhand_protocol.manifest import MAX_SCRIPT_BYTES
-from farhand_server.accounts.authorisation import Actor
 from farhand_server.api.area import Area
+from farhand_server.api.guard import FromActor, FromRelay
 from farhand_server.api.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
 from farhand_server.fleet.scripts import (
     MAX_MANIFEST_BYTES,
@@ -22,7 +22,6 @@ from farhand_server.fleet.scripts import (
     mark_script,
     submit_script,
 )
-from farhand_server.relay import Relay
 
 __all__ = ["AREA"]
 
@@ -50,7 +49,7 @@ class ScriptController(Controller):
     path = "/scripts"
 
     @post("/", action="script.submit", status_code=201)
-    async def submit(self, relay: Relay, actor: Actor, data: NewScript) -> Script:
+    async def submit(self, relay: FromRelay, actor: FromActor, data: JSONBody[NewScript]) -> Script:
         """Submit a version of a script."""
         async with relay.db.write() as c:
             return await submit_script(
@@ -65,7 +64,7 @@ class ScriptController(Controller):
     @get("/", action="script.read")
     async def list_all(
         self,
-        relay: Relay,
+        relay: FromRelay,
         wanted: _State = None,
         cursor: Cursor = None,
         limit: Limit = LIMIT_DEFAULT,
@@ -83,14 +82,21 @@ class ScriptController(Controller):
         return page_of(rows, limit, lambda row: row, lambda row: (row.id, row.version))
 
     @get("/{script:str}", action="script.read")
-    async def show(self, relay: Relay, script: str, version: _Version = None) -> ScriptDetail:
+    async def show(
+        self, relay: FromRelay, script: FromPath[str], version: _Version = None
+    ) -> ScriptDetail:
         """Return one version with manifest and body; the highest when none is named."""
         async with relay.db.read() as c:
             return await get_script(c, relay, script, version=version)
 
     @post("/{script:str}/{version:int}/approvals", action="script.approve", status_code=200)
     async def approve(
-        self, relay: Relay, actor: Actor, script: str, version: int, data: Approval
+        self,
+        relay: FromRelay,
+        actor: FromActor,
+        script: FromPath[str],
+        version: FromPath[int],
+        data: JSONBody[Approval],
     ) -> ScriptDetail:
         """Add signatures over the very same manifest."""
         async with relay.db.write() as c:
@@ -104,7 +110,9 @@ class ScriptController(Controller):
             )
 
     @post("/{script:str}/{version:int}/published", action="script.publish", status_code=200)
-    async def published(self, relay: Relay, actor: Actor, script: str, version: int) -> Script:
+    async def published(
+        self, relay: FromRelay, actor: FromActor, script: FromPath[str], version: FromPath[int]
+    ) -> Script:
         """Note that the version is among the targets now."""
         async with relay.db.write() as c:
             return await mark_script(
@@ -112,7 +120,9 @@ class ScriptController(Controller):
             )
 
     @post("/{script:str}/{version:int}/revoked", action="script.revoke", status_code=200)
-    async def revoked(self, relay: Relay, actor: Actor, script: str, version: int) -> Script:
+    async def revoked(
+        self, relay: FromRelay, actor: FromActor, script: FromPath[str], version: FromPath[int]
+    ) -> Script:
         """Note that the version was revoked."""
         async with relay.db.write() as c:
             return await mark_script(
