@@ -18,7 +18,7 @@ from sqlalchemy import func, select
 from farhand_protocol.errors import FarhandError
 from farhand_server.certificate import expires_at
 from farhand_server.config import KEY_NAME, Settings
-from farhand_server.home import read_signer
+from farhand_server.home import open_bus, read_signer
 from farhand_server.store.database import Database
 from farhand_server.store.schema import audit
 from farhand_server.tasks import Tasks
@@ -103,11 +103,8 @@ async def _certificate(settings: Settings, now: datetime) -> Finding:
 async def _bus(settings: Settings, _now: datetime) -> Finding:
     if not settings.bus:
         return Finding(check="bus", state="ok", words="in this process")
-    # Late, because NATS is an extra that a relay on one machine does not install.
-    from farhand_server.bus.nats import connect_nats
-
     tasks = Tasks()
-    bus = await connect_nats(settings.bus, tasks)
+    bus = await open_bus(settings.bus, tasks)
     try:
         await bus.ping()
     finally:

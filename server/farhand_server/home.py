@@ -52,6 +52,7 @@ __all__ = [
     "beside",
     "lock_home",
     "make_home",
+    "open_bus",
     "open_relay",
     "read_signer",
     "tls_fingerprint",
@@ -273,10 +274,7 @@ async def open_relay(
             await _require_tenant(db, settings)
         bus: Bus = LocalBus(tasks)
         if connect_bus and settings.bus:
-            # Late, because NATS is an extra that a relay on one machine does not install.
-            from farhand_server.bus.nats import connect_nats
-
-            bus = await connect_nats(settings.bus, tasks)
+            bus = await open_bus(settings.bus, tasks)
         stack.push_async_callback(bus.close)
         stack.push_async_callback(tasks.aclose)
         yield assemble(
@@ -287,6 +285,20 @@ async def open_relay(
             tasks=tasks,
             tls_sha256=tls_fingerprint(settings),
         )
+
+
+async def open_bus(url: str, tasks: Tasks) -> Bus:
+    """Connect to NATS; raises `bus-unreachable`, UsageError `extra-missing`."""
+    try:
+        # Late, because NATS is an extra that a relay on one machine does not install.
+        from farhand_server.bus.nats import connect_nats
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            "extra-missing",
+            "NATS needs the package nats-py",
+            hint="pip install 'farhand-server[nats]'",
+        ) from error
+    return await connect_nats(url, tasks)
 
 
 async def _require_tenant(db: Database, settings: Settings) -> None:

@@ -41,7 +41,7 @@ _bus = click.option("--bus", metavar="URL", help="nats://...; else within this p
 @_bus
 @click.pass_obj
 def init(
-    context: Context, home: str | None, as_json: bool, org: str, admin: str, **options: Any
+    context: Context, /, home: str | None, as_json: bool, org: str, admin: str, **options: Any
 ) -> None:
     """Make a relay's home and its first admin; prints a one-use sign-in token."""
     made: MadeHome = run_async(make_home(context.home(home), org=org, admin=admin, **options))
@@ -61,7 +61,7 @@ def init(
 @_bus
 @click.option("--jump", metavar="HOST:PORT", help="Also listen for ssh -J.")
 @click.pass_obj
-def run(context: Context, home: str | None, as_json: bool, **flags: Any) -> None:
+def run(context: Context, /, home: str | None, as_json: bool, **flags: Any) -> None:
     """Run the relay until SIGTERM."""
     settings = load_settings(context.home(home), flags)
     if settings.jump:
@@ -179,7 +179,7 @@ def migrate(context: Context, home: str | None, as_json: bool, database: str | N
 @_database
 @_bus
 @click.pass_obj
-def doctor(context: Context, home: str | None, as_json: bool, **flags: Any) -> None:
+def doctor(context: Context, /, home: str | None, as_json: bool, **flags: Any) -> None:
     """Check the home, the database, the clock, the disk, the certificate and the bus."""
     settings = load_settings(context.home(home), flags)
     findings: list[Finding] = run_async(examine(settings, now=SystemClock().now()))

@@ -12,9 +12,10 @@ from typing import Any
 
 import click
 import msgspec
-import structlog
 
 from farhand_protocol.errors import FarhandError
+from farhand_protocol.instants import from_unix
+from farhand_server.clock import stamp
 
 __all__ = ["PROGRAM", "configure_logging", "say", "show_error", "show_json"]
 
@@ -42,21 +43,38 @@ def show_json(value: Any) -> None:
     click.echo(msgspec.json.encode(value).decode())
 
 
+class _JsonLines(logging.Formatter):
+    """One JSON object per line, for machines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "at": stamp(from_unix(record.created)),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return msgspec.json.encode(line).decode()
+
+
+class _PlainLines(logging.Formatter):
+    """One readable line; what came from a peer cannot move the cursor."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = stamp(from_unix(record.created))[:19]
+        words = _harmless(record.getMessage())
+        line = f"{at} {record.levelname.lower():<7} {record.name}: {words}"
+        if record.exc_info:
+            trace = self.formatException(record.exc_info).splitlines()
+            line += "".join(f"\n    {_harmless(one)}" for one in trace)
+        return line
+
+
 def configure_logging(style: str) -> None:
     """Send the log to stderr: `plain` for people, `json` for machines."""
-    render: Any = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    shared: list[Any] = [
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    last: list[Any] = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
-    if style == "json":
-        last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[render, *last])
-    )
+    handler.setFormatter(_JsonLines() if style == "json" else _PlainLines())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)

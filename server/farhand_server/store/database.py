@@ -71,9 +71,7 @@ class Database:
             self._write_lock: asyncio.Lock | None = asyncio.Lock()
         elif self.url.drivername == "postgresql+asyncpg":
             self.dialect = "postgresql"
-            self._reader = create_async_engine(
-                self.url, pool_size=_POOL_SIZE, max_overflow=_POOL_SIZE, pool_pre_ping=True
-            )
+            self._reader = self._postgresql_engine()
             self._writer = self._reader
             self._write_lock = None
         else:
@@ -82,6 +80,18 @@ class Database:
                 "the database address names a database that the relay does not speak",
                 hint="use postgresql+asyncpg://USER@HOST/NAME, or leave it out for SQLite",
             )
+
+    def _postgresql_engine(self) -> AsyncEngine:
+        try:
+            return create_async_engine(
+                self.url, pool_size=_POOL_SIZE, max_overflow=_POOL_SIZE, pool_pre_ping=True
+            )
+        except ModuleNotFoundError as error:
+            raise UsageError(
+                "extra-missing",
+                "PostgreSQL needs the package asyncpg",
+                hint="pip install 'farhand-server[postgresql]'",
+            ) from error
 
     def _sqlite_engine(self, *, writing: bool) -> AsyncEngine:
         engine = create_async_engine(

@@ -149,7 +149,7 @@ class Registrations:
         if not right:
             raise UsageError(
                 "token-invalid",
-                "the token is for another organisation, or group, uses or lifetime are not allowed",
+                "the token's organisation, group, uses or lifetime is not allowed here",
                 hint=f"1 to {_MAX_USES} uses, at most {_MAX_TTL.days} days, a group of a-z 0-9 . _ -",
             )
         if expires <= now:

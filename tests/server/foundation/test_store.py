@@ -52,10 +52,13 @@ async def test_an_unmigrated_database_is_told_apart(tmp_path: Path) -> None:
 
 
 async def test_an_exception_rolls_everything_back(db: Database) -> None:
-    with pytest.raises(KeyError):
+    async def fail() -> None:
         async with db.write() as c:
             await c.execute(insert(tenants).values(_row("n-1")))
             raise KeyError
+
+    with pytest.raises(KeyError):
+        await fail()
     assert await _count(db) == 0
 
 
@@ -103,6 +106,12 @@ async def test_concurrent_writers_all_land(db: Database) -> None:
     assert await _count(db) == 30
 
 
+async def _fill(db: Database) -> None:
+    async with db.write() as c:
+        for number in range(2000):
+            await c.execute(insert(tenants).values(_row(f"n-{number:0200d}")))
+
+
 async def test_a_full_disk_is_store_full_and_writes_nothing(tmp_path: Path) -> None:
     database = Database(sqlite_url(tmp_path / "full.db"))
     try:
@@ -112,9 +121,7 @@ async def test_a_full_disk_is_store_full_and_writes_nothing(tmp_path: Path) -> N
             # SQLite then answers exactly as on a full disk.
             await c.execute(text(f"PRAGMA max_page_count={pages}"))
         with pytest.raises(FarhandError, match="store-full"):
-            async with database.write() as c:
-                for number in range(2000):
-                    await c.execute(insert(tenants).values(_row(f"n-{number:0200d}")))
+            await _fill(database)
         assert await _count(database) == 0
     finally:
         await database.close()
