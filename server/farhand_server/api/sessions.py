@@ -36,10 +36,11 @@ _Reason = Annotated[str, msgspec.Meta(max_length=1000)]
 _Id = Annotated[str, msgspec.Meta(max_length=64)]
 
 
+# Python's `$` also matches before a last newline; the lookahead says the same in every dialect.
 class NewPairing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A technician typed a code; only its nameplate comes here."""
 
-    nameplate: Annotated[str, msgspec.Meta(pattern="^[0-9]{4,6}$")]
+    nameplate: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4,6}$(?!\n)")]
     ticket: _Line | None = None
     external_key: _Line | None = None
     reason: _Reason = ""
@@ -74,7 +75,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     note: Annotated[str, msgspec.Meta(max_length=4000)] = ""
     active_s: Annotated[int, msgspec.Meta(ge=0, le=7 * 86_400)] | None = None
-    receipt_sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")] | None = None
+    receipt_sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")] | None = None
 
 
 def _optional_line(text: str | None, field: str) -> str | None:

@@ -1,0 +1,390 @@
+"""Sessions after their beginning: reports, pipes, the end, time entries, sweeps, two nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+
+import httpx
+import pytest
+from sqlalchemy import select
+
+from farhand_protocol import messages
+from farhand_protocol.keys import SeedSigner
+from farhand_server.api import sessions as sessions_api
+from farhand_server.app import assemble, build_app
+from farhand_server.relay import Relay
+from farhand_server.sessions.service import make_sessions
+from farhand_server.store.schema import session_events, time_entries
+from farhand_server.tasks import Tasks
+from tests.server.gateway.nodes import (
+    Device,
+    LinkEnd,
+    Node,
+    attach,
+    open_node,
+    receive_bytes,
+    settle,
+)
+from tests.server.relays import ManualClock, RelayParts, SignIn
+from tests.server.sessions.meeting import active_by_code, claim, grant_for, report, show_code
+
+HASH = "ab" * 32
+
+
+async def end(
+    web: httpx.AsyncClient, who: dict[str, str], session: str, **more: object
+) -> httpx.Response:
+    return await web.post(f"/api/v1/sessions/{session}/end", json=more, headers=who)
+
+
+async def pipe(
+    web: httpx.AsyncClient, who: dict[str, str], session: str, number: int = 0
+) -> httpx.Response:
+    return await web.post(f"/api/v1/sessions/{session}/pipes/{number}", headers=who)
+
+
+async def test_a_pipe_is_attached_and_attached_again(
+    node: Node, web: httpx.AsyncClient, sign_in: SignIn, device: Device
+) -> None:
+    who = await sign_in("technician")
+    link, session = await active_by_code(node, web, who, device)
+    for _ in range(2):
+        answer = await pipe(web, who, session)
+        assert answer.status_code == 201
+        assert answer.json()["url"] == f"{node.url}/pipe"
+        for_device = await link.receive(messages.AttachPipe)
+        assert (for_device.session, for_device.number) == (session, 0)
+        token = base64.b64decode(answer.json()["token"])
+        console = await attach(node, "console", session, token)
+        agent = await attach(node, "device", session, for_device.token)
+        await console.send(b"SSH-2.0-console")
+        assert await receive_bytes(agent) == b"SSH-2.0-console"
+
+
+async def test_pipes_need_an_active_session_of_ones_own(
+    node: Node, web: httpx.AsyncClient, sign_in: SignIn, device: Device
+) -> None:
+    who, bob = await sign_in("technician"), await sign_in("technician", name="bob")
+    _, nameplate = await show_code(node, device)
+    session = (await claim(web, who, nameplate)).json()["session"]
+    assert (await pipe(web, who, session)).json()["code"] == "session-state"
+    link, session = await active_by_code(node, web, who, device)
+    assert (await pipe(web, bob, session)).status_code == 403
+    assert (await pipe(web, who, session, 8)).json()["code"] == "pipe-number"
+    assert (await pipe(web, who, "s-" + "z" * 16)).status_code == 404
+    await link.close()
+    await settle(node.relay)
+    answer = await pipe(web, who, session)
+    assert (answer.status_code, answer.json()["code"]) == (409, "session-not-connected")
+    # The process comes back and serves its session again.
+    link = await device.present(node, "session", session=session)
+    await (await link.ws.ping())
+    await settle(node.relay)
+    assert (await pipe(web, who, session)).status_code == 201
+    node.clock.advance(31 * 60)
+    answer = await pipe(web, who, session)
+    assert (answer.status_code, answer.json()["code"]) == (410, "session-ended")
+
+
+async def test_only_its_own_device_serves_a_session(
+    node: Node, web: httpx.AsyncClient, sign_in: SignIn, device: Device
+) -> None:
+    who = await sign_in("technician")
+    _, session = await active_by_code(node, web, who, device)
+    stranger = Device()
+    await stranger.enrol(node.relay)
+    link = await stranger.present(node, "session", session=session)
+    assert (await link.receive(messages.EndSession)).reason == "session-unknown"
+    await link.send(messages.SessionReport(seq=1, session=session, state="ended"))
+    assert (await link.receive(messages.Nack)).code == "session-unknown"
+    shown = (await web.get(f"/api/v1/sessions/{session}", headers=who)).json()
+    assert shown["state"] == "active"
+
+
+async def test_the_end_with_note_receipt_and_one_time_entry(
+    node: Node, web: httpx.AsyncClient, sign_in: SignIn, device: Device
+) -> None:
+    who = await sign_in("technician")
+    link, session = await active_by_code(node, web, who, device)
+    node.clock.advance(120)
+    first = (await end(web, who, session, note="cleaned the spooler", active_s=100)).json()
+    assert (first["state"], first["active_s"], first["note"]) == (
+        "ended",
+        100,
+        "cleaned the spooler",
+    )
+    assert first["time_entry"]
+    ended = await link.receive(messages.EndSession)
+    assert (ended.session, ended.reason) == (session, "ended-by-operator")
+    await report(node, link, session, "ended", reason="operator", active_s=90, receipt_sha256=HASH)
+    await report(node, link, session, "ended", reason="operator", active_s=90, receipt_sha256=HASH)
+    again = (await end(web, who, session, note="other words", receipt_sha256=HASH)).json()
+    assert again == {**first, "receipt_sha256": HASH}
+    async with node.relay.db.read() as c:
+        entries = (await c.execute(select(time_entries))).all()
+        kinds = [row.kind for row in await c.execute(select(session_events))]
+    assert len(entries) == 1
+    assert (entries[0].active_s, entries[0].note) == (100, "cleaned the spooler")
+    assert kinds[:4] == ["claimed", "requested", "active", "ended"]
+
+
+async def test_the_user_stops_and_the_note_comes_later(
+    node: Node, web: httpx.AsyncClient, sign_in: SignIn, device: Device
+) -> None:
+    who = await sign_in("technician")
+    link, session = await active_by_code(node, web, who, device)
+    node.clock.advance(60)
+    await report(node, link, session, "ended", reason="stopped", active_s=50, receipt_sha256=HASH)
+    shown = (await web.get(f"/api/v1/sessions/{session}", headers=who)).json()
+    assert (shown["state"], shown["reason"], shown["active_s"]) == ("ended", "stopped", 50)
+    assert shown["receipt_sha256"] == HASH
+    noted = (await end(web, who, session, note="she stopped it")).json()
+    assert (noted["note"], noted["reason"], noted["active_s"]) == ("she stopped it", "stopped", 50)
+    async with node.relay.db.read() as c:
+        (entry,) = (await c.execute(select(time_entries))).all()
+    assert entry.note == "she stopped it"
+    assert (await pipe(web, who, session)).status_code == 410
+
+
+async def test_a_second_receipt_does_not_replace_the_first(
+    node: Node, web: httpx.AsyncClient, sign_in: SignIn, device: Device
+) -> None:
+    who = await sign_in("technician")
+    link, session = await active_by_code(node, web, who, device)
+    await report(node, link, session, "ended", receipt_sha256=HASH)
+    after = (await end(web, who, session, note="x", receipt_sha256="cd" * 32)).json()
+    assert after["receipt_sha256"] == HASH
+    async with node.relay.db.read() as c:
+        kinds = [row.kind for row in await c.execute(select(session_events))]
+    assert "receipt-mismatch" in kinds
+
+
+async def test_active_time_is_never_more_than_the_session_lasted(
+    node: Node, web: httpx.AsyncClient, sign_in: SignIn, device: Device
+) -> None:
+    who = await sign_in("technician")
+    _, session = await active_by_code(node, web, who, device)
+    node.clock.advance(30)
+    assert (await end(web, who, session, note="x", active_s=600_000)).json()["active_s"] == 30
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"reason": "Not A Code\x1b[2J"},
+        {"scopes": ["root"]},
+        {"scopes": ["view", "view"]},
+        {"expires": "soon"},
+        {"note": "\x00"},
+        {"active_s": -1},
+        {"receipt_sha256": "xyz"},
+    ],
+)
+async def test_a_malformed_report_ends_the_link(
+    node: Node, web: httpx.AsyncClient, sign_in: SignIn, device: Device, bad: dict[str, object]
+) -> None:
+    who = await sign_in("technician")
+    link, session = await active_by_code(node, web, who, device)
+    values: dict[str, object] = {"expires": "2026-11-22T13:00:00Z", **bad}
+    await link.send(
+        messages.SessionReport(seq=1, session=session, state="active", **values)  # type: ignore[arg-type]
+    )
+    assert await link.closed() == (1008, "message-malformed")
+
+
+async def offered(
+    node: Node, web: httpx.AsyncClient, who: dict[str, str], link: LinkEnd, body: dict[str, str]
+) -> httpx.Response:
+    """Open a session without a code; the device's resident link starts a session process."""
+
+    async def consent() -> None:
+        offer = await link.receive(messages.OfferGrant)
+        assert offer.session == body["session"]
+        assert base64.b64encode(offer.envelope).decode() == body["envelope"]
+        await report(node, link, offer.session, "active")
+
+    answer, _ = await asyncio.gather(
+        web.post("/api/v1/sessions", json=body, headers=who), consent()
+    )
+    return answer
+
+
+async def test_a_session_without_a_code(
+    node: Node, web: httpx.AsyncClient, sign_in: SignIn, device: Device
+) -> None:
+    who = await sign_in("technician")
+    link = await device.present(node)
+    body = grant_for(node, device)
+    answer = await offered(node, web, who, link, body)
+    assert answer.status_code == 201
+    assert (answer.json()["state"], answer.json()["ticket"]) == ("active", "FH-1")
+    again = await web.post("/api/v1/sessions", json=body, headers=who)
+    assert (again.status_code, again.json()["code"]) == (409, "session-exists")
+    # Ended by the operator: no session process has come, so the resident link hears of it.
+    await end(web, who, body["session"], note="done")
+    assert (await link.receive(messages.EndSession)).session == body["session"]
+
+
+async def test_a_refused_session(
+    node: Node, web: httpx.AsyncClient, sign_in: SignIn, device: Device
+) -> None:
+    who = await sign_in("technician")
+    link = await device.present(node)
+
+    async def refuse() -> None:
+        offer = await link.receive(messages.OfferGrant)
+        await report(node, link, offer.session, "refused", reason="consent-refused")
+
+    body = grant_for(node, device)
+    answer, _ = await asyncio.gather(web.post("/api/v1/sessions", json=body, headers=who), refuse())
+    assert (answer.json()["state"], answer.json()["reason"]) == ("refused", "consent-refused")
+    assert (await end(web, who, body["session"], note="x")).json()["code"] == "session-state"
+
+
+async def test_an_offline_device(
+    node: Node, web: httpx.AsyncClient, sign_in: SignIn, device: Device
+) -> None:
+    who = await sign_in("technician")
+    body = grant_for(node, device)
+    answer = await web.post("/api/v1/sessions", json=body, headers=who)
+    assert (answer.status_code, answer.json()["code"]) == (409, "device-offline")
+    shown = (await web.get(f"/api/v1/sessions/{body['session']}", headers=who)).json()
+    assert (shown["state"], shown["reason"]) == ("refused", "device-offline")
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"tenant": "n-other"}, "grant-mismatch"),
+        ({"id": "s-" + "q" * 16}, "grant-mismatch"),
+        ({"device": "d-" + "q" * 26}, "grant-mismatch"),
+        ({"operator": "bob"}, "not-permitted"),
+        ({"operator_key": SeedSigner(os.urandom(32)).public_key}, "grant-mismatch"),
+        ({"transcript": b"\x01" * 32}, "grant-mismatch"),
+        ({"scopes": []}, "grant-mismatch"),
+        ({"scopes": ["root"]}, "grant-mismatch"),
+    ],
+    ids=["tenant", "session", "device", "operator", "signature", "transcript", "none", "scope"],
+)
+async def test_a_grant_that_does_not_fit_goes_nowhere(
+    node: Node,
+    web: httpx.AsyncClient,
+    sign_in: SignIn,
+    device: Device,
+    change: dict[str, object],
+    code: str,
+) -> None:
+    who = await sign_in("technician")
+    body = grant_for(node, device, **change)
+    answer = await web.post("/api/v1/sessions", json=body, headers=who)
+    assert answer.json()["code"] == code
+
+
+async def test_expired_sessions_are_swept(
+    node: Node, web: httpx.AsyncClient, sign_in: SignIn, device: Device
+) -> None:
+    who = await sign_in("technician")
+    _, session = await active_by_code(node, web, who, device)
+    sessions = node.relay.service(make_sessions)
+    node.clock.advance(35 * 60)
+    assert await sessions.sweep() == 0
+    node.clock.advance(6 * 60)
+    assert await sessions.sweep() == 1
+    shown = (await web.get(f"/api/v1/sessions/{session}", headers=who)).json()
+    assert (shown["state"], shown["reason"]) == ("ended", "expired")
+    assert await sessions.sweep() == 0
+
+
+async def test_a_pairing_that_went_nowhere_is_swept(
+    node: Node, web: httpx.AsyncClient, sign_in: SignIn, device: Device
+) -> None:
+    who = await sign_in("technician")
+    _, nameplate = await show_code(node, device)
+    session = (await claim(web, who, nameplate)).json()["session"]
+    node.clock.advance(16 * 60)
+    assert await node.relay.service(make_sessions).sweep() == 1
+    shown = (await web.get(f"/api/v1/sessions/{session}", headers=who)).json()
+    assert (shown["state"], shown["reason"]) == ("refused", "expired")
+
+
+async def test_lists_go_page_by_page(
+    node: Node, web: httpx.AsyncClient, sign_in: SignIn, device: Device
+) -> None:
+    who = await sign_in("technician")
+    made = []
+    for _ in range(5):
+        body = grant_for(node, device)
+        made.append(body["session"])
+        await web.post("/api/v1/sessions", json=body, headers=who)
+        node.clock.advance(1)
+    seen: list[str] = []
+    cursor: str | None = None
+    while True:
+        query = {"limit": "2", "device": device.id, **({"cursor": cursor} if cursor else {})}
+        page = (await web.get("/api/v1/sessions", params=query, headers=who)).json()
+        seen += [item["session"] for item in page["items"]]
+        cursor = page["next"]
+        if cursor is None:
+            break
+    assert seen == made[::-1]
+    one = (await web.get("/api/v1/sessions", params={"ticket": "FH-2"}, headers=who)).json()
+    assert [item["session"] for item in one["items"]] == [made[1]]
+    none = (await web.get("/api/v1/sessions", params={"state": "active"}, headers=who)).json()
+    assert none["items"] == []
+    bad = await web.get("/api/v1/sessions", params={"state": "odd"}, headers=who)
+    assert bad.status_code == 422
+
+
+# Two nodes.
+
+
+async def test_device_on_one_node_and_technician_on_the_other(
+    relay: Relay,
+    relay_parts: RelayParts,
+    clock: ManualClock,
+    tasks: Tasks,
+    sign_in: SignIn,
+    device: Device,
+) -> None:
+    """One database and one bus; with the in-process bus both nodes share the object."""
+    bus = await relay_parts.open_bus(tasks) if relay_parts.bus_url else relay.bus
+    other = assemble(
+        relay.settings, db=relay.db, bus=bus, signer=relay.signer, tasks=tasks, clock=clock
+    )
+    async with open_node(relay, clock) as near, open_node(other, clock) as far:
+        transport = httpx.ASGITransport(app=build_app(other, [sessions_api.AREA]))
+        async with httpx.AsyncClient(transport=transport, base_url="http://relay") as web:
+            who = await sign_in("technician")
+            link, session = await active_by_code(near, web, who, device)
+            answer = (await pipe(web, who, session)).json()
+            # The pipe is where the control link is, and the console is sent there.
+            assert answer["url"] == f"{near.url}/pipe"
+            for_device = await link.receive(messages.AttachPipe)
+            agent = await attach(near, "device", session, for_device.token)
+            token = base64.b64decode(answer["token"])
+            console = await attach(near, "console", session, token)
+            await agent.send(b"hello")
+            assert await receive_bytes(console) == b"hello"
+            resident = await device.present(near)
+            body = grant_for(near, device)
+            assert (await offered(near, web, who, resident, body)).json()["state"] == "active"
+            await far.gateway.links.broadcast(b"")
+            while not far.gateway.presence.is_online(device.id):
+                await asyncio.sleep(0.01)
+            # The same device comes to the other node: the first gives way.
+            second = await device.present(far)
+            near.advance(1)
+            while near.gateway.presence.is_online(device.id) and device.id in [
+                name for chunk in near.gateway.presence.here() for name in chunk
+            ]:
+                await asyncio.sleep(0.01)
+            await end(web, who, body["session"], note="x")
+            assert (await second.receive(messages.EndSession)).session == body["session"]
+            await end(web, who, session, note="x")
+            assert (await link.receive(messages.EndSession)).session == session
+            with pytest.raises(Exception, match="session-ended"):
+                await receive_bytes(console)
+    if bus is not relay.bus:
+        await bus.close()
