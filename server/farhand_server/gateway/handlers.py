@@ -202,7 +202,10 @@ class Dispatcher:
             seq = getattr(message, "seq", None)
             self._check_order(link, message)
             async with asyncio.timeout(self._limits.handle_s):
-                for handle in self._handlers.get(_HANDLERS[type(message)], ()):
+                handlers = self._handlers.get(_HANDLERS[type(message)], ())
+                if not handlers and seq is not None:
+                    raise FarhandError("message-unserved", "this relay has no use for that")
+                for handle in handlers:
                     answer: messages.RelayMessage | None = await handle(link, message)
                     if answer is not None:
                         link.send(answer)

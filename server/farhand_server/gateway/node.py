@@ -20,6 +20,7 @@ from farhand_server.gateway.pipes import Pipes
 from farhand_server.gateway.presence import BEAT_S, FLUSH_S, Presence
 from farhand_server.gateway.rendezvous import Rendezvous
 from farhand_server.gateway.timers import TimerWheel
+from farhand_server.gateway.trust_files import TrustFiles, notice_of
 from farhand_server.relay import Relay
 from farhand_server.sessions import control
 from farhand_server.sessions.service import make_sessions
@@ -69,6 +70,7 @@ class Gateway:
         self.links.dispatcher.serve_control(self.rendezvous.on_control)
         self.plug(self.sessions)
         self.plug(self.rendezvous)
+        self.plug(TrustFiles(relay))
 
     def plug(self, service: object) -> None:
         """Take a service's handlers of device messages; see `handlers.LinkHandler`."""
@@ -152,7 +154,9 @@ class Gateway:
         await self._relay.bus.publish(subject, control.encode(note))
 
     async def _on_trust(self, data: bytes) -> None:
-        await self.links.broadcast(data)
+        notice = notice_of(data)
+        if notice is not None:
+            await self.links.broadcast(notice)
 
     async def _on_note(self, data: bytes) -> None:
         note = control.decode_note(data)

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 import uvicorn
@@ -91,9 +91,8 @@ async def open_node(
     state = ServerState()
 
     def protocol() -> asyncio.Protocol:
-        made: asyncio.Protocol = config.http_protocol_class(
-            config=config, server_state=state, app_state={}
-        )
+        make: Any = config.http_protocol_class
+        made: asyncio.Protocol = make(config=config, server_state=state, app_state={})
         return made
 
     server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 
 import pytest
+from sqlalchemy import insert, select
 from websockets.exceptions import ConnectionClosed
 
 from farhand_protocol import messages
@@ -14,6 +16,7 @@ from farhand_server.gateway.limits import GatewayLimits
 from farhand_server.gateway.link import Link
 from farhand_server.relay import Relay
 from farhand_server.sessions import control
+from farhand_server.store.schema import devices, trust_targets
 from tests.server.gateway.nodes import Device, LinkEnd, Node, open_node, settle
 from tests.server.relays import TENANT, ManualClock
 
@@ -186,10 +189,41 @@ async def test_a_trust_notice_reaches_every_device(node: Node) -> None:
         device = Device()
         await device.enrol(node.relay)
         links.append(await device.present(node))
-    notice = messages.encode_message(messages.TrustNotice(timestamp_version=7))
-    await node.relay.bus.publish(f"trust.{TENANT}", notice)
+    await node.relay.bus.publish(f"trust.{TENANT}", b"not a number")
+    await node.relay.bus.publish(f"trust.{TENANT}", b"7")
     for link in links:
         assert (await link.receive(messages.TrustNotice)).timestamp_version == 7
+
+
+async def test_trust_files_come_in_pieces_or_not_at_all(node: Node, device: Device) -> None:
+    body = bytes(range(256)) * 4096
+    digest = hashlib.sha256(body).hexdigest()
+    async with node.relay.db.write() as c:
+        await c.execute(
+            insert(trust_targets).values(
+                tenant=TENANT, sha256=digest, path="roster.json", body=body,
+                created_at=node.relay.stamp(),
+            )
+        )  # fmt: skip
+    link = await device.present(node)
+    got = b""
+    while len(got) < len(body):
+        name = f"{digest}.roster.json"
+        await link.send(messages.FetchTrust(seq=3, kind="target", name=name, offset=len(got)))
+        piece = await link.receive(messages.TrustFile)
+        assert piece.total == len(body)
+        assert 0 < len(piece.body) <= 512 * 1024
+        got += piece.body
+    assert got == body
+    for name in ("9.root.json", "../relay.key", "timestamp.json"):
+        await link.send(messages.FetchTrust(seq=4, kind="metadata", name=name))
+        assert (await link.receive(messages.TrustFile)).total == -1
+
+
+async def test_a_message_that_nobody_serves_is_refused(node: Node, device: Device) -> None:
+    link = await device.present(node)
+    await link.send(report(3))
+    assert (await link.receive(messages.Nack)).code == "message-unserved"
 
 
 # One key, two links.
@@ -362,10 +396,6 @@ async def test_draining_says_when_to_come_back(node: Node, device: Device) -> No
 
 
 async def test_the_last_seen_time_goes_out_in_batches(node: Node, device: Device) -> None:
-    from sqlalchemy import select
-
-    from farhand_server.store.schema import devices
-
     async def last_seen() -> str | None:
         async with node.relay.db.read() as c:
             seen: str | None = await c.scalar(select(devices.c.last_seen))

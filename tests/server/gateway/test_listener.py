@@ -10,8 +10,9 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from farhand_protocol import messages
+from farhand_protocol.errors import RemoteError
 from farhand_protocol.keys import SeedSigner
-from farhand_protocol.link import HELLO_BYTES
+from farhand_protocol.link import HELLO_BYTES, DeviceHandshake
 from farhand_server.gateway.limits import GatewayLimits
 from farhand_server.relay import Relay
 from tests.server.gateway.nodes import Device, Node, closed, open_node, receive_bytes, settle
@@ -222,9 +223,6 @@ async def test_too_many_fragments_are_cut_off(node: Node, device: Device) -> Non
 
 async def test_the_relays_key_is_proved_to_the_device(node: Node, device: Device) -> None:
     # `Device.dial` verifies the signature; here the pin itself is what must not match.
-    from farhand_protocol.errors import RemoteError
-    from farhand_protocol.link import DeviceHandshake
-
     async with connect(f"{node.url}/agent", compression=None) as ws:
         shake = DeviceHandshake("device", TENANT, device.key, b"\x01" * 32, nonce=os.urandom(32))
         await ws.send(shake.hello())

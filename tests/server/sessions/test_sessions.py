@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+from typing import Any
 
 import httpx
 import pytest
@@ -273,7 +274,7 @@ async def test_a_grant_that_does_not_fit_goes_nowhere(
     web: httpx.AsyncClient,
     sign_in: SignIn,
     device: Device,
-    change: dict[str, object],
+    change: dict[str, Any],
     code: str,
 ) -> None:
     who = await sign_in("technician")
@@ -354,7 +355,8 @@ async def test_device_on_one_node_and_technician_on_the_other(
         relay.settings, db=relay.db, bus=bus, signer=relay.signer, tasks=tasks, clock=clock
     )
     async with open_node(relay, clock) as near, open_node(other, clock) as far:
-        transport = httpx.ASGITransport(app=build_app(other, [sessions_api.AREA]))
+        app: Any = build_app(other, [sessions_api.AREA])
+        transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://relay") as web:
             who = await sign_in("technician")
             link, session = await active_by_code(near, web, who, device)
