@@ -26,7 +26,6 @@ from farhand_server.api.idempotency import forget_old_keys
 from farhand_server.api.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
 from farhand_server.audit import AuditHead, AuditRecord
 from farhand_server.errors import not_found
-from farhand_server.gateway.node import make_gateway
 from farhand_server.relay import Relay
 from farhand_server.trust.registrations import Registration, make_registrations
 from farhand_server.trust.service import TrustStatus, make_trust
@@ -278,7 +277,6 @@ async def _sweep(relay: Relay) -> None:
 
 async def _start(relay: Relay) -> None:
     trust = relay.service(make_trust)
-    relay.service(make_gateway).plug(trust)
     relay.tasks.spawn(trust.keep_fresh(), name="trust: keep fresh")
     relay.tasks.spawn(_sweep(relay), name="sweep idempotency keys")
 

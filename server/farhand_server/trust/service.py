@@ -2,7 +2,7 @@
 
 The relay is a shelf here: root and targets come signed from admins (`publication` checks them),
 devices and consoles verify everything by themselves.  `fetch` serves both HTTP and the link.  Each
-change is published on the bus as `trust.{tenant}`, an encoded TrustNotice for every device.
+change is published on the bus as `trust.{tenant}`, body: the timestamp version as decimal digits.
 
 Files: `N.root.json`, `N.targets.json`, `N.snapshot.json`, `timestamp.json`; targets under their
 consistent names (`manifests/check.dns/DIGEST.1.json`).
@@ -25,13 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tuf.api.metadata import Metadata, Root, Targets
 
 from farhand_protocol.errors import FarhandError
-from farhand_protocol.messages import (
-    TRUST_CHUNK_BYTES,
-    FetchTrust,
-    TrustFile,
-    TrustNotice,
-    encode_message,
-)
+from farhand_protocol.messages import TRUST_CHUNK_BYTES
 from farhand_protocol.trust import ROSTER_PATH, Document, Roster, decode_document
 from farhand_server.clock import stamp
 from farhand_server.relay import Relay
@@ -119,11 +113,6 @@ class TrustService:
         if body is None or offset < 0:
             return -1, b""
         return len(body), body[offset : offset + TRUST_CHUNK_BYTES]
-
-    async def on_fetch_trust(self, _link: object, message: FetchTrust) -> TrustFile:
-        """Answer a device's request for a piece of a file (the gateway's `LinkHandler`)."""
-        total, body = await self.fetch(message.kind, message.name, message.offset)
-        return TrustFile(seq=message.seq, total=total, body=body)
 
     async def file(self, kind: Literal["metadata", "target"], name: str) -> bytes | None:
         """Return a whole file, or None."""
@@ -456,8 +445,7 @@ class TrustService:
 
     async def _notify(self, version: int) -> None:
         try:
-            notice = encode_message(TrustNotice(timestamp_version=version))
-            await self._relay.bus.publish(f"trust.{self._relay.tenant}", notice)
+            await self._relay.bus.publish(f"trust.{self._relay.tenant}", b"%d" % version)
         except FarhandError as error:
             # It is stored; devices hear of it at their next link.
             _log.warning("trust: no notice sent: %s", error)
