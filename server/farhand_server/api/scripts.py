@@ -135,7 +135,6 @@ AREA = Area(
     controllers=[ScriptController],
     statuses={
         "manifest-invalid": 422,
-        "schema-invalid": 422,
         "script-changed": 422,
         "script-signature": 422,
         "script-author-unknown": 403,

@@ -26,7 +26,6 @@ from farhand_protocol.envelopes import (
 from farhand_protocol.errors import FarhandError, RefusedError
 from farhand_protocol.identity import key_id
 from farhand_protocol.manifest import SHIPPED_AUTHOR, Manifest, check_manifest, manifest_digest
-from farhand_protocol.parameters import check_schema
 from farhand_protocol.trust import Roster
 from farhand_server.errors import not_found
 from farhand_server.fleet.roster import current_roster
@@ -119,7 +118,7 @@ async def submit_script(
         is_admin: admins also bring in what ships with Farhand, which nobody here has written.
 
     Raises:
-        FarhandError: `envelope-malformed`, `manifest-invalid`, `script-changed`, `schema-invalid`,
+        FarhandError: `envelope-malformed`, `manifest-invalid`, `script-changed`,
             `script-author-unknown`, `script-signature`; `script-exists` when that version, or a
             later one, is there with another content.
     """
@@ -127,7 +126,6 @@ async def submit_script(
     if manifest.tenant != relay.tenant and manifest.author != SHIPPED_AUTHOR:
         raise FarhandError("manifest-invalid", "the manifest is of another organisation")
     check_manifest(manifest, body)
-    check_schema(manifest.parameters)
     for text in (manifest.title, manifest.author):
         if not text.isprintable():
             raise FarhandError("manifest-invalid", "the manifest holds control characters")

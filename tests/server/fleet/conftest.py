@@ -1,28 +1,15 @@
-"""The fleet's own application: its areas on the relay of the other server tests."""
+"""What the fleet's tests start from: dispatch without its loop, and enrolled devices."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-import httpx
 import pytest
 
-from farhand_server.api import desk, fleet, orders, scripts
-from farhand_server.app import build_app
 from farhand_server.fleet.dispatch import Dispatch, make_dispatch
 from farhand_server.relay import Relay
 from tests.server.fleet.parts import FakeDevice, TokenKit
-
-AREAS = (fleet.AREA, orders.AREA, scripts.AREA, desk.AREA)
-
-
-@pytest.fixture
-async def web(relay: Relay) -> AsyncIterator[httpx.AsyncClient]:
-    """An HTTP client against the fleet's and the desk's routes, without a socket."""
-    transport = httpx.ASGITransport(app=build_app(relay, AREAS), client=("192.0.2.1", 40000))
-    async with httpx.AsyncClient(transport=transport, base_url="http://relay") as client:
-        yield client
 
 
 @pytest.fixture

@@ -1,0 +1,215 @@
+"""The pure parts: causes, the order table, the query language, differences. No database."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import UTC, datetime, timedelta
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Dialect
+from sqlalchemy.dialects import postgresql, sqlite
+
+from farhand_protocol.errors import FarhandError
+from farhand_protocol.inventory import SectionReport, section_hash
+from farhand_protocol.orders import FINAL_STATES, ORDER_STATES, OrderState
+from farhand_server.fleet.causes import MAX_CAUSE_CHARS, normalise, normalise_code
+from farhand_server.fleet.differences import MAX_LISTED, compare
+from farhand_server.fleet.order_states import OUTCOMES, may_follow
+from farhand_server.fleet.query import MAX_TERMS, Term, compile_query, parse_query
+from farhand_server.fleet.sections import parse_since
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("No space left on /var/lib/a", "No space left on /home/b"),
+        ("host 10.1.2.3:8080 refused", "host 192.168.0.7:22 refused"),
+        ("cannot resolve mail.example.com", "cannot resolve ntp.pool.example.org"),
+        ("job 17 took 3.5 s", "job 2 took 12.25 s"),
+        ("hash 9f86d081884c7d65 is wrong", "hash 60303ae22b998861 is wrong"),
+        (
+            "id 3fa85f64-5717-4562-b3fc-2c963f66afa6 gone",
+            "id 11111111-2222-3333-4444-555555555555 gone",
+        ),
+        ("at 2026-11-22T10:00:00Z: late", "at 2025-01-02T03:04:05Z: late"),
+        ("see https://a.example/x?y=1 for help", "see http://b.example for help"),
+        ("address 0x7ffee3 faulted", "address 0x1 faulted"),
+        ("peer fe80::1 is away", "peer 2001:db8::8a2e:370:7334 is away"),
+        ("C:\\Windows\\a.dll is locked", "D:\\x\\b.dll is locked"),
+    ],
+)
+def test_what_differs_between_machines_is_put_aside(one: str, other: str) -> None:
+    assert normalise(one) == normalise(other)
+
+
+def test_different_troubles_stay_apart() -> None:
+    lines = ["no space left", "permission denied", "unit sshd.service failed", "exit status 3"]
+    assert len({normalise(line) for line in lines}) == len(lines)
+
+
+@given(st.text(max_size=3_000))
+def test_a_cause_is_bounded_printable_and_stable(text: str) -> None:
+    once = normalise(text)
+    assert len(once) <= MAX_CAUSE_CHARS
+    assert once.isprintable()
+    assert normalise_code(text).isprintable()
+
+
+@pytest.mark.parametrize(
+    "text", ["1" * 9_000, "a." * 5_000, "/" * 9_000, ":" * 9_000, "0x" * 5_000]
+)
+def test_hostile_text_is_cut_before_it_is_matched(text: str) -> None:
+    assert len(normalise(text)) <= MAX_CAUSE_CHARS
+
+
+def test_nothing_follows_a_signed_outcome() -> None:
+    for before in ORDER_STATES:
+        for after in ORDER_STATES:
+            for by_device in (True, False):
+                assert not may_follow(before, after, by_device=by_device, has_result=True)
+
+
+def test_the_order_table() -> None:
+    states: tuple[OrderState, ...] = get_args(OrderState)
+    for before in states:
+        relay = {s for s in states if may_follow(before, s, by_device=False, has_result=False)}
+        device = {s for s in states if may_follow(before, s, by_device=True, has_result=False)}
+        assert not relay & {"accepted", "running", "succeeded", "failed", "refused", "timeout"}, (
+            "the relay never speaks for a device"
+        )
+        if before in FINAL_STATES:
+            assert not relay
+        if before in OUTCOMES - {"cancelled", "expired"}:
+            assert not device
+        if before == "planned":
+            assert not device, "nobody can answer what was never signed"
+        assert "gone" not in device
+        assert "planned" not in relay | device
+
+
+def test_a_query_is_read_term_by_term() -> None:
+    assert parse_query("  * ") == []
+    assert parse_query('kiosk OS:debian -tag:lab name:"front desk"') == [
+        Term("", "kiosk"),
+        Term("os", "debian"),
+        Term("tag", "lab", negated=True),
+        Term("name", "front desk"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "software:openssl<3",
+        "colour:red",
+        "os:",
+        ":x",
+        '"open',
+        '""',
+        "-*",
+        "online:maybe",
+        "x" * 1_001,
+        "a\0b",
+        " ".join(["a"] * (MAX_TERMS + 1)),
+    ],
+)
+def test_what_is_no_query(text: str) -> None:
+    with pytest.raises(FarhandError, match="query-invalid"):
+        parse_query(text)
+
+
+@given(st.text(max_size=300))
+def test_any_text_is_a_query_or_refused_and_never_reaches_the_sql(text: str) -> None:
+    terms: list[Term] = []
+    with contextlib.suppress(FarhandError):
+        terms = parse_query(text)
+    condition = compile_query(terms, tenant="n-x", online=["d-1"])
+    plain = compile_query(
+        [
+            Term(t.key, "true" if t.key in ("online", "confirmed") else "word", t.negated)
+            for t in terms
+        ],
+        tenant="n-x",
+        online=["d-1"],
+    )
+    dialects: list[Dialect] = [sqlite.dialect(), postgresql.dialect()]  # type: ignore[no-untyped-call]
+    for dialect in dialects:
+        shape = str(condition.compile(dialect=dialect))
+        if not any(t.key in ("name", "online", "confirmed") for t in terms):
+            assert shape == str(plain.compile(dialect=dialect)), "the words are only ever bound"
+
+
+def _report(name: str, items: list[dict[str, Any]], status: Any = "ok") -> SectionReport:
+    return SectionReport(
+        name=name,
+        status=status,
+        reason="",
+        items=items,
+        hash=section_hash(status, items),
+        collected_at="2026-11-22T10:00:00Z",
+        duration_ms=1,
+    )
+
+
+def _package(name: str, version: str) -> dict[str, Any]:
+    return {"source": "dpkg", "name": name, "version": version, "arch": "amd64"}
+
+
+def test_a_package_that_changed_its_version_is_changed() -> None:
+    before = _report("software", [_package("bash", "1"), _package("vim", "1")])
+    after = _report("software", [_package("bash", "2"), _package("curl", "1")])
+    found = compare(before, after)
+    assert [(c.before["version"], c.after["version"]) for c in found.changed] == [("1", "2")]
+    assert [item["name"] for item in found.added] == ["curl"]
+    assert [item["name"] for item in found.removed] == ["vim"]
+
+
+def test_two_versions_side_by_side_are_two_things() -> None:
+    before = _report("software", [_package("kernel", "1")])
+    after = _report("software", [_package("kernel", "1"), _package("kernel", "2")])
+    found = compare(before, after)
+    assert (found.added_count, found.removed_count, found.changed_count) == (1, 0, 0)
+
+
+def test_missing_never_looks_like_removed() -> None:
+    before = _report("services", [{"name": "sshd"}])
+    found = compare(before, _report("services", [], status="timeout"))
+    assert (found.removed_count, found.status_before, found.status_after) == (0, "ok", "timeout")
+
+
+def test_a_section_of_one_item_changes() -> None:
+    found = compare(_report("system", [{"kernel": "6.1"}]), _report("system", [{"kernel": "6.6"}]))
+    assert found.changed_count == 1
+
+
+def test_nameless_items_are_their_content() -> None:
+    found = compare(_report("x", [{"a": 1}, {"a": 2}]), _report("x", [{"a": 2}, {"a": 3}]))
+    assert (found.added, found.removed, found.changed) == ([{"a": 3}], [{"a": 1}], [])
+
+
+def test_a_long_difference_is_cut_and_counted() -> None:
+    found = compare(None, _report("users", [{"name": f"u{n}"} for n in range(MAX_LISTED + 5)]))
+    assert (len(found.added), found.added_count) == (MAX_LISTED, MAX_LISTED + 5)
+
+
+def test_since() -> None:
+    now = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    assert parse_since("7d", now) == now - timedelta(days=7)
+    assert parse_since("90m", now) == now - timedelta(minutes=90)
+    assert parse_since("2026-11-01", now) == datetime(2026, 11, 1, tzinfo=UTC)
+    assert parse_since("2026-11-01T08:00:00+02:00", now) == datetime(2026, 11, 1, 6, tzinfo=UTC)
+    for wrong in (
+        "",
+        "7",
+        "d7",
+        "-7d",
+        "yesterday",
+        "2026-13-01",
+        "99999d",
+        "0001-01-01T00:00:00+14:00",
+    ):
+        with pytest.raises(FarhandError, match="since-invalid"):
+            parse_since(wrong, now)
