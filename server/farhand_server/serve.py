@@ -1,6 +1,7 @@
 """Runs a relay: one process, one loop, one port for HTTP and websockets.
 
-uvicorn serves Litestar and hands upgrades to the gateway's listener class.  The stop order is fixed:
+uvicorn serves Litestar and hands upgrades to the gateway's listener class.  The stop order is
+fixed:
 
     1. no more connections are accepted
     2. each area drains: the gateway tells its peers when to come back, and lets go

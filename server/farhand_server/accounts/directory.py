@@ -132,6 +132,22 @@ class Directory:
         await self._relay.service(make_tokens).revoke_all(c, account.id)
         return msgspec.structs.replace(account, disabled_at=now)
 
+    async def new_signin(self, c: AsyncConnection, name: str, *, actor: str) -> Account:
+        """Check and audit that an account gets a new one-use sign-in token.
+
+        The caller then issues it with `Tokens.issue_signin`, in the same transaction.
+
+        Raises:
+            FarhandError: `not-found`, `account-disabled`.
+        """
+        account = await self.find(c, name)
+        if account is None:
+            raise not_found("account", name)
+        if account.disabled_at is not None:
+            raise FarhandError("account-disabled", f"the account {name!r} is disabled")
+        await self._relay.audit.append(c, actor=actor, action="account.signin", subject=name)
+        return account
+
     async def _active_admins(self, c: AsyncConnection) -> int:
         count = await c.scalar(
             select(func.count())

@@ -196,5 +196,5 @@ def _failed() -> FarhandError:
     return FarhandError(
         "sign-in-failed",
         "the token or password is wrong, used up or expired",
-        hint="an admin can make a new sign-in token: farhand account add, or farhand-server init",
+        hint="on the relay's host, farhand-server signin NAME makes a new sign-in token",
     )

@@ -168,6 +168,19 @@ class AccountController(Controller):
         )
         return Response(added, status_code=201, headers=_NEVER)
 
+    @post("/{name:str}/signin", action="account.write", status_code=200, keep_answer=False)
+    async def new_signin(
+        self, relay: FromRelay, actor: FromActor, name: FromPath[str]
+    ) -> Response[AddedAccount]:
+        """Return a new one-use sign-in token for an account whose owner lost hers."""
+        async with relay.db.write() as c:
+            account = await relay.service(make_directory).new_signin(c, name, actor=actor.name)
+            token = await relay.service(make_tokens).issue_signin(c, account.id)
+        shown = AddedAccount(
+            id=account.id, name=account.name, role=account.role, signin_token=token
+        )
+        return Response(shown, status_code=200, headers=_NEVER)
+
     @post("/{name:str}/disable", action="account.write", status_code=200)
     async def disable(self, relay: FromRelay, actor: FromActor, name: FromPath[str]) -> Account:
         """Disable an account; its tokens end at once."""

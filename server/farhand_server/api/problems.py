@@ -35,6 +35,7 @@ STATUS: dict[str, int] = {
     "not-found": 404,
     "conflict": 409,
     "account-exists": 409,
+    "account-disabled": 409,
     "last-admin": 409,
     "idempotency-mismatch": 409,
     "idempotency-running": 409,

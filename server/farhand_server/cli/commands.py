@@ -11,6 +11,8 @@ import click
 import msgspec
 
 from farhand_protocol.errors import FarhandError, UsageError
+from farhand_server.accounts.directory import make_directory
+from farhand_server.accounts.tokens import make_tokens
 from farhand_server.backup import make_backup, restore_backup
 from farhand_server.cli.main import Context, cli, run_async, shared_options
 from farhand_server.cli.output import configure_logging, say, show_json
@@ -116,6 +118,29 @@ def token(
         show_json(made)
     else:
         click.echo(made.token)
+
+
+@cli.command()
+@shared_options
+@_database
+@click.argument("name")
+@click.pass_obj
+def signin(
+    context: Context, home: str | None, as_json: bool, database: str | None, name: str
+) -> None:
+    """Print a new one-use sign-in token for the account NAME; its unused ones end."""
+    settings = load_settings(context.home(home), {"database": database})
+
+    async def make() -> str:
+        async with open_relay(settings) as relay, relay.db.write() as c:
+            account = await relay.service(make_directory).new_signin(c, name, actor="cli")
+            return await relay.service(make_tokens).issue_signin(c, account.id)
+
+    text = run_async(make())
+    if as_json or context.as_json:
+        show_json({"name": name, "signin_token": text})
+    else:
+        click.echo(text)
 
 
 @cli.command()

@@ -33,7 +33,8 @@ async def dump_rows(c: AsyncConnection) -> AsyncIterator[bytes]:
         order = list(table.primary_key.columns)
         result = await c.stream(select(table).order_by(*order))
         async for row in result:
-            yield msgspec.json.encode({"t": table.name, "r": dict(row._mapping)}) + b"\n"
+            values = {str(name): value for name, value in row._mapping.items()}
+            yield msgspec.json.encode({"t": str(table.name), "r": values}) + b"\n"
 
 
 async def load_rows(c: AsyncConnection, lines: Iterable[bytes]) -> int:

@@ -150,7 +150,7 @@ class Registrations:
             raise UsageError(
                 "token-invalid",
                 "the token's organisation, group, uses or lifetime is not allowed here",
-                hint=f"1 to {_MAX_USES} uses, at most {_MAX_TTL.days} days, a group of a-z 0-9 . _ -",
+                hint=f"1 to {_MAX_USES} uses, {_MAX_TTL.days} days at most, group of a-z 0-9 . _ -",
             )
         if expires <= now:
             raise UsageError("token-expired", "the token has expired already")

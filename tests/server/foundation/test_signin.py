@@ -244,10 +244,15 @@ async def test_accounts_are_added_listed_and_disabled(
     rest = await web.get("/api/v1/accounts", headers=admin, params={"cursor": listed["next"]})
     assert [one["name"] for one in rest.json()["items"]] == ["ann"]
     assert rest.json()["next"] is None
+    lost = await web.post("/api/v1/accounts/ann/signin", headers=admin)
+    found = await web.post("/api/v1/sign-in", json={"token": lost.json()["signin_token"]})
+    assert found.status_code == 200
     gone = await web.post("/api/v1/accounts/ann/disable", headers=admin)
     assert gone.json()["disabled_at"] is not None
     assert (await web.get("/api/v1/me", headers=ann)).status_code == 401
     assert (await web.post("/api/v1/accounts/ann/disable", headers=admin)).status_code == 200
+    ended = await web.post("/api/v1/accounts/ann/signin", headers=admin)
+    assert (ended.status_code, ended.json()["code"]) == (409, "account-disabled")
     nobody = await web.post("/api/v1/accounts/nobody/disable", headers=admin)
     assert nobody.status_code == 404
     last = await web.post("/api/v1/accounts/admin/disable", headers=admin)

@@ -333,7 +333,7 @@ async def test_a_token_of_the_host_pins_everything(
         (row,) = await registrations.page(c, after=None, limit=5)
     assert (row.id, row.uses_left, row.signed_by) == (token.token, 3, "relay")
     for uses, group, seconds in ((0, "a", 60), (1, "Not A Group", 60), (1, "a", -1), (1, "a", 1e8)):
-        with pytest.raises(FarhandError, match="token-invalid|token-expired"):
+        with pytest.raises(FarhandError, match=r"token-invalid|token-expired"):
             await registrations.make(
                 group=group, uses=uses, ttl=timedelta(seconds=seconds), actor="cli"
             )
