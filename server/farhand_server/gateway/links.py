@@ -18,6 +18,7 @@ from farhand_protocol.link import NONCE_BYTES, RelayHandshake, Role
 from farhand_server.clock import stamp
 from farhand_server.gateway import heartbeat
 from farhand_server.gateway.admission import Admission, Standing
+from farhand_server.gateway.announcer import Announcer
 from farhand_server.gateway.doorway import Doorway
 from farhand_server.gateway.handlers import Dispatcher
 from farhand_server.gateway.limits import GatewayLimits, Windows
@@ -44,10 +45,14 @@ class Links:
         relay: the wiring.
         limits: bounds.
         presence: told who comes and goes.
+        announcer: tells the other nodes.
     """
 
-    def __init__(self, relay: Relay, *, limits: GatewayLimits, presence: Presence) -> None:
+    def __init__(
+        self, relay: Relay, *, limits: GatewayLimits, presence: Presence, announcer: Announcer
+    ) -> None:
         self._relay = relay
+        self._announcer = announcer
         self.limits = limits
         self._presence = presence
         self._doorway: Doorway | None = None
@@ -159,9 +164,7 @@ class Links:
         if old is not None:
             await self._displace(old)
         self._presence.came(link.device)
-        await self._tell(
-            control.Here(node=self._presence.node, devices=[link.device], connected=True)
-        )
+        self._announcer.came(link.device)
         # It may have gone during the waits above; then its end has cleaned up, or will.
         return link.connection.is_open
 
@@ -171,19 +174,12 @@ class Links:
         if subscription is not None:
             await subscription.close()
 
-    async def _tell(self, note: control.Note) -> None:
-        try:
-            subject = control.nodes_subject(self._relay.tenant)
-            await self._relay.bus.publish(subject, control.encode(note))
-        except FarhandError as error:
-            # Others learn of it by the next beat or lookup; nothing depends on this note.
-            logger.warning("the other nodes were not told: %s", error)
-
     async def connected_elsewhere(self, device: str) -> None:
         """Give way to a link of the same device on another node."""
         old = self._resident.pop(device, None)
         if old is not None:
             self._presence.went(device)
+            self._announcer.went(device)
             await self._displace(old)
 
     def probed(self, link: Link, *, is_alive: bool) -> None:
@@ -205,7 +201,7 @@ class Links:
                 subject=link.device,
                 detail={"address": link.address},
             )
-        await self._tell(control.Conflict(device=link.device))
+        await self._announcer.tell(control.Conflict(device=link.device))
 
     def conflicted(self, device: str) -> None:
         """Count a conflict that some node saw."""
@@ -280,7 +276,7 @@ class Links:
         if self._resident.get(link.device) is link:
             del self._resident[link.device]
             self._presence.went(link.device)
-            await self._tell(control.Gone(node=self._presence.node, device=link.device))
+            self._announcer.went(link.device)
         await self.dispatcher.closed(link)
 
     async def drain(self) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 
 from farhand_protocol.errors import FarhandError
 from farhand_server.bus.bus import Subscription
+from farhand_server.gateway.announcer import Announcer
 from farhand_server.gateway.doorway import Doorway
 from farhand_server.gateway.limits import GatewayLimits
 from farhand_server.gateway.links import Links
@@ -55,7 +56,8 @@ class Gateway:
             tenant=relay.tenant, db=relay.db, clock=relay.clock, node=self.node
         )
         self.pipes = Pipes(clock=relay.clock, wheel=self.wheel, limits=limits)
-        self.links = Links(relay, limits=limits, presence=self.presence)
+        self._announcer = Announcer(relay, self.node)
+        self.links = Links(relay, limits=limits, presence=self.presence, announcer=self._announcer)
         self.rendezvous = Rendezvous(
             relay, sessions=self.sessions, pipes=self.pipes, limits=limits, node_url=node_url
         )
@@ -83,7 +85,7 @@ class Gateway:
             await bus.subscribe(control.nodes_subject(tenant), self._on_note),
             await bus.subscribe(f"trust.{tenant}", self._on_trust),
         ]
-        await self._tell(control.Join(node=self.node))
+        await self._announcer.tell(control.Join(node=self.node))
 
     async def start(self) -> None:
         """Open, and keep going until the relay's tasks end."""
@@ -138,7 +140,9 @@ class Gateway:
 
     async def _beat(self) -> None:
         self.presence.forget_silent()
-        await self._tell(control.Beat(node=self.node))
+        # What is still to be told goes first, so that the count is right when it arrives.
+        await self._announcer.flush()
+        await self._announcer.tell(control.Beat(node=self.node, count=len(self.presence)))
 
     async def _flush(self) -> None:
         await self.presence.flush()
@@ -148,10 +152,6 @@ class Gateway:
         await self.rendezvous.sweep()
 
     # Other nodes.
-
-    async def _tell(self, note: control.Note) -> None:
-        subject = control.nodes_subject(self._relay.tenant)
-        await self._relay.bus.publish(subject, control.encode(note))
 
     async def _on_trust(self, data: bytes) -> None:
         notice = notice_of(data)
@@ -172,12 +172,13 @@ class Gateway:
                 for device in note.devices:
                     await self.links.connected_elsewhere(device)
         elif isinstance(note, control.Gone):
-            self.presence.heard_gone(note.node, note.device)
-        elif isinstance(note, control.Join) or not self.presence.heard_beat(note.node):
-            # A node that this one did not know: tell it who is here.
-            self.presence.heard_beat(note.node)
+            self.presence.heard_gone(note.node, note.devices)
+        elif isinstance(note, control.Beat):
+            if not self.presence.heard_beat(note.node, note.count):
+                await self._announcer.tell(control.Join(node=self.node, asked=note.node))
+        elif note.asked in ("", self.node):
             for devices in self.presence.here():
-                await self._tell(control.Here(node=self.node, devices=devices))
+                await self._announcer.tell(control.Here(node=self.node, devices=devices))
 
 
 def make_gateway(relay: Relay) -> Gateway:

@@ -76,15 +76,22 @@ class Presence:
         self.heard_beat(node)
         self._elsewhere.setdefault(node, set()).update(found)
 
-    def heard_gone(self, node: str, device: str) -> None:
-        """Note that a device left another node."""
-        self._elsewhere.get(node, set()).discard(device)
+    def heard_gone(self, node: str, left: list[str]) -> None:
+        """Note that devices left another node."""
+        self._elsewhere.get(node, set()).difference_update(left)
 
-    def heard_beat(self, node: str) -> bool:
-        """Note that another node is alive; False when this one had never heard of it."""
-        known = node in self._beats
+    def heard_beat(self, node: str, count: int | None = None) -> bool:
+        """Note that another node is alive.
+
+        Returns: False when it has another number of devices than this node knows of; these are
+            forgotten, and it should be asked.
+        """
         self._beats[node] = self._clock.monotonic()
-        return known
+        known = self._elsewhere.get(node, set())
+        if count is None or count == len(known):
+            return True
+        self._elsewhere[node] = set()
+        return False
 
     def forget_silent(self) -> None:
         """Drop nodes whose beat stopped."""

@@ -95,22 +95,24 @@ class Here(_Tagged, frozen=True, kw_only=True, tag="here"):
 
 
 class Gone(_Tagged, frozen=True, kw_only=True, tag="gone"):
-    """This device is no longer connected to `node`."""
+    """These devices are no longer connected to `node`."""
 
     node: str
-    device: str
+    devices: list[str]
 
 
 class Beat(_Tagged, frozen=True, kw_only=True, tag="beat"):
-    """`node` is alive."""
+    """`node` is alive, and this many devices are connected to it."""
 
     node: str
+    count: int
 
 
 class Join(_Tagged, frozen=True, kw_only=True, tag="join"):
-    """`node` has started and wants to hear who is where."""
+    """`node` wants to hear who is where: from all nodes, or from `asked` whose count is another."""
 
     node: str
+    asked: str = ""
 
 
 class Conflict(_Tagged, frozen=True, kw_only=True, tag="conflict"):

@@ -412,3 +412,61 @@ async def test_the_last_seen_time_goes_out_in_batches(node: Node, device: Device
     assert await node.gateway.presence.flush() == 1
     assert await last_seen() == node.relay.stamp()
     assert await node.gateway.presence.flush() == 0
+
+
+async def test_nodes_know_of_each_others_devices(node: Node, device: Device) -> None:
+    async def told(note: control.Note) -> None:
+        await node.relay.bus.publish(control.nodes_subject(TENANT), control.encode(note))
+        await settle(node.relay)
+
+    presence = node.gateway.presence
+    heard: list[control.Note] = []
+
+    async def listen(data: bytes) -> None:
+        heard.append(control.decode_note(data))
+
+    subscription = await node.relay.bus.subscribe(control.nodes_subject(TENANT), listen)
+    await told(control.Here(node="other", devices=["d-1", "d-2"]))
+    assert presence.is_online("d-1")
+    await told(control.Gone(node="other", devices=["d-1"]))
+    assert not presence.is_online("d-1")
+    await told(control.Beat(node="other", count=1))
+    assert presence.is_online("d-2")
+    # A note was lost: the other node has more devices than this one heard of.
+    await told(control.Beat(node="other", count=5))
+    assert control.Join(node=presence.node, asked="other") in heard
+    await told(control.Here(node="other", devices=["d-7"]))
+    node.clock.advance(36)
+    presence.forget_silent()
+    assert not presence.is_online("d-7")
+    # Asked by another node, this one tells who is here.
+    link = await device.present(node)
+    await alive(link)
+    heard.clear()
+    await told(control.Join(node="other", asked=presence.node))
+    assert control.Here(node=presence.node, devices=[device.id]) in heard
+    await subscription.close()
+
+
+async def test_many_that_come_at_once_are_told_together(node: Node) -> None:
+    heard: list[control.Note] = []
+
+    async def listen(data: bytes) -> None:
+        heard.append(control.decode_note(data))
+
+    subscription = await node.relay.bus.subscribe(control.nodes_subject(TENANT), listen)
+    announcer = node.gateway._announcer
+    for number in range(1_200):
+        announcer.came(f"d-{number}")
+    announcer.went("d-7")
+    await settle(node.relay)
+    told = {
+        name: isinstance(note, control.Here)
+        for note in heard
+        if isinstance(note, control.Here | control.Gone)
+        for name in note.devices
+    }
+    assert len(heard) == 4
+    assert len(told) == 1_200
+    assert [name for name, is_here in told.items() if not is_here] == ["d-7"]
+    await subscription.close()
