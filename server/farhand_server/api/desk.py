@@ -21,9 +21,6 @@ from farhand_server.api.guard import FromActor, FromRelay
 from farhand_server.api.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
 from farhand_server.api.revisions import check_if_match, etag
 from farhand_server.desk.tickets import (
-    Event,
-    Message,
-    SessionLine,
     Ticket,
     TimeEntry,
     active_seconds,
@@ -31,12 +28,17 @@ from farhand_server.desk.tickets import (
     assign,
     create_ticket,
     get_ticket,
-    list_events,
-    list_messages,
     list_tickets,
     list_time_entries,
     reopen,
     resolve,
+)
+from farhand_server.desk.timeline import (
+    Event,
+    Message,
+    SessionLine,
+    list_events,
+    list_messages,
     sessions_of,
 )
 from farhand_server.desk.wording import MAX_BODY_CHARS

@@ -8,9 +8,8 @@ a ticket moves by the one table in `desk.ticket_states`.  Who may do what was de
 
 from __future__ import annotations
 
-import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -21,22 +20,17 @@ from farhand_protocol.errors import FarhandError
 from farhand_protocol.identity import make_id
 from farhand_server.desk.references import format_number, parse_reference
 from farhand_server.desk.ticket_states import STATES, TicketEvent, next_state
+from farhand_server.desk.timeline import Message, add_event, insert_message
 from farhand_server.desk.wording import check_body, check_line
 from farhand_server.errors import not_found, not_permitted
 from farhand_server.relay import Relay
 from farhand_server.store.schema import (
-    sessions,
     tenants,
-    ticket_events,
-    ticket_messages,
     tickets,
     time_entries,
 )
 
 __all__ = [
-    "Event",
-    "Message",
-    "SessionLine",
     "Ticket",
     "TimeEntry",
     "active_seconds",
@@ -46,14 +40,11 @@ __all__ = [
     "create_walk_in",
     "find_ticket",
     "get_ticket",
-    "list_events",
-    "list_messages",
     "list_tickets",
     "list_time_entries",
     "record_time",
     "reopen",
     "resolve",
-    "sessions_of",
 ]
 
 MAX_ACTIVE_S = 7 * 86_400
@@ -87,26 +78,6 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
         return int(self.id)
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """Something said on a ticket; a `note` never leaves the desk."""
-
-    seq: int
-    kind: str
-    author: str
-    body: str
-    at: str
-
-
-class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that happened to a ticket; every metric is computed from these."""
-
-    seq: int
-    kind: str
-    actor: str
-    detail: dict[str, Any]
-    at: str
-
-
 class TimeEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Work done; `active_s` counts what a person was really at it for."""
 
@@ -118,19 +89,6 @@ class TimeEntry(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: str
     active_s: int
     note: str
-
-
-class SessionLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A session as its ticket shows it."""
-
-    session: str
-    device: str
-    operator: str
-    state: str
-    reason: str
-    started_at: str | None
-    ended_at: str | None
-    active_s: int
 
 
 def _ticket(row: RowMapping) -> Ticket:
@@ -195,9 +153,9 @@ async def create_ticket(
             revision=1,
         )
     )
-    await _add_event(c, tenant, number, "created", actor, {"kind": kind}, at)
+    await add_event(c, tenant, number, "created", actor, {"kind": kind}, at)
     if body and body.strip():
-        await _insert_message(c, tenant, number, "reply", actor, body, at)
+        await insert_message(c, tenant, number, "reply", actor, body, at)
     return await _by_number(c, tenant, number)
 
 
@@ -400,8 +358,8 @@ async def add_message(
     event: TicketEvent = kind if own_only is None else "requester-reply"
     ticket = await _move(c, relay, ref=ref, event=event, revision=revision, own_only=own_only)
     at = relay.stamp()
-    message = await _insert_message(c, relay.tenant, ticket.row, kind, actor, body, at)
-    await _add_event(c, relay.tenant, ticket.row, kind, actor, {"message": message.seq}, at)
+    message = await insert_message(c, relay.tenant, ticket.row, kind, actor, body, at)
+    await add_event(c, relay.tenant, ticket.row, kind, actor, {"message": message.seq}, at)
     return message
 
 
@@ -422,7 +380,7 @@ async def assign(
     changes = {"owner": check_line(owner, "owner")}
     ticket = await _move(c, relay, ref=ref, event="assign", revision=revision, changes=changes)
     detail = {"from": ticket.owner, "to": owner}
-    await _add_event(c, relay.tenant, ticket.row, "assigned", actor, detail, relay.stamp())
+    await add_event(c, relay.tenant, ticket.row, "assigned", actor, detail, relay.stamp())
     return await _by_number(c, relay.tenant, ticket.row)
 
 
@@ -451,8 +409,8 @@ async def resolve(
         revision=revision,
         changes={"resolved_at": at},
     )
-    message = await _insert_message(c, tenant, ticket.row, "note", actor, note, at)
-    await _add_event(c, tenant, ticket.row, "resolved", actor, {"message": message.seq}, at)
+    message = await insert_message(c, tenant, ticket.row, "note", actor, note, at)
+    await add_event(c, tenant, ticket.row, "resolved", actor, {"message": message.seq}, at)
     return await _by_number(c, tenant, ticket.row)
 
 
@@ -482,90 +440,12 @@ async def reopen(
     )
     tenant, at = relay.tenant, relay.stamp()
     kind = "note" if own_only is None else "reply"
-    message = await _insert_message(c, tenant, ticket.row, kind, actor, reason, at)
-    await _add_event(c, tenant, ticket.row, "reopened", actor, {"message": message.seq}, at)
+    message = await insert_message(c, tenant, ticket.row, kind, actor, reason, at)
+    await add_event(c, tenant, ticket.row, "reopened", actor, {"message": message.seq}, at)
     return await _by_number(c, tenant, ticket.row)
 
 
 # What was said, what happened, how long it took.
-
-
-async def _insert_message(
-    c: AsyncConnection, tenant: str, number: int, kind: str, author: str, body: str, at: str
-) -> Message:
-    body = check_body(body, "message")
-    row = {"tenant": tenant, "ticket": number, "kind": kind, "author": author, "at": at}
-    made = await c.execute(
-        insert(ticket_messages).values(**row, body=body).returning(ticket_messages.c.seq)
-    )
-    return Message(seq=made.scalar_one(), kind=kind, author=author, body=body, at=at)
-
-
-async def _add_event(
-    c: AsyncConnection,
-    tenant: str,
-    number: int,
-    kind: str,
-    actor: str,
-    detail: Mapping[str, Any],
-    at: str,
-) -> None:
-    text = json.dumps(detail, sort_keys=True)
-    await c.execute(
-        insert(ticket_events).values(
-            tenant=tenant, ticket=number, kind=kind, actor=actor, detail=text, at=at
-        )
-    )
-
-
-async def list_messages(
-    c: AsyncConnection,
-    tenant: str,
-    number: int,
-    *,
-    with_notes: bool,
-    after: int = 0,
-    limit: int = 50,
-) -> list[Message]:
-    """Return messages in the order they were written; a requester is never given notes."""
-    where = [
-        ticket_messages.c.tenant == tenant,
-        ticket_messages.c.ticket == number,
-        ticket_messages.c.seq > after,
-    ]
-    if not with_notes:
-        where.append(ticket_messages.c.kind == "reply")
-    query = select(ticket_messages).where(*where).order_by(ticket_messages.c.seq).limit(limit)
-    return [
-        Message(**{name: row[name] for name in Message.__struct_fields__})
-        for row in (await c.execute(query)).mappings()
-    ]
-
-
-async def list_events(
-    c: AsyncConnection, tenant: str, number: int, *, after: int = 0, limit: int = 50
-) -> list[Event]:
-    """Return what happened to a ticket, in order."""
-    query = (
-        select(ticket_events)
-        .where(
-            ticket_events.c.tenant == tenant,
-            ticket_events.c.ticket == number,
-            ticket_events.c.seq > after,
-        )
-        .order_by(ticket_events.c.seq)
-        .limit(limit)
-    )
-    return [
-        Event(
-            seq=row["seq"],
-            kind=row["kind"],
-            actor=row["actor"],
-            detail=json.loads(row["detail"]),
-            at=row["at"],
-        )
-        for row in (await c.execute(query)).mappings()
-    ]
 
 
 async def record_time(
@@ -622,7 +502,7 @@ async def record_time(
     values = msgspec.structs.asdict(entry) | {"tenant": tenant, "ticket": ticket}
     await c.execute(insert(time_entries).values(**values))
     detail = {"entry": entry.id, "session": session, "active_s": entry.active_s}
-    await _add_event(c, tenant, ticket, "time", account, detail, ended_at)
+    await add_event(c, tenant, ticket, "time", account, detail, ended_at)
     return entry
 
 
@@ -664,25 +544,6 @@ async def _time_entries(
         TimeEntry(
             **{n: row[n] for n in TimeEntry.__struct_fields__ if n != "ticket"},
             ticket=format_number(row["ticket"]),
-        )
-        for row in (await c.execute(query)).mappings()
-    ]
-
-
-async def sessions_of(
-    c: AsyncConnection, tenant: str, number: int, *, limit: int = 50
-) -> Sequence[SessionLine]:
-    """Return the newest sessions held for a ticket."""
-    query = (
-        select(sessions)
-        .where(sessions.c.tenant == tenant, sessions.c.ticket == number)
-        .order_by(sessions.c.created_at.desc(), sessions.c.id)
-        .limit(limit)
-    )
-    return [
-        SessionLine(
-            session=row["id"],
-            **{n: row[n] for n in SessionLine.__struct_fields__ if n != "session"},
         )
         for row in (await c.execute(query)).mappings()
     ]

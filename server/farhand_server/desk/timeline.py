@@ -1,0 +1,160 @@
+"""What a ticket shows of its past: what was said, what happened, which sessions were held.
+
+Messages and events are only ever added, in the caller's transaction; nothing here moves a ticket.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from farhand_server.desk.wording import check_body
+from farhand_server.store.schema import sessions, ticket_events, ticket_messages
+
+__all__ = [
+    "Event",
+    "Message",
+    "SessionLine",
+    "add_event",
+    "insert_message",
+    "list_events",
+    "list_messages",
+    "sessions_of",
+]
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """Something said on a ticket; a `note` never leaves the desk."""
+
+    seq: int
+    kind: str
+    author: str
+    body: str
+    at: str
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened to a ticket; every metric is computed from these."""
+
+    seq: int
+    kind: str
+    actor: str
+    detail: dict[str, Any]
+    at: str
+
+
+class SessionLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A session as its ticket shows it."""
+
+    session: str
+    device: str
+    operator: str
+    state: str
+    reason: str
+    started_at: str | None
+    ended_at: str | None
+    active_s: int
+
+
+async def insert_message(
+    c: AsyncConnection, tenant: str, number: int, kind: str, author: str, body: str, at: str
+) -> Message:
+    """Add a message; raises `invalid` for a text that cannot be one."""
+    body = check_body(body, "message")
+    row = {"tenant": tenant, "ticket": number, "kind": kind, "author": author, "at": at}
+    made = await c.execute(
+        insert(ticket_messages).values(**row, body=body).returning(ticket_messages.c.seq)
+    )
+    return Message(seq=made.scalar_one(), kind=kind, author=author, body=body, at=at)
+
+
+async def add_event(
+    c: AsyncConnection,
+    tenant: str,
+    number: int,
+    kind: str,
+    actor: str,
+    detail: Mapping[str, Any],
+    at: str,
+) -> None:
+    """Add an event."""
+    text = json.dumps(detail, sort_keys=True)
+    await c.execute(
+        insert(ticket_events).values(
+            tenant=tenant, ticket=number, kind=kind, actor=actor, detail=text, at=at
+        )
+    )
+
+
+async def list_messages(
+    c: AsyncConnection,
+    tenant: str,
+    number: int,
+    *,
+    with_notes: bool,
+    after: int = 0,
+    limit: int = 50,
+) -> list[Message]:
+    """Return messages in the order they were written; a requester is never given notes."""
+    where = [
+        ticket_messages.c.tenant == tenant,
+        ticket_messages.c.ticket == number,
+        ticket_messages.c.seq > after,
+    ]
+    if not with_notes:
+        where.append(ticket_messages.c.kind == "reply")
+    query = select(ticket_messages).where(*where).order_by(ticket_messages.c.seq).limit(limit)
+    return [
+        Message(**{name: row[name] for name in Message.__struct_fields__})
+        for row in (await c.execute(query)).mappings()
+    ]
+
+
+async def list_events(
+    c: AsyncConnection, tenant: str, number: int, *, after: int = 0, limit: int = 50
+) -> list[Event]:
+    """Return what happened to a ticket, in order."""
+    query = (
+        select(ticket_events)
+        .where(
+            ticket_events.c.tenant == tenant,
+            ticket_events.c.ticket == number,
+            ticket_events.c.seq > after,
+        )
+        .order_by(ticket_events.c.seq)
+        .limit(limit)
+    )
+    return [
+        Event(
+            seq=row["seq"],
+            kind=row["kind"],
+            actor=row["actor"],
+            detail=json.loads(row["detail"]),
+            at=row["at"],
+        )
+        for row in (await c.execute(query)).mappings()
+    ]
+
+
+async def sessions_of(
+    c: AsyncConnection, tenant: str, number: int, *, limit: int = 50
+) -> Sequence[SessionLine]:
+    """Return the newest sessions held for a ticket."""
+    query = (
+        select(sessions)
+        .where(sessions.c.tenant == tenant, sessions.c.ticket == number)
+        .order_by(sessions.c.created_at.desc(), sessions.c.id)
+        .limit(limit)
+    )
+    return [
+        SessionLine(
+            session=row["id"],
+            **{n: row[n] for n in SessionLine.__struct_fields__ if n != "session"},
+        )
+        for row in (await c.execute(query)).mappings()
+    ]
