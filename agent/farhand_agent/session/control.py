@@ -57,7 +57,7 @@ class Control:
         relay_key: the pinned key, None on a guest.
         signer: the device key.
         on_message: is given every message that is no answer; must not wait for answers itself.
-        on_connect: is told of each new link.
+        on_lost: is told when a link that was up is gone.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Control:
         relay_key: bytes | None,
         signer: Signer,
         on_message: Callable[[RelayMessage], Awaitable[None]],
-        on_connect: Callable[[], None] = lambda: None,
+        on_lost: Callable[[], None] = lambda: None,
     ) -> None:
         self.address = address
         self.session: str | None = None
@@ -77,8 +77,9 @@ class Control:
         self._relay_key = relay_key
         self._signer = signer
         self._on_message = on_message
-        self._on_connect = on_connect
+        self._on_lost = on_lost
         self._link: Link | None = None
+        self._was_up = False
         self._up = asyncio.Event()
 
     async def run(self) -> None:
@@ -106,8 +107,6 @@ class Control:
             wait_s = min(backoff.next_wait_s(retry_after_s=retry_after_s), MAX_WAIT_S)
             await asyncio.sleep(wait_s)
 
-    _was_up = False
-
     async def _hold(self, backoff: Backoff) -> None:
         present = Present(
             agent_version=version("farhand-agent"),
@@ -130,7 +129,6 @@ class Control:
             self.timestamp_version = link.welcome.timestamp_version
             self._link, self._was_up = link, True
             self._up.set()
-            self._on_connect()
             try:
                 while True:
                     message = await link.receive()
@@ -141,6 +139,7 @@ class Control:
             finally:
                 self._up.clear()
                 self._link = None
+                self._on_lost()
 
     async def request(
         self, build: Callable[[int], DeviceMessage], *, timeout_s: float = 30.0

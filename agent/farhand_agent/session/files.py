@@ -471,7 +471,11 @@ async def serve_files(
     server: FileServer, reader: asyncssh.SSHReader[bytes], writer: asyncssh.SSHWriter[bytes]
 ) -> None:
     """Serve one SFTP channel to its end."""
-    await _BoundedHandler(server, reader, writer, 3).run()
+    try:
+        await _BoundedHandler(server, reader, writer, 3).run()
+    except asyncio.IncompleteReadError:
+        # asyncssh does not expect a console that leaves before its first packet.
+        await server.exit()
 
 
 def _as_file(file_obj: object) -> _OpenFile:

@@ -26,7 +26,7 @@ import logging
 import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import asyncssh
 from asyncssh.forward import SSHForwarder
@@ -376,6 +376,17 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
         self._has_terminal = False
         self._left_over = bytearray()
         self._forget: Callable[[], None] = lambda: None
+
+    def session_started(self) -> None:
+        # As asyncssh does it, but for sftp as well: its own way would take its own server.
+        chan, conn = self._chan, self._conn
+        assert conn is not None
+        started = self._start_process(
+            asyncssh.SSHReader(self, chan),
+            asyncssh.SSHWriter(self, chan),
+            asyncssh.SSHWriter(self, chan, asyncssh.EXTENDED_DATA_STDERR),
+        )
+        conn.create_task(cast(Awaitable[None], started))
 
     # What may be asked for.
 

@@ -154,7 +154,7 @@ class SessionProcess:
             relay_key=self._device.settings.relay_key_raw if self._device.settings else None,
             signer=self._device.signer,
             on_message=self._on_message,
-            on_connect=lambda: self._post(None),
+            on_lost=lambda: self._post(None),
         )
         status = 1
         try:

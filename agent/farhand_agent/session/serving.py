@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import logging
 import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -124,7 +125,7 @@ class SessionServing:
         self._times = _Times(
             started_at=now, expires=min(until, parse_instant(agreed.grant.expires))
         )
-        self._clock_base = asyncio.get_running_loop().time()
+        self._clock_base = time.monotonic()
         self.scopes = LiveScopes(agreed.scopes)
         self._actions = ActionLog(self._now, self._on_action)
         self.ending = SessionEnding(self._halt, self._sign, self._keep)
@@ -317,7 +318,7 @@ class SessionServing:
 
         A clock set back during a session must not make it longer.
         """
-        passed = asyncio.get_running_loop().time() - self._clock_base
+        passed = time.monotonic() - self._clock_base
         started = self._times.started_at
         steady = started + timedelta(seconds=passed)
         return max(steady, datetime.now(started.tzinfo)).replace(microsecond=0)
