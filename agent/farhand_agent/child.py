@@ -13,7 +13,7 @@ import contextlib
 import os
 import struct
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 import msgspec
@@ -45,26 +45,17 @@ def _decode(body: bytes) -> dict[str, Any]:
 class Child:
     """A running child process that speaks frames; use as an asynchronous context manager.
 
-    Leaving the context closes its stdin, waits a moment, and kills it if it is still there.
+    Leaving the context closes its stdin, waits a moment for its end, and kills it if it is still
+    there; leaving by an exception kills it at once.
 
     Args:
         module: dotted name of the module to run.
         arguments: command line.
-        environment: replaces the inherited environment where given.
-        detached: give it a session of its own and leave it running at the end.
     """
 
-    def __init__(
-        self,
-        module: str,
-        *arguments: str,
-        environment: Mapping[str, str] | None = None,
-        detached: bool = False,
-    ) -> None:
+    def __init__(self, module: str, *arguments: str) -> None:
         self._module = module
         self._arguments = arguments
-        self._environment = environment
-        self._detached = detached
         self._process: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> Child:
@@ -72,23 +63,21 @@ class Child:
             *command(self._module, *self._arguments),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env=self._environment,
-            start_new_session=self._detached,
         )
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         process = self.process
         assert process.stdin is not None
         process.stdin.close()
-        with contextlib.suppress(ConnectionError):
-            await process.stdin.wait_closed()
-        if self._detached:
-            return
         try:
-            async with asyncio.timeout(_END_GRACE_S):
-                await process.wait()
+            if kind is None:
+                async with asyncio.timeout(_END_GRACE_S):
+                    await process.wait()
+        except TimeoutError:
+            pass  # it had its moment; what follows ends it
         finally:
+            # Nothing here may raise: it would replace the cancellation that brought us here.
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()

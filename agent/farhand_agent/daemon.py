@@ -154,6 +154,9 @@ class Daemon:
             # In a task of its own, because of python/cpython#116720.
             trouble = await root.create_task(self._one_link(), name="one-link")
             self._connected_since = ""
+            if self._stopping.is_set():
+                # A link that broke while it was cancelled has swallowed the cancellation.
+                return
             pause_s = getattr(trouble, "retry_after_s", 0.0)
             if isinstance(trouble, _Standing):
                 retired = trouble.code == "device-retired"
