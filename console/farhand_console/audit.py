@@ -54,13 +54,19 @@ def _check_head(head: AuditHead, relay_key: bytes) -> None:
 
 
 def kept_heads(home: Home) -> list[AuditHead]:
-    """Return the heads this console was shown, oldest first."""
+    """Return the heads this console was shown, oldest first.
+
+    Raises:
+        FarhandError: `home-unreadable`.
+    """
     file = home.folder / "audit-heads.jsonl"
     try:
         lines = file.read_bytes().splitlines()
+        return [msgspec.json.decode(line, type=AuditHead) for line in lines if line]
     except FileNotFoundError:
         return []
-    return [msgspec.json.decode(line, type=AuditHead) for line in lines if line]
+    except (OSError, msgspec.MsgspecError, ValueError) as error:
+        raise FarhandError("home-unreadable", f"{file} cannot be read") from error
 
 
 def keep_head(home: Home, answer: Any, relay_key: bytes) -> AuditHead:
@@ -74,32 +80,45 @@ def keep_head(home: Home, answer: Any, relay_key: bytes) -> AuditHead:
     except msgspec.ValidationError as error:
         raise FarhandError("relay-answer", "the relay's audit head cannot be read") from error
     _check_head(head, relay_key)
-    heads = kept_heads(home)
-    if heads and head.seq < heads[-1].seq:
-        raise FarhandError(
-            "audit-broken",
-            f"the relay's audit ends at {head.seq}, but it showed record {heads[-1].seq} before",
-            hint="the relay was restored from a backup, or its audit was cut",
-        )
-    if not heads or heads[-1].seq != head.seq or heads[-1].hash != head.hash:
-        text = b"\n".join(msgspec.json.encode(one) for one in [*heads, head]) + b"\n"
-        write_private(home.folder / "audit-heads.jsonl", text)
+    with home.locked("audit-heads"):
+        _keep(home, head)
     return head
 
 
+def _keep(home: Home, head: AuditHead) -> None:
+    heads = kept_heads(home)
+    newest = max((one.seq for one in heads), default=0)
+    if not any(one.seq == head.seq and one.hash == head.hash for one in heads):
+        # Kept even where it contradicts: it is signed, and proves that the relay told two stories.
+        text = b"\n".join(msgspec.json.encode(one) for one in [*heads, head]) + b"\n"
+        write_private(home.folder / "audit-heads.jsonl", text)
+    if head.seq < newest:
+        raise FarhandError(
+            "audit-broken",
+            f"the relay's audit ends at {head.seq}, but it showed record {newest} before",
+            hint="the relay was restored from a backup, or its audit was cut",
+        )
+    if any(one.seq == head.seq and one.hash != head.hash for one in heads):
+        raise FarhandError("audit-broken", f"the relay signed two different records {head.seq}")
+
+
 def check_chain(
-    tenant: str, records: Iterable[dict[str, Any]], head: AuditHead, kept: Iterable[AuditHead]
+    tenant: str, records: Iterable[Any], head: AuditHead, kept: Iterable[AuditHead]
 ) -> Iterator[AuditRecord]:
     """Yield the records while checking each; the end of the iteration is the verdict.
 
     Raises:
         FarhandError: `audit-broken`, saying at which record.
     """
-    wanted = {one.seq: one.hash for one in [*kept, head] if one.seq}
+    wanted: dict[int, str] = {}
+    for one in [*kept, head]:
+        if one.tenant != tenant or wanted.setdefault(one.seq, one.hash) != one.hash:
+            raise FarhandError("audit-broken", f"two different heads were shown for {one.seq}")
+    wanted.pop(0, None)
     previous = _FIRST
     for seq, raw in enumerate(records, 1):
         try:
-            record = msgspec.convert(raw, AuditRecord)
+            record = msgspec.convert(raw, AuditRecord, from_attributes=True)
         except msgspec.ValidationError as error:
             raise FarhandError("audit-broken", f"record {seq} cannot be read") from error
         covered = {

@@ -8,14 +8,21 @@
     sessions/ID/   what one open session needs (grant, console key, host key)
     receipts/      receipts this console has countersigned
 
+    audit-heads.jsonl  every head of the relay's audit that this console was shown
+
 A home belongs to one program; another program's home is refused.  Files are replaced whole (write
-beside, fsync, rename), so a crash leaves either the old or the new one.
+beside, fsync, rename), so a crash leaves either the old or the new one.  Whoever changes a file by
+what is in it holds `Home.locked` meanwhile: several consoles may work on one home.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import secrets
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -63,20 +70,33 @@ def write_private(path: Path, data: bytes) -> None:
     Raises:
         FarhandError: `home-unwritable` when the disk is full or the folder not writable.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        except OSError:
+            with contextlib.suppress(OSError):  # the first error says more
+                beside.unlink()
+            raise
+        _sync_folder(path.parent)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise FarhandError(
             "home-unwritable", f"cannot write {path}: {error.strerror}", detail=str(error)
         ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class Home:
@@ -94,6 +114,30 @@ class Home:
     def certificate_file(self) -> Path:
         """Return where a pinned certificate is kept."""
         return self.folder / "relay.pem"
+
+    @contextlib.contextmanager
+    def locked(self, name: str) -> Iterator[None]:
+        """Hold one of the home's locks against other consoles; waits for its turn.
+
+        Args:
+            name: of what is locked: home, devices, audit-heads or trust.  Not to be taken twice.
+
+        Raises:
+            FarhandError: `home-unwritable`.
+        """
+        file = self.folder / f".{name}.lock"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise FarhandError(
+                "home-unwritable", f"cannot write {file}: {error.strerror}", detail=str(error)
+            ) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
     def key_file(self) -> Path:
         """Return the operator's key file."""
@@ -146,14 +190,16 @@ class Home:
 
     def save(self, settings: Settings) -> None:
         """Store the settings."""
+        # TOML's basic strings are JSON's, but for DEL, which the relay's words may hold.
         lines = [
-            f"{name} = {msgspec.json.encode(value).decode()}"
+            f"{name} = {msgspec.json.encode(value).decode()}".replace("\x7f", "\\u007f")
             for name, value in msgspec.to_builtins(settings).items()
         ]
         write_private(self.config_file, ("\n".join(lines) + "\n").encode())
 
     def update(self, **changes: object) -> Settings:
         """Store the settings with some values changed and return them."""
-        settings = msgspec.structs.replace(self.settings(), **changes)
-        self.save(settings)
+        with self.locked("home"):
+            settings = msgspec.structs.replace(self.settings(), **changes)
+            self.save(settings)
         return settings

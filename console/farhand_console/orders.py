@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from farhand_console.scripts import approved
 from farhand_console.trust.devices import VerifiedDevice
 from farhand_console.trust.verified import VerifiedTrust
 from farhand_protocol.envelopes import (
@@ -24,13 +25,16 @@ from farhand_protocol.envelopes import (
 )
 from farhand_protocol.errors import FarhandError, RefusedError
 from farhand_protocol.identity import make_id
-from farhand_protocol.instants import format_instant
+from farhand_protocol.instants import format_instant, parse_instant
 from farhand_protocol.keys import Signer
-from farhand_protocol.manifest import Manifest, check_approved, manifest_digest
-from farhand_protocol.orders import MAX_ORDER_LIFETIME_S, Order, Result
+from farhand_protocol.manifest import Manifest, manifest_digest
+from farhand_protocol.orders import FINAL_STATES, MAX_ORDER_LIFETIME_S, Order, Result
 from farhand_protocol.parameters import check_parameters
 
-__all__ = ["OrderDraft", "parse_parameters", "sign_order", "verify_result"]
+__all__ = ["UNSIGNED_STATES", "OrderDraft", "parse_parameters", "sign_order", "verify_result"]
+
+# Ends that the relay may tell of by itself: the device never began.
+UNSIGNED_STATES = frozenset({"cancelled", "expired", "gone"})
 
 
 class OrderDraft:
@@ -56,15 +60,12 @@ class OrderDraft:
         operator: str,
         now: datetime,
     ) -> None:
-        self.manifest = check_approved(envelope, trust.roster, trust.policy)
+        self.manifest = approved(envelope, trust)
         self.digest = manifest_digest(envelope)
         self.parameters = check_parameters(self.manifest.parameters, parameters)
         self.operator = operator
         self.targets_version = trust.targets_version
-        revoked = {one.subject for one in trust.revocations.revoked if one.kind == "script"}
-        if self.digest in revoked or self.manifest.id in revoked:
-            raise RefusedError("script-revoked", f"{self.manifest.id} is revoked")
-        if self.manifest.expires <= format_instant(now):
+        if parse_instant(self.manifest.expires) <= now:
             raise RefusedError("script-expired", f"{self.manifest.id} has expired")
 
 
@@ -111,15 +112,27 @@ def sign_order(
     return order.id, encode_envelope(seal(order, by))
 
 
-def verify_result(data: bytes, *, order: str, device: str, device_key: bytes) -> Result:
+def verify_result(
+    data: bytes, *, tenant: str, order: str, device: str, device_key: bytes
+) -> Result:
     """Check a device's signature over its result.
 
     Raises:
         FarhandError: `result-forged` when it is not this device's word about this order.
     """
-    envelope = decode_envelope(data)
-    result = open_payload(envelope, Result)
-    fits = result.order == order and result.device == device
+    try:
+        envelope = decode_envelope(data)
+        result = open_payload(envelope, Result)
+    except FarhandError as error:
+        raise FarhandError(
+            "result-forged", f"the result of {order} cannot be read", detail=str(error)
+        ) from error
+    fits = (
+        result.order == order
+        and result.device == device
+        and result.tenant == tenant
+        and result.state in FINAL_STATES
+    )
     if not fits or not signers(envelope, [device_key]):
         raise FarhandError(
             "result-forged", f"the result of {order} is not signed by the device it names"
@@ -140,5 +153,7 @@ def parse_parameters(manifest: Manifest, given: dict[str, str]) -> dict[str, Any
         try:
             values[name] = text if kind == "string" else msgspec.json.decode(text)
         except msgspec.DecodeError as error:
-            raise FarhandError("parameters-invalid", f"parameter {name!r} is not {kind}") from error
+            raise FarhandError(
+                "parameters-invalid", f"parameter {name[:40]!r} is not of type {kind}"
+            ) from error
     return values

@@ -1,10 +1,14 @@
 """How the console writes: data on stdout, words on stderr, foreign text always escaped.
 
-With `--json` a command prints one JSON object on stdout and nothing else there.
+With `--json` a command prints one JSON object on stdout and nothing else there.  Nothing else in
+the console writes to a terminal: what comes from a device, a relay or a person passes through here
+and loses its control and direction characters.
 """
 
 from __future__ import annotations
 
+import re
+import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,12 +16,31 @@ from typing import Any
 import click
 import msgspec
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-__all__ = ["hint", "printable", "say", "show_fields", "show_json", "show_table", "warn"]
+__all__ = [
+    "hint",
+    "json_bytes",
+    "line",
+    "page_through",
+    "printable",
+    "say",
+    "show_fields",
+    "show_json",
+    "show_table",
+    "warn",
+]
 
-_BIDI = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# Controls, formats (direction marks among them), surrogates, private use, line separators.
+_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# What JSON leaves as it is and a terminal may act on.
+_UNSAFE_IN_JSON = re.compile(
+    "[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\uffff]"
+)
+_WORDS = 2000
+# A table that nobody looks at is cut by nobody: wider than any row.
+_PIPED_COLUMNS = 20_000
 
 
 def printable(value: object, limit: int = 400) -> str:
@@ -25,51 +48,76 @@ def printable(value: object, limit: int = 400) -> str:
     if value is None:
         return "-"
     text = str(value)
-    out = []
-    for character in text[:limit]:
-        if character in _BIDI or unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co"):
-            out.append(
-                f"\\x{ord(character):02x}" if ord(character) < 256 else f"\\u{ord(character):04x}"
-            )
-        else:
-            out.append(character)
-    return "".join(out) + ("..." if len(text) > limit else "")
+    shown = text[:limit]
+    if not shown.isascii() or not shown.isprintable():
+        shown = "".join(map(_safe, shown))
+    return shown + ("..." if len(text) > limit else "")
+
+
+def _safe(character: str) -> str:
+    if unicodedata.category(character) not in _UNSAFE:
+        return character
+    number = ord(character)
+    if number < 0x100:
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
 def say(words: str) -> None:
     """Write one line of words to stderr."""
-    click.echo(words, err=True)
+    click.echo(printable(words, _WORDS), err=True)
 
 
 def warn(words: str) -> None:
     """Write a warning to stderr."""
-    click.echo(f"farhand: warning: {words}", err=True)
+    say(f"farhand: warning: {words}")
 
 
 def hint(words: str) -> None:
     """Write a hint to stderr."""
-    click.echo(f"farhand: hint: {words}", err=True)
+    say(f"farhand: hint: {words}")
+
+
+def line(value: object, limit: int = 20_000) -> None:
+    """Write one line of data to stdout."""
+    click.echo(printable(value, limit))
+
+
+def page_through(text: str) -> None:
+    """Show a long foreign text, line by line escaped, in the person's pager."""
+    click.echo_via_pager(printable(one, 4000) + "\n" for one in text.splitlines())
+
+
+def json_bytes(value: object) -> bytes:
+    """Return JSON in UTF-8 with every character escaped that a terminal might act on."""
+    text = msgspec.json.encode(value).decode()
+    if text.isascii() and "\x7f" not in text:
+        return text.encode()
+    return _UNSAFE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()
 
 
 def show_json(value: object) -> None:
     """Write one JSON object to stdout."""
-    click.echo(msgspec.json.encode(value).decode())
+    click.echo(json_bytes(value))
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table of foreign values to stdout, as wide as the terminal."""
+    """Write a table of foreign values to stdout; on a terminal, as wide as it is."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(escape(printable(value)) for value in row))
-    Console(highlight=False).print(table)
+        # Text, not markup: brackets and colons of a foreign name mean nothing.
+        table.add_row(*(Text(printable(value)) for value in row))
+    width = None if sys.stdout.isatty() else _PIPED_COLUMNS
+    Console(highlight=False, width=width).print(table)
 
 
 def show_fields(fields: Mapping[str, Any]) -> None:
     """Write name and value lines to stdout."""
-    width = max((len(name) for name in fields), default=0)
+    names = {name: printable(name.replace("_", " "), 80) for name in fields}
+    width = max(map(len, names.values()), default=0)
     for name, value in fields.items():
         if isinstance(value, (list, tuple)):
             value = ", ".join(str(one) for one in value) or "-"
-        click.echo(f"{name.replace('_', ' '):<{width}}  {printable(value, 2000)}")
+        click.echo(f"{names[name]:<{width}}  {printable(value, _WORDS)}")

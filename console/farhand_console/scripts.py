@@ -9,6 +9,7 @@ import hashlib
 import shutil
 import subprocess
 import tomllib
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ from typing import Any
 import msgspec
 
 from farhand_console.library.catalogue import ShippedScript
-from farhand_console.relay import Relay
-from farhand_console.trust.signing import publish
+from farhand_console.relay import Relay, segments
+from farhand_console.relay.answers import Nothing, ScriptDetail
+from farhand_console.trust.signing import Change, publish
 from farhand_console.trust.verified import VerifiedTrust
-from farhand_protocol.envelopes import Envelope, decode_envelope, encode_envelope
-from farhand_protocol.errors import FarhandError
+from farhand_protocol.envelopes import Envelope, decode_envelope, encode_envelope, open_payload
+from farhand_protocol.errors import FarhandError, RefusedError
 from farhand_protocol.instants import format_instant
 from farhand_protocol.keys import Signer
 from farhand_protocol.manifest import (
@@ -29,12 +31,14 @@ from farhand_protocol.manifest import (
     Manifest,
     check_approved,
     check_manifest,
+    manifest_digest,
 )
 from farhand_protocol.parameters import check_schema
 from farhand_protocol.trust import manifest_path, script_path
 
 __all__ = [
     "BODY_NAMES",
+    "approved",
     "fetch_script",
     "lint",
     "make_manifest",
@@ -43,6 +47,7 @@ __all__ = [
     "shipped_manifest",
 ]
 
+_LINT_S = 60
 BODY_NAMES = {"python": "script.py", "sh": "script.sh", "powershell": "script.ps1"}
 _DEFAULTS: dict[str, Any] = {
     "description": "",
@@ -136,13 +141,19 @@ def lint(table: dict[str, Any], body: bytes) -> list[str]:
         except (SyntaxError, ValueError) as error:
             problems.append(f"python: {error}")
     elif table["interpreter"] == "sh":
-        checked = subprocess.run(["/bin/sh", "-n"], input=body, capture_output=True, check=False)
+        checked = subprocess.run(
+            ["/bin/sh", "-n"], input=body, capture_output=True, check=False, timeout=_LINT_S
+        )
         if checked.returncode:
             problems.append(f"sh: {checked.stderr.decode(errors='replace').strip()[:400]}")
         linter = shutil.which("shellcheck")
         if linter:
             found = subprocess.run(
-                [linter, "-s", "sh", "-f", "gcc", "-"], input=body, capture_output=True, check=False
+                [linter, "-s", "sh", "-f", "gcc", "-"],
+                input=body,
+                capture_output=True,
+                check=False,
+                timeout=_LINT_S,
             )
             problems += found.stdout.decode(errors="replace").splitlines()[:50]
     return problems
@@ -156,44 +167,59 @@ def fetch_script(
     Raises:
         FarhandError: `script-unknown` from the relay, `script-changed`, `envelope-malformed`.
     """
-    answer = relay.get(f"/scripts/{script}", version=version)
-    try:
-        fields = msgspec.convert(answer, _ScriptAnswer, strict=False)
-    except msgspec.ValidationError as error:
-        raise FarhandError("relay-answer", "the relay's script answer cannot be read") from error
+    fields = relay.get(segments("scripts", script), ScriptDetail, version=version)
     envelope = decode_envelope(fields.envelope)
-    manifest = msgspec.json.decode(envelope.payload, type=Manifest)
+    manifest = open_payload(envelope, Manifest)
     check_manifest(manifest, fields.body)
-    check_schema(manifest.parameters)
     if manifest.id != script or (version is not None and manifest.version != version):
         raise FarhandError("script-changed", "the relay answered with another script")
     return envelope, manifest, fields.body
 
 
-class _ScriptAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    envelope: bytes
-    body: bytes
-
-
 def publish_script(
-    relay: Relay, trust: VerifiedTrust, admin: Signer, envelope: Envelope, body: bytes
+    relay: Relay, load: Callable[[], VerifiedTrust], admin: Signer, envelope: Envelope, body: bytes
 ) -> int:
     """Check author and approvals, put the script among the targets; return the targets version.
 
     Raises:
-        FarhandError: `script-not-approved`, `script-author-unknown`, `script-changed`.
-        RefusedError: `not-trust-admin`.
+        FarhandError: `script-author-unknown`, `script-changed`.
+        RefusedError: `script-not-approved`, `script-revoked`, `not-trust-admin`.
     """
-    manifest = check_approved(envelope, trust.roster, trust.policy)
-    check_manifest(manifest, body)
-    version = publish(
-        relay,
-        trust,
-        admin,
-        {
-            manifest_path(manifest.id, manifest.version): encode_envelope(envelope),
-            script_path(manifest.sha256): body,
-        },
-    )
-    relay.post(f"/scripts/{manifest.id}/{manifest.version}/published")
+    manifest = open_payload(envelope, Manifest)
+
+    def change(trust: VerifiedTrust) -> Change:
+        approved(envelope, trust)
+        check_manifest(manifest, body)
+        return Change(
+            {
+                manifest_path(manifest.id, manifest.version): encode_envelope(envelope),
+                script_path(manifest.sha256): body,
+            }
+        )
+
+    version = publish(relay, load, admin, change)
+    relay.post(segments("scripts", manifest.id, manifest.version, "published"), Nothing)
     return version
+
+
+def approved(envelope: Envelope, trust: VerifiedTrust) -> Manifest:
+    """Check a sealed manifest against roster, policy and revocations, and return it.
+
+    Raises:
+        RefusedError: `script-not-approved`, `script-revoked`.
+        FarhandError: as `check_approved`.
+    """
+    try:
+        manifest = check_approved(envelope, trust.roster, trust.policy)
+    except FarhandError as error:
+        if error.code == "script-not-approved":
+            raise RefusedError(
+                error.code, error.message, hint="farhand script approve ID"
+            ) from error
+        raise
+    if manifest.tenant != trust.roster.tenant:
+        raise FarhandError("manifest-invalid", "the manifest is of another organisation")
+    revoked = {one.subject for one in trust.revocations.revoked if one.kind == "script"}
+    if manifest.id in revoked or manifest_digest(envelope) in revoked:
+        raise RefusedError("script-revoked", f"{manifest.id} is revoked")
+    return manifest

@@ -1,12 +1,16 @@
-"""account add, list, disable: who may sign in to the relay (the first lock)."""
+"""account add, list, disable, password: who may sign in to the relay (the first lock)."""
 
 from __future__ import annotations
+
+import sys
 
 import click
 import msgspec
 
 from farhand_console.cli.base import Context, command, group, paged
-from farhand_console.output import hint, show_fields, show_table
+from farhand_console.output import hint, line, show_fields, show_table
+from farhand_console.relay import segments
+from farhand_console.relay.answers import Account, AddedAccount, Nothing, Page
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.tokens import format_signin_token, parse_signin_token
 
@@ -26,17 +30,17 @@ def register(root: click.Group) -> None:
     )
     def add(context: Context, name: str, role: str) -> None:
         """Add an account and print its one-use sign-in token."""
-        made = context.relay.post("/accounts", {"name": name, "role": role})
+        made = context.relay.post("/accounts", AddedAccount, {"name": name, "role": role})
         answer = {
-            "id": made["id"],
-            "name": made["name"],
-            "role": made["role"],
-            "signin_token": _pinned(context, made["signin_token"]),
+            "id": made.id,
+            "name": made.name,
+            "role": made.role,
+            "signin_token": _pinned(context, made.signin_token),
         }
 
         def readable() -> None:
             show_fields({k: answer[k] for k in ("name", "role")})
-            click.echo(answer["signin_token"])
+            line(answer["signin_token"])
             hint(f"{name} runs: farhand login {context.settings.url} --token TOKEN")
 
         context.show(answer, readable)
@@ -45,12 +49,12 @@ def register(root: click.Group) -> None:
     @paged
     def list_accounts(context: Context, limit: int, cursor: str | None) -> None:
         """List accounts."""
-        page = context.relay.get("/accounts", limit=limit, cursor=cursor)
+        page = context.relay.get("/accounts", Page[Account], limit=limit, cursor=cursor)
         context.show(
             page,
             lambda: show_table(
                 ("name", "role", "disabled"),
-                [(a["name"], a["role"], a.get("disabled_at")) for a in page["items"]],
+                [(a.name, a.role, a.disabled_at) for a in page.items],
             ),
         )
 
@@ -58,9 +62,35 @@ def register(root: click.Group) -> None:
     @click.argument("name")
     def disable(context: Context, name: str) -> None:
         """Disable an account and end its sign-ins at once."""
-        context.relay.post(f"/accounts/{name}/disable")
+        context.relay.post(segments("accounts", name, "disable"), Nothing)
         answer = {"name": name, "disabled": True}
         context.show(answer, lambda: show_fields(answer))
+
+    @command(accounts)
+    def password(context: Context) -> None:
+        """Set your own password, for `farhand login URL --name NAME`."""
+        current = _ask("current password (empty if there is none)", confirm=False)
+        new = _ask("new password", confirm=True)
+        body = {"password": new, "current": current or None}
+        context.relay.post("/me/password", Nothing, body)
+        answer = {"changed": True}
+        context.show(answer, lambda: show_fields(answer))
+
+
+def _ask(words: str, *, confirm: bool) -> str:
+    """Ask on the terminal, or read one line of stdin where there is none."""
+    if sys.stdin.isatty():
+        return str(
+            click.prompt(
+                words,
+                hide_input=True,
+                confirmation_prompt=confirm,
+                default=None if confirm else "",
+                show_default=False,
+                err=True,
+            )
+        )
+    return sys.stdin.readline(1024).rstrip("\n")
 
 
 def _pinned(context: Context, text: str) -> str:

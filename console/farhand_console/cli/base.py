@@ -7,6 +7,7 @@ here knows any command.
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,13 +18,13 @@ import click
 
 from farhand_console.home import Home, Settings, default_home
 from farhand_console.keys import load_signer
-from farhand_console.output import printable, show_json
+from farhand_console.output import printable, say, show_json
 from farhand_console.relay import Relay, connect_signed_in
 from farhand_console.trust.verified import VerifiedTrust, load_trust
 from farhand_protocol.errors import FarhandError, UsageError
 from farhand_protocol.keys import Signer
 
-__all__ = ["Context", "command", "error_exit", "group", "paged", "parse_pairs"]
+__all__ = ["Context", "command", "error_exit", "group", "paged", "parse_pairs", "shared"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,6 +36,8 @@ class Context:
     def __init__(self, home: Home, as_json: bool) -> None:
         self.home = home
         self.as_json = as_json
+        # exec ends with 255 for its own failures, as ssh does.
+        self.failure_status: int | None = None
         self._relay: Relay | None = None
         self._settings: Settings | None = None
         self._trust: VerifiedTrust | None = None
@@ -64,6 +67,10 @@ class Context:
             self._signer = load_signer(self.home.key_file())
         return self._signer
 
+    def fresh_trust(self) -> VerifiedTrust:
+        """Return the trust metadata, fetched again."""
+        return self.trust(fresh=True)
+
     def show(self, value: Any, readable: Callable[[], None]) -> None:
         """Print `value` with --json, else call `readable`."""
         if self.as_json:
@@ -79,9 +86,9 @@ class Context:
 
 def error_exit(error: FarhandError) -> int:
     """Write an error as words and return its exit code."""
-    click.echo(f"farhand: error: {error.code}: {printable(error.message, 2000)}", err=True)
+    say(f"farhand: error: {printable(error.code, 80)}: {error.message}")
     if error.hint:
-        click.echo(f"farhand: hint: {printable(error.hint, 2000)}", err=True)
+        say(f"farhand: hint: {error.hint}")
     return error.exit_code
 
 
@@ -89,20 +96,27 @@ def error_exit(error: FarhandError) -> int:
 def _reported(context: Context) -> Iterator[None]:
     try:
         yield
+        sys.stdout.flush()
     except FarhandError as error:
-        sys.exit(error_exit(error))
+        sys.exit(_status(context, error))
     except KeyboardInterrupt:
-        click.echo("farhand: stopped", err=True)
+        say("farhand: stopped")
         sys.exit(130)
     except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
+        # Whoever read our output has gone; nothing may be flushed there when we exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(context.failure_status or 1)
     except OSError as error:
         words = error.strerror or type(error).__name__
         name = f"{error.filename}: " if error.filename else ""
-        sys.exit(error_exit(FarhandError("os-error", f"{name}{words}")))
+        sys.exit(_status(context, FarhandError("os-error", f"{name}{words}")))
     finally:
         context.close()
+
+
+def _status(context: Context, error: FarhandError) -> int:
+    status = error_exit(error)
+    return status if context.failure_status is None else context.failure_status
 
 
 def command(
@@ -116,29 +130,45 @@ def command(
     def decorate(function: Callable[Concatenate[Context, P], R]) -> Callable[P, None]:
         @functools.wraps(function)
         def run(*args: Any, **options: Any) -> None:
-            outer = click.get_current_context().find_root().obj or {}
+            outer = _outer()
             folder = options.pop("home") or outer.get("home") or default_home()
             as_json = options.pop("as_json") or outer.get("as_json", False)
-            context = Context(Home(Path(folder)), as_json)
+            context = Context(Home(Path(folder)), bool(as_json))
             with _reported(context):
                 function(context, *args, **options)
 
-        run = click.option(
-            "--home", type=click.Path(file_okay=False), help="The console's folder."
-        )(run)
-        run = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")(
-            run
-        )
-        parent.command(name or function.__name__.replace("_", "-"), **attributes)(run)
+        parent.command(name or function.__name__.replace("_", "-"), **attributes)(shared(run))
         return run
 
     return decorate
 
 
+def shared(function: Callable[P, None]) -> Callable[P, None]:
+    """Add `--home` and `--json`."""
+    home = click.option("--home", type=click.Path(file_okay=False), help="The console's folder.")
+    as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+    return home(as_json(function))
+
+
+def _outer() -> dict[str, Any]:
+    """Return what stands before the command, the nearest word winning."""
+    found: dict[str, Any] = {}
+    context = click.get_current_context().parent
+    while context is not None:
+        for name in ("home", "as_json"):
+            found[name] = found.get(name) or context.params.get(name)
+        context = context.parent
+    return found
+
+
 def group(parent: click.Group, name: str, words: str) -> click.Group:
     """Add a command group."""
-    made = click.Group(name, help=words)
-    parent.add_command(made)
+
+    @parent.group(name, help=words)
+    @shared
+    def made(home: str | None, as_json: bool) -> None:
+        """Nothing: what stands here is read by the command (`_outer`)."""
+
     return made
 
 

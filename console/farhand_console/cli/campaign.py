@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -13,17 +12,42 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from farhand_console.cli.base import Context, command, group, paged, parse_pairs
-from farhand_console.orders import OrderDraft, parse_parameters, sign_order, verify_result
-from farhand_console.output import printable, say, show_fields, show_table, warn
-from farhand_console.trust.devices import verify_device
+from farhand_console.cli.run import published_script
+from farhand_console.orders import (
+    UNSIGNED_STATES,
+    OrderDraft,
+    parse_parameters,
+    sign_order,
+    verify_result,
+)
+from farhand_console.output import line, say, show_fields, show_table, warn
+from farhand_console.relay import segments
+from farhand_console.relay.answers import (
+    Campaign,
+    CampaignReport,
+    Nothing,
+    OrderView,
+    Page,
+    Target,
+)
+from farhand_console.scripts import approved
+from farhand_console.trust.devices import (
+    VerifiedDevice,
+    check_device,
+    check_pin,
+    pin_all,
+    pins,
+)
 from farhand_protocol.errors import FarhandError
-from farhand_protocol.manifest import check_approved, manifest_digest
-from farhand_protocol.orders import FINAL_STATES
+from farhand_protocol.manifest import manifest_digest
+from farhand_protocol.orders import FINAL_STATES, ORDER_STATES
 
 __all__ = ["create_campaign", "follow", "register", "report_of", "start_campaign"]
 
 _BATCH = 200
 _ENDED = ("finished", "aborted")
+# What a target and a device answer have in common.
+_PROOF = ("key", "name", "group", "host_name", "enrolment", "token_envelope", "confirmation")
 
 
 def register(root: click.Group) -> None:
@@ -41,7 +65,7 @@ def _register_making(campaigns: click.Group) -> None:
     @click.option("--name")
     @click.option("--param", "pairs", multiple=True, help="NAME=VALUE, once per parameter.")
     @click.option("--version", type=click.IntRange(1))
-    @click.option("--ttl", type=click.IntRange(10, 7 * 86_400), default=86_400, help="Seconds.")
+    @click.option("--ttl", type=click.IntRange(1, 7 * 86_400), default=86_400, help="Seconds.")
     def create(
         context: Context,
         script: str,
@@ -59,21 +83,25 @@ def _register_making(campaigns: click.Group) -> None:
 
     @command(campaigns)
     @click.argument("campaign")
-    def preview(context: Context, campaign: str) -> None:
+    @paged
+    def preview(context: Context, campaign: str, limit: int, cursor: str | None) -> None:
         """Show the frozen set of devices."""
-        items = list(context.relay.pages(f"/campaigns/{campaign}/targets", limit=500))
+        page = context.relay.get(
+            segments("campaigns", campaign, "targets"), Page[Target], limit=limit, cursor=cursor
+        )
         answer = {
             "campaign": campaign,
             "items": [
-                {"id": t["id"], "name": t["name"], "group": t["group"], "ring": t.get("ring", 0)}
-                for t in items
+                {"id": t.device, "name": t.name, "group": t.group, "ring": t.ring}
+                for t in page.items
             ],
-            "next": None,
+            "next": page.next,
         }
         context.show(
             answer,
             lambda: show_table(
-                ("name", "id", "group"), [(t["name"], t["id"], t["group"]) for t in items]
+                ("name", "id", "group", "ring"),
+                [(t.name, t.device, t.group, t.ring) for t in page.items],
             ),
         )
 
@@ -96,7 +124,8 @@ def _register_steering(campaigns: click.Group) -> None:
         @command(campaigns, name, help=words)
         @click.argument("campaign")
         def steer(context: Context, campaign: str) -> None:
-            answer = context.relay.post(f"/campaigns/{campaign}/{name}")
+            told = context.relay.post(segments("campaigns", campaign, name), Campaign)
+            answer = {"campaign": told.campaign, "state": told.state}
             context.show(answer, lambda: show_fields(answer))
 
     steering("pause", "Offer no more orders until resumed.")
@@ -109,12 +138,12 @@ def _register_reading(campaigns: click.Group) -> None:
     @paged
     def list_campaigns(context: Context, limit: int, cursor: str | None) -> None:
         """List campaigns, newest first."""
-        page = context.relay.get("/campaigns", limit=limit, cursor=cursor)
+        page = context.relay.get("/campaigns", Page[Campaign], limit=limit, cursor=cursor)
         context.show(
             page,
             lambda: show_table(
                 ("campaign", "name", "script", "state"),
-                [(c["campaign"], c["name"], c["script"], c["state"]) for c in page["items"]],
+                [(c.campaign, c.name, c.script, c.state) for c in page.items],
             ),
         )
 
@@ -122,8 +151,8 @@ def _register_reading(campaigns: click.Group) -> None:
     @click.argument("campaign")
     def show(context: Context, campaign: str) -> None:
         """Show a campaign."""
-        answer = context.relay.get(f"/campaigns/{campaign}")
-        context.show(answer, lambda: show_fields(answer))
+        answer = context.relay.get(segments("campaigns", campaign), Campaign)
+        context.show(answer, lambda: show_fields(msgspec.to_builtins(answer)))
 
     @command(campaigns)
     @click.argument("campaign")
@@ -149,8 +178,8 @@ def create_campaign(
         FarhandError: `no-targets` when the query matches nothing; script and parameter codes.
     """
     trust = context.trust()
-    envelope = trust.manifest(script, version)
-    manifest = check_approved(envelope, trust.roster, trust.policy)
+    envelope = published_script(context, script, version)
+    manifest = approved(envelope, trust)
     draft = OrderDraft(
         trust,
         envelope,
@@ -160,153 +189,180 @@ def create_campaign(
     )
     made = context.relay.post(
         "/campaigns",
+        Campaign,
         {
             "script": manifest.id,
             "version": manifest.version,
             "digest": draft.digest,
             "risk": manifest.risk,
             "query": query,
-            "name": name or f"{manifest.id} on {query}",
+            "name": name or f"{manifest.id} on {query}"[:200],
             "parameters": draft.parameters,
             "ttl_s": ttl_s,
         },
         wait_s=60,
     )
-    return {"campaign": made["campaign"], "state": made["state"], "targets": made["targets"]}
+    return {"campaign": made.campaign, "state": made.state, "targets": made.targets}
 
 
 def start_campaign(context: Context, campaign: str) -> dict[str, Any]:
     """Verify every target, sign its order, hand all over and start.
 
-    A target that cannot be verified is left out with a warning: its order stays planned and the
-    relay closes it as `refused` with the code at start.
+    A target that cannot be verified is left out with a warning; its order is never signed.
+
+    Raises:
+        FarhandError: `script-changed` when the relay's campaign is not the script it names,
+            `no-targets` when no target could be verified.
     """
     trust = context.trust()
-    plan = context.relay.get(f"/campaigns/{campaign}")
-    envelope = trust.manifest(plan["script"], plan["version"])
-    if manifest_digest(envelope) != plan["digest"]:
+    path = segments("campaigns", campaign)
+    plan = context.relay.get(path, Campaign)
+    envelope = trust.manifest(plan.script, plan.version)
+    if manifest_digest(envelope) != plan.digest:
         raise FarhandError("script-changed", "the campaign names another text of the script")
     now = datetime.now(UTC).replace(microsecond=0)
-    parameters = plan["parameters"]
-    if isinstance(parameters, str):
-        parameters = msgspec.json.decode(parameters)
-    draft = OrderDraft(trust, envelope, parameters, operator=context.settings.account, now=now)
+    draft = OrderDraft(trust, envelope, plan.parameters, operator=context.settings.account, now=now)
+    targets, skipped = _verified_targets(context, campaign)
+    if not targets:
+        raise FarhandError("no-targets", "no device of the campaign can be verified")
     signer = context.signer()
-    batch: list[dict[str, Any]] = []
-    skipped: list[dict[str, str]] = []
-    signed = 0
-    for target in context.relay.pages(f"/campaigns/{campaign}/targets", limit=500):
-        try:
-            device = verify_device(context.home, trust, target)
-        except FarhandError as error:
-            warn(f"{printable(target.get('name'))}: {error.code}: {error.message}")
-            skipped.append({"device": str(target.get("id")), "code": error.code})
-            continue
+    items = []
+    for target, device in targets:
         _, sealed = sign_order(
             draft,
             device,
             signer,
             now=now,
-            ttl_s=int(plan["ttl_s"]),
+            ttl_s=plan.ttl_s,
             campaign=campaign,
-            ring=int(target.get("ring") or 0),
-            order_id=target.get("order"),
+            ring=target.ring,
+            order_id=target.order,
         )
-        batch.append({"envelope": sealed})
-        signed += 1
-        if len(batch) == _BATCH:
-            context.relay.post(f"/campaigns/{campaign}/orders", {"items": batch}, wait_s=120)
-            batch = []
-    if batch:
-        context.relay.post(f"/campaigns/{campaign}/orders", {"items": batch}, wait_s=120)
-    answer = context.relay.post(f"/campaigns/{campaign}/start", {"skipped": skipped}, wait_s=120)
+        items.append({"envelope": sealed})
+    for first in range(0, len(items), _BATCH):
+        body = {"items": items[first : first + _BATCH]}
+        context.relay.post(f"{path}/orders", Nothing, body, wait_s=120)
+    started = context.relay.post(f"{path}/start", Campaign, {"skipped": skipped}, wait_s=120)
     return {
         "campaign": campaign,
-        "state": answer["state"],
-        "signed": signed,
+        "state": started.state,
+        "signed": len(items),
         "skipped": skipped,
     }
+
+
+def _device_answer(target: Target) -> dict[str, object]:
+    """Return a target in the words of a device answer."""
+    return {name: getattr(target, name) for name in _PROOF} | {"id": target.device}
+
+
+def _verified_targets(
+    context: Context, campaign: str
+) -> tuple[list[tuple[Target, VerifiedDevice]], list[dict[str, str]]]:
+    """Return the targets that this console can verify, pinned, and those left out."""
+    trust, known = context.trust(), pins(context.home)
+    found: list[tuple[Target, VerifiedDevice]] = []
+    skipped: list[dict[str, str]] = []
+    for target in context.relay.pages(segments("campaigns", campaign, "targets"), Target):
+        try:
+            device = check_device(trust, _device_answer(target))
+            check_pin(known, device.id, device.key)
+            found.append((target, device))
+        except FarhandError as error:
+            warn(f"{target.name[:80]}: {error.code}: {error.message}")
+            skipped.append({"device": target.device, "code": error.code})
+    pin_all(context.home, {device.id: device.key for _, device in found})
+    return found, skipped
 
 
 def follow(context: Context, campaign: str) -> None:
     """Show progress on the terminal until the campaign ends."""
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[words]}"))
+    columns = (TextColumn("{task.fields[words]}"), BarColumn())
+    path = segments("campaigns", campaign, "report")
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task(campaign, total=None, words="")
+        task = progress.add_task("campaign", total=None, words="")
         while True:
-            report = context.relay.get(f"/campaigns/{campaign}/report")
-            counts: dict[str, int] = report["counts"]
-            total = sum(counts.values())
-            done = sum(count for state, count in counts.items() if state in FINAL_STATES)
-            words = "  ".join(f"{state} {count}" for state, count in sorted(counts.items()))
+            report = context.relay.get(path, CampaignReport)
+            total = sum(report.counts.values())
+            done = sum(count for state, count in report.counts.items() if state in FINAL_STATES)
+            known = [state for state in ORDER_STATES if state in report.counts]
+            words = "  ".join(f"{state} {report.counts[state]}" for state in known)
             progress.update(task, total=total or None, completed=done, words=words)
-            if report["state"] in _ENDED:
+            if report.state in _ENDED:
                 return
             time.sleep(0.5)
 
 
 def report_of(context: Context, campaign: str) -> dict[str, Any]:
     """Return the report; `unverified` counts final results that no device signature backs."""
-    report = context.relay.get(f"/campaigns/{campaign}/report")
+    report = context.relay.get(segments("campaigns", campaign, "report"), CampaignReport)
     trust = context.trust()
     devices = {}
-    for target in context.relay.pages(f"/campaigns/{campaign}/targets", limit=500):
+    for target in context.relay.pages(segments("campaigns", campaign, "targets"), Target):
         try:
-            device = verify_device(context.home, trust, target)
+            devices[target.device] = check_device(trust, _device_answer(target))
         except FarhandError:
             continue  # counted as unverified below if the relay claims a result for it
-        devices[device.id] = device
     results = []
-    unverified = 0
-    for order in context.relay.pages("/orders", campaign=campaign, limit=500):
-        row = {
-            "order": order["order"],
-            "device": order["device"],
-            "state": order["state"],
-            "exit_code": order.get("exit_code"),
-            "refusal": order.get("refusal"),
-        }
-        if order["state"] in FINAL_STATES and order["state"] not in (
-            "cancelled",
-            "expired",
-            "gone",
-        ):
-            device_or_none = devices.get(order["device"])
-            try:
-                if device_or_none is None or not order.get("result"):
-                    raise FarhandError("result-forged", "no signature")
-                result = verify_result(
-                    base64.b64decode(order["result"]),
-                    order=order["order"],
-                    device=device_or_none.id,
-                    device_key=device_or_none.key,
-                )
-                row["state"], row["exit_code"] = result.state, result.exit_code
-                row["stdout"] = result.stdout.decode(errors="replace")
-                row["stderr"] = result.stderr.decode(errors="replace")
-            except FarhandError:
-                row["unverified"] = True
-                unverified += 1
-        results.append(row)
+    for order in context.relay.pages("/orders", OrderView, campaign=campaign):
+        results.append(_checked_row(context, order, devices.get(order.device)))
     return {
         "campaign": campaign,
-        "state": report["state"],
-        "counts": report["counts"],
-        "rings": report["rings"],
-        "causes": report["causes"],
+        "state": report.state,
+        "counts": report.counts,
+        "rings": report.rings,
+        "causes": report.causes,
         "results": results,
-        "unverified": unverified,
+        "unverified": sum(bool(row.get("unverified")) for row in results),
+    }
+
+
+def _checked_row(
+    context: Context, order: OrderView, device: VerifiedDevice | None
+) -> dict[str, Any]:
+    """Return what became of one order, by its device's word where there must be one."""
+    row: dict[str, Any] = {
+        "order": order.order,
+        "device": order.device,
+        "state": order.state,
+        "exit_code": order.exit_code,
+        "refusal": order.refusal,
+    }
+    if order.state not in FINAL_STATES - UNSIGNED_STATES:
+        return row
+    try:
+        if order.result is None:  # lists leave results out
+            order = context.relay.get(segments("orders", order.order), OrderView)
+        if device is None or order.result is None:
+            raise FarhandError("result-forged", "no signature")
+        result = verify_result(
+            order.result,
+            tenant=context.settings.tenant,
+            order=row["order"],
+            device=device.id,
+            device_key=device.key,
+        )
+    except FarhandError as error:
+        if error.code != "result-forged":
+            raise
+        return row | {"unverified": True}
+    return row | {
+        "state": result.state,
+        "exit_code": result.exit_code,
+        "refusal": result.refusal,
+        "stdout": result.stdout.decode(errors="replace"),
+        "stderr": result.stderr.decode(errors="replace"),
     }
 
 
 def _show_report(report: dict[str, Any]) -> None:
     show_fields({"campaign": report["campaign"], "state": report["state"]} | report["counts"])
     if report["causes"]:
-        click.echo()
+        line("")
         show_table(
             ("count", "cause", "example"),
-            [(c["count"], c["signature"], c["example"]) for c in report["causes"]],
+            [(c.count, c.signature, c.example) for c in report["causes"]],
         )
     if report.get("unverified"):
         warn(f"{report['unverified']} results carry no signature of their device")

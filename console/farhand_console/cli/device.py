@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
-import base64
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
 import click
+import msgspec
 
 from farhand_console.cli.base import Context, command, group, paged
-from farhand_console.output import printable, show_fields, show_table
+from farhand_console.output import line, show_fields, show_table, warn
+from farhand_console.relay import segments
+from farhand_console.relay.answers import (
+    Device,
+    Differences,
+    Nothing,
+    Page,
+    Section,
+    SectionDifference,
+    SectionName,
+    Tags,
+)
+from farhand_console.trust.devices import pin, pins, verify_device
 from farhand_console.trust.signing import check_may_sign
-from farhand_protocol.envelopes import decode_envelope, encode_envelope, open_payload, seal
-from farhand_protocol.errors import FarhandError
-from farhand_protocol.identity import device_id, key_fingerprint
+from farhand_protocol.envelopes import (
+    decode_envelope,
+    encode_envelope,
+    open_payload,
+    seal,
+    signers,
+)
+from farhand_protocol.errors import FarhandError, RefusedError
+from farhand_protocol.identity import PUBLIC_KEY_BYTES, device_id, key_fingerprint
 from farhand_protocol.instants import format_instant
 from farhand_protocol.tokens import Confirmation, Enrolment
 
 __all__ = ["register"]
-
-_LISTED = ("id", "name", "group", "tags", "online", "confirmed", "os", "last_seen")
 
 
 def register(root: click.Group) -> None:
@@ -35,22 +52,22 @@ def _register_reading(devices: click.Group) -> None:
     @paged
     def list_devices(context: Context, query: str, limit: int, cursor: str | None) -> None:
         """List devices, such as `os:debian group:lab online:true`."""
-        page = context.relay.get("/devices", q=query, limit=limit, cursor=cursor)
+        page = context.relay.get("/devices", Page[Device], q=query, limit=limit, cursor=cursor)
         context.show(
             page,
             lambda: show_table(
                 ("name", "id", "group", "online", "confirmed", "os", "last seen"),
                 [
                     (
-                        d["name"],
-                        d["id"],
-                        d["group"],
-                        "yes" if d["online"] else "no",
-                        "yes" if d["confirmed"] else "no",
-                        d["os"],
-                        d.get("last_seen"),
+                        d.name,
+                        d.id,
+                        d.group,
+                        "yes" if d.online else "no",
+                        "yes" if d.confirmed else "no",
+                        d.os,
+                        d.last_seen,
                     )
-                    for d in page["items"]
+                    for d in page.items
                 ],
             ),
         )
@@ -58,22 +75,26 @@ def _register_reading(devices: click.Group) -> None:
     @command(devices)
     @click.argument("device")
     def show(context: Context, device: str) -> None:
-        """Show one device."""
-        answer = context.relay.get(f"/devices/{device}")
-        context.show(answer, lambda: show_fields({name: answer.get(name) for name in _LISTED}))
+        """Show one device, and whether its key can be verified here."""
+        told = context.relay.get(segments("devices", device), dict[str, Any])
+        answer = msgspec.to_builtins(_device(told)) | _verified(context, told, device)
+        context.show(answer, lambda: show_fields(answer))
 
     @command(devices)
     @click.argument("device")
     @click.option("--section")
     def inventory(context: Context, device: str, section: str | None) -> None:
         """Show what the device last reported of its hardware and software."""
-        found = context.relay.get(f"/devices/{device}")["id"]
+        relay = context.relay
+        found = relay.get(segments("devices", device), Device).id
         if section:
             names = [section]
         else:
-            page = context.relay.get(f"/devices/{found}/sections", limit=500)
-            names = [one["name"] for one in page["items"]]
-        sections = {name: context.relay.get(f"/devices/{found}/sections/{name}") for name in names}
+            listed = relay.get(segments("devices", found, "sections"), Page[SectionName])
+            names = [one.name for one in listed.items]
+        sections = {
+            name: relay.get(segments("devices", found, "sections", name), Section) for name in names
+        }
         answer = {"device": found, "sections": sections}
         context.show(answer, lambda: _show_sections(sections))
 
@@ -82,34 +103,60 @@ def _register_reading(devices: click.Group) -> None:
     @click.option("--since", default="7d", show_default=True, help="A time, or like 7d or 12h.")
     def diff(context: Context, device: str, since: str) -> None:
         """Show what changed on the device."""
-        answer = context.relay.get(f"/devices/{device}/diff", since=since)
+        path = segments("devices", device, "diff")
+        answer = context.relay.get(path, Differences, since=since)
         context.show(
             answer,
             lambda: show_table(
                 ("section", "change", "item"),
-                [(c["section"], c["change"], _brief(c)) for c in answer["items"]],
+                [row for section in answer.items for row in _change_rows(section)],
             ),
         )
 
 
-def _brief(change: dict[str, Any]) -> str:
-    before, after = change.get("before"), change.get("after")
-    if before is not None and after is not None and isinstance(before, dict):
+def _device(told: dict[str, Any]) -> Device:
+    try:
+        return msgspec.convert(told, Device)
+    except msgspec.ValidationError as error:
+        raise FarhandError("relay-answer", "the relay's device answer cannot be read") from error
+
+
+def _verified(context: Context, told: dict[str, Any], asked: str) -> dict[str, Any]:
+    """Return what this console can say about the device's key without the relay's word."""
+    try:
+        device = verify_device(context.home, context.trust(), told, asked=asked)
+    except FarhandError as error:
+        return {"confirmed": False, "fingerprint": None, "reason": error.code}
+    return {"confirmed": True, "fingerprint": key_fingerprint(device.key), "reason": None}
+
+
+def _item(item: dict[str, Any]) -> str:
+    return "  ".join(f"{name}={value}" for name, value in item.items() if value is not None)
+
+
+def _change_rows(section: SectionDifference) -> list[tuple[str, str, str]]:
+    rows = [(section.name, "added", _item(item)) for item in section.added]
+    rows += [(section.name, "removed", _item(item)) for item in section.removed]
+    for change in section.changed:
+        before, after = change.before, change.after
         differing = [k for k in after if before.get(k) != after[k]]
-        return ", ".join(f"{k}: {before.get(k)} -> {after[k]}" for k in differing)
-    return str(after if after is not None else before)
+        words = ", ".join(f"{k}: {before.get(k)} -> {after[k]}" for k in differing)
+        rows.append((section.name, "changed", words))
+    if section.status_before != section.status_after:
+        rows.append((section.name, "status", f"{section.status_before} -> {section.status_after}"))
+    return rows
 
 
-def _show_sections(sections: dict[str, dict[str, Any]]) -> None:
+def _show_sections(sections: dict[str, Section]) -> None:
     for name, section in sections.items():
-        click.echo(f"\n{printable(name)}  [{section['status']}]  {section['collected_at']}")
-        if section.get("reason"):
-            click.echo(f"  {printable(section['reason'])}")
-        for item in section["items"][:50]:
-            values = "  ".join(f"{k}={v}" for k, v in item.items() if v is not None)
-            click.echo("  " + printable(values, 500))
-        if len(section["items"]) > 50:
-            click.echo(f"  ... and {len(section['items']) - 50} more (--json shows all)")
+        line("")
+        line(f"{name}  [{section.status}]  {section.collected_at}")
+        if section.reason:
+            line(f"  {section.reason}")
+        for item in section.items[:50]:
+            line("  " + _item(item), 500)
+        if len(section.items) > 50:
+            line(f"  ... and {len(section.items) - 50} more (--json shows all)")
 
 
 def _register_writing(devices: click.Group) -> None:
@@ -122,8 +169,8 @@ def _register_writing(devices: click.Group) -> None:
             "add": [one for one in tags if not one.startswith("-")],
             "remove": [one[1:] for one in tags if one.startswith("-")],
         }
-        answer = context.relay.post(f"/devices/{device}/tags", body)
-        context.show(answer, lambda: show_fields({"tags": answer["tags"]}))
+        answer = context.relay.post(segments("devices", device, "tags"), Tags, body)
+        context.show(answer, lambda: show_fields({"tags": answer.tags}))
 
     @command(devices)
     @click.argument("device")
@@ -135,32 +182,60 @@ def _register_writing(devices: click.Group) -> None:
         """Vouch for a device's key; needed after enrolment with a token of the relay."""
         trust = context.trust()
         check_may_sign(trust, context.signer().public_key, "targets")
-        told = context.relay.get(f"/devices/{device}")
-        enrolment = open_payload(decode_envelope(base64.b64decode(told["enrolment"])), Enrolment)
-        key = enrolment.device_key
-        if device_id(key) != told["id"]:
-            raise FarhandError("device-unverified", "the device's key does not belong to its id")
+        told = context.relay.get(segments("devices", device), _Unconfirmed)
+        key = _claimed_key(context, told, device)
         seen = key_fingerprint(key)
-        if fingerprint is None and not context.as_json:
-            click.confirm(f"does the device itself show {seen}?", abort=True, err=True)
-        elif fingerprint is not None and fingerprint not in (seen, told["id"]):
+        if fingerprint is not None and fingerprint not in (seen, told.id):
             raise FarhandError("device-unverified", f"the device's key is {seen}")
+        if fingerprint is None and sys.stdin.isatty():
+            click.confirm(f"does the device itself show {seen}?", abort=True, err=True)
+        elif fingerprint is None:
+            warn(f"confirming {told.id} uncompared; --key {seen} is what it should show")
         statement = Confirmation(
             tenant=context.settings.tenant,
-            device=told["id"],
+            device=told.id,
             device_key=key,
-            group=device_group or told["group"],
+            group=device_group or told.group,
             at=format_instant(datetime.now(UTC).replace(microsecond=0)),
         )
         sealed = encode_envelope(seal(statement, context.signer()))
-        context.relay.post(f"/devices/{told['id']}/confirm", {"envelope": sealed})
-        answer = {"device": told["id"], "confirmed": True, "fingerprint": seen}
+        path = segments("devices", told.id, "confirm")
+        context.relay.post(path, Nothing, {"envelope": sealed})
+        pin(context.home, told.id, key)
+        answer = {"device": told.id, "confirmed": True, "fingerprint": seen}
         context.show(answer, lambda: show_fields(answer))
 
     @command(devices)
     @click.argument("device")
-    @click.option("--reason", default="")
-    def retire(context: Context, device: str, reason: str) -> None:
+    def retire(context: Context, device: str) -> None:
         """Retire a device: it may not connect any more."""
-        answer = context.relay.post(f"/devices/{device}/retire", {"reason": reason})
-        context.show(answer, lambda: show_fields({"device": device, "retired": True}))
+        retired = context.relay.post(segments("devices", device, "retire"), Device)
+        answer = {"device": retired.id, "retired": True}
+        context.show(answer, lambda: show_fields(answer))
+
+
+class _Unconfirmed(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of the relay's device answer that an admin vouches for."""
+
+    id: str
+    name: str
+    group: str
+    enrolment: bytes
+
+
+def _claimed_key(context: Context, told: _Unconfirmed, asked: str) -> bytes:
+    """Return the key that a device enrolled with, which its own signature proves it holds."""
+    envelope = decode_envelope(told.enrolment)
+    enrolment = open_payload(envelope, Enrolment)
+    key = enrolment.device_key
+    fits = (
+        len(key) == PUBLIC_KEY_BYTES
+        and device_id(key) == told.id == enrolment.device
+        and enrolment.name == told.name
+        and asked.strip() in (told.id, told.id.upper(), told.name)
+    )
+    if not fits or not signers(envelope, [key]):
+        raise FarhandError("device-unverified", "the device's enrolment does not verify")
+    if pins(context.home).get(told.id, key.hex()) != key.hex():
+        raise RefusedError("device-key-changed", f"{told.id} has another key than is pinned here")
+    return key

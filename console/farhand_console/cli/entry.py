@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import click
@@ -15,26 +16,25 @@ from farhand_console.cli import (
     operator,
     patch,
     receipt,
+    run,
     script,
     session,
     ticket,
     token,
     trust,
 )
-from farhand_console.cli.base import error_exit
+from farhand_console.cli.base import error_exit, shared
+from farhand_console.output import say
 from farhand_protocol.errors import FarhandError
 
 __all__ = ["farhand", "main"]
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--home", type=click.Path(file_okay=False), help="The console's folder.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-@click.version_option("0.1.0", prog_name="farhand")
-@click.pass_context
-def farhand(context: click.Context, home: str | None, as_json: bool) -> None:
+@click.version_option(package_name="farhand-console", prog_name="farhand")
+@shared
+def farhand(home: str | None, as_json: bool) -> None:
     """Remote support from a ticket: sessions, scripts and campaigns that the relay cannot forge."""
-    context.obj = {"home": home, "as_json": as_json}
 
 
 for module in (
@@ -47,6 +47,7 @@ for module in (
     ticket,
     session,
     script,
+    run,
     campaign,
     patch,
     receipt,
@@ -57,17 +58,22 @@ for module in (
 
 def main() -> None:
     """Run the command line; every failure is a line on stderr and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        farhand.main(prog_name="farhand", standalone_mode=False)
+        # Without standalone mode click returns the status of --help and --version.
+        status = farhand.main(prog_name="farhand", standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.Abort:
-        click.echo("farhand: stopped", err=True)
+        say("farhand: stopped")
         sys.exit(130)
     except click.ClickException as error:
         if isinstance(error, click.UsageError) and error.ctx is not None:
             click.echo(error.ctx.get_usage(), err=True)
-        click.echo(f"farhand: error: usage: {error.format_message()}", err=True)
+        say(f"farhand: error: usage: {' '.join(error.format_message().split())}")
         sys.exit(2)
     except FarhandError as error:
         sys.exit(error_exit(error))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import shutil
 import time
 from datetime import UTC, datetime
@@ -14,13 +13,17 @@ from farhand_console.audit import keep_head
 from farhand_console.cli.base import Context, command, group
 from farhand_console.home import Settings, write_private
 from farhand_console.keys import create_key, read_public_key
-from farhand_console.output import show_fields, show_table
+from farhand_console.output import line, show_fields, show_table
 from farhand_console.relay import Relay, check_url, fetch_certificate
+from farhand_console.relay.answers import Me, SignedIn
 from farhand_protocol.errors import FarhandError, UsageError
 from farhand_protocol.identity import key_fingerprint, public_key_line
 from farhand_protocol.tokens import parse_signin_token
 
 __all__ = ["register"]
+
+# Grants and orders hold for ten minutes of skew.
+_CLOCK_S = 300
 
 
 def register(root: click.Group) -> None:
@@ -54,11 +57,11 @@ def register(root: click.Group) -> None:
     @command(root)
     def whoami(context: Context) -> None:
         """Show who is signed in, where, and with which key."""
-        me = context.relay.get("/me")
+        me = context.relay.get("/me", Me).account
         public = read_public_key(context.home.key_file())
         answer = {
-            "account": me["name"],
-            "role": me["role"],
+            "account": me.name,
+            "role": me.role,
             "url": context.settings.url,
             "organisation": context.settings.organisation,
             "key": public_key_line(public),
@@ -89,7 +92,7 @@ def register(root: click.Group) -> None:
             "fingerprint": key_fingerprint(public),
             "path": str(context.home.key_file()),
         }
-        context.show(answer, lambda: click.echo(answer["key"]))
+        context.show(answer, lambda: line(answer["key"]))
 
 
 def _sign_in(
@@ -99,12 +102,13 @@ def _sign_in(
     if token:
         pinned = parse_signin_token(token)
         body = {"token": token}
-        relay_key, fingerprint = pinned.relay_key, pinned.tls_sha256
+        relay_key, fingerprint, tenant = pinned.relay_key, pinned.tls_sha256, pinned.tenant
         root_version, root_sha256 = pinned.root_version, pinned.root_sha256.hex()
     elif name and before and before.url == url:
         password = click.prompt("password", hide_input=True, err=True)
         body = {"name": name, "password": password}
         relay_key, fingerprint = bytes.fromhex(before.relay_key), bytes.fromhex(before.tls_sha256)
+        tenant = before.tenant
         root_version, root_sha256 = before.root_version, before.root_sha256
     else:
         raise UsageError(
@@ -124,27 +128,34 @@ def _sign_in(
         certificate = context.home.certificate_file
     relay = Relay(url, None, certificate)
     try:
-        answer = relay.post("/sign-in", body)
+        answer = relay.post("/sign-in", SignedIn, body)
     finally:
         relay.close()
-    if base64.b64decode(answer["relay_key"]) != relay_key:
-        raise FarhandError("relay-key-mismatch", "the relay has another key than the token names")
+    if answer.relay_key != relay_key or answer.organisation.tenant != tenant:
+        raise FarhandError("relay-key-mismatch", "the relay is not the one that the token names")
     settings = Settings(
         url=url,
         relay_key=relay_key.hex(),
         tls_sha256=fingerprint.hex(),
-        tenant=answer["organisation"]["tenant"],
-        organisation=answer["organisation"]["name"],
-        account=answer["account"]["name"],
-        role=answer["account"]["role"],
-        api_token=answer["token"],
+        tenant=tenant,
+        organisation=answer.organisation.name,
+        account=answer.account.name,
+        role=answer.account.role,
+        api_token=answer.token,
         root_version=(before.root_version if before else 0) or root_version,
         root_sha256=(before.root_sha256 if before else "") or root_sha256,
-        key_file=str(Path(key).absolute()) if key else (before.key_file if before else ""),
+        key_file=_key_file(key) if key else (before.key_file if before else ""),
     )
-    context.home.save(settings)
-    keep_head(context.home, answer["audit_head"], relay_key)
+    with context.home.locked("home"):
+        context.home.save(settings)
+    keep_head(context.home, answer.audit_head, relay_key)
     return settings
+
+
+def _key_file(text: str) -> str:
+    """Return the private key's path; a public key names the one in an ssh-agent."""
+    path = Path(text).absolute()
+    return str(path.with_suffix("") if path.suffix == ".pub" else path)
 
 
 def _doctor(context: Context) -> list[dict[str, str]]:
@@ -153,7 +164,8 @@ def _doctor(context: Context) -> list[dict[str, str]]:
     def add(name: str, state: str, words: str) -> None:
         checks.append({"id": name, "state": state, "summary": words})
 
-    free = shutil.disk_usage(context.home.folder).free
+    folder = context.home.folder
+    free = shutil.disk_usage(folder if folder.is_dir() else Path.home()).free
     state = "ok" if free > 100 * 1024 * 1024 else "failed"
     add("disk", state, f"{free // (1024 * 1024)} MiB free")
     try:
@@ -163,12 +175,14 @@ def _doctor(context: Context) -> list[dict[str, str]]:
         add("key", "failed", error.message)
     try:
         before = time.monotonic()
-        me = context.relay.get("/me")
+        me = context.relay.get("/me", Me).account
         took_ms = (time.monotonic() - before) * 1000
-        add("relay", "ok", f"signed in as {me['name']} ({me['role']}), {took_ms:.0f} ms")
+        add("relay", "ok", f"signed in as {me.name} ({me.role}), {took_ms:.0f} ms")
     except FarhandError as error:
         add("relay", "failed", f"{error.code}: {error.message}")
         return checks
+    drift_s = abs(context.relay.clock_offset_s or 0)
+    add("clock", "ok" if drift_s < _CLOCK_S else "failed", f"{drift_s:.0f} s from the relay's")
     try:
         trust = context.trust()
         left = trust.targets.signed.expires - datetime.now(UTC)

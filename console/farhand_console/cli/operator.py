@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,16 @@ import click
 from farhand_console.cli.base import Context, command, group
 from farhand_console.keys import read_public_key
 from farhand_console.output import show_fields, show_table
-from farhand_console.trust.signing import publish, publish_root, set_admin_keys
+from farhand_console.trust.signing import Change, publish, set_admin_keys
 from farhand_console.trust.verified import VerifiedTrust
 from farhand_protocol.errors import FarhandError, UsageError
 from farhand_protocol.identity import key_fingerprint, parse_public_key_line
 from farhand_protocol.trust import (
+    PERMISSIONS,
     ROSTER_PATH,
     Operator,
     Roster,
+    decode_document,
     encode_document,
     is_permission,
 )
@@ -34,29 +37,29 @@ def register(root: click.Group) -> None:
     @command(operators)
     @click.argument("name")
     @click.option("--key", "key_file", required=True, type=click.Path(exists=True, dir_okay=False))
-    @click.option("--can", default=",".join(_DEFAULT_PERMISSIONS), show_default=True)
-    @click.option("--tier", type=click.IntRange(1, 3), default=1, show_default=True)
-    def add(context: Context, name: str, key_file: str, can: str, tier: int) -> None:
+    @click.option(
+        "--can",
+        help="Permissions, comma-separated; a new person gets "
+        f"{','.join(_DEFAULT_PERMISSIONS)}, somebody known keeps theirs.",
+    )
+    @click.option("--tier", type=click.IntRange(1, 3), help="1 for a new person.")
+    def add(context: Context, name: str, key_file: str, can: str | None, tier: int | None) -> None:
         """Add a person, or a key to a person, with the public key they handed over."""
         key = _read_key(Path(key_file))
-        permissions = [part.strip() for part in can.split(",") if part.strip()]
-        for permission in permissions:
-            if not is_permission(permission):
-                raise UsageError("permission-unknown", f"{permission[:80]!r} is not a permission")
-        trust = context.trust()
-        holder = trust.roster.holder(key)
-        if holder is not None and holder.name != name:
-            raise FarhandError("key-taken", f"this key belongs to {holder.name} already")
-        before = trust.roster.find(name)
-        keys = [*(before.keys if before else []), *([] if holder else [key])]
-        operator = Operator(name=name, keys=keys, permissions=permissions, tier=tier)
-        others = [one for one in trust.roster.operators if one.name != name]
-        _sign_roster(context, trust, [*others, operator])
+        wanted = None if can is None else _permissions(can)
+
+        def change(operators: list[Operator]) -> list[Operator]:
+            return _with_key(operators, name, key, wanted, tier)
+
+        version = _sign_roster(context, change)
+        permissions = next(
+            one.permissions for one in context.fresh_trust().roster.operators if one.name == name
+        )
         answer = {
             "name": name,
             "permissions": permissions,
             "fingerprint": key_fingerprint(key),
-            "targets_version": context.trust(fresh=True).targets_version,
+            "targets_version": version,
         }
         context.show(answer, lambda: show_fields(answer))
 
@@ -87,12 +90,14 @@ def register(root: click.Group) -> None:
     @click.argument("name")
     def remove(context: Context, name: str) -> None:
         """Take a person off the roster: their grants and orders end everywhere."""
-        trust = context.trust()
-        operator = trust.roster.find(name)
-        if operator is None:
-            raise FarhandError("operator-unknown", f"{name[:80]!r} is not in the roster")
-        others = [one for one in trust.roster.operators if one.name != name]
-        _sign_roster(context, trust, others)
+
+        def change(operators: list[Operator]) -> list[Operator]:
+            others = [one for one in operators if one.name != name]
+            if len(others) == len(operators):
+                raise FarhandError("operator-unknown", f"{name[:80]!r} is not in the roster")
+            return others
+
+        _sign_roster(context, change)
         answer = {"name": name, "removed": True}
         context.show(answer, lambda: show_fields(answer))
 
@@ -101,23 +106,78 @@ def _read_key(path: Path) -> bytes:
     if path.suffix == ".pub":
         return read_public_key(path)
     try:
-        return parse_public_key_line(path.read_text())
+        with path.open("rb") as file:
+            return parse_public_key_line(file.read(64 * 1024).decode().strip())
     except (FarhandError, UnicodeDecodeError):
-        return read_public_key(path)
+        return read_public_key(path)  # a private key: its public half lies beside it
 
 
-def _sign_roster(context: Context, trust: VerifiedTrust, operators: list[Operator]) -> None:
-    """Publish a roster; admins' keys enter and leave the root and targets roles with it."""
-    before = _admin_keys(trust.roster.operators)
-    after = _admin_keys(operators)
-    if not after:
-        raise FarhandError("last-admin", "the roster needs at least one admin")
-    if before != after:
-        root = set_admin_keys(trust, sorted(after - before), sorted(before - after))
-        publish_root(context.relay, root, context.signer())
-        trust = context.trust(fresh=True)
-    roster = Roster(tenant=trust.roster.tenant, operators=operators)
-    publish(context.relay, trust, context.signer(), {ROSTER_PATH: encode_document(roster)})
+def _permissions(text: str) -> list[str]:
+    permissions = [part.strip() for part in text.split(",") if part.strip()]
+    for permission in permissions:
+        if not is_permission(permission):
+            raise UsageError(
+                "permission-unknown",
+                f"{permission[:80]!r} is not a permission",
+                hint=f"{', '.join(PERMISSIONS)}, session:SCOPE@GROUP",
+            )
+    return list(dict.fromkeys(permissions))
+
+
+def _with_key(
+    operators: list[Operator],
+    name: str,
+    key: bytes,
+    permissions: list[str] | None,
+    tier: int | None,
+) -> list[Operator]:
+    """Return the operators with this key under this name."""
+    holder = next((one for one in operators if key in one.keys), None)
+    if holder is not None and holder.name != name:
+        raise FarhandError("key-taken", f"this key belongs to {holder.name!r} already")
+    before = next((one for one in operators if one.name == name), None)
+    if before is None:
+        before = Operator(name=name, keys=[], permissions=list(_DEFAULT_PERMISSIONS), tier=1)
+    operator = Operator(
+        name=name,
+        keys=before.keys if holder else [*before.keys, key],
+        permissions=before.permissions if permissions is None else permissions,
+        tier=before.tier if tier is None else tier,
+    )
+    return [*(one for one in operators if one.name != name), operator]
+
+
+def _sign_roster(context: Context, make: Callable[[list[Operator]], list[Operator]]) -> int:
+    """Publish a roster; admins' keys enter and leave the root and targets roles with it.
+
+    Returns:
+        The new targets version.
+    """
+    own = context.signer().public_key
+
+    def change(trust: VerifiedTrust) -> Change:
+        operators = make(trust.roster.operators)
+        before = _admin_keys(trust.roster.operators)
+        after = _admin_keys(operators)
+        if not after:
+            raise FarhandError("last-admin", "the roster needs at least one admin")
+        if own in before and own not in after:
+            raise FarhandError(
+                "last-admin",
+                "you cannot take the admin's part from the key you sign with",
+                hint="another admin does that",
+            )
+        body = encode_document(Roster(tenant=trust.roster.tenant, operators=operators))
+        try:
+            decode_document(body, Roster)  # a roster that devices refuse would stop everything
+        except FarhandError as error:
+            raise UsageError("usage", error.message) from error
+        root = None
+        if before != after:
+            root = set_admin_keys(trust, sorted(after - before), sorted(before - after))
+        return Change({ROSTER_PATH: body}, root)
+
+    return publish(context.relay, context.fresh_trust, context.signer(), change)
 
 
 def _admin_keys(operators: list[Operator]) -> set[bytes]:

@@ -9,7 +9,9 @@ import msgspec
 
 from farhand_console.cli.base import Context, command, group
 from farhand_console.cli.campaign import create_campaign, follow, report_of, start_campaign
-from farhand_console.output import show_table
+from farhand_console.output import line, show_table
+from farhand_console.relay import segments
+from farhand_console.relay.answers import Target
 
 __all__ = ["register"]
 
@@ -23,7 +25,7 @@ def register(root: click.Group) -> None:
 
     @command(patches)
     @click.option("--query", required=True, help="Which devices.")
-    @click.option("--ttl", type=click.IntRange(10, 7 * 86_400), default=86_400, help="Seconds.")
+    @click.option("--ttl", type=click.IntRange(1, 7 * 86_400), default=86_400, help="Seconds.")
     @click.option("--no-wait", is_flag=True, help="Start it and return at once.")
     def check(context: Context, query: str, ttl: int, no_wait: bool) -> None:
         """Ask devices which updates they lack."""
@@ -31,7 +33,7 @@ def register(root: click.Group) -> None:
 
     @command(patches)
     @click.option("--query", required=True, help="Which devices.")
-    @click.option("--ttl", type=click.IntRange(10, 7 * 86_400), default=86_400, help="Seconds.")
+    @click.option("--ttl", type=click.IntRange(1, 7 * 86_400), default=86_400, help="Seconds.")
     def plan(context: Context, query: str, ttl: int) -> None:
         """Ask devices what an apply would change; changes nothing."""
         _campaign(context, _CHECK, query, (), ttl, wait=True)
@@ -39,7 +41,7 @@ def register(root: click.Group) -> None:
     @command(patches)
     @click.option("--query", required=True, help="Which devices.")
     @click.option("--param", "pairs", multiple=True, help="NAME=VALUE for patch.apt.apply.")
-    @click.option("--ttl", type=click.IntRange(10, 7 * 86_400), default=86_400, help="Seconds.")
+    @click.option("--ttl", type=click.IntRange(1, 7 * 86_400), default=86_400, help="Seconds.")
     @click.option("--no-wait", is_flag=True, help="Start it and return at once.")
     def apply(
         context: Context, query: str, pairs: tuple[str, ...], ttl: int, no_wait: bool
@@ -56,14 +58,12 @@ def _campaign(
     )
     started = start_campaign(context, made["campaign"])
     if not wait:
-        context.show(started, lambda: click.echo(started["campaign"]))
+        context.show(started, lambda: line(started["campaign"]))
         return
     follow(context, made["campaign"])
     report = report_of(context, made["campaign"])
-    names = {
-        target["id"]: target["name"]
-        for target in context.relay.pages(f"/campaigns/{made['campaign']}/targets", limit=500)
-    }
+    path = segments("campaigns", made["campaign"], "targets")
+    names = {target.device: target.name for target in context.relay.pages(path, Target)}
     rows = [_row(names, result) for result in report["results"]]
     context.show(
         report | {"devices": rows},
@@ -90,6 +90,6 @@ def _row(names: dict[str, str], result: dict[str, Any]) -> dict[str, Any]:
         row["updates"] = len(updates)
         row["security"] = sum(update.get("kind") == "security" for update in updates)
         row["reboot"] = any(p.get("reboot", {}).get("required") for p in providers)
-    except (msgspec.MsgspecError, AttributeError, TypeError):
+    except (msgspec.MsgspecError, AttributeError, TypeError, RecursionError):
         row["state"] = row["state"] if row["state"] != "succeeded" else "unreadable"
     return row

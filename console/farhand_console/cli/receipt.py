@@ -27,15 +27,16 @@ def register(root: click.Group) -> None:
     @click.option("--device-key", help="The device's key: hex, or an ssh-ed25519 line.")
     def verify(context: Context, file: Path, device_key: str | None) -> None:
         """Check every signature in a receipt; works without a relay."""
-        if file.stat().st_size > _MAX_RECEIPT_BYTES:
-            raise FarhandError("receipt-invalid", "the file is too large for a receipt")
-        data = file.read_bytes()
+        with file.open("rb") as opened:
+            data = opened.read(_MAX_RECEIPT_BYTES + 1)
+        if len(data) > _MAX_RECEIPT_BYTES:
+            raise FarhandError("receipt-malformed", "the file is too large for a receipt")
         key = _parse_key(device_key) if device_key else None
         checked = verify_receipt(data, device_key=key)
         receipt = checked.receipt
         pinned = checked.pinned
         if key is None and receipt.device in (known := pins(context.home)):
-            checked = verify_receipt(data, device_key=bytes.fromhex(known[receipt.device]))
+            checked = verify_receipt(data, device_key=_parse_key(known[receipt.device]))
             pinned = True
         answer = {
             "valid": True,

@@ -2,41 +2,64 @@
 
 from __future__ import annotations
 
-import base64
+import re
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import click
+import msgspec
 
-from farhand_console.cli.base import Context, command, group, paged, parse_pairs
-from farhand_console.orders import OrderDraft, parse_parameters, sign_order, verify_result
-from farhand_console.output import hint, printable, say, show_fields, show_table
+from farhand_console.cli.base import Context, command, group, paged
+from farhand_console.output import (
+    hint,
+    line,
+    page_through,
+    show_fields,
+    show_table,
+)
+from farhand_console.relay import segments
+from farhand_console.relay.answers import (
+    Nothing,
+    Page,
+    Script,
+)
 from farhand_console.scripts import (
     BODY_NAMES,
+    approved,
     fetch_script,
     lint,
     make_manifest,
     publish_script,
     read_folder,
 )
-from farhand_console.trust.devices import verify_device
-from farhand_console.trust.signing import publish, tuf_key
-from farhand_protocol.envelopes import encode_envelope, seal, sign_again
-from farhand_protocol.errors import FarhandError, RefusedError
+from farhand_console.trust.signing import Change, publish, tuf_key
+from farhand_console.trust.verified import VerifiedTrust
+from farhand_protocol.envelopes import (
+    Envelope,
+    encode_envelope,
+    open_payload,
+    seal,
+    sign_again,
+)
+from farhand_protocol.errors import FarhandError, RefusedError, UsageError
 from farhand_protocol.instants import format_instant
-from farhand_protocol.manifest import approvers, check_approved, manifest_digest
-from farhand_protocol.orders import FINAL_STATES
+from farhand_protocol.keys import Signer
+from farhand_protocol.manifest import Manifest, approvers, manifest_digest
 from farhand_protocol.trust import (
     REVOCATIONS_PATH,
+    Approval,
     Revocation,
     Revocations,
+    Risk,
     encode_document,
     manifest_path,
+    script_path,
 )
 
-__all__ = ["register", "wait_for_result"]
+__all__ = ["register"]
+
+_SCRIPT_ID = re.compile(r"[a-z][a-z0-9-]*(?:\.[a-z0-9-]+)*\Z")
 
 _TEMPLATE = """id = "{id}"
 version = 1
@@ -68,7 +91,6 @@ def register(root: click.Group) -> None:
     _register_authoring(scripts)
     _register_approving(scripts)
     _register_reading(scripts)
-    _register_run(root)
 
 
 def _register_authoring(scripts: click.Group) -> None:
@@ -79,8 +101,13 @@ def _register_authoring(scripts: click.Group) -> None:
         """Start a script: a folder with a manifest and a body."""
         if (folder / "manifest.toml").exists():
             raise FarhandError("script-exists", f"{folder} holds a script already")
+        name = script_id or folder.absolute().name
+        if not _SCRIPT_ID.match(name) or len(name) > 100:
+            raise UsageError(
+                "usage", f"{name[:80]!r} is not a script's id", hint="such as check.printer.queue"
+            )
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "manifest.toml").write_text(_TEMPLATE.format(id=script_id or folder.name))
+        (folder / "manifest.toml").write_text(_TEMPLATE.format(id=name))
         (folder / BODY_NAMES["sh"]).write_text(_BODY)
         answer = {"path": str(folder)}
         context.show(answer, lambda: hint(f"edit it, then: farhand script lint {folder}"))
@@ -97,7 +124,7 @@ def _register_authoring(scripts: click.Group) -> None:
 
         def readable() -> None:
             for problem in problems:
-                click.echo(printable(problem))
+                line(problem)
 
         context.show(answer, readable)
         if problems:
@@ -123,7 +150,8 @@ def _register_authoring(scripts: click.Group) -> None:
             expires=now + timedelta(days=days),
         )
         envelope = seal(manifest, context.signer())
-        context.relay.post("/scripts", {"envelope": encode_envelope(envelope), "body": body})
+        sealed = {"envelope": encode_envelope(envelope), "body": body}
+        context.relay.post("/scripts", Nothing, sealed)
         answer = {
             "id": manifest.id,
             "version": manifest.version,
@@ -142,26 +170,30 @@ def _register_approving(scripts: click.Group) -> None:
     def approve(context: Context, script: str, version: int | None, yes: bool) -> None:
         """Read a script and sign it as an approver; publish it where that makes it whole."""
         envelope, manifest, body = fetch_script(context.relay, script, version)
-        if not yes and sys.stdin.isatty():
-            click.echo_via_pager(printable(body.decode(errors="replace"), 600_000))
-            click.confirm(f"approve {manifest.id} {manifest.version}?", abort=True, err=True)
         trust = context.trust()
-        if manifest.author == context.settings.account:
-            raise RefusedError("own-script", "an author cannot approve their own script")
-        rule = trust.policy.approvals[manifest.risk]
+        rule = _rule(trust, manifest.risk)
         me = trust.roster.holder(context.signer().public_key)
+        if manifest.author == context.settings.account or (me and me.name == manifest.author):
+            raise RefusedError("own-script", "an author cannot approve their own script")
         if me is None or rule.permission not in me.permissions:
             raise RefusedError("not-approver", f"the roster does not give you {rule.permission!r}")
-        envelope = sign_again(envelope, context.signer())
+        if not yes and sys.stdin.isatty():
+            page_through(_for_reading(manifest, body))
+            words = f"approve {manifest.id} {manifest.version} ({manifest.risk})?"
+            click.confirm(words, abort=True, err=True)
+        envelope = _signed_again(envelope, context.signer())
         context.relay.post(
-            f"/scripts/{manifest.id}/{manifest.version}/approvals",
+            segments("scripts", manifest.id, manifest.version, "approvals"),
+            Nothing,
             {"envelope": encode_envelope(envelope)},
         )
+        # Another approver may have signed since: the relay keeps the signatures of all.
+        envelope, _, body = fetch_script(context.relay, manifest.id, manifest.version)
         count = len(approvers(envelope, manifest, trust.roster, rule.permission))
         published = False
         keyid = tuf_key(context.signer().public_key).keyid
         if count >= rule.count and keyid in trust.root.signed.roles["targets"].keyids:
-            publish_script(context.relay, trust, context.signer(), envelope, body)
+            publish_script(context.relay, context.fresh_trust, context.signer(), envelope, body)
             published = True
         answer = {
             "id": manifest.id,
@@ -179,7 +211,9 @@ def _register_approving(scripts: click.Group) -> None:
     def publish_command(context: Context, script: str, version: int | None) -> None:
         """Put an approved script among the signed targets."""
         envelope, manifest, body = fetch_script(context.relay, script, version)
-        targets = publish_script(context.relay, context.trust(), context.signer(), envelope, body)
+        targets = publish_script(
+            context.relay, context.fresh_trust, context.signer(), envelope, body
+        )
         answer = {"id": manifest.id, "version": manifest.version, "targets_version": targets}
         context.show(answer, lambda: show_fields(answer))
 
@@ -189,32 +223,74 @@ def _register_approving(scripts: click.Group) -> None:
     @click.option("--reason", required=True)
     def revoke(context: Context, script: str, version: int | None, reason: str) -> None:
         """Revoke a script for good, on every device."""
-        trust = context.trust()
-        subject = script
-        if version is not None:
-            subject = manifest_digest(trust.manifest(script, version))
-        entry = Revocation(
-            kind="script",
-            subject=subject,
-            reason=reason,
-            at=format_instant(datetime.now(UTC).replace(microsecond=0)),
-        )
-        document = Revocations(
-            tenant=trust.revocations.tenant, revoked=[*trust.revocations.revoked, entry]
-        )
-        changes: dict[str, bytes | None] = {REVOCATIONS_PATH: encode_document(document)}
-        for path in trust.paths():
-            if path.startswith(f"manifests/{script}/") and (
-                version is None or path == manifest_path(script, version)
-            ):
-                changes[path] = None
-        targets = publish(context.relay, trust, context.signer(), changes)
-        for path in changes:
-            if path.startswith("manifests/"):
-                number = path.rsplit("/", 1)[1].removesuffix(".json")
-                context.relay.post(f"/scripts/{script}/{number}/revoked", {"reason": reason})
+        removed: set[int] = set()
+        subject = script if version is None else _digest(context, script, version)
+
+        def change(trust: VerifiedTrust) -> Change:
+            removed.clear()
+            if version is None:
+                removed.update(one for name, one in trust.published() if name == script)
+            elif (script, version) in trust.published():
+                removed.add(version)
+            changes = {manifest_path(script, one): None for one in removed}
+            entry = Revocation(
+                kind="script",
+                subject=subject,
+                reason=reason,
+                at=format_instant(datetime.now(UTC).replace(microsecond=0)),
+            )
+            revoked = [*trust.revocations.revoked, entry]
+            document = Revocations(tenant=trust.revocations.tenant, revoked=revoked)
+            return Change(changes | {REVOCATIONS_PATH: encode_document(document)})
+
+        targets = publish(context.relay, context.fresh_trust, context.signer(), change)
+        for one in sorted(removed | ({version} if version is not None else set())):
+            _tell_revoked(context, script, one)
         answer = {"id": script, "revoked": subject, "targets_version": targets}
         context.show(answer, lambda: show_fields(answer))
+
+
+def _rule(trust: VerifiedTrust, risk: Risk) -> Approval:
+    rule = trust.policy.approvals.get(risk)
+    if rule is None:
+        raise RefusedError("script-not-approved", f"the policy has no approval rule for {risk}")
+    return rule
+
+
+def _for_reading(manifest: Manifest, body: bytes) -> str:
+    """Return everything that an approver signs for: the whole manifest, then the body."""
+    fields = msgspec.json.format(msgspec.json.encode(manifest), indent=2).decode()
+    return f"{fields}\n\n{body.decode(errors='backslashreplace')}"
+
+
+def _signed_again(envelope: Envelope, signer: Signer) -> Envelope:
+    """Add this approver's signature; one that is there already is enough."""
+    try:
+        return sign_again(envelope, signer)
+    except FarhandError as error:
+        if error.code != "already-signed":
+            raise
+        return envelope
+
+
+def _digest(context: Context, script: str, version: int) -> str:
+    """Return the digest of a version, published or only handed in."""
+    try:
+        return manifest_digest(context.trust().manifest(script, version))
+    except FarhandError as error:
+        if error.code != "script-unknown":
+            raise
+    envelope, _, _ = fetch_script(context.relay, script, version)
+    return manifest_digest(envelope)
+
+
+def _tell_revoked(context: Context, script: str, version: int) -> None:
+    """Let the relay's list say so too; shipped scripts are not in it."""
+    try:
+        context.relay.post(segments("scripts", script, version, "revoked"), Nothing)
+    except FarhandError as error:
+        if error.code not in ("not-found", "script-unknown"):
+            raise
 
 
 def _register_reading(scripts: click.Group) -> None:
@@ -222,35 +298,16 @@ def _register_reading(scripts: click.Group) -> None:
     @paged
     def list_scripts(context: Context, limit: int, cursor: str | None) -> None:
         """List published scripts (from the signed targets) and those handed in."""
-        items: dict[tuple[str, int], dict[str, Any]] = {}
-        page = context.relay.get("/scripts", limit=limit, cursor=cursor)
-        for one in page["items"]:
-            items[one["id"], one["version"]] = one
+        page = context.relay.get("/scripts", Page[Script], limit=limit, cursor=cursor)
+        items: dict[tuple[str, int], Script] = {(one.id, one.version): one for one in page.items}
         if cursor is None:
-            trust = context.trust()
-            for path in trust.paths():
-                if path.startswith("manifests/"):
-                    script, number = path.removeprefix("manifests/").rsplit("/", 1)
-                    envelope = trust.manifest(script, int(number.removesuffix(".json")))
-                    manifest = check_approved(envelope, trust.roster, trust.policy)
-                    items[manifest.id, manifest.version] = {
-                        "id": manifest.id,
-                        "version": manifest.version,
-                        "risk": manifest.risk,
-                        "state": "published",
-                        "title": manifest.title,
-                        "author": manifest.author,
-                        "digest": manifest_digest(envelope),
-                    }
-        answer = {"items": [items[key] for key in sorted(items)], "next": page.get("next")}
+            items |= _published(context)
+        answer = Page(items=[items[key] for key in sorted(items)], next=page.next)
         context.show(
             answer,
             lambda: show_table(
                 ("id", "version", "risk", "state", "title"),
-                [
-                    (s["id"], s["version"], s["risk"], s["state"], s["title"])
-                    for s in answer["items"]
-                ],
+                [(s.id, s.version, s.risk, s.state, s.title) for s in answer.items],
             ),
         )
 
@@ -262,14 +319,14 @@ def _register_reading(scripts: click.Group) -> None:
         trust = context.trust()
         try:
             envelope = trust.manifest(script, version)
-            manifest = check_approved(envelope, trust.roster, trust.policy)
-            body, state = trust.read(f"scripts/{manifest.sha256}"), "published"
+            manifest = approved(envelope, trust)
+            body, state = trust.read(script_path(manifest.sha256)), "published"
         except FarhandError as error:
             if error.code != "script-unknown":
                 raise
             envelope, manifest, body = fetch_script(context.relay, script, version)
             state = "submitted"
-        rule = trust.policy.approvals[manifest.risk]
+        rule = _rule(trust, manifest.risk)
         answer = {
             "id": manifest.id,
             "version": manifest.version,
@@ -288,105 +345,36 @@ def _register_reading(scripts: click.Group) -> None:
 
         def readable() -> None:
             show_fields({k: v for k, v in answer.items() if k != "body"})
-            for line in str(answer["body"]).splitlines():
-                click.echo("  " + printable(line, 2000))
+            for words in str(answer["body"]).splitlines():
+                line("  " + words, 4000)
 
         context.show(answer, readable)
 
 
-def _register_run(root: click.Group) -> None:
-    @command(root)
-    @click.argument("script")
-    @click.option("--device", required=True, help="Id or unique name.")
-    @click.option("--param", "pairs", multiple=True, help="NAME=VALUE, once per parameter.")
-    @click.option("--ticket")
-    @click.option("--version", type=click.IntRange(1))
-    @click.option("--ttl", type=click.IntRange(10, 7 * 86_400), default=3600, help="Seconds.")
-    @click.option("--wait", is_flag=True, help="Wait for the device's signed result.")
-    def run(
-        context: Context,
-        script: str,
-        device: str,
-        pairs: tuple[str, ...],
-        ticket: str | None,
-        version: int | None,
-        ttl: int,
-        wait: bool,
-    ) -> None:
-        """Run an approved script on one device."""
+def _published(context: Context) -> dict[tuple[str, int], Script]:
+    """Return what stands among the signed targets; none where there is no trust root yet."""
+    try:
         trust = context.trust()
+    except FarhandError as error:
+        if error.code != "no-trust-root":
+            raise
+        return {}
+    found = {}
+    for script, version in trust.published():
         envelope = trust.manifest(script, version)
-        manifest = check_approved(envelope, trust.roster, trust.policy)
-        now = datetime.now(UTC).replace(microsecond=0)
-        draft = OrderDraft(
-            trust,
-            envelope,
-            parse_parameters(manifest, parse_pairs(pairs)),
-            operator=context.settings.account,
-            now=now,
+        manifest = open_payload(envelope, Manifest)
+        try:
+            approved(envelope, trust)
+            state = "published"
+        except FarhandError as error:
+            state = error.code  # a roster that shrank can take back an approval
+        found[script, version] = Script(
+            id=script,
+            version=version,
+            risk=manifest.risk,
+            state=state,
+            title=manifest.title,
+            author=manifest.author,
+            digest=manifest_digest(envelope),
         )
-        verified = verify_device(context.home, trust, context.relay.get(f"/devices/{device}"))
-        order, sealed = sign_order(
-            draft, verified, context.signer(), now=now, ttl_s=ttl, ticket=ticket
-        )
-        made = context.relay.post("/orders", {"items": [{"envelope": sealed}]})
-        if not wait:
-            answer = {"order": order, "device": verified.id, "state": made["items"][0]["state"]}
-            context.show(answer, lambda: show_fields(answer))
-            return
-        if not context.as_json:
-            say(f"{manifest.id} on {printable(verified.name)}: waiting")
-        result = wait_for_result(context, order, verified.id, verified.key, ttl_s=ttl)
-        context.show(result, lambda: _show_result(result))
-        if result["state"] == "refused":
-            raise RefusedError(result["refusal"] or "refused", "the device refused the order")
-        if result["state"] not in ("succeeded", "no_change"):
-            raise FarhandError("run-failed", f"the order ended as {result['state']}")
-
-
-def wait_for_result(
-    context: Context, order: str, device: str, device_key: bytes, *, ttl_s: int
-) -> dict[str, Any]:
-    """Wait until an order is final and return its verified result as the command shows it."""
-    deadline = datetime.now(UTC) + timedelta(seconds=ttl_s + 60)
-    while datetime.now(UTC) < deadline:
-        answer = context.relay.get(f"/orders/{order}", wait=20, wait_s=40)
-        if answer["state"] not in FINAL_STATES:
-            continue
-        shown: dict[str, Any] = {
-            "order": order,
-            "device": device,
-            "state": answer["state"],
-            "exit_code": None,
-            "stdout": "",
-            "stderr": "",
-            "refusal": answer.get("refusal"),
-            "signed": False,
-        }
-        if answer.get("result"):
-            sealed = base64.b64decode(answer["result"])
-            result = verify_result(sealed, order=order, device=device, device_key=device_key)
-            shown |= {
-                "state": result.state,
-                "exit_code": result.exit_code,
-                "stdout": result.stdout.decode(errors="replace"),
-                "stderr": result.stderr.decode(errors="replace"),
-                "refusal": result.refusal,
-                "signed": True,
-            }
-        elif answer["state"] not in ("cancelled", "expired", "gone"):
-            raise FarhandError("result-forged", "the relay gave a result without a signature")
-        return shown
-    raise FarhandError("run-timeout", "the device did not answer in time", hint=f"order {order}")
-
-
-def _show_result(result: dict[str, Any]) -> None:
-    for name in ("stdout", "stderr"):
-        for line in result[name].splitlines():
-            click.echo(printable(line, 4000), err=name == "stderr")
-    words = (
-        result["state"]
-        if result["exit_code"] is None
-        else (f"{result['state']}, exit {result['exit_code']}")
-    )
-    say(words)
+    return found

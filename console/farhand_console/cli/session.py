@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import asyncssh
 import click
+import msgspec
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress, TaskID
 
 from farhand_console.cli.base import Context, command, group, paged
 from farhand_console.home import write_private
-from farhand_console.output import printable, say, show_fields, show_table, warn
+from farhand_console.output import line, printable, say, show_fields, show_table, warn
+from farhand_console.relay import segments
+from farhand_console.relay.answers import Device, Page, Session
 from farhand_console.session.config import prepare_host, write_ssh_config
-from farhand_console.session.ending import end_on_device
+from farhand_console.session.ending import end_on_device, kept_receipt
 from farhand_console.session.files import check_pair, copy, parse_endpoint
 from farhand_console.session.opening import Wish, open_by_code, open_by_grant
 from farhand_console.session.proxy import listen_forward, run_proxy
@@ -32,6 +37,8 @@ from farhand_protocol.trust import SCOPES
 __all__ = ["register"]
 
 _DEFAULT_SCOPES = "view,terminal,files"
+# A session ends without a receipt when the device does not sign by then.
+_END_S = 10
 T = TypeVar("T")
 
 
@@ -46,14 +53,37 @@ def register(root: click.Group) -> None:
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Run session work; a group with one error is that error."""
+    """Run session work; of a group of errors the one that says most is raised."""
     try:
         return asyncio.run(work)
     except ExceptionGroup as errors:
-        matched = errors.split(FarhandError)[0]
-        if matched is not None:
-            raise matched.exceptions[0] from errors
-        raise
+        leaves = sorted(_leaves(errors), key=_rank)
+        raise _translated(leaves[0]) from errors
+    except asyncssh.Error as error:
+        raise _translated(error) from error
+
+
+def _leaves(group: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
+    for one in group.exceptions:
+        if isinstance(one, BaseExceptionGroup):
+            yield from _leaves(one)
+        else:
+            yield one
+
+
+def _rank(error: BaseException) -> int:
+    """Order errors by how much they say: ours, a bug, the system's, the library's."""
+    if isinstance(error, FarhandError):
+        return 0
+    return 3 if isinstance(error, asyncssh.Error) else 2 if isinstance(error, OSError) else 1
+
+
+def _translated(error: BaseException) -> BaseException:
+    if isinstance(error, asyncssh.Error):
+        return FarhandError(
+            "session-lost", "the connection to the device was lost", detail=str(error)
+        )
+    return error
 
 
 def _wish(
@@ -73,6 +103,8 @@ def _wish(
 
 
 def _open(context: Context, code: str | None, device: str | None, wish: Wish) -> SessionRecord:
+    if not wish.scopes:
+        raise UsageError("scope-unknown", "a session needs a scope", hint=_DEFAULT_SCOPES)
     if code is not None:
         return open_by_code(
             context.home,
@@ -167,23 +199,21 @@ def _register_reading(sessions: click.Group) -> None:
     ) -> None:
         """List sessions, newest first."""
         page = context.relay.get(
-            "/sessions", state=state, device=device, ticket=ticket, limit=limit, cursor=cursor
+            "/sessions",
+            Page[Session],
+            state=state,
+            device=device,
+            ticket=ticket,
+            limit=limit,
+            cursor=cursor,
         )
         context.show(
             page,
             lambda: show_table(
                 ("session", "state", "device", "ticket", "operator", "started", "active s"),
                 [
-                    (
-                        s["session"],
-                        s["state"],
-                        s["device"],
-                        s.get("ticket"),
-                        s["operator"],
-                        s.get("started_at"),
-                        s["active_s"],
-                    )
-                    for s in page["items"]
+                    (s.session, s.state, s.device, s.ticket, s.operator, s.started_at, s.active_s)
+                    for s in page.items
                 ],
             ),
         )
@@ -192,8 +222,8 @@ def _register_reading(sessions: click.Group) -> None:
     @click.argument("session")
     def show(context: Context, session: str) -> None:
         """Show one session as the relay knows it."""
-        answer = context.relay.get(f"/sessions/{_session_id(context, session)}")
-        context.show(answer, lambda: show_fields(answer))
+        answer = context.relay.get(segments("sessions", _session_id(context, session)), Session)
+        context.show(answer, lambda: show_fields(msgspec.to_builtins(answer)))
 
 
 def _session_id(context: Context, name: str) -> str:
@@ -213,28 +243,31 @@ def _register_end(sessions: click.Group) -> None:
         """End a session with a note; the device signs the receipt."""
         session = _session_id(context, session)
         body: dict[str, Any] = {"note": note, "active_s": None, "receipt_sha256": None}
-        receipt_hash: str | None = None
+        receipt_hash = kept_receipt(context.home, session)
         try:
-            record = load(context.home, session)
-            receipt, receipt_hash = _run(_end_on_device(context, record, note))
-            body |= {"active_s": receipt.active_s, "receipt_sha256": receipt_hash}
-        except FarhandError as error:
+            if receipt_hash is None:
+                record = load(context.home, session)
+                receipt, receipt_hash = _run(_end_on_device(context, record, note))
+                body["active_s"] = receipt.active_s
+        except (FarhandError, OSError) as error:
             # The relay is told in any case: a device that is gone must not keep a ticket open.
-            warn(f"{error.code}: {error.message}")
-        ended = context.relay.post(f"/sessions/{session}/end", body)
+            words = str(error) if isinstance(error, FarhandError) else "the device did not answer"
+            warn(f"no receipt: {words}")
+        body["receipt_sha256"] = receipt_hash
+        ended = context.relay.post(segments("sessions", session, "end"), Session, body)
         drop(context.home, session)
         answer = {
             "session": session,
-            "reason": ended["reason"],
-            "active_s": ended["active_s"],
-            "receipt": receipt_hash or ended.get("receipt_sha256"),
-            "time_entry": ended.get("time_entry"),
+            "reason": ended.reason,
+            "active_s": ended.active_s,
+            "receipt": receipt_hash or ended.receipt_sha256,
+            "time_entry": ended.time_entry,
         }
         context.show(answer, lambda: show_fields(answer))
 
 
 async def _end_on_device(context: Context, record: SessionRecord, note: str) -> Any:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(_END_S):
         async with connect_ssh(context.home, context.relay, record, notice=say) as connection:
             return await end_on_device(context.home, record, connection, note)
 
@@ -257,20 +290,14 @@ def _register_terminal(root: click.Group) -> None:
     @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED)
     def exec_command(context: Context, session: str, words: tuple[str, ...]) -> None:
         """Run a command as ssh does: farhand exec S -- COMMAND..."""
-        try:
-            record = _joined(context, session)
+        context.failure_status = 255
+        record = _joined(context, session)
 
-            async def work() -> int:
-                async with connect_ssh(
-                    context.home, context.relay, record, notice=say
-                ) as connection:
-                    return await run_exec(connection, join_command(words))
+        async def work() -> int:
+            async with connect_ssh(context.home, context.relay, record, notice=say) as connection:
+                return await run_exec(connection, join_command(words))
 
-            status = _run(work())
-        except FarhandError as error:
-            error.exit_code = 255
-            raise
-        sys.exit(status)
+        sys.exit(_run(work()))
 
     @command(root)
     @click.option("-r", "recurse", is_flag=True, help="Folders too.")
@@ -302,7 +329,7 @@ def _copy_progress() -> Any:
 
         def progress(source: bytes, _target: bytes, done: int, total: int) -> None:
             if source not in tasks:
-                name = printable(source.decode(errors="replace"), 60)
+                name = escape(printable(source.decode(errors="replace"), 60))
                 tasks[source] = shown.add_task(name, total=total)
             shown.update(tasks[source], completed=done, total=total)
 
@@ -342,18 +369,22 @@ def _register_streams(root: click.Group) -> None:
         """Print (or write) the configuration with which stock ssh reaches devices."""
         trust = context.trust()
         devices: list[VerifiedDevice] = []
-        for listed in context.relay.pages("/devices", q="*", limit=500):
+        for listed in context.relay.pages("/devices", Device, q="*"):
             try:
-                answer = context.relay.get(f"/devices/{listed['id']}")
-                devices.append(verify_device(context.home, trust, answer))
+                answer = context.relay.get(segments("devices", listed.id), dict)
+                device = verify_device(context.home, trust, answer, asked=listed.id)
+                devices.append(device)
             except FarhandError as error:
-                warn(f"{printable(listed.get('name'))}: {error.code}: left out")
+                warn(f"{listed.name[:80]}: {error.code}: left out")
         text = write_ssh_config(context.home, devices)
         path: Path | None = None
         if write:
             path = context.home.folder / "ssh" / "config"
             write_private(path, text.encode())
         answer = {"path": str(path) if path else None, "config": text, "devices": len(devices)}
-        context.show(
-            answer, lambda: click.echo(f"Include {path}" if path else text, nl=path is not None)
-        )
+
+        def readable() -> None:
+            for words in [f"Include {path}"] if path else text.splitlines():
+                line(words)
+
+        context.show(answer, readable)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
+import msgspec
 
 from farhand_console.cli.base import Context, command, group, paged
-from farhand_console.output import printable, show_fields, show_table
+from farhand_console.output import line, say, show_fields, show_table
+from farhand_console.relay import segments
+from farhand_console.relay.answers import Created, Page, Ticket, TicketMessage, TimeEntry
+from farhand_protocol.errors import FarhandError
 
 __all__ = ["register"]
 
@@ -35,22 +37,15 @@ def _register_reading(tickets: click.Group) -> None:
     ) -> None:
         """List tickets, newest first."""
         page = context.relay.get(
-            "/tickets", state=state, owner=owner, q=q, limit=limit, cursor=cursor
+            "/tickets", Page[Ticket], state=state, owner=owner, q=q, limit=limit, cursor=cursor
         )
         context.show(
             page,
             lambda: show_table(
                 ("number", "state", "title", "requester", "owner", "updated"),
                 [
-                    (
-                        t["number"],
-                        t["state"],
-                        t["title"],
-                        t.get("requester"),
-                        t.get("owner"),
-                        t["updated_at"],
-                    )
-                    for t in page["items"]
+                    (t.number, t.state, t.title, t.requester, t.owner, t.updated_at)
+                    for t in page.items
                 ],
             ),
         )
@@ -59,23 +54,36 @@ def _register_reading(tickets: click.Group) -> None:
     @click.argument("number")
     def show(context: Context, number: str) -> None:
         """Show a ticket with its thread and its time."""
-        ticket = context.relay.get(f"/tickets/{number}")
-        for part in ("messages", "time-entries"):
-            items = list(context.relay.pages(f"/tickets/{number}/{part}", limit=200))
-            ticket[part.replace("-", "_")] = items
-        context.show(ticket, lambda: _show_ticket(ticket))
+        relay = context.relay
+        ticket = relay.get(segments("tickets", number), Ticket)
+        path = segments("tickets", ticket.id, "messages")
+        messages = list(relay.pages(path, TicketMessage))
+        times = _time_entries(context, ticket.id)
+        answer = msgspec.to_builtins(ticket) | {"messages": messages, "time_entries": times}
+        context.show(answer, lambda: _show_ticket(ticket, messages, times))
 
 
-def _show_ticket(ticket: dict[str, Any]) -> None:
+def _time_entries(context: Context, ticket: str) -> list[TimeEntry]:
+    """Return the time spent; none for requesters, who may not see it."""
+    try:
+        return list(context.relay.pages(segments("tickets", ticket, "time-entries"), TimeEntry))
+    except FarhandError as error:
+        if error.code != "not-permitted":
+            raise
+        return []
+
+
+def _show_ticket(ticket: Ticket, messages: list[TicketMessage], times: list[TimeEntry]) -> None:
     names = ("number", "title", "state", "requester", "owner", "device", "created_at", "updated_at")
-    show_fields({name: ticket.get(name) for name in names})
-    for message in ticket["messages"]:
-        click.echo(f"\n{message['at']}  {printable(message['author'])}  ({message['kind']})")
-        for line in str(message["body"]).splitlines():
-            click.echo("  " + printable(line, 2000))
-    for entry in ticket["time_entries"]:
-        minutes = entry["active_s"] / 60
-        click.echo(f"\n{entry['started_at']}  {printable(entry['account'])}  {minutes:.1f} min")
+    show_fields({name: getattr(ticket, name) for name in names})
+    for message in messages:
+        line("")
+        line(f"{message.at}  {message.author}  ({message.kind})")
+        for words in message.body.splitlines():
+            line("  " + words, 4000)
+    for entry in times:
+        line("")
+        line(f"{entry.started_at}  {entry.account}  {entry.active_s / 60:.1f} min  {entry.note}")
 
 
 def _register_writing(tickets: click.Group) -> None:
@@ -96,24 +104,26 @@ def _register_writing(tickets: click.Group) -> None:
         """Open a ticket."""
         made = context.relay.post(
             "/tickets",
+            Created,
             {
                 "title": title,
                 "requester": requester,
                 "device": device,
                 "external_key": external_key,
-                "body": body,
+                "body": body or None,
             },
         )
-        answer = {"id": made["id"], "number": made["number"]}
-        context.show(answer, lambda: click.echo(answer["number"]))
+        answer = {"id": made.id, "number": made.number}
+        context.show(answer, lambda: line(answer["number"]))
 
     def message_command(name: str, words: str) -> None:
         @command(tickets, name, help=words)
         @click.argument("number")
         @click.argument("body")
         def add(context: Context, number: str, body: str) -> None:
-            answer = context.relay.post(f"/tickets/{number}/messages", {"kind": name, "body": body})
-            context.show(answer, lambda: click.echo(f"{name} added"))
+            path = segments("tickets", number, "messages")
+            answer = context.relay.post(path, TicketMessage, {"kind": name, "body": body})
+            context.show(answer, lambda: say(f"{name} added"))
 
     message_command("reply", "Answer the requester.")
     message_command("note", "Add a note that only staff can read.")
@@ -123,8 +133,9 @@ def _register_writing(tickets: click.Group) -> None:
         @click.argument("number")
         @click.option(f"--{option}", "value", required=required, default=None if required else "")
         def change(context: Context, number: str, value: str) -> None:
-            answer = context.relay.post(f"/tickets/{number}/{name}", {option: value})
-            context.show(answer, lambda: click.echo(f"{answer['number']}  {answer['state']}"))
+            path = segments("tickets", number, name)
+            answer = context.relay.post(path, Ticket, {option: value})
+            context.show(answer, lambda: line(f"{answer.number}  {answer.state}"))
 
     change_command("assign", "Give the ticket to somebody.", "owner", required=True)
     change_command("resolve", "Resolve the ticket.", "note", required=False)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from datetime import UTC, datetime, timedelta
 
 import click
 
-from farhand_console.cli.base import Context, command, group
-from farhand_console.output import hint, show_table
+from farhand_console.cli.base import Context, command, group, paged
+from farhand_console.output import hint, line, show_table
+from farhand_console.relay.answers import Nothing, Page, TokenRegistration
 from farhand_console.trust.signing import check_may_sign
 from farhand_protocol.envelopes import encode_envelope, seal
+from farhand_protocol.errors import UsageError
 from farhand_protocol.identity import make_id
 from farhand_protocol.instants import format_instant
 from farhand_protocol.keys import SeedSigner
 from farhand_protocol.tokens import EnrolmentToken, Token, format_enrolment_token
 
 __all__ = ["register"]
+
+_GROUP = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\Z")
 
 
 def register(root: click.Group) -> None:
@@ -28,13 +33,17 @@ def register(root: click.Group) -> None:
     @click.option("--uses", type=click.IntRange(1, 100_000), default=1, show_default=True)
     @click.option(
         "--ttl",
-        type=click.IntRange(60, 365 * 86_400),
+        type=click.IntRange(1, 365 * 86_400),
         default=3600,
         show_default=True,
         help="Seconds.",
     )
     def create(context: Context, device_group: str, uses: int, ttl: int) -> None:
         """Make a token that enrols devices into a group; the relay gets only its registration."""
+        if not _GROUP.match(device_group):
+            raise UsageError(
+                "usage", f"{device_group[:80]!r} is not a group's name: small letters, digits, ._-"
+            )
         trust = context.trust()
         admin = context.signer()
         check_may_sign(trust, admin.public_key, "targets")
@@ -50,7 +59,8 @@ def register(root: click.Group) -> None:
             created_at=format_instant(now),
             expires=format_instant(now + timedelta(seconds=ttl)),
         )
-        context.relay.post("/tokens", {"envelope": encode_envelope(seal(statement, admin))})
+        body = {"envelope": encode_envelope(seal(statement, admin))}
+        context.relay.post("/tokens", Nothing, body)
         text = format_enrolment_token(
             EnrolmentToken(
                 url=settings.url,
@@ -73,19 +83,20 @@ def register(root: click.Group) -> None:
         }
 
         def readable() -> None:
-            click.echo(text)
+            line(text)
             hint("on the device: farhand-agent enrol --home DIR TOKEN")
 
         context.show(answer, readable)
 
     @command(tokens, "list")
-    def list_tokens(context: Context) -> None:
+    @paged
+    def list_tokens(context: Context, limit: int, cursor: str | None) -> None:
         """List token registrations (never the tokens themselves)."""
-        page = context.relay.get("/tokens")
+        page = context.relay.get("/tokens", Page[TokenRegistration], limit=limit, cursor=cursor)
         context.show(
             page,
             lambda: show_table(
                 ("id", "group", "uses left", "expires"),
-                [(t["id"], t["group"], t["uses_left"], t["expires_at"]) for t in page["items"]],
+                [(t.id, t.group, t.uses_left, t.expires_at) for t in page.items],
             ),
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import secrets
 from datetime import UTC, datetime, timedelta
@@ -17,8 +16,9 @@ from farhand_console.cli.base import Context, command, group
 from farhand_console.home import write_private
 from farhand_console.library.catalogue import shipped
 from farhand_console.output import hint, say, show_fields, show_table
+from farhand_console.relay.answers import Nothing, TrustState
 from farhand_console.scripts import shipped_manifest
-from farhand_console.trust.signing import make_root, make_targets, publish
+from farhand_console.trust.signing import Change, make_root, make_targets, publish
 from farhand_protocol.envelopes import encode_envelope, seal
 from farhand_protocol.errors import FarhandError, UsageError
 from farhand_protocol.identity import key_fingerprint
@@ -60,10 +60,14 @@ def register(root: click.Group) -> None:
         """Make the trust root, with this operator's key and an offline recovery key."""
         settings = context.settings
         rules = _parse_approvals(approvals)
-        state = context.relay.get("/trust")
-        if state.get("root_version"):
+        state = context.relay.get("/trust", TrustState)
+        if state.root_version:
             raise FarhandError("trust-exists", "the organisation has a trust root already")
-        online_key = base64.b64decode(state["online_key"])
+        if with_library and rules["R0"].count > 1:
+            raise UsageError(
+                "usage", "--with-library approves alone, and R0 is to need several approvals"
+            )
+        online_key = state.online_key
         if online_key.hex() != settings.relay_key:
             raise FarhandError("relay-key-mismatch", "the relay names another online key")
         admin = context.signer()
@@ -75,12 +79,12 @@ def register(root: click.Group) -> None:
         root_bytes = make_root(admin=admin, recovery=recovery, online_key=online_key)
         targets_bytes = make_targets(admin, 1, files)
         body = {"root": root_bytes, "targets": targets_bytes, "files": files}
-        context.relay.post("/trust", body, wait_s=60)
+        context.relay.post("/trust", Nothing, body, wait_s=60)
         write_private(context.home.folder / "trust" / "pinned-root.json", root_bytes)
         digest = hashlib.sha256(root_bytes).hexdigest()
         context.home.update(root_version=1, root_sha256=digest)
-        verified = context.trust(fresh=True)
-        scripts = sum(path.startswith("manifests/") for path in verified.paths())
+        verified = context.fresh_trust()
+        scripts = len(verified.published())
         answer = {
             "root_version": 1,
             "root_sha256": digest,
@@ -117,7 +121,7 @@ def register(root: click.Group) -> None:
                 }
                 for one in verified.roster.operators
             ],
-            "scripts": sum(path.startswith("manifests/") for path in verified.paths()),
+            "scripts": len(verified.published()),
             "revoked": len(verified.revocations.revoked),
         }
         context.show(answer, lambda: _show_status(answer))
@@ -125,8 +129,10 @@ def register(root: click.Group) -> None:
     @command(trust)
     def refresh(context: Context) -> None:
         """Sign the targets again for another 30 days."""
-        version = publish(context.relay, context.trust(), context.signer(), {})
-        expires = context.trust(fresh=True).targets.signed.expires
+        version = publish(
+            context.relay, context.fresh_trust, context.signer(), lambda _: Change({})
+        )
+        expires = context.fresh_trust().targets.signed.expires
         answer = {"targets_version": version, "expires": format_instant(expires)}
         context.show(answer, lambda: show_fields(answer))
 
@@ -156,8 +162,12 @@ def _parse_approvals(text: str) -> dict[Risk, Approval]:
     rules: dict[Risk, Approval] = dict(DEFAULT_APPROVALS)
     for part in filter(None, text.split(",")):
         risk, _, count = part.strip().partition("=")
-        if risk not in get_args(Risk) or not count.isdigit() or not 1 <= int(count) <= 9:
-            raise UsageError("usage", f"{part[:40]!r} is not like R2=1", hint=f"of {RISKS}")
+        if risk not in get_args(Risk) or count not in "123456789" or len(count) != 1:
+            raise UsageError(
+                "usage",
+                f"{part[:40]!r} is not like R2=1",
+                hint=f"one of {', '.join(RISKS)}, 1 to 9",
+            )
         known: Risk = msgspec.convert(risk, Risk)
         rules[known] = msgspec.structs.replace(rules[known], count=int(count))
     return rules

@@ -6,16 +6,17 @@ The written `Match ... exec` opens the session first (signed grant, ticket, expi
 
 from __future__ import annotations
 
-import os
+import secrets
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 from farhand_console.home import Home, write_private
 from farhand_console.session.record import SessionRecord, key_file
 from farhand_console.trust.devices import VerifiedDevice
-from farhand_protocol.identity import public_key_line
+from farhand_protocol.identity import is_device_id, is_session_id, public_key_line
 
 __all__ = ["SSH_USER", "own_command", "prepare_host", "write_known_hosts", "write_ssh_config"]
 
@@ -35,15 +36,21 @@ def _host_names(device_id: str, name: str) -> list[str]:
     """Return the names under which ssh may know a device; ssh lower-cases what it is given."""
     plain = name.lower()
     ok = plain.replace("-", "").replace("_", "").replace(".", "").isalnum() and plain.isascii()
-    return [device_id, plain] if ok and plain != device_id else [device_id]
+    # A name that looks like an id could stand for another device.
+    ok = ok and not is_device_id(plain) and not is_session_id(plain) and len(plain) <= 253
+    return [device_id, plain] if ok else [device_id]
+
+
+def _named(devices: Iterable[tuple[str, str, bytes]]) -> list[tuple[list[str], bytes]]:
+    """Return the host names and key of each device; a name that two bear stands for neither."""
+    listed = [(_host_names(device, name), key) for device, name, key in devices]
+    counts = Counter(host for hosts, _ in listed for host in hosts)
+    return [([host for host in hosts if counts[host] == 1], key) for hosts, key in listed]
 
 
 def write_known_hosts(home: Home, devices: Iterable[tuple[str, str, bytes]]) -> Path:
     """Write the known hosts file for (id, name, key) and return its path."""
-    lines = [
-        f"{','.join(_host_names(device, name))} {public_key_line(key)}"
-        for device, name, key in devices
-    ]
+    lines = [f"{','.join(hosts)} {public_key_line(key)}" for hosts, key in _named(devices)]
     file = _ssh_folder(home) / "known_hosts"
     write_private(file, ("\n".join(sorted(lines)) + "\n").encode())
     return file
@@ -54,8 +61,7 @@ def prepare_host(home: Home, record: SessionRecord) -> None:
     for host in _host_names(record.device, record.device_name):
         folder = _ssh_folder(home) / "keys"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        link, beside = folder / host, folder / f".{host}.{os.getpid()}"
-        beside.unlink(missing_ok=True)
+        link, beside = folder / host, folder / f".{secrets.token_hex(6)}"
         beside.symlink_to(key_file(home, record.session))
         beside.replace(link)
 
@@ -64,18 +70,21 @@ def write_ssh_config(home: Home, devices: Iterable[VerifiedDevice]) -> str:
     """Return the text of the configuration; also writes the known hosts."""
     listed = [(one.id, one.name, one.key) for one in devices]
     known_hosts = write_known_hosts(home, listed)
-    hosts = sorted({host for device, name, _ in listed for host in _host_names(device, name)})
+    hosts = sorted(host for names, _ in _named(listed) for host in names)
     if not hosts:
         return "# farhand: no confirmed device\n"
-    command = shlex.join([*own_command(), "--home", str(home.folder)])
-    quoted = command.replace('"', '\\"')
+    # ssh expands % in every place below, and unquotes what stands in double quotes.
+    command = shlex.join([*own_command(), "--home", str(home.folder)]).replace("%", "%%")
+    quoted = command.replace("\\", "\\\\").replace('"', '\\"')
+    keys = str(_ssh_folder(home) / "keys").replace("%", "%%")
+    known = str(known_hosts).replace("%", "%%")
     return (
         "# Written by farhand ssh-config; write it again when devices come or go.\n"
         f'Match host {",".join(hosts)} exec "{quoted} session open --if-needed --device %h"\n'
         f"    User {SSH_USER}\n"
-        f'    IdentityFile "{_ssh_folder(home)}/keys/%h"\n'
+        f'    IdentityFile "{keys}/%h"\n'
         "    IdentitiesOnly yes\n"
-        f'    UserKnownHostsFile "{known_hosts}"\n'
+        f'    UserKnownHostsFile "{known}"\n'
         "    GlobalKnownHostsFile /dev/null\n"
         "    HostKeyAlgorithms ssh-ed25519\n"
         "    StrictHostKeyChecking yes\n"

@@ -24,7 +24,7 @@ from farhand_protocol.grants import Receipt
 from farhand_protocol.keys import SeedSigner
 from farhand_protocol.receipts import verify_receipt
 
-__all__ = ["countersign", "end_on_device"]
+__all__ = ["countersign", "end_on_device", "kept_receipt"]
 
 _ANSWER_S = 10.0
 _MAX_LINE = 8 * 1024 * 1024
@@ -50,21 +50,39 @@ async def end_on_device(
             line = await _line(reader)
             envelope = _receipt(line)
             receipt = open_payload(envelope, Receipt)
-            if receipt.session != record.session or receipt.device != record.device:
-                raise FarhandError(
-                    "receipt-invalid", "the device's receipt is about another session"
-                )
+            _check_about(record, receipt)
             both = countersign(home, record, envelope)
             data = encode_envelope(both)
             verify_receipt(data, device_key=record.device_key)
             writer.write(msgspec.json.encode({"receipt": both}) + b"\n")
             await _line(reader)
-    except (asyncssh.Error, OSError, TimeoutError) as error:
+    except (asyncssh.Error, OSError, TimeoutError, UnicodeError) as error:
         raise FarhandError(
             "receipt-missing", "the device did not sign a receipt", detail=str(error)
         ) from error
     write_private(home.folder / "receipts" / f"{record.session}.json", data)
     return receipt, hashlib.sha256(data).hexdigest()
+
+
+def _check_about(record: SessionRecord, receipt: Receipt) -> None:
+    """Check that a receipt is about this session and embeds the very grant that opened it."""
+    fits = (
+        receipt.session == record.session
+        and receipt.device == record.device
+        and receipt.device_key == record.device_key
+        and encode_envelope(receipt.grant) == record.grant
+    )
+    if not fits:
+        raise FarhandError("receipt-invalid", "the device's receipt is about another session")
+
+
+def kept_receipt(home: Home, session: str) -> str | None:
+    """Return the hash of the receipt that this console countersigned for a session, if it did."""
+    try:
+        data = (home.folder / "receipts" / f"{session}.json").read_bytes()
+    except OSError:
+        return None
+    return hashlib.sha256(data).hexdigest()
 
 
 async def _line(reader: Any) -> bytes:
@@ -81,13 +99,19 @@ def _receipt(line: bytes) -> Envelope:
     try:
         answer = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
         return decode_envelope(bytes(answer["receipt"]))
-    except (msgspec.MsgspecError, KeyError) as error:
+    except (msgspec.MsgspecError, KeyError, ValueError, RecursionError) as error:
         raise FarhandError("receipt-invalid", "the device's receipt cannot be read") from error
 
 
 def countersign(home: Home, record: SessionRecord, envelope: Envelope) -> Envelope:
     """Add the signature of the session's console key, which the grant names."""
-    key = serialization.load_ssh_private_key(key_file(home, record.session).read_bytes(), None)
+    try:
+        data = key_file(home, record.session).read_bytes()
+        key = serialization.load_ssh_private_key(data, None)
+    except (OSError, ValueError, TypeError) as error:
+        raise FarhandError(
+            "home-unreadable", f"the key of session {record.session} cannot be read"
+        ) from error
     raw = key.private_bytes(
         serialization.Encoding.Raw,
         serialization.PrivateFormat.Raw,

@@ -33,7 +33,7 @@ class Endpoint:
 def parse_endpoint(text: str) -> Endpoint:
     """Read `PATH` or `S:PATH`; a path with a slash before the colon is local."""
     name, colon, path = text.partition(":")
-    if colon and name and "/" not in name:
+    if colon and name and "/" not in name and not name.startswith("."):
         return Endpoint(name, path or ".")
     return Endpoint(None, text)
 
@@ -94,7 +94,7 @@ async def copy(
         raise FarhandError(
             "scope-missing", "the session does not include files", detail=str(error)
         ) from error
-    except (asyncssh.SFTPError, OSError) as error:
+    except (asyncssh.SFTPError, OSError, UnicodeError) as error:
         words = str(getattr(error, "reason", None) or error)
         raise FarhandError("copy-failed", f"the copy failed: {words[:300]}") from error
     except asyncssh.Error as error:

@@ -6,10 +6,11 @@ sealed exchange and the verified trust metadata say; a mismatch ends it.
 
 from __future__ import annotations
 
-import base64
+import re
 import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from typing import TypeVar
 
 import msgspec
@@ -17,7 +18,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from farhand_console.home import Home, Settings
-from farhand_console.relay import Relay
+from farhand_console.relay import Relay, segments
+from farhand_console.relay.answers import Claimed, Created, Mail, Session
 from farhand_console.session.record import SessionRecord, save
 from farhand_console.trust.devices import VerifiedDevice, verify_device
 from farhand_console.trust.verified import VerifiedTrust
@@ -25,8 +27,8 @@ from farhand_protocol.codes import parse_code
 from farhand_protocol.envelopes import encode_envelope, seal
 from farhand_protocol.errors import FarhandError, RefusedError
 from farhand_protocol.grants import ConsoleRequest, Decision, DeviceOffer, Grant
-from farhand_protocol.identity import device_id, make_id
-from farhand_protocol.instants import format_instant
+from farhand_protocol.identity import PUBLIC_KEY_BYTES, device_id, is_session_id, make_id
+from farhand_protocol.instants import format_instant, parse_instant
 from farhand_protocol.keys import Signer
 from farhand_protocol.pairing import ConsolePairing, canonical_origin
 
@@ -36,6 +38,8 @@ __all__ = ["Wish", "open_by_code", "open_by_grant"]
 _DECISION_S = 120.0
 # A grant must survive clocks that differ a little.
 _SKEW = timedelta(minutes=10)
+_CODE = re.compile(r"[a-z][a-z0-9-]{0,63}\Z")
+_OWN_NUMBER = re.compile(r"(?:[Ff][Hh]-)?[0-9]+\Z")
 T = TypeVar("T")
 
 
@@ -60,17 +64,10 @@ def _session_key(comment: str) -> tuple[bytes, bytes]:
     return private.public_key().public_bytes_raw(), data
 
 
-def _blob(answer: dict[str, str]) -> bytes:
-    try:
-        return base64.b64decode(answer["body"], validate=True)
-    except (KeyError, ValueError, TypeError) as error:
-        raise FarhandError("relay-answer", "the relay's mailbox answer cannot be read") from error
-
-
 def _decode(data: bytes, kind: type[T], what: str) -> T:
     try:
         return msgspec.msgpack.decode(data, type=kind)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise FarhandError("pairing-malformed", f"the device's {what} cannot be read") from error
 
 
@@ -94,16 +91,16 @@ def open_by_code(
     """
     nameplate, secret = parse_code(code)
     operator_signer = signer()
-    body = {"nameplate": nameplate, "ticket": wish.ticket, "reason": wish.reason}
-    claimed = relay.post("/pairings", body)
-    session, ticket = claimed["session"], claimed["ticket"]
-    mailbox = f"/sessions/{session}/mailbox"
+    body = {"nameplate": nameplate, "reason": wish.reason} | _ticket_words(relay, wish)
+    claimed = _claim(relay, body)
+    session, ticket = claimed.session, claimed.ticket
+    mailbox = segments("sessions", session, "mailbox")
     pairing = ConsolePairing(
         canonical_origin(settings.url), nameplate, secret, entropy=secrets.token_bytes
     )
     first = {"phase": "pake", "body": pairing.send_pake()}
-    confirm = pairing.receive_pake(_blob(relay.post(mailbox, first)))
-    answer = _blob(relay.post(mailbox, {"phase": "confirm", "body": confirm}))
+    confirm = pairing.receive_pake(relay.post(mailbox, Mail, first).body)
+    answer = relay.post(mailbox, Mail, {"phase": "confirm", "body": confirm}).body
     proof, sealed = _decode(answer, tuple[bytes, bytes], "proof")
     pairing.receive_confirm(proof)
     offer = _decode(pairing.open(sealed), DeviceOffer, "offer")
@@ -123,17 +120,13 @@ def open_by_code(
         targets_version=targets_version,
     )
     envelope = encode_envelope(seal(grant, operator_signer))
-    request = ConsoleRequest(grant=envelope, console_version="0.1.0")
+    request = ConsoleRequest(grant=envelope, console_version=version("farhand-console"))
     say("waiting for the person at the device to decide")
-    answer = _blob(
-        relay.post(
-            mailbox,
-            {"phase": "request", "body": pairing.seal(msgspec.msgpack.encode(request))},
-            wait_s=_DECISION_S,
-        )
-    )
+    sealed_request = pairing.seal(msgspec.msgpack.encode(request))
+    asked = {"phase": "request", "body": sealed_request}
+    answer = relay.post(mailbox, Mail, asked, wait_s=_DECISION_S).body
     decision = _decode(pairing.open(answer), Decision, "decision")
-    _check_granted(decision)
+    _check_granted(decision, grant)
     record = SessionRecord(
         session=session,
         device=device.id,
@@ -162,19 +155,25 @@ def _offered_device(
     trust: Callable[[], VerifiedTrust],
 ) -> tuple[VerifiedDevice, int]:
     """Check the sealed offer against what this console can verify."""
-    if offer.session != session or device_id(offer.device_key) != offer.device:
+    fits = len(offer.device_key) == PUBLIC_KEY_BYTES and (
+        device_id(offer.device_key) == offer.device
+    )
+    if offer.session != session or not fits:
         raise FarhandError("pairing-malformed", "the device's offer contradicts itself")
     told = VerifiedDevice(
         id=offer.device,
         key=offer.device_key,
-        name=offer.host_name,
+        name=offer.host_name[:253],
         group=offer.group,
         host_name=offer.host_name,
     )
     if offer.guest:
         return told, 0
     verified = trust()
-    known = verify_device(home, verified, relay.get(f"/devices/{offer.device}"))
+    if offer.tenant != verified.roster.tenant:
+        raise FarhandError("pairing-malformed", "the device belongs to another organisation")
+    told_by_relay = relay.get(segments("devices", offer.device), dict)
+    known = verify_device(home, verified, told_by_relay, asked=offer.device)
     if known.key != offer.device_key:
         raise RefusedError("device-key-changed", "the device offers another key than it enrolled")
     return msgspec.structs.replace(
@@ -219,11 +218,26 @@ def _grant(
     )
 
 
-def _check_granted(decision: Decision) -> None:
+def _check_granted(decision: Decision, grant: Grant) -> None:
+    """Take the device's answer for no more than was asked for."""
     if not decision.granted:
-        raise RefusedError(decision.code or "consent-refused", decision.words or "refused")
+        raise _refused(decision.code, decision.words)
     if not decision.scopes:
         raise RefusedError("scope-empty", "nothing of what was asked for is allowed there")
+    _check_within(decision.scopes, decision.expires, grant)
+
+
+def _check_within(scopes: list[str], expires: str, grant: Grant) -> None:
+    if not set(scopes) <= set(grant.scopes) or (
+        parse_instant(expires) > parse_instant(grant.expires)
+    ):
+        raise FarhandError("grant-exceeded", "the answer grants more than was asked for")
+
+
+def _refused(code: str, words: str) -> RefusedError:
+    if not _CODE.match(code):
+        code, words = "consent-refused", "the device refused"
+    return RefusedError(code, words[:500] or "the device refused")
 
 
 def open_by_grant(
@@ -243,10 +257,12 @@ def open_by_grant(
         FarhandError: `device-offline` and what verification and the relay answer.
         RefusedError: what the device refuses.
     """
-    device = verify_device(home, trust, relay.get(f"/devices/{device_name}"))
+    told = relay.get(segments("devices", device_name), dict)
+    device = verify_device(home, trust, told, asked=device_name)
     operator_signer = signer()
     session = make_id("s", secrets.token_bytes(16))
-    ticket = _ticket_for(relay, wish, device)
+    words = _ticket_words(relay, wish) or _walk_in(relay, wish, device)
+    ticket = words["ticket"] or words["external_key"] or ""
     console_key, key_file = _session_key(session)
     grant = _grant(
         settings,
@@ -262,21 +278,14 @@ def open_by_grant(
     )
     envelope = encode_envelope(seal(grant, operator_signer))
     say(f"asking {device.name}")
-    answer = relay.post(
-        "/sessions",
-        {
-            "session": session,
-            "device": device.id,
-            "ticket": ticket,
-            "external_key": None,
-            "reason": wish.reason,
-            "envelope": envelope,
-        },
-        wait_s=_DECISION_S,
-    )
-    if answer["state"] != "active":
-        code = str(answer.get("reason") or "consent-refused")
-        raise RefusedError(code, f"the device answered {answer['state']}")
+    body = {"session": session, "device": device.id, "reason": wish.reason, "envelope": envelope}
+    answer = relay.post("/sessions", Session, body | words, wait_s=_DECISION_S)
+    if answer.state != "active":
+        raise _refused(answer.reason, f"the device answered {answer.state}")
+    expires = answer.expires_at or grant.expires
+    _check_within(answer.scopes, expires, grant)
+    if not answer.scopes:
+        raise RefusedError("scope-empty", "nothing of what was asked for is allowed there")
     record = SessionRecord(
         session=session,
         device=device.id,
@@ -287,9 +296,9 @@ def open_by_grant(
         ticket=ticket,
         operator=settings.account,
         organisation=settings.organisation,
-        scopes=list(answer["scopes"]),
+        scopes=answer.scopes,
         granted_at=grant.issued_at,
-        expires=answer["expires"],
+        expires=expires,
         words=[],
         grant=envelope,
     )
@@ -297,10 +306,33 @@ def open_by_grant(
     return record
 
 
-def _ticket_for(relay: Relay, wish: Wish, device: VerifiedDevice) -> str:
-    """Return the ticket's number; a session without one gets a walk-in ticket first."""
-    if wish.ticket:
-        return str(relay.get(f"/tickets/{wish.ticket}")["number"])
+def _claim(relay: Relay, body: dict[str, str | None]) -> Claimed:
+    claimed = relay.post("/pairings", Claimed, body)
+    if not is_session_id(claimed.session):
+        raise FarhandError("relay-answer", "the relay's session id is none")
+    return claimed
+
+
+def _ticket_words(relay: Relay, wish: Wish) -> dict[str, str | None]:
+    """Return how the relay is told which ticket this is about; empty for none.
+
+    What names no ticket here is a key in somebody else's desk.
+    """
+    if not wish.ticket:
+        return {}
+    try:
+        number = relay.get(segments("tickets", wish.ticket), Created).number
+    except FarhandError as error:
+        if error.code != "not-found" or _OWN_NUMBER.match(wish.ticket):
+            raise
+        return {"ticket": None, "external_key": wish.ticket}
+    return {"ticket": number, "external_key": None}
+
+
+def _walk_in(relay: Relay, wish: Wish, device: VerifiedDevice) -> dict[str, str | None]:
+    """Make the ticket that a session without one gets: the grant must name it."""
     title = f"Session on {device.name}"
-    made = relay.post("/tickets", {"title": title, "device": device.id, "body": wish.reason})
-    return str(made["number"])
+    made = relay.post(
+        "/tickets", Created, {"title": title, "device": device.id, "body": wish.reason or None}
+    )
+    return {"ticket": made.number, "external_key": None}

@@ -8,7 +8,6 @@ through `farhand proxy`) never sees a lost connection until the resume window is
 from __future__ import annotations
 
 import asyncio
-import base64
 import random
 import secrets
 from collections.abc import Callable
@@ -16,9 +15,10 @@ from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidHandshake, WebSocketException
+from websockets.exceptions import InvalidHandshake, InvalidURI, WebSocketException
 
-from farhand_console.relay import Relay, tls_context
+from farhand_console.relay import Relay, segments, tls_context
+from farhand_console.relay.answers import PipeToken
 from farhand_protocol.errors import FarhandError, RemoteError
 from farhand_protocol.frames import MAX_PIPE_MESSAGE_BYTES, parse_attach_reply, write_attach
 from farhand_protocol.pipe import PIPE_ID_BYTES, Attached, Closed, Data, Eof, ResumablePipe
@@ -195,10 +195,13 @@ class ConsolePipe:
             return
 
     async def _dial(self) -> ClientConnection:
-        path = f"/sessions/{self._session}/pipes/{self._number}"
-        answer = await asyncio.to_thread(self._relay.post, path)
-        token = base64.b64decode(answer["token"])
-        parts = urlsplit(answer["url"])
+        path = segments("sessions", self._session, "pipes", self._number)
+        answer = await asyncio.to_thread(self._relay.post, path, PipeToken)
+        try:
+            parts = urlsplit(answer.url)
+            attach = write_attach("console", self._session, answer.token)
+        except ValueError as error:
+            raise FarhandError("relay-answer", "the relay's pipe token cannot be read") from error
         secure = parts.scheme in ("https", "wss")
         if not secure and self._relay.url.startswith("https:"):
             raise FarhandError("url-insecure", "the relay redirected to an address without TLS")
@@ -215,13 +218,13 @@ class ConsolePipe:
                 proxy=None,
                 ssl=tls_context(self._relay.certificate) if secure else None,
             )
-        except (OSError, TimeoutError, InvalidHandshake) as error:
+        except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as error:
             raise FarhandError(
                 "relay-unreachable", "the relay's pipe cannot be reached", detail=str(error)
             ) from error
         try:
             async with asyncio.timeout(_DIAL_S):
-                await websocket.send(write_attach("console", self._session, token))
+                await websocket.send(attach)
                 reply = await websocket.recv()
                 parse_attach_reply(reply if isinstance(reply, bytes) else reply.encode())
         except (OSError, TimeoutError, WebSocketException, RemoteError) as error:

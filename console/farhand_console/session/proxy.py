@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -13,11 +14,10 @@ from farhand_console.home import Home
 from farhand_console.relay import Relay
 from farhand_console.session.record import SessionRecord
 from farhand_console.session.ssh import open_pipe
+from farhand_console.session.stdio import StdinReader
 from farhand_protocol.errors import FarhandError, UsageError
 
 __all__ = ["listen_forward", "run_proxy"]
-
-_CHUNK = 32 * 1024
 
 
 class _Stdout(asyncio.Protocol):
@@ -48,7 +48,10 @@ class _Stdout(asyncio.Protocol):
         while True:
             await self.drained.wait()
             self.drained.clear()
-            await self._writer.drain()
+            try:
+                await self._writer.drain()
+            except ConnectionError:
+                return  # whoever read our stdout is gone; `run_proxy` hears of it too
             self._behind = False
             if self._transport is not None:
                 self._transport.resume_reading()
@@ -84,16 +87,20 @@ async def run_proxy(
     gone = asyncio.Event()
     for number in (signal.SIGHUP, signal.SIGTERM):
         loop.add_signal_handler(number, gone.set)
-    reader = asyncio.StreamReader(limit=_CHUNK)
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    out, flow = await loop.connect_write_pipe(lambda: _Outlet(gone), sys.stdout)
+    reader = StdinReader()
+    try:
+        out, flow = await loop.connect_write_pipe(lambda: _Outlet(gone), sys.stdout)
+    except ValueError as error:
+        raise UsageError(
+            "usage", "proxy is started by ssh, as its ProxyCommand", hint="farhand ssh-config"
+        ) from error
     writer = asyncio.StreamWriter(out, flow, None, loop)
     async with open_pipe(home, relay, record, notice=notice) as pipe:
         protocol = _Stdout(writer)
         transport = pipe.connect(protocol)
 
         async def upward() -> None:
-            while data := await reader.read(_CHUNK):
+            while data := await reader.read():
                 await protocol.may_write.wait()
                 transport.write(data)
 
@@ -124,9 +131,16 @@ async def listen_forward(
     """
     local, _, rest = spec.partition(":")
     host, _, port = rest.rpartition(":")
-    if not (local.isdigit() and port.isdigit() and host):
+    if not (re.fullmatch("[0-9]{1,5}", local) and re.fullmatch("[0-9]{1,5}", port) and host):
         raise UsageError("usage", f"{spec[:80]!r} is not LPORT:HOST:PORT")
     host = host.strip("[]")
-    listener = await connection.forward_local_port("127.0.0.1", int(local), host, int(port))
+    if int(local) > 65_535 or not 1 <= int(port) <= 65_535:
+        raise UsageError("usage", f"{spec[:80]!r} names a port that does not exist")
+    try:
+        listener = await connection.forward_local_port("127.0.0.1", int(local), host, int(port))
+    except OSError as error:
+        raise FarhandError(
+            "port-taken", f"cannot listen on 127.0.0.1:{local}: {error.strerror}"
+        ) from error
     say(f"listening on 127.0.0.1:{listener.get_port()}")
     await connection.wait_closed()

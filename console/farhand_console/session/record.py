@@ -20,7 +20,7 @@ import msgspec
 from farhand_console.home import Home, write_private
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.identity import is_session_id
-from farhand_protocol.instants import format_instant, parse_instant
+from farhand_protocol.instants import parse_instant
 
 __all__ = ["PIPES", "SessionRecord", "claim_pipe", "drop", "find", "load", "open_records", "save"]
 
@@ -75,14 +75,16 @@ def load(home: Home, session: str) -> SessionRecord:
     """
     file = _folder(home, session) / "session.json"
     try:
-        return msgspec.json.decode(file.read_bytes(), type=SessionRecord)
+        record = msgspec.json.decode(file.read_bytes(), type=SessionRecord)
+        parse_instant(record.expires)
+        return record
     except FileNotFoundError as error:
         raise FarhandError(
             "session-unknown",
             f"this console holds no open session {session}",
             hint="farhand session list",
         ) from error
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, ValueError, msgspec.MsgspecError, FarhandError) as error:
         raise FarhandError("home-unreadable", f"{file} cannot be read") from error
 
 
@@ -111,18 +113,30 @@ def open_records(home: Home) -> list[SessionRecord]:
 
 
 def find(home: Home, name: str) -> SessionRecord | None:
-    """Return the open session of that id, else the newest on a device of that id or name."""
+    """Return the open session of that id, else the newest on a device of that id or name.
+
+    Raises:
+        FarhandError: `session-unknown`, `session-expired`, `device-ambiguous`.
+    """
     if is_session_id(name):
         record = load(home, name)
-        if record.expires <= format_instant(datetime.now(UTC)):
+        if parse_instant(record.expires) <= datetime.now(UTC):
             drop(home, name)
             raise FarhandError("session-expired", f"{name} has expired")
         return record
     wanted = name.lower()
-    for record in open_records(home):
-        if wanted in (record.device, record.device_name.lower()):
-            return record
-    return None
+    found = [
+        record
+        for record in open_records(home)
+        if wanted in (record.device, record.device_name.lower())
+    ]
+    if len({record.device for record in found}) > 1:
+        raise FarhandError(
+            "device-ambiguous",
+            f"there are open sessions on several devices named {name[:80]!r}",
+            hint="name the session: " + ", ".join(record.session for record in found[:8]),
+        )
+    return found[0] if found else None
 
 
 @contextmanager

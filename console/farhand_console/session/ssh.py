@@ -84,7 +84,7 @@ async def connect_ssh(
             ) from error
         except (asyncssh.Error, OSError, TimeoutError) as error:
             words = f"the session could not be joined ({pipe.reason or 'no answer'})"
-            code = pipe.reason if pipe.reason in ("session-ended",) else "session-lost"
+            code = pipe.reason if pipe.reason == "session-ended" else "session-lost"
             raise FarhandError(code, words, detail=str(error)) from error
         try:
             yield connection

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
-import shutil
 import signal
 import sys
 import termios
@@ -19,11 +18,13 @@ from typing import Any
 
 import asyncssh
 
+from farhand_console.session.stdio import StdinReader
 from farhand_protocol.errors import FarhandError
 
 __all__ = ["join_command", "run_exec", "run_shell"]
 
 _CHUNK = 32 * 1024
+_FALLBACK_SIZE = (80, 24)
 
 
 def join_command(words: Sequence[str]) -> str:
@@ -50,6 +51,12 @@ async def run_exec(connection: asyncssh.SSHClientConnection, command: str) -> in
             "scope-missing", "the session does not include the terminal", detail=str(error)
         ) from error
     await _converse(process)
+    return _ended(process)
+
+
+def _ended(process: asyncssh.SSHClientProcess[bytes]) -> int:
+    if process.exit_status is None and not process.exit_signal:
+        raise FarhandError("session-lost", "the session ended before the command did")
     return exit_status(process)
 
 
@@ -64,31 +71,13 @@ async def _converse(process: asyncssh.SSHClientProcess[bytes]) -> None:
         feeder.cancel()
 
 
-async def _stdin_reader() -> asyncio.StreamReader | None:
-    """Return stdin as a stream, or None where it is a plain file (read in a thread instead)."""
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(limit=_CHUNK)
-    try:
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    except (ValueError, OSError, PermissionError):
-        return None
-    return reader
-
-
 async def _feed(process: asyncssh.SSHClientProcess[bytes]) -> None:
-    reader = await _stdin_reader()
-    descriptor = sys.stdin.fileno()
+    reader = StdinReader()
     try:
-        while True:
-            if reader is not None:
-                data = await reader.read(_CHUNK)
-            else:
-                data = await asyncio.to_thread(os.read, descriptor, _CHUNK)
-            if not data:
-                process.stdin.write_eof()
-                return
+        while data := await reader.read():
             process.stdin.write(data)
             await process.stdin.drain()
+        process.stdin.write_eof()
     except (BrokenPipeError, ConnectionError, asyncssh.Error):
         return  # the command ended without reading all of its input, as commands may
 
@@ -103,6 +92,15 @@ def _write(sink: Any, data: bytes) -> None:
     sink.flush()
 
 
+def _terminal_size() -> tuple[int, int]:
+    """Return columns and lines of the terminal itself, whatever COLUMNS says."""
+    try:
+        size = os.get_terminal_size(sys.stdin.fileno())
+    except OSError:
+        return _FALLBACK_SIZE
+    return (size.columns, size.lines) if size.columns and size.lines else _FALLBACK_SIZE
+
+
 async def run_shell(connection: asyncssh.SSHClientConnection) -> int:
     """Run an interactive shell on this terminal; return its exit status.
 
@@ -113,11 +111,11 @@ async def run_shell(connection: asyncssh.SSHClientConnection) -> int:
         raise FarhandError(
             "no-terminal", "a shell needs a terminal", hint="farhand exec S -- COMMAND"
         )
-    size = shutil.get_terminal_size()
+    columns, lines = _terminal_size()
     try:
         process = await connection.create_process(
             term_type=os.environ.get("TERM", "xterm"),
-            term_size=(size.columns, size.lines),
+            term_size=(columns, lines),
             encoding=None,
         )
     except asyncssh.ChannelOpenError as error:
@@ -126,8 +124,8 @@ async def run_shell(connection: asyncssh.SSHClientConnection) -> int:
         ) from error
 
     def resized() -> None:
-        now = shutil.get_terminal_size()
-        process.change_terminal_size(now.columns, now.lines)
+        if not process.is_closing():
+            process.change_terminal_size(*_terminal_size())
 
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGWINCH, resized)
@@ -138,4 +136,4 @@ async def run_shell(connection: asyncssh.SSHClientConnection) -> int:
     finally:
         termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, before)
         loop.remove_signal_handler(signal.SIGWINCH)
-    return exit_status(process)
+    return _ended(process)

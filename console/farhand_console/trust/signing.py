@@ -7,8 +7,9 @@ machine; the relay gets finished files and can refuse them, not change them.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple, TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from securesystemslib.signer import Key, SecretsHandler, Signature, SSlibKey
@@ -17,6 +18,7 @@ from tuf.api.metadata import Metadata, Root, TargetFile, Targets
 from tuf.api.serialization.json import JSONSerializer
 
 from farhand_console.relay import Relay
+from farhand_console.relay.answers import Nothing
 from farhand_console.trust.verified import VerifiedTrust
 from farhand_protocol.errors import FarhandError, RefusedError
 from farhand_protocol.keys import Signer
@@ -24,15 +26,18 @@ from farhand_protocol.keys import Signer
 __all__ = [
     "ROOT_DAYS",
     "TARGETS_DAYS",
+    "Change",
+    "check_may_sign",
     "make_root",
     "make_targets",
     "publish",
-    "publish_root",
     "set_admin_keys",
+    "tuf_key",
 ]
 
 ROOT_DAYS = 365
 TARGETS_DAYS = 30
+_TRIES = 3
 
 
 class _KeySigner(TufSigner):
@@ -120,39 +125,86 @@ def check_may_sign(trust: VerifiedTrust, public_key: bytes, role: str) -> None:
         )
 
 
+Changes: TypeAlias = Mapping[str, bytes | None]
+
+
+class Change(NamedTuple):
+    """What the next targets (and root) change: files added or replaced, None removed."""
+
+    files: Changes
+    root: Root | None = None
+
+
 def publish(
     relay: Relay,
-    trust: VerifiedTrust,
+    load: Callable[[], VerifiedTrust],
     admin: Signer,
-    changes: Mapping[str, bytes | None],
+    make: Callable[[VerifiedTrust], Change],
 ) -> int:
-    """Sign the next targets version with some files added, replaced or (None) removed.
+    """Sign and upload the next targets version, and with them a new root where there is one.
+
+    Both go in one upload, so that there is no moment in which the old targets must hold under the
+    new root.  Where another admin was faster, the change is made anew on what they published.
+
+    Args:
+        relay: the signed-in relay.
+        load: returns the newest verified metadata.
+        admin: an operator key of the targets role (and of the root role for a new root).
+        make: returns the change; called again after a conflict.
 
     Returns:
         The new targets version.
 
     Raises:
         RefusedError: `not-trust-admin`.
-        FarhandError: `trust-conflict` when another admin was faster: load again and repeat.
+        FarhandError: `trust-conflict` when others were faster three times; `trust-invalid`.
     """
-    check_may_sign(trust, admin.public_key, "targets")
+    for attempt in range(_TRIES):
+        trust = load()
+        check_may_sign(trust, admin.public_key, "targets")
+        change = make(trust)
+        body, version = _upload(trust, admin, change)
+        try:
+            relay.post("/trust", Nothing, body, wait_s=60)
+        except FarhandError as error:
+            if error.code != "trust-conflict" or attempt == _TRIES - 1:
+                raise
+            continue
+        return version
+    raise AssertionError("unreachable")
+
+
+def _upload(trust: VerifiedTrust, admin: Signer, change: Change) -> tuple[dict[str, object], int]:
+    root = None
+    if change.root is not None:
+        check_may_sign(trust, admin.public_key, "root")
+        metadata = Metadata(change.root)
+        metadata.sign(_KeySigner(admin))
+        root = metadata.to_bytes(JSONSerializer(compact=False))
     targets = copy.deepcopy(trust.targets.signed)
     targets.version += 1
     targets.expires = _in_days(TARGETS_DAYS)
     files = {}
-    for path, data in changes.items():
+    for path, data in change.files.items():
         if data is None:
             targets.targets.pop(path, None)
         else:
             targets.targets[path] = TargetFile.from_data(path, data, ["sha256"])
             files[path] = data
-    body = {"root": None, "targets": _signed(targets, admin), "files": files}
-    relay.post("/trust", body, wait_s=60)
-    return targets.version
+    body: dict[str, object] = {
+        "root": root,
+        "targets": _signed(targets, admin),
+        "files": files,
+    }
+    return body, targets.version
 
 
 def set_admin_keys(trust: VerifiedTrust, add: list[bytes], remove: list[bytes]) -> Root:
-    """Return the next root with targets and root keys added or removed; unsigned."""
+    """Return the next root with targets and root keys added or removed; unsigned.
+
+    Raises:
+        FarhandError: `last-admin` when no admin's key would be left.
+    """
     root = copy.deepcopy(trust.root.signed)
     root.version += 1
     root.expires = _in_days(ROOT_DAYS)
@@ -167,19 +219,3 @@ def set_admin_keys(trust: VerifiedTrust, add: list[bytes], remove: list[bytes]) 
     if not root.roles["targets"].keyids:
         raise FarhandError("last-admin", "the last admin key cannot be removed")
     return root
-
-
-def publish_root(relay: Relay, root: Root, admin: Signer) -> None:
-    """Sign and upload the next root.
-
-    Raises:
-        FarhandError: `trust-invalid` when the relay finds it does not follow from the last.
-    """
-    metadata = Metadata(root)
-    metadata.sign(_KeySigner(admin))
-    body: dict[str, object] = {
-        "root": metadata.to_bytes(JSONSerializer(compact=False)),
-        "targets": None,
-        "files": {},
-    }
-    relay.post("/trust", body, wait_s=60)

@@ -8,7 +8,9 @@ refuses to sign anything on expired metadata.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TypeVar
 
 from tuf.api.exceptions import (
@@ -23,6 +25,7 @@ from tuf.ngclient import FetcherInterface, Updater
 from farhand_console.home import Home, write_private
 from farhand_console.output import warn
 from farhand_console.relay import Relay
+from farhand_console.relay.answers import TrustState
 from farhand_protocol.envelopes import Envelope, decode_envelope
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.trust import (
@@ -42,6 +45,8 @@ from farhand_protocol.trust import (
 __all__ = ["VerifiedTrust", "load_trust"]
 
 _BASE = "relay://"
+_MAX_TARGET_BYTES = 8 * 1024 * 1024
+_MANIFEST = re.compile(r"manifests/([^/]+)/([0-9]{1,9})\.json\Z")
 D = TypeVar("D", bound=Document)
 
 
@@ -85,6 +90,11 @@ class VerifiedTrust:
         """Return all target paths."""
         return sorted(self.targets.signed.targets)
 
+    def published(self) -> list[tuple[str, int]]:
+        """Return (script id, version) of every manifest among the targets, sorted."""
+        found = [_MANIFEST.match(path) for path in self.targets.signed.targets]
+        return sorted((one[1], int(one[2])) for one in found if one)
+
     def read(self, path: str) -> bytes:
         """Return a target's verified bytes.
 
@@ -94,11 +104,17 @@ class VerifiedTrust:
         try:
             info = self._updater.get_targetinfo(path)
             if info is None:
-                raise FarhandError("target-missing", f"{path} is not among the signed targets")
+                raise FarhandError(
+                    "target-missing", f"{path[:100]} is not among the signed targets"
+                )
+            if info.length > _MAX_TARGET_BYTES:
+                raise FarhandError("trust-invalid", f"{path[:100]} is too large")
             cached = self._updater.find_cached_target(info)
-            with open(cached or self._updater.download_target(info), "rb") as file:
-                return file.read()
-        except (RepositoryError, DownloadError) as error:
+            data = Path(cached or self._updater.download_target(info)).read_bytes()
+            # Another console may have replaced the cached file between check and reading.
+            info.verify_length_and_hashes(data)
+            return data
+        except (RepositoryError, DownloadError, ValueError) as error:
             raise FarhandError(
                 "trust-invalid", f"{path} cannot be verified", detail=str(error)
             ) from error
@@ -109,16 +125,11 @@ class VerifiedTrust:
         Raises:
             FarhandError: `script-unknown`.
         """
-        prefix = f"manifests/{script}/"
-        versions = sorted(
-            int(path.removeprefix(prefix).removesuffix(".json"))
-            for path in self.paths()
-            if path.startswith(prefix)
-        )
+        versions = sorted(number for name, number in self.published() if name == script)
         if not versions or (version is not None and version not in versions):
             raise FarhandError(
                 "script-unknown",
-                f"{script} is not a published script",
+                f"{script[:100]} is not a published script",
                 hint="farhand script list",
             )
         return decode_envelope(self.read(manifest_path(script, version or versions[-1])))
@@ -140,15 +151,21 @@ def load_trust(home: Home, relay: Relay) -> VerifiedTrust:
     for one in (metadata_folder, targets_folder):
         one.mkdir(parents=True, exist_ok=True, mode=0o700)
     bootstrap = _pinned_root(home, relay)
-    updater = Updater(
-        metadata_dir=str(metadata_folder),
-        metadata_base_url=_BASE + "metadata/",
-        target_dir=str(targets_folder),
-        target_base_url=_BASE + "targets/",
-        fetcher=_RelayFetcher(relay),
-        bootstrap=bootstrap,
-    )
+    with home.locked("trust"):
+        updater = _refreshed(metadata_folder, targets_folder, relay, bootstrap)
+        return VerifiedTrust(home, updater, (metadata_folder / "root.json").read_bytes())
+
+
+def _refreshed(metadata: Path, targets: Path, relay: Relay, bootstrap: bytes) -> Updater:
     try:
+        updater = Updater(
+            metadata_dir=str(metadata),
+            metadata_base_url=_BASE + "metadata/",
+            target_dir=str(targets),
+            target_base_url=_BASE + "targets/",
+            fetcher=_RelayFetcher(relay),
+            bootstrap=bootstrap,
+        )
         updater.refresh()
     except ExpiredMetadataError as error:
         raise FarhandError(
@@ -161,7 +178,7 @@ def load_trust(home: Home, relay: Relay) -> VerifiedTrust:
         raise FarhandError(
             "trust-invalid", "the relay's trust metadata does not verify", detail=str(error)
         ) from error
-    return VerifiedTrust(home, updater, (metadata_folder / "root.json").read_bytes())
+    return updater
 
 
 def _pinned_root(home: Home, relay: Relay) -> bytes:
@@ -170,14 +187,13 @@ def _pinned_root(home: Home, relay: Relay) -> bytes:
     file = home.folder / "trust" / "pinned-root.json"
     if file.exists():
         return file.read_bytes()
-    state = relay.get("/trust")
-    if not state.get("root_version"):
+    if not (state := relay.get("/trust", TrustState)).root_version:
         raise FarhandError(
             "no-trust-root",
             "the organisation has no trust root yet",
             hint="an admin runs `farhand trust init`",
         )
-    version = settings.root_version or int(state["root_version"])
+    version = settings.root_version or state.root_version
     root = relay.get_bytes(f"/trust/metadata/{version}.root.json")
     digest = hashlib.sha256(root).hexdigest()
     if settings.root_sha256 and digest != settings.root_sha256:

@@ -1,0 +1,170 @@
+"""run: one approved script on one device, and its signed result."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from farhand_console.cli.base import Context, command, parse_pairs
+from farhand_console.orders import (
+    UNSIGNED_STATES,
+    OrderDraft,
+    parse_parameters,
+    sign_order,
+    verify_result,
+)
+from farhand_console.output import line, printable, say, show_fields
+from farhand_console.relay import segments
+from farhand_console.relay.answers import OrderStates, OrderView, ScriptDetail
+from farhand_console.scripts import approved
+from farhand_console.trust.devices import verify_device
+from farhand_protocol.envelopes import Envelope
+from farhand_protocol.errors import FarhandError, RefusedError
+from farhand_protocol.orders import FINAL_STATES
+
+__all__ = ["published_script", "register", "wait_for_result"]
+
+# The relay notices an order's end a little later than its clock says.
+_AFTER_EXPIRY_S = 60
+
+
+def register(root: click.Group) -> None:
+    """Add the commands of this file."""
+
+    @command(root)
+    @click.argument("script")
+    @click.option("--device", required=True, help="Id or unique name.")
+    @click.option("--param", "pairs", multiple=True, help="NAME=VALUE, once per parameter.")
+    @click.option("--ticket")
+    @click.option("--version", type=click.IntRange(1))
+    @click.option("--ttl", type=click.IntRange(1, 7 * 86_400), default=3600, help="Seconds.")
+    @click.option("--wait", is_flag=True, help="Wait for the device's signed result.")
+    def run(
+        context: Context,
+        script: str,
+        device: str,
+        pairs: tuple[str, ...],
+        ticket: str | None,
+        version: int | None,
+        ttl: int,
+        wait: bool,
+    ) -> None:
+        """Run an approved script on one device."""
+        trust = context.trust()
+        envelope = published_script(context, script, version)
+        manifest = approved(envelope, trust)
+        now = datetime.now(UTC).replace(microsecond=0)
+        draft = OrderDraft(
+            trust,
+            envelope,
+            parse_parameters(manifest, parse_pairs(pairs)),
+            operator=context.settings.account,
+            now=now,
+        )
+        told = context.relay.get(segments("devices", device), dict)
+        verified = verify_device(context.home, trust, told, asked=device)
+        order, sealed = sign_order(
+            draft, verified, context.signer(), now=now, ttl_s=ttl, ticket=ticket
+        )
+        made = context.relay.post("/orders", OrderStates, {"items": [{"envelope": sealed}]})
+        if not wait:
+            state = made.items[0].state if made.items else "unknown"
+            answer = {"order": order, "device": verified.id, "state": state}
+            context.show(answer, lambda: show_fields(answer))
+            return
+        if not context.as_json:
+            say(f"{manifest.id} on {printable(verified.name)}: waiting")
+        result = wait_for_result(context, order, verified.id, verified.key, ttl_s=ttl)
+        context.show(result, lambda: _show_result(result))
+        if result["state"] == "refused":
+            raise RefusedError(result["refusal"] or "refused", "the device refused the order")
+        if result["state"] not in ("succeeded", "no_change"):
+            raise FarhandError("run-failed", f"the order ended as {result['state']}")
+
+
+def published_script(context: Context, script: str, version: int | None) -> Envelope:
+    """Return the sealed manifest of a script that may run.
+
+    Raises:
+        RefusedError: `script-not-approved` when it was only handed in.
+        FarhandError: `script-unknown`.
+    """
+    try:
+        return context.trust().manifest(script, version)
+    except FarhandError as error:
+        if error.code != "script-unknown":
+            raise
+        unknown = error
+    try:
+        context.relay.get(segments("scripts", script), ScriptDetail, version=version)
+    except FarhandError:
+        raise unknown from None  # the relay does not know it either
+    raise RefusedError(
+        "script-not-approved",
+        f"{script} is handed in, but not approved and published",
+        hint=f"farhand script show {script}",
+    )
+
+
+def wait_for_result(
+    context: Context, order: str, device: str, device_key: bytes, *, ttl_s: int
+) -> dict[str, Any]:
+    """Wait until an order is final and return its verified result as the command shows it.
+
+    Raises:
+        FarhandError: `run-timeout`, `result-forged`.
+    """
+    path = segments("orders", order)
+    deadline = time.monotonic() + ttl_s + _AFTER_EXPIRY_S
+    while (left_s := deadline - time.monotonic()) > 0:
+        asked = time.monotonic()
+        wait_s = max(1, min(20, int(left_s)))
+        answer = context.relay.get(path, OrderView, wait=wait_s, wait_s=wait_s + 20)
+        if answer.state in FINAL_STATES:
+            return _final(context, answer, order, device, device_key)
+        # A relay that does not wait is asked at most twice a second.
+        time.sleep(max(0.0, 0.5 - (time.monotonic() - asked)))
+    raise FarhandError("run-timeout", "the device did not answer in time", hint=f"order {order}")
+
+
+def _final(
+    context: Context, answer: OrderView, order: str, device: str, device_key: bytes
+) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "order": order,
+        "device": device,
+        "state": answer.state,
+        "exit_code": None,
+        "stdout": "",
+        "stderr": "",
+        "refusal": answer.refusal,
+        "signed": False,
+    }
+    if answer.result is None:
+        if answer.state not in UNSIGNED_STATES:
+            raise FarhandError("result-forged", "the relay gave a result without a signature")
+        return shown
+    tenant = context.settings.tenant
+    result = verify_result(
+        answer.result, tenant=tenant, order=order, device=device, device_key=device_key
+    )
+    return shown | {
+        "state": result.state,
+        "exit_code": result.exit_code,
+        "stdout": result.stdout.decode(errors="replace"),
+        "stderr": result.stderr.decode(errors="replace"),
+        "refusal": result.refusal,
+        "signed": True,
+    }
+
+
+def _show_result(result: dict[str, Any]) -> None:
+    for words in result["stdout"].splitlines():
+        line(words)
+    for words in result["stderr"].splitlines():
+        say(words)
+    exit_code = result["exit_code"]
+    say(result["state"] if exit_code is None else f"{result['state']}, exit {exit_code}")

@@ -1,0 +1,416 @@
+"""The shapes of the relay's answers, as far as the console looks at them.
+
+They say what a field is, not that it is true.  Unknown fields are left out, so that a newer relay
+may say more; a missing one or another type is refused where the answer is read.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+__all__ = [
+    "Account",
+    "AddedAccount",
+    "Campaign",
+    "CampaignReport",
+    "Cause",
+    "Claimed",
+    "Created",
+    "Device",
+    "Differences",
+    "Mail",
+    "Me",
+    "Nothing",
+    "OrderLine",
+    "OrderStates",
+    "OrderView",
+    "Page",
+    "PipeToken",
+    "Ring",
+    "Script",
+    "ScriptDetail",
+    "Section",
+    "SectionDifference",
+    "SectionName",
+    "Session",
+    "SignedIn",
+    "Tags",
+    "Target",
+    "Ticket",
+    "TicketMessage",
+    "TimeEntry",
+    "TokenRegistration",
+    "TrustState",
+]
+
+T = TypeVar("T")
+
+# An answer that nobody looks at.
+Nothing: Any = Any
+
+
+class _Answer(msgspec.Struct, frozen=True, kw_only=True):
+    pass
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """One page of a list."""
+
+    items: list[T]
+    next: str | None = None
+
+
+# Signing in.
+
+
+class Who(_Answer, frozen=True, kw_only=True):
+    """An account."""
+
+    id: str
+    name: str
+    role: str
+
+
+class Organisation(_Answer, frozen=True, kw_only=True):
+    """The tenant."""
+
+    tenant: str
+    name: str
+
+
+class SignedIn(_Answer, frozen=True, kw_only=True):
+    """Who signed in, and with what it goes on; `audit_head` is checked by `audit.keep_head`."""
+
+    token: str
+    account: Who
+    organisation: Organisation
+    relay_key: bytes
+    audit_head: dict[str, Any]
+
+
+class Me(_Answer, frozen=True, kw_only=True):
+    """Who is signed in."""
+
+    account: Who
+    organisation: Organisation
+
+
+class Account(_Answer, frozen=True, kw_only=True):
+    """An account in the list."""
+
+    id: str
+    name: str
+    role: str
+    created_at: str
+    disabled_at: str | None = None
+
+
+class AddedAccount(_Answer, frozen=True, kw_only=True):
+    """A new account and its one-use token."""
+
+    id: str
+    name: str
+    role: str
+    signin_token: str
+
+
+class TrustState(_Answer, frozen=True, kw_only=True):
+    """What the relay holds of the trust root; version 0 is none."""
+
+    root_version: int
+    online_key: bytes
+
+
+class TokenRegistration(_Answer, frozen=True, kw_only=True):
+    """A registered enrolment token."""
+
+    id: str
+    group: str
+    uses: int
+    uses_left: int
+    signed_by: str
+    created_by: str
+    created_at: str
+    expires_at: str
+
+
+# The fleet.
+
+
+class Device(_Answer, frozen=True, kw_only=True):
+    """A device in the list; its key is `trust.devices`' business."""
+
+    id: str
+    name: str
+    group: str
+    tags: list[str]
+    online: bool
+    confirmed: bool
+    os: str | None
+    last_seen: str | None
+    host_name: str = ""
+    agent_version: str = ""
+    enrolled_at: str = ""
+    retired_at: str | None = None
+
+
+class Tags(_Answer, frozen=True, kw_only=True):
+    """A device's tags."""
+
+    tags: list[str]
+
+
+class SectionName(_Answer, frozen=True, kw_only=True):
+    """A section in the list."""
+
+    name: str
+
+
+class Section(_Answer, frozen=True, kw_only=True):
+    """One inventory section."""
+
+    status: str
+    reason: str
+    items: list[dict[str, Any]]
+    hash: str
+    collected_at: str
+    duration_ms: int
+
+
+class Change(_Answer, frozen=True, kw_only=True):
+    """One item before and after."""
+
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+class SectionDifference(_Answer, frozen=True, kw_only=True):
+    """What changed in one section."""
+
+    name: str
+    status_after: str
+    added: list[dict[str, Any]]
+    removed: list[dict[str, Any]]
+    changed: list[Change]
+    added_count: int = 0
+    removed_count: int = 0
+    changed_count: int = 0
+    status_before: str | None = None
+    before_at: str | None = None
+    after_at: str | None = None
+
+
+class Differences(_Answer, frozen=True, kw_only=True):
+    """What changed on a device."""
+
+    device: str
+    since: str
+    items: list[SectionDifference]
+    next: str | None = None
+
+
+class Script(_Answer, frozen=True, kw_only=True):
+    """A script version in the list."""
+
+    id: str
+    version: int
+    state: str
+    risk: str
+    digest: str
+    title: str
+    author: str
+
+
+class ScriptDetail(_Answer, frozen=True, kw_only=True):
+    """A script version with its sealed manifest and its body."""
+
+    state: str
+    envelope: bytes
+    body: bytes
+
+
+class OrderState(_Answer, frozen=True, kw_only=True):
+    """What became of one order handed in."""
+
+    order: str
+    state: str
+
+
+class OrderStates(_Answer, frozen=True, kw_only=True):
+    """What became of the orders handed in."""
+
+    items: list[OrderState]
+
+
+class OrderLine(_Answer, frozen=True, kw_only=True):
+    """An order in the list."""
+
+    order: str
+    device: str
+    state: str
+    exit_code: int | None = None
+    refusal: str | None = None
+
+
+class OrderView(OrderLine, frozen=True, kw_only=True):
+    """An order; `result` is the device's envelope."""
+
+    result: bytes | None = None
+
+
+class Campaign(_Answer, frozen=True, kw_only=True):
+    """A campaign."""
+
+    campaign: str
+    name: str
+    state: str
+    script: str
+    version: int
+    digest: str
+    query: str
+    parameters: dict[str, Any]
+    ttl_s: int
+    targets: int
+    risk: str = ""
+    counts: dict[str, int] = {}
+    created_by: str | None = None
+    created_at: str | None = None
+    started_at: str | None = None
+    ended_at: str | None = None
+
+
+class Target(_Answer, frozen=True, kw_only=True):
+    """A frozen device of a campaign, with what proves its key."""
+
+    order: str
+    state: str
+    device: str
+    name: str
+    host_name: str
+    group: str
+    key: bytes
+    enrolment: bytes
+    ring: int = 0
+    token_envelope: bytes | None = None
+    confirmation: bytes | None = None
+
+
+class Ring(_Answer, frozen=True, kw_only=True):
+    """One ring's counts."""
+
+    ring: int
+    counts: dict[str, int]
+
+
+class Cause(_Answer, frozen=True, kw_only=True):
+    """Failures that look alike."""
+
+    signature: str
+    count: int
+    example: str | None
+
+
+class CampaignReport(_Answer, frozen=True, kw_only=True):
+    """A campaign's states, counted."""
+
+    campaign: str
+    state: str
+    counts: dict[str, int]
+    rings: list[Ring]
+    causes: list[Cause]
+
+
+# The desk and sessions.
+
+
+class Created(_Answer, frozen=True, kw_only=True):
+    """A new ticket."""
+
+    id: str
+    number: str
+
+
+class Ticket(_Answer, frozen=True, kw_only=True):
+    """A ticket."""
+
+    id: str
+    number: str
+    title: str
+    state: str
+    created_at: str
+    updated_at: str
+    requester: str | None = None
+    owner: str | None = None
+    device: str | None = None
+    external_key: str | None = None
+    kind: str | None = None
+    priority: int | None = None
+    tier: int | None = None
+    created_by: str | None = None
+    resolved_at: str | None = None
+
+
+class TicketMessage(_Answer, frozen=True, kw_only=True):
+    """Something said on a ticket."""
+
+    seq: int
+    kind: str
+    author: str
+    body: str
+    at: str
+
+
+class TimeEntry(_Answer, frozen=True, kw_only=True):
+    """Work done on a ticket."""
+
+    id: str
+    account: str
+    started_at: str
+    ended_at: str
+    active_s: int
+    note: str
+    ticket: str | None = None
+    session: str | None = None
+
+
+class Claimed(_Answer, frozen=True, kw_only=True):
+    """A nameplate that is ours now."""
+
+    session: str
+    ticket: str
+
+
+class Mail(_Answer, frozen=True, kw_only=True):
+    """The device's pairing blob."""
+
+    body: bytes
+
+
+class PipeToken(_Answer, frozen=True, kw_only=True):
+    """Where to attach a pipe, and with what."""
+
+    url: str
+    token: bytes
+
+
+class Session(_Answer, frozen=True, kw_only=True):
+    """A session as the relay knows it."""
+
+    session: str
+    device: str
+    operator: str
+    state: str
+    reason: str
+    scopes: list[str]
+    active_s: int
+    ticket: str | None = None
+    guest: bool = False
+    created_at: str | None = None
+    started_at: str | None = None
+    ended_at: str | None = None
+    expires_at: str | None = None
+    receipt_sha256: str | None = None
+    time_entry: str | None = None
+    note: str = ""
