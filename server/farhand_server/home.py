@@ -60,6 +60,7 @@ __all__ = [
 ]
 
 _SEED_BYTES = 32
+_EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - recognised, not bound
 
 
 class MadeHome(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,7 +125,7 @@ def _plan(
     if not org.strip() or len(org) > 200:
         raise UsageError("org-name", "the organisation's name has 1 to 200 characters")
     if url is None:
-        if host in {"0.0.0.0", "::"}:
+        if host in _EVERYWHERE:
             raise UsageError(
                 "url-needed",
                 "a relay that listens everywhere must be told the address devices dial",
@@ -187,8 +188,7 @@ async def make_home(
         settings = _with_certificate(draft, settings)
         write_private(draft / KEY_NAME, secrets.token_bytes(_SEED_BYTES))
         write_settings(draft, settings)
-        made = await _first_admin(msgspec.structs.replace(settings, home=str(draft)), admin)
-    return made
+        return await _first_admin(msgspec.structs.replace(settings, home=str(draft)), admin)
 
 
 @contextlib.contextmanager

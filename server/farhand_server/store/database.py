@@ -125,7 +125,9 @@ class Database:
             FarhandError: `store-busy`, `store-full`, `store-unreachable`, `store-failed`.
         """
         with _translated():
-            async with self._reader.connect() as connection:
+            async with contextlib.AsyncExitStack() as stack:
+                with _connecting():
+                    connection = await stack.enter_async_context(self._reader.connect())
                 if self.dialect == "postgresql":
                     await connection.execute(
                         text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -144,12 +146,12 @@ class Database:
             sqlalchemy.exc.IntegrityError: a constraint was broken; the caller knows what it means.
         """
         with _translated():
-            if self._write_lock is None:
-                async with self._writer.begin() as connection:
-                    yield connection
-            else:
-                async with self._write_lock, self._writer.begin() as connection:
-                    yield connection
+            async with contextlib.AsyncExitStack() as stack:
+                if self._write_lock is not None:
+                    await stack.enter_async_context(self._write_lock)
+                with _connecting():
+                    connection = await stack.enter_async_context(self._writer.begin())
+                yield connection
 
     async def migrate(self) -> str:
         """Bring the schema to the newest revision and return that revision.
@@ -228,9 +230,17 @@ def _translated() -> Any:
         raise _store_error(error) from error
     except PoolTimeoutError as error:
         raise FarhandError("store-busy", "all database connections are in use") from error
-    except (ConnectionError, OSError) as error:
-        # asyncpg raises these bare while it connects; a file error of a caller inside the block
-        # is not one of them, because callers do no file work inside a transaction.
+
+
+@contextlib.contextmanager
+def _connecting() -> Any:
+    """Turn what asyncpg raises bare while it connects into `store-unreachable`.
+
+    Only there: a TimeoutError or another OSError of the caller's own must stay what it is.
+    """
+    try:
+        yield
+    except OSError as error:
         raise FarhandError(
             "store-unreachable", "the database cannot be reached", detail=str(error)
         ) from error

@@ -157,6 +157,17 @@ async def test_an_unreachable_database_says_so(tmp_path: Path) -> None:
         await database.close()
 
 
+async def test_a_callers_own_timeout_stays_one(db: Database) -> None:
+    async def wait_inside() -> None:
+        async with db.write() as c, asyncio.timeout(0):
+            await c.execute(insert(tenants).values(_row("n-1")))
+            await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError):
+        await wait_inside()
+    assert await _count(db) == 0
+
+
 @pytest.mark.parametrize("url", ["", "mysql://x/y", "not an address", "sqlite+aiosqlite://"])
 def test_other_addresses_are_refused(url: str) -> None:
     with pytest.raises(FarhandError, match="database-url"):
