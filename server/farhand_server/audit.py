@@ -7,8 +7,8 @@ A record is written in the same transaction as the act it tells of, before the a
 
 where canonical JSON has the keys in this (alphabetical) order, no spaces, UTF-8 without escapes
 but the ones JSON requires (msgspec's encoding); `detail` is the *text* kept in the row (itself
-JSON), `seq` counts from 1 without gaps, `previous` is the hash before, 64 zeros for the first.  The head
-is {"tenant", "seq", "hash", "at"} of the newest record, signed by the relay key over
+JSON), `seq` counts from 1 without gaps, `previous` is the hash before, 64 zeros for the first.
+The head is {"tenant", "seq", "hash", "at"} of the newest record, signed by the relay key over
 
     b"farhand audit head v1\\0" + canonical JSON of {"at", "hash", "seq", "tenant"}
 

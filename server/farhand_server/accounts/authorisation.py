@@ -5,8 +5,8 @@ HTTP routes, websockets and the command line all ask `authorise`.  An action tha
 hold is refused, and a test walks every route of the application with every role.
 
 A grant of `all` reaches everything of the tenant, `own` only what belongs to the actor (a
-requester's own tickets).  A route check passes no resource; whoever handles an `own` grant then asks
-again with the resource, or filters a list by `Reach`.
+requester's own tickets).  A route check passes no resource; whoever handles an `own` grant then
+asks again with the resource, or filters a list by `Reach`.
 """
 
 from __future__ import annotations

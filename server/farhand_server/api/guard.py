@@ -1,7 +1,7 @@
 """Sign-in and authorisation in front of every route.
 
 `BearerMiddleware` turns `Authorization: Bearer TOKEN` into `scope["farhand_actor"]`; the guard
-`require_action` then asks `accounts.authorisation.authorise` for the action that the route declares:
+`require_action` then asks `authorisation.authorise` for the action that the route declares:
 
     @get("/devices", action="device.read")
     async def list_devices(

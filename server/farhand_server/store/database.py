@@ -15,6 +15,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+import threading
+import weakref
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,7 @@ __all__ = ["Database", "sqlite_url"]
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_TIMEOUT_S = 10.0
 _READERS = 4
+_JOIN_TIMEOUT_S = 5.0
 _POOL_SIZE = 10
 # Any fixed number: nodes that start together migrate one after the other.
 _MIGRATION_LOCK = 0x46617268
@@ -64,6 +67,8 @@ class Database:
             self.url = make_url(url)
         except ArgumentError as error:
             raise UsageError("database-url", "the database address cannot be read") from error
+        # The threads in which aiosqlite works; see `close`.
+        self._threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
         if self.url.drivername == "sqlite+aiosqlite" and self.url.database:
             self.dialect = "sqlite"
             self._reader = self._sqlite_engine(writing=False)
@@ -102,6 +107,9 @@ class Database:
         )
 
         def connected(connection: Any, _record: object) -> None:
+            thread = getattr(connection.driver_connection, "_thread", None)
+            if thread is not None:
+                self._threads.add(thread)
             cursor = connection.cursor()
             cursor.execute("PRAGMA journal_mode=WAL")
             cursor.execute("PRAGMA synchronous=FULL")
@@ -197,6 +205,10 @@ class Database:
         await self._reader.dispose()
         if self._writer is not self._reader:
             await self._writer.dispose()
+        # A statement that was cancelled goes on in its thread, which then reports to the loop; the
+        # loop must still be there.
+        for thread in list(self._threads):
+            await asyncio.to_thread(thread.join, _JOIN_TIMEOUT_S)
 
 
 def newest_revision() -> str:
