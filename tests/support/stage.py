@@ -307,11 +307,16 @@ class Stage:
         words = [*program("farhand_server"), *arguments, "--home", str(self.relay_home)]
         return run_command(words, env=self.env, expect=expect)
 
-    def init_relay(self, organisation: str = "Example Support") -> dict[str, Any]:
-        """Run `farhand-server init` and keep the first admin's sign-in token."""
-        done = self.server(
-            "init", "--org", organisation, "--listen", f"127.0.0.1:{self.port}", "--json"
-        )
+    def init_relay(
+        self, organisation: str = "Example Support", *, url: str | None = None
+    ) -> dict[str, Any]:
+        """Run `farhand-server init` and keep the first admin's sign-in token.
+
+        With an https `url` the relay makes itself a certificate, which the tokens then pin.
+        """
+        listen = f"127.0.0.1:{self.port}"
+        options = ["--url", url] if url else []
+        done = self.server("init", "--org", organisation, "--listen", listen, *options, "--json")
         answer: dict[str, Any] = json.loads(done.stdout)
         self.signin_token = str(answer["signin_token"])
         return answer
