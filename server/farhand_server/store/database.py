@@ -21,6 +21,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiosqlite
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -99,17 +100,25 @@ class Database:
             ) from error
 
     def _sqlite_engine(self, *, writing: bool) -> AsyncEngine:
+        def open_connection() -> Any:
+            connection = aiosqlite.connect(
+                str(self.url.database),
+                timeout=_BUSY_TIMEOUT_S,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            # Known from the start, because a connection that fails has a thread too.
+            self._threads.add(connection._thread)
+            return connection
+
         engine = create_async_engine(
             self.url,
             pool_size=1 if writing else _READERS,
             max_overflow=0,
-            connect_args={"timeout": _BUSY_TIMEOUT_S, "isolation_level": None},
+            async_creator=open_connection,
         )
 
         def connected(connection: Any, _record: object) -> None:
-            thread = getattr(connection.driver_connection, "_thread", None)
-            if thread is not None:
-                self._threads.add(thread)
             cursor = connection.cursor()
             cursor.execute("PRAGMA journal_mode=WAL")
             cursor.execute("PRAGMA synchronous=FULL")
@@ -207,7 +216,7 @@ class Database:
             await self._writer.dispose()
         # A statement that was cancelled goes on in its thread, which then reports to the loop; the
         # loop must still be there.
-        for thread in list(self._threads):
+        for thread in [one for one in self._threads if one.ident is not None]:
             await asyncio.to_thread(thread.join, _JOIN_TIMEOUT_S)
 
 
