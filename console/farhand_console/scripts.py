@@ -198,7 +198,11 @@ def publish_script(
         )
 
     version = publish(relay, load, admin, change)
-    relay.post(segments("scripts", manifest.id, manifest.version, "published"), Nothing)
+    try:
+        relay.post(segments("scripts", manifest.id, manifest.version, "published"), Nothing)
+    except FarhandError as error:
+        if error.code not in ("not-found", "script-unknown"):
+            raise  # what `trust init` published was never handed in at the relay
     return version
 
 

@@ -10,7 +10,8 @@ import click
 
 from farhand_console.cli.base import Context, command, group
 from farhand_console.keys import read_public_key
-from farhand_console.output import show_fields, show_table
+from farhand_console.output import show_fields, show_table, warn
+from farhand_console.scripts import approved
 from farhand_console.trust.signing import Change, publish, set_admin_keys
 from farhand_console.trust.verified import VerifiedTrust
 from farhand_protocol.errors import FarhandError, UsageError
@@ -98,8 +99,22 @@ def register(root: click.Group) -> None:
             return others
 
         _sign_roster(context, change)
-        answer = {"name": name, "removed": True}
+        lost = _unapproved(context.trust())
+        if lost:
+            warn(f"{len(lost)} scripts lack an approval now: {', '.join(lost[:5])}")
+        answer = {"name": name, "removed": True, "unapproved": lost}
         context.show(answer, lambda: show_fields(answer))
+
+
+def _unapproved(trust: VerifiedTrust) -> list[str]:
+    """Return the published scripts that the roster of now does not approve."""
+    lost = []
+    for script, version in trust.published():
+        try:
+            approved(trust.manifest(script, version), trust)
+        except FarhandError:
+            lost.append(f"{script} {version}")
+    return lost
 
 
 def _read_key(path: Path) -> bytes:

@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from farhand_console.cli.base import Context, command, group, paged
+from farhand_console.library.catalogue import shipped
 from farhand_console.output import (
     hint,
     line,
@@ -32,6 +33,7 @@ from farhand_console.scripts import (
     make_manifest,
     publish_script,
     read_folder,
+    shipped_manifest,
 )
 from farhand_console.trust.signing import Change, publish, tuf_key
 from farhand_console.trust.verified import VerifiedTrust
@@ -131,25 +133,31 @@ def _register_authoring(scripts: click.Group) -> None:
             raise FarhandError("lint-failed", f"{len(problems)} problems in {folder}")
 
     @command(scripts)
-    @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+    @click.argument("source")
     @click.option("--days", type=click.IntRange(1, 730), default=365, help="Until it expires.")
-    def submit(context: Context, folder: Path, days: int) -> None:
-        """Sign a script as its author and hand it in for approval."""
-        table, body = read_folder(folder)
-        problems = lint(table, body)
-        if problems:
-            raise FarhandError("lint-failed", problems[0], hint=f"farhand script lint {folder}")
+    def submit(context: Context, source: str, days: int) -> None:
+        """Hand in a script for approval: a folder, signed as its author, or a shipped id."""
         settings = context.settings
         now = datetime.now(UTC).replace(microsecond=0)
-        manifest = make_manifest(
-            table,
-            body,
-            tenant=settings.tenant,
-            author=settings.account,
-            now=now,
-            expires=now + timedelta(days=days),
-        )
-        envelope = seal(manifest, context.signer())
+        expires = now + timedelta(days=days)
+        ship = next((one for one in shipped() if one.id == source), None)
+        if ship is not None and not Path(source).is_dir():
+            manifest = shipped_manifest(settings.tenant, ship, now=now, expires=expires)
+            envelope, body = seal(manifest), ship.body
+        else:
+            table, body = read_folder(Path(source))
+            problems = lint(table, body)
+            if problems:
+                raise FarhandError("lint-failed", problems[0], hint=f"farhand script lint {source}")
+            manifest = make_manifest(
+                table,
+                body,
+                tenant=settings.tenant,
+                author=settings.account,
+                now=now,
+                expires=expires,
+            )
+            envelope = seal(manifest, context.signer())
         sealed = {"envelope": encode_envelope(envelope), "body": body}
         context.relay.post("/scripts", Nothing, sealed)
         answer = {
@@ -169,8 +177,8 @@ def _register_approving(scripts: click.Group) -> None:
     @click.option("--yes", is_flag=True, help="Do not show the script and ask.")
     def approve(context: Context, script: str, version: int | None, yes: bool) -> None:
         """Read a script and sign it as an approver; publish it where that makes it whole."""
-        envelope, manifest, body = fetch_script(context.relay, script, version)
         trust = context.trust()
+        envelope, manifest, body, state = _find(context, script, version)
         rule = _rule(trust, manifest.risk)
         me = trust.roster.holder(context.signer().public_key)
         if manifest.author == context.settings.account or (me and me.name == manifest.author):
@@ -182,13 +190,14 @@ def _register_approving(scripts: click.Group) -> None:
             words = f"approve {manifest.id} {manifest.version} ({manifest.risk})?"
             click.confirm(words, abort=True, err=True)
         envelope = _signed_again(envelope, context.signer())
-        context.relay.post(
-            segments("scripts", manifest.id, manifest.version, "approvals"),
-            Nothing,
-            {"envelope": encode_envelope(envelope)},
-        )
-        # Another approver may have signed since: the relay keeps the signatures of all.
-        envelope, _, body = fetch_script(context.relay, manifest.id, manifest.version)
+        if state != "published":
+            context.relay.post(
+                segments("scripts", manifest.id, manifest.version, "approvals"),
+                Nothing,
+                {"envelope": encode_envelope(envelope)},
+            )
+            # Another approver may have signed since: the relay keeps the signatures of all.
+            envelope, _, body = fetch_script(context.relay, manifest.id, manifest.version)
         count = len(approvers(envelope, manifest, trust.roster, rule.permission))
         published = False
         keyid = tuf_key(context.signer().public_key).keyid
@@ -210,7 +219,7 @@ def _register_approving(scripts: click.Group) -> None:
     @click.option("--version", type=click.IntRange(1), help="The newest by default.")
     def publish_command(context: Context, script: str, version: int | None) -> None:
         """Put an approved script among the signed targets."""
-        envelope, manifest, body = fetch_script(context.relay, script, version)
+        envelope, manifest, body, _ = _find(context, script, version)
         targets = publish_script(
             context.relay, context.fresh_trust, context.signer(), envelope, body
         )
@@ -250,6 +259,32 @@ def _register_approving(scripts: click.Group) -> None:
         context.show(answer, lambda: show_fields(answer))
 
 
+def _find(
+    context: Context, script: str, version: int | None
+) -> tuple[Envelope, Manifest, bytes, str]:
+    """Return a script with its state: from the signed targets, or as it was handed in.
+
+    The newest version goes first; what was handed in is newer than what is published.
+    """
+    trust = context.trust()
+    known = [number for name, number in trust.published() if name == script]
+    try:
+        handed_in = fetch_script(context.relay, script, version)
+    except FarhandError as error:
+        if error.code not in ("not-found", "script-unknown") or not known:
+            raise
+        handed_in = None
+    if handed_in is not None and handed_in[1].version not in known:
+        state = "submitted"
+        revoked = {one.subject for one in trust.revocations.revoked if one.kind == "script"}
+        if script in revoked or manifest_digest(handed_in[0]) in revoked:
+            state = "revoked"
+        return *handed_in, state
+    envelope = trust.manifest(script, version)
+    manifest = open_payload(envelope, Manifest)
+    return envelope, manifest, trust.read(script_path(manifest.sha256)), "published"
+
+
 def _rule(trust: VerifiedTrust, risk: Risk) -> Approval:
     rule = trust.policy.approvals.get(risk)
     if rule is None:
@@ -285,7 +320,7 @@ def _digest(context: Context, script: str, version: int) -> str:
 
 
 def _tell_revoked(context: Context, script: str, version: int) -> None:
-    """Let the relay's list say so too; shipped scripts are not in it."""
+    """Let the relay's list say so too; what `trust init` published is not in it."""
     try:
         context.relay.post(segments("scripts", script, version, "revoked"), Nothing)
     except FarhandError as error:
@@ -317,15 +352,7 @@ def _register_reading(scripts: click.Group) -> None:
     def show(context: Context, script: str, version: int | None) -> None:
         """Show a script: its manifest, approvals and body."""
         trust = context.trust()
-        try:
-            envelope = trust.manifest(script, version)
-            manifest = approved(envelope, trust)
-            body, state = trust.read(script_path(manifest.sha256)), "published"
-        except FarhandError as error:
-            if error.code != "script-unknown":
-                raise
-            envelope, manifest, body = fetch_script(context.relay, script, version)
-            state = "submitted"
+        envelope, manifest, body, state = _find(context, script, version)
         rule = _rule(trust, manifest.risk)
         answer = {
             "id": manifest.id,

@@ -128,15 +128,15 @@ def _register_writing(tickets: click.Group) -> None:
     message_command("reply", "Answer the requester.")
     message_command("note", "Add a note that only staff can read.")
 
-    def change_command(name: str, words: str, option: str, *, required: bool) -> None:
+    def change_command(name: str, words: str, option: str, default: str | None = None) -> None:
         @command(tickets, name, help=words)
         @click.argument("number")
-        @click.option(f"--{option}", "value", required=required, default=None if required else "")
+        @click.option(f"--{option}", "value", required=default is None, default=default)
         def change(context: Context, number: str, value: str) -> None:
             path = segments("tickets", number, name)
             answer = context.relay.post(path, Ticket, {option: value})
             context.show(answer, lambda: line(f"{answer.number}  {answer.state}"))
 
-    change_command("assign", "Give the ticket to somebody.", "owner", required=True)
-    change_command("resolve", "Resolve the ticket.", "note", required=False)
-    change_command("reopen", "Open a resolved ticket again.", "reason", required=False)
+    change_command("assign", "Give the ticket to somebody.", "owner")
+    change_command("resolve", "Resolve the ticket.", "note", "Resolved.")
+    change_command("reopen", "Open a resolved ticket again.", "reason", "Opened again.")
