@@ -96,8 +96,9 @@ async def test_reading_is_audited_and_paged(
         page = answer.json()
         seen += msgspec.convert(page["items"], list[AuditRecord])
         cursor = page["next"]
-        if len(seen) >= 6:
+        if cursor is None:
             break
+    assert len(seen) >= 5
     check_chain(TENANT, seen)
     assert any(record.action == "audit.read" and record.actor == "auditor" for record in seen)
     head = await web.get("/api/v1/audit/head", headers=headers)
