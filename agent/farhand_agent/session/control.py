@@ -72,7 +72,6 @@ class Control:
     ) -> None:
         self.address = address
         self.session: str | None = None
-        self.timestamp_version = 0
         self._tenant = tenant
         self._relay_key = relay_key
         self._signer = signer
@@ -126,7 +125,6 @@ class Control:
             if link.welcome.standing == "retired":
                 raise RemoteError("device-retired", "this device was retired by its organisation")
             backoff.connected(link.welcome.reconnect_window_s)
-            self.timestamp_version = link.welcome.timestamp_version
             self._link, self._was_up = link, True
             self._up.set()
             try:
@@ -150,6 +148,14 @@ class Control:
             LinkLost, RemoteError: no answer came; `relay-silent` when there was no link in time.
         """
         return await (await self._wait(timeout_s)).request(build, timeout_s=timeout_s)
+
+    async def offered_timestamp(self, *, timeout_s: float = 30.0) -> int:
+        """Return the version of the trust timestamp that the relay has, once the link is up.
+
+        Raises:
+            FarhandError: as `request`.
+        """
+        return (await self._wait(timeout_s)).welcome.timestamp_version
 
     async def send(self, message: DeviceMessage, *, timeout_s: float = 30.0) -> None:
         """Send something that has no answer, once the link is up.

@@ -26,7 +26,7 @@ import logging
 import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import asyncssh
 from asyncssh.forward import SSHForwarder
@@ -342,6 +342,10 @@ class _Channel(asyncssh.SSHServerChannel[bytes]):
         )
         self._server = server
 
+    def get_subsystem(self) -> str | None:
+        """Say nothing: at the name `sftp` asyncssh would start its own server."""
+        return None
+
     def _service_next_request(self) -> None:
         request = self._request_queue[0][0]
         if request in _ANSWERED:
@@ -374,19 +378,9 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
         self._terms = server.terms
         self._program: Program | None = None
         self._has_terminal = False
+        self._wanted = ""
         self._left_over = bytearray()
         self._forget: Callable[[], None] = lambda: None
-
-    def session_started(self) -> None:
-        # As asyncssh does it, but for sftp as well: its own way would take its own server.
-        chan, conn = self._chan, self._conn
-        assert conn is not None
-        started = self._start_process(
-            asyncssh.SSHReader(self, chan),
-            asyncssh.SSHWriter(self, chan),
-            asyncssh.SSHWriter(self, chan, asyncssh.EXTENDED_DATA_STDERR),
-        )
-        conn.create_task(cast(Awaitable[None], started))
 
     # What may be asked for.
 
@@ -404,6 +398,7 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
         if subsystem not in SUBSYSTEMS:
             self._server.denied(f"subsystem {subsystem}")
             return False
+        self._wanted = subsystem
         scope = SUBSYSTEMS[subsystem]
         return scope is None or self._ask(scope, f"subsystem {subsystem}")
 
@@ -437,20 +432,20 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
 
     async def _handle(self, _process: asyncssh.SSHServerProcess[bytes]) -> None:
         channel = self.channel
-        scope = SUBSYSTEMS.get(self.subsystem or "", "terminal")
+        scope = SUBSYSTEMS.get(self._wanted, "terminal")
         if scope is not None:
             self._forget = self._terms.scopes.hold(scope, self._cut)
             self._server.host.begin()
         try:
-            if self.subsystem == "sftp":
+            if self._wanted == "sftp":
                 await serve_files(
                     FileServer(channel, self._terms.roots, self._terms.actions),
                     self.stdin,
                     self.stdout,
                 )
-            elif self.subsystem == "farhand-view":
+            elif self._wanted == "farhand-view":
                 await self._view()
-            elif self.subsystem == "farhand-end":
+            elif self._wanted == "farhand-end":
                 await self._terms.ending.farewell(self._read_line, self._write)
                 self.exit(0)
             else:

@@ -32,14 +32,13 @@ from farhand_agent.consent import CONSENT_TIMEOUT_S
 from farhand_agent.errors import LinkLost
 from farhand_agent.journal import Journal
 from farhand_agent.journal_thread import JournalThread
-from farhand_agent.locks import is_held
 from farhand_agent.session.control import Control
 from farhand_agent.session.device import Device, load_device
 from farhand_agent.session.events import Asked, CodeShown, Ended, Event, Failed, Opened, Refused
 from farhand_agent.session.exchange import CodeExchange
+from farhand_agent.session.freshness import TrustFreshness
 from farhand_agent.session.grant import SERVED_SCOPES, Agreed, Facts, check_grant
 from farhand_agent.session.serving import SessionServing
-from farhand_agent.trust.fetching import MAX_ROOT_BYTES, update_trust
 from farhand_protocol.codes import CODE_RANDOM_BYTES, format_code, secret_from_random
 from farhand_protocol.envelopes import MAX_ENVELOPE_BYTES
 from farhand_protocol.errors import FarhandError, RefusedError, RemoteError, UsageError
@@ -71,7 +70,6 @@ NOT_BY_DEFAULT: Final = ("forward", "control")
 MAX_CODE_S: Final = 600
 PAIRING_S: Final = 60.0
 REPORT_S: Final = 10.0
-TRUST_WAIT_S: Final = 15.0
 _MAIL_QUEUE: Final = 32
 # These say something about a code or the network; every other refusal is a decision.
 _EXIT_1: Final = ("code-expired", "code-wrong", "code-burned", "pairing-malformed", "link-lost")
@@ -122,6 +120,7 @@ class SessionProcess:
         self._device: Device
         self._journal: JournalThread
         self._control: Control
+        self._freshness: TrustFreshness
 
     # What comes from outside.
 
@@ -156,6 +155,7 @@ class SessionProcess:
             on_message=self._on_message,
             on_lost=lambda: self._post(None),
         )
+        self._freshness = TrustFreshness(self._device, self._journal, self._control)
         status = 1
         try:
             status = await self._run_linked()
@@ -224,7 +224,7 @@ class SessionProcess:
     # By code.
 
     async def _by_code(self, group: asyncio.TaskGroup) -> None:
-        await self._refresh_trust()
+        await self._freshness.refresh()
         trust = await asyncio.to_thread(self._device.trust)
         policy = self._device.policy(trust)
         if not policy.attended:
@@ -256,7 +256,7 @@ class SessionProcess:
             granted=True,
             code="",
             words="",
-            scopes=self._serving.scopes.granted,
+            scopes=self._serving.granted,
             expires=format_instant(self._serving.expires),
         )
         await self._reply(opened.session, "request", exchange.decide(yes))
@@ -420,7 +420,7 @@ class SessionProcess:
             if error.code not in ("trust-behind", "trust-missing"):
                 raise
             # The signer saw newer trust metadata: fetch it, and look once more.
-            await self._catch_up(facts)
+            await self._freshness.catch_up(facts.trust)
             facts = await self._facts(offered, minutes, exchange, opened)
             agreed = check_grant(data, facts)
         by_code = exchange is not None
@@ -510,47 +510,6 @@ class SessionProcess:
             raise RefusedError("consent-timeout", "nobody answered at the device") from error
         if not allowed:
             raise RefusedError("consent-refused", "the person at the device refused")
-
-    # Trust, where no resident agent keeps it up to date.
-
-    async def _catch_up(self, facts: Facts) -> None:
-        """Wait for newer trust metadata, or fetch it where nobody else does."""
-        if not is_held(self._device.home.lock):
-            await self._refresh_trust(force=True)
-            return
-        before = facts.trust.targets_version if facts.trust else 0
-        with suppress(TimeoutError):
-            async with asyncio.timeout(TRUST_WAIT_S):
-                while True:
-                    trust = await asyncio.to_thread(self._device.trust)
-                    if trust is not None and trust.targets_version > before:
-                        return
-                    await asyncio.sleep(0.25)
-
-    async def _refresh_trust(self, *, force: bool = False) -> None:
-        device = self._device
-        settings = device.settings
-        if settings is None or is_held(device.home.lock):
-            return
-        trust = await asyncio.to_thread(device.trust)
-        have = trust.timestamp_version if trust else 0
-        if not force and trust is not None and self._control.timestamp_version <= have:
-            return
-        try:
-            root = await asyncio.to_thread(
-                read_limited, device.home.trust / "pinned.root.json", MAX_ROOT_BYTES
-            )
-            await update_trust(
-                self._control.request,
-                folder=device.home.trust,
-                root=root,
-                tenant=settings.tenant,
-                targets_floor=settings.targets_floor,
-                now=await self._journal.do(lambda journal: journal.now()),
-            )
-        except (FarhandError, OSError) as error:
-            # The verified copy stays in force, and the grant's own checks decide.
-            _log.warning("trust was not updated: %s", error)
 
     # The open session.
 

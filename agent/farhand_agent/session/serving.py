@@ -149,6 +149,11 @@ class SessionServing:
         self.receipt_path: str | None = None
 
     @property
+    def granted(self) -> list[str]:
+        """The scopes that were granted, in their usual order."""
+        return list(self._agreed.scopes)
+
+    @property
     def expires(self) -> datetime:
         """When it ends by itself."""
         return self._times.expires

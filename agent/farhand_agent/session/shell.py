@@ -116,6 +116,7 @@ class Program:
         self._is_away = is_away
         self._process: asyncio.subprocess.Process | None = None
         self._master: int | None = None
+        self._transport: asyncio.SubprocessTransport | None = None
         self._exit: _Exit | None = None
         self._over = False
         self._moved = 0
@@ -140,6 +141,10 @@ class Program:
             # Nothing that stayed in the program's process group outlives its channel.
             self.kill(signal.SIGKILL)
             self._over = True
+            if self._transport is not None:
+                self._transport.close()
+            if self._exit is not None:
+                await self._exit.seen.wait()  # it was killed, so this is soon
 
     def hang_up(self) -> None:
         """Tell the program that its console is gone, and kill it when it does not heed that."""
@@ -238,6 +243,7 @@ class Program:
             start_new_session=True,
             **options,
         )
+        self._transport = transport
         self._exit = protocol
         self._process = asyncio.subprocess.Process(transport, protocol, loop)
         return self._process

@@ -47,7 +47,8 @@ async def _unknown_channel(pair: Pair) -> object:
             await self._open(b"made-up@example.com")
 
     channel = Channel(pair.ssh, asyncio.get_running_loop(), "strict", None, "strict", 1024, 1024)
-    return await channel.ask()
+    await channel.ask()
+    return channel
 
 
 # what is asked, with which scopes, what the receipt must say (None: asyncssh refuses it unasked)

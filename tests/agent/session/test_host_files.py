@@ -25,6 +25,11 @@ def root(tmp_path: Path) -> Path:
     return folder
 
 
+async def _read(sftp: asyncssh.SFTPClient, path: str) -> object:
+    async with sftp.open(path, "rb") as file:
+        return await file.read()
+
+
 async def test_files_go_both_ways_and_their_hashes_are_noted(root: Path, tmp_path: Path) -> None:
     here = tmp_path / "up"
     data = random_file(here, 1_300_001)
@@ -157,7 +162,7 @@ async def test_read_only_means_no_change(root: Path, tmp_path: Path, change: Esc
         async with pair.ssh.start_sftp_client() as sftp:
             with pytest.raises(asyncssh.SFTPPermissionDenied):
                 await change(sftp, tmp_path)
-            assert await (await sftp.open("inside", "rb")).read() == b"inside"
+            assert await _read(sftp, "inside") == b"inside"
         assert "read-only" in pair.actions("denied")[0]
     assert os.listdir(root) == ["inside"]
 
@@ -169,7 +174,7 @@ async def test_links_inside_work_and_changes_are_noted(root: Path) -> None:
             await sftp.mkdir("sub")
             await sftp.symlink("../file", "sub/link")
             assert await sftp.readlink("sub/link") == "../file"
-            assert await (await sftp.open("sub/link", "rb")).read() == b"x"
+            assert await _read(sftp, "sub/link") == b"x"
             await sftp.rename("file", "moved")
             await sftp.remove("moved")
             await sftp.remove("sub/link")

@@ -50,7 +50,7 @@ async def test_the_whole_way_of_a_guest_session(tmp_path: Path) -> None:
             assert asked.minutes == 5
             run.process.answer(True)
             decision = await asking
-        assert decision.scopes == ["files", "terminal", "view"]
+        assert decision.scopes == ["view", "terminal", "files"]
         active = await run.relay.reports.get()
         assert (active.state, active.session) == ("active", SESSION)
         async with console.ssh() as first, console.ssh(1) as second:

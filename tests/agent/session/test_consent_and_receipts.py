@@ -1,0 +1,171 @@
+"""What a person reads: the question and the receipt.  Foreign text cannot play tricks in either."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from farhand_agent.config import Home
+from farhand_agent.consent import consent_lines, is_yes, scope_words
+from farhand_agent.receipts import list_receipts, store_receipt
+from farhand_agent.session.actions import MAX_ACTIONS, MAX_DETAIL_CHARS, ActionLog
+from farhand_agent.session.ending import ReceiptFacts, seal_receipt
+from farhand_agent.session.events import Asked
+from farhand_protocol.envelopes import encode_envelope, seal, sign_again
+from farhand_protocol.errors import FarhandError
+from farhand_protocol.identity import device_id
+from farhand_protocol.keys import SeedSigner
+from farhand_protocol.receipts import verify_receipt
+from farhand_protocol.trust import SCOPES
+from tests.agent.session.code_console import CONSOLE_SEED, OPERATOR, SESSION, make_grant
+
+DEVICE = SeedSigner(b"d" * 32)
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+EVIL = "\x1b]0;x\x07\x1b[2J\r\n\u202eevil\u200b"
+
+
+def question(**changes: Any) -> Asked:
+    fields: dict[str, Any] = {
+        "session": SESSION,
+        "operator": "bob",
+        "organisation": "Acme",
+        "ticket": "FH-1",
+        "reason": "printer",
+        "scopes": ["view", "terminal"],
+        "minutes": 30,
+        "words": ["acorn", "banana", "cactus", "delta"],
+        "guest": False,
+        "host_name": "desk",
+        "recorded": False,
+        "files": [],
+        "files_read_only": False,
+        "forward": [],
+        "shortened": [],
+        "answer_within_s": 60,
+    }
+    return Asked(**{**fields, **changes})
+
+
+def test_the_name_is_called_what_it_is() -> None:
+    assert "checked by this computer" in "\n".join(consent_lines(question()))
+    guest = "\n".join(consent_lines(question(guest=True)))
+    assert "The relay says: bob of Acme" in guest
+    assert "cannot check that name" in guest
+    assert "acorn  banana  cactus  delta" in guest
+
+
+def test_every_scope_has_words_of_its_own() -> None:
+    words = [scope_words(scope) for scope in SCOPES]
+    assert len(set(words)) == len(SCOPES)
+    assert all(len(line) > 10 for line in words)
+
+
+def test_what_was_cut_and_where_files_are_is_said() -> None:
+    text = "\n".join(
+        consent_lines(
+            question(
+                scopes=["files", "forward"],
+                files=["/srv/data"],
+                files_read_only=True,
+                forward=["10.0.0.1:80"],
+                shortened=["control"],
+            )
+        )
+    )
+    assert "/srv/data; reading only" in text
+    assert "10.0.0.1:80" in text
+    assert "Not allowed here, though asked for: control" in text
+
+
+@pytest.mark.parametrize("field", ["operator", "organisation", "ticket", "reason"])
+@pytest.mark.parametrize("guest", [True, False])
+def test_foreign_text_is_escaped(field: str, guest: bool) -> None:
+    text = "\n".join(consent_lines(question(**{field: EVIL, "guest": guest})))
+    assert "\x1b" not in text
+    assert "\r" not in text
+    assert "\u202e" not in text
+    assert "\\x1b" in text
+
+
+def test_only_yes_is_yes() -> None:
+    assert all(is_yes(one) for one in ("y", "Y\n", " yes ", "YES"))
+    assert not any(is_yes(one) for one in ("", "\n", "n", "no", "ye", "yy", "y y", "1", "ja"))
+
+
+def receipt_bytes(*, console: bool = True, note: str = "done", actions: int = 1) -> bytes:
+    grant = make_grant(device=device_id(DEVICE.public_key), operator="bob")
+    log = ActionLog(lambda: NOW)
+    for number in range(actions):
+        log.add("exec", f"{EVIL} {number}")
+    facts = ReceiptFacts(
+        grant=grant,
+        grant_envelope=seal(grant, OPERATOR),
+        host_name="desk",
+        guest=False,
+        scopes=("terminal",),
+        started_at=NOW,
+    )
+    envelope = seal_receipt(
+        facts, log, DEVICE, ended_at=NOW + timedelta(seconds=90), reason="closed", note=note
+    )
+    if console:
+        envelope = sign_again(envelope, SeedSigner(CONSOLE_SEED))
+    return encode_envelope(envelope)
+
+
+def test_a_stored_receipt_has_a_readable_twin_and_is_listed(tmp_path: Path) -> None:
+    home = Home.at(tmp_path)
+    path = store_receipt(home, receipt_bytes(note=EVIL))
+    text = path.with_suffix(".txt").read_text()
+    assert "bob of Acme" in text
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert path.stat().st_mode & 0o077 == 0
+    (item,) = list_receipts(home)
+    assert (item["session"], item["problem"], item["one_sided"]) == (SESSION, None, False)
+    assert verify_receipt(path.read_bytes()).receipt.active_s == 90
+
+
+def test_a_changed_receipt_is_listed_and_not_believed(tmp_path: Path) -> None:
+    home = Home.at(tmp_path)
+    path = store_receipt(home, receipt_bytes())
+    data = bytearray(path.read_bytes())
+    data[100] ^= 1
+    path.write_bytes(bytes(data))
+    (item,) = list_receipts(home)
+    assert item["problem"].startswith("receipt-")
+    assert (item["operator"], item["scopes"]) == (None, [])
+
+
+def test_a_receipt_that_does_not_verify_is_not_stored(tmp_path: Path) -> None:
+    data = receipt_bytes().replace(b'"sig":"', b'"sig":"AAAA', 1)
+    with pytest.raises(FarhandError):
+        store_receipt(Home.at(tmp_path), data)
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_the_list_of_actions_is_bounded_and_counts_the_rest() -> None:
+    log = ActionLog(lambda: NOW)
+    for _ in range(MAX_ACTIONS + 7):
+        log.add("denied", "x")
+    assert (len(log.actions), log.omitted) == (MAX_ACTIONS, 7)
+    big = ActionLog(lambda: NOW)
+    for _ in range(3000):
+        big.add("exec", "\U0001f600" * 5000)
+    assert all(len(one.detail) <= MAX_DETAIL_CHARS for one in big.actions)
+    assert big.omitted > 0
+    assert sum(len(one.detail.encode()) for one in big.actions) <= 1024 * 1024
+
+
+def test_bytes_that_are_no_text_do_not_break_a_receipt() -> None:
+    log = ActionLog(lambda: NOW)
+    log.add("file-read", "/tmp/\udcff\udcfe")
+    assert log.actions[0].detail == "/tmp/\\udcff\\udcfe"
+
+
+def test_the_largest_receipt_still_fits() -> None:
+    data = receipt_bytes(actions=MAX_ACTIONS)
+    assert len(verify_receipt(data).receipt.actions) == MAX_ACTIONS
