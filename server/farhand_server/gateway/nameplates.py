@@ -94,17 +94,25 @@ async def claim(c: AsyncConnection, relay: Relay, nameplate: str) -> tuple[str, 
 
 
 async def why_not(c: AsyncConnection, relay: Relay, nameplate: str) -> FarhandError:
-    """Return why a nameplate could not be claimed: code-unknown, code-claimed or code-expired."""
-    state = await c.scalar(
-        select(nameplates.c.state).where(
-            nameplates.c.tenant == relay.tenant, nameplates.c.nameplate == nameplate
+    """Return why a nameplate could not be claimed.
+
+    `code-unknown`, `code-claimed`, `code-burned` after a wrong guess or any other use, and
+    `code-expired` for one that nobody used in time.
+    """
+    found = (
+        await c.execute(
+            select(nameplates.c.state, nameplates.c.session).where(
+                nameplates.c.tenant == relay.tenant, nameplates.c.nameplate == nameplate
+            )
         )
-    )
+    ).first()
     hint = "ask the person at the device for a new code"
-    if state is None:
+    if found is None:
         return FarhandError("code-unknown", "no device shows this code", hint=hint)
-    if state == "claimed":
+    if found.state == "claimed":
         return FarhandError("code-claimed", "somebody else has used this code", hint=hint)
+    if found.session is not None:
+        return FarhandError("code-burned", "this code was used already", hint=hint)
     return FarhandError("code-expired", "this code is no longer valid", hint=hint)
 
 

@@ -106,7 +106,7 @@ async def test_a_wrong_guess_burns_the_code(
     again = await blob_in(web, who, session, "confirm")
     assert (again.status_code, again.json()["code"]) == (409, "session-state")
     answer = await claim(web, who, nameplate)
-    assert answer.json()["code"] == "code-expired"
+    assert answer.json()["code"] == "code-burned"
     shown = (await web.get(f"/api/v1/sessions/{session}", headers=who)).json()
     assert (shown["state"], shown["reason"]) == ("refused", code)
     assert await node.audited("code.burn") == 1
