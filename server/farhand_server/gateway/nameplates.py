@@ -20,7 +20,7 @@ from farhand_protocol.codes import CODE_RANDOM_BYTES, nameplate_from_random
 from farhand_protocol.errors import FarhandError
 from farhand_server.clock import stamp
 from farhand_server.relay import Relay
-from farhand_server.store.schema import nameplates
+from farhand_server.store.schema import nameplates, sessions
 
 __all__ = ["burn", "claim", "draw", "expire", "forget", "why_not"]
 
@@ -111,7 +111,13 @@ async def why_not(c: AsyncConnection, relay: Relay, nameplate: str) -> FarhandEr
         return FarhandError("code-unknown", "no device shows this code", hint=hint)
     if found.state == "claimed":
         return FarhandError("code-claimed", "somebody else has used this code", hint=hint)
-    if found.session is not None:
+    # A session's row is written with the claim; a code that nobody claimed has none.
+    claimed = await c.scalar(
+        select(sessions.c.id).where(
+            sessions.c.tenant == relay.tenant, sessions.c.id == found.session
+        )
+    )
+    if claimed is not None:
         return FarhandError("code-burned", "this code was used already", hint=hint)
     return FarhandError("code-expired", "this code is no longer valid", hint=hint)
 
