@@ -101,6 +101,7 @@ def _emit(value: Any) -> None:
 @json_option
 def enrol(token: str, name: str | None, again: bool, home: Home, as_json: bool) -> None:
     """Join an organisation with the token its admin gave you."""
+    # Late, because the other commands need none of it.
     from farhand_agent.enrolment import enrol as perform
     from farhand_protocol.tokens import parse_enrolment_token
 
@@ -197,6 +198,7 @@ def stop(session: str | None, home: Home, as_json: bool) -> None:
 
 
 def _stop_alone(home: Home, session: str | None) -> list[str]:
+    # Late, because the other commands need none of it.
     from farhand_agent.session_children import stop_sessions
 
     if not home.journal.exists():
@@ -278,6 +280,7 @@ def _detail_words(detail: str) -> str:
 @json_option
 def policy(home: Home, as_json: bool) -> None:
     """Show what this device allows: signed policy and its own, whichever is stricter."""
+    # Late, because the other commands need none of it.
     from farhand_agent.policy import effective_policy, load_own, policy_words
     from farhand_agent.trust.verified import load_verified
 
@@ -307,6 +310,7 @@ def policy(home: Home, as_json: bool) -> None:
 @json_option
 def receipts(home: Home, as_json: bool) -> None:
     """List the receipts of past sessions."""
+    # Late, because the other commands need none of it.
     from farhand_agent.receipts import list_receipts
 
     items = list_receipts(home)

@@ -37,7 +37,7 @@ from farhand_agent.outbox import Outbox
 from farhand_agent.reconnect import Backoff
 from farhand_agent.scripts.dispatch import OrderDispatch
 from farhand_agent.session_children import SessionChildren
-from farhand_agent.trust.watch import TrustWatch
+from farhand_agent.trust_watch import TrustWatch
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.instants import format_instant
 from farhand_protocol.messages import (

@@ -18,7 +18,6 @@ when the relay has acknowledged it.  Time is the later of the clock and the high
 
 from __future__ import annotations
 
-import errno
 import os
 import sqlite3
 import time
@@ -31,7 +30,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from farhand_agent.audit import FIRST_HASH, LogRecord, chain_hash
-from farhand_agent.errors import JournalFull, JournalUnusable
+from farhand_agent.errors import JournalUnusable
 from farhand_agent.journal_tables import (
     SCHEMA,
     SCHEMA_VERSION,
@@ -39,6 +38,8 @@ from farhand_agent.journal_tables import (
     OutboxKind,
     OutboxRow,
     SessionRow,
+    journal_error,
+    session_row,
 )
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.instants import format_instant, from_unix
@@ -98,7 +99,6 @@ _BUSY_TIMEOUT_S = 20.0
 # Refusals of statements that nobody signed are remembered only so far; a hostile relay can fill
 # this ring and nothing else.
 _MAX_REFUSALS = 5_000
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 T = TypeVar("T")
 
 
@@ -133,12 +133,12 @@ class Journal:
                 path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
             )
         except (sqlite3.Error, OSError) as error:
-            raise _translate(error, path) from error
+            raise journal_error(error, path) from error
         try:
             self._prepare()
         except (sqlite3.Error, FarhandError) as error:
             self._connection.close()
-            raise _translate(error, path) from error
+            raise journal_error(error, path) from error
 
     def _prepare(self) -> None:
         run = self._connection.execute
@@ -191,7 +191,7 @@ class Journal:
                     connection.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
-            raise _translate(error, self._path) from error
+            raise journal_error(error, self._path) from error
         return outcome
 
     def _rows(self, sql: str, *arguments: object) -> list[Any]:
@@ -199,7 +199,7 @@ class Journal:
             with closing(self._connection.execute(sql, arguments)) as cursor:
                 return cursor.fetchall()
         except sqlite3.Error as error:
-            raise _translate(error, self._path) from error
+            raise journal_error(error, self._path) from error
 
     # Time.
 
@@ -555,12 +555,12 @@ class Journal:
     def session(self, session: str) -> SessionRow | None:
         """Return a session, ended or not."""
         rows = self._rows("SELECT * FROM sessions WHERE id = ?", session)
-        return _session_row(rows[0]) if rows else None
+        return session_row(rows[0]) if rows else None
 
     def live_sessions(self) -> list[SessionRow]:
         """Return sessions that have not ended, oldest first."""
         rows = self._rows("SELECT * FROM sessions WHERE state != 'ended' ORDER BY started_at, id")
-        return [_session_row(row) for row in rows]
+        return [session_row(row) for row in rows]
 
     # Inventory.
 
@@ -585,11 +585,6 @@ class Journal:
         self.commit(SECTION_ACKED, act)
 
 
-def _session_row(row: tuple[Any, ...]) -> SessionRow:
-    fields = dict(zip(SessionRow.__struct_fields__, row, strict=True))
-    return SessionRow(**{**fields, "scopes": msgspec.json.decode(fields["scopes"])})
-
-
 def _progress(order: str, state: str, at: str) -> bytes:
     return msgspec.msgpack.encode({"order": order, "state": state, "at": at})
 
@@ -606,20 +601,3 @@ def _append(c: sqlite3.Connection, at: str, kind: str, detail: dict[str, Any]) -
         "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?)",
         (seq, at, kind, text, previous, chain_hash(previous, seq, at, kind, text)),
     )
-
-
-def _translate(error: Exception, path: Path) -> FarhandError:
-    """Turn an SQLite or file error into one of ours; ours pass through."""
-    if isinstance(error, FarhandError):
-        return error
-    if isinstance(error, OSError):
-        return JournalFull(str(error)) if error.errno in _NO_SPACE else JournalUnusable(str(error))
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code == sqlite3.SQLITE_FULL:
-        return JournalFull(str(error))
-    if code == sqlite3.SQLITE_IOERR:
-        # Where SQLite cannot even grow its shared-memory file it says "I/O error".
-        space = os.statvfs(path.parent)
-        if space.f_bavail * space.f_frsize < 128 * 1024:
-            return JournalFull(str(error))
-    return JournalUnusable(str(error))

@@ -1,19 +1,36 @@
-"""The journal's tables and the rows that are read from them.
+"""The journal's tables, the rows that are read from them, and what its errors mean.
 
 The fields of each row class stand in the order of the table's columns.
 """
 
 from __future__ import annotations
 
-from typing import Final, Literal
+import errno
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any, Final, Literal
 
 import msgspec
 
-__all__ = ["SCHEMA", "SCHEMA_VERSION", "OrderRow", "OutboxKind", "OutboxRow", "SessionRow"]
+from farhand_agent.errors import JournalFull, JournalUnusable
+from farhand_protocol.errors import FarhandError
+
+__all__ = [
+    "SCHEMA",
+    "SCHEMA_VERSION",
+    "OrderRow",
+    "OutboxKind",
+    "OutboxRow",
+    "SessionRow",
+    "journal_error",
+    "session_row",
+]
 
 OutboxKind = Literal["progress", "result", "session"]
 
 SCHEMA_VERSION: Final = 1
+_NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
 SCHEMA: Final = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE orders (
@@ -94,3 +111,26 @@ class SessionRow(msgspec.Struct, frozen=True):
     started_at: str
     ended_at: str | None
     reason: str | None
+
+
+def session_row(row: tuple[Any, ...]) -> SessionRow:
+    """Return a session from its columns, in order."""
+    fields = dict(zip(SessionRow.__struct_fields__, row, strict=True))
+    return SessionRow(**{**fields, "scopes": msgspec.json.decode(fields["scopes"])})
+
+
+def journal_error(error: Exception, path: Path) -> FarhandError:
+    """Turn an SQLite or file error into one of ours; ours pass through."""
+    if isinstance(error, FarhandError):
+        return error
+    if isinstance(error, OSError):
+        return JournalFull(str(error)) if error.errno in _NO_SPACE else JournalUnusable(str(error))
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return JournalFull(str(error))
+    if code == sqlite3.SQLITE_IOERR:
+        # Where SQLite cannot even grow its shared-memory file it says "I/O error".
+        space = os.statvfs(path.parent)
+        if space.f_bavail * space.f_frsize < 128 * 1024:
+            return JournalFull(str(error))
+    return JournalUnusable(str(error))

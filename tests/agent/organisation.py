@@ -92,9 +92,9 @@ class Organisation:
         self.roster = Roster(
             tenant=self.tenant,
             operators=[
-                Operator(name="ada", keys=[self.author.public_key], permissions=PERMISSIONS),
-                Operator(name="bo", keys=[self.boss.public_key], permissions=PERMISSIONS),
-                Operator(name="cy", keys=[self.second.public_key], permissions=PERMISSIONS),
+                Operator(name="ada", keys=[self.author.public_key], permissions=list(PERMISSIONS)),
+                Operator(name="bo", keys=[self.boss.public_key], permissions=list(PERMISSIONS)),
+                Operator(name="cy", keys=[self.second.public_key], permissions=list(PERMISSIONS)),
             ],
         )
         self.policy = Policy(
@@ -177,9 +177,7 @@ class Organisation:
 
     def revoke(self, kind: str, subject: str) -> None:
         one = Revocation(kind=kind, subject=subject, reason="test", at=format_instant(now()))  # type: ignore[arg-type]
-        self.revocations = Revocations(
-            tenant=self.tenant, revoked=[*self.revocations.revoked, one]
-        )
+        self.revocations = Revocations(tenant=self.tenant, revoked=[*self.revocations.revoked, one])
 
     def allow(self, **fields: Any) -> None:
         """Set the policy of every group."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -42,6 +43,11 @@ def read_result(home: Home, message: ResultReport) -> Result:
     envelope = decode_envelope(message.envelope)
     assert signers(envelope, [key]) == {key}
     return open_payload(envelope, Result)
+
+
+def of_order(order: str) -> Callable[[ResultReport], bool]:
+    """Return what tells the reports of one order from others."""
+    return lambda report: report.order == order
 
 
 async def ordered(relay: TestRelay, home: Home, order: str, data: bytes) -> Result:
@@ -162,7 +168,7 @@ async def test_a_cancelled_order_does_not_start(
 
         gate.touch()
         for order in started:
-            report = await relay.first(ResultReport, lambda one, order=order: one.order == order)
+            report = await relay.first(ResultReport, of_order(order))
             assert read_result(enrolled, report).state == "succeeded"
         await running.stop()
 
