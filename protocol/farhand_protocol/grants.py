@@ -16,6 +16,7 @@ from farhand_protocol.envelopes import Envelope, Statement
 
 __all__ = [
     "MAX_GRANT_MINUTES",
+    "SSH_USER",
     "Action",
     "ConsoleRequest",
     "Decision",
@@ -25,6 +26,9 @@ __all__ = [
 ]
 
 MAX_GRANT_MINUTES = 480
+# The user name of ssh programs whose settings are written before the session is known; the grant
+# is found by the offered key in any case.
+SSH_USER = "farhand"
 
 
 class Grant(Statement, frozen=True, kw_only=True):

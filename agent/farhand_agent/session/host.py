@@ -8,10 +8,10 @@
     none       subsystem farhand-end, signal, window-change, env LANG, LC_* and TERM
     never      everything else that SSH can ask for
 
-The host key is the device key, the user name the session id, and the one key that opens is the
-console key of the grant.  Scopes count from `auth_completed` on, when possession of that key is
-proved, and are asked at each request, so that a scope withdrawn closes on open connections too.
-Every refusal is noted among the session's actions.
+The host key is the device key, the user name the session id (or `farhand`), and the one key that
+opens is the console key of the grant.  Scopes count from `auth_completed` on, when possession of
+that key is proved, and are asked at each request, so that a scope withdrawn closes on open
+connections too.  Every refusal is noted among the session's actions.
 
 asyncssh takes a connection down when a callback or a channel's task raises, so nothing here lets an
 exception out.  It answers channel requests by the name of a method, some of them before asking
@@ -42,6 +42,7 @@ from farhand_agent.session.scopes import LiveScopes
 from farhand_agent.session.shell import CHUNK_BYTES, Program, login_environment
 from farhand_agent.session.view import MAX_REQUEST_BYTES, answer_view
 from farhand_protocol.errors import FarhandError
+from farhand_protocol.grants import SSH_USER
 from farhand_protocol.identity import public_key_line
 
 __all__ = ["MAX_CHANNELS", "MAX_PIPES", "SessionHost", "SessionTerms", "host_key"]
@@ -224,7 +225,7 @@ class _Server(asyncssh.SSHServer):
             )
             return False
         known = hmac.compare_digest(key.public_data, self._console_key)
-        return known and username == self.terms.session
+        return known and username in (self.terms.session, SSH_USER)
 
     def auth_completed(self) -> None:
         self._open = True
