@@ -170,6 +170,7 @@ def test_paramiko(reach: Reach, tmp_path: Path) -> None:
     finally:
         ssh.close()
         proxy.close()
+        proxy.process.communicate(timeout=20)  # paramiko leaves its child and pipes to us
 
 
 def _without_match_exec(text: str) -> str:
