@@ -273,11 +273,6 @@ class Journal:
         )
         return [OrderRow(*row) for row in rows]
 
-    def orders(self, *, limit: int = 100) -> list[OrderRow]:
-        """Return the orders accepted last, newest first."""
-        rows = self._rows("SELECT * FROM orders ORDER BY accepted_at DESC LIMIT ?", limit)
-        return [OrderRow(*row) for row in rows]
-
     def accept_order(
         self,
         order: str,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 from collections.abc import Callable
@@ -106,6 +107,9 @@ async def test_an_order_is_run_and_its_result_sealed(
         await relay.send(OfferOrder(order=order, envelope=data))
         await relay.until(lambda: len(relay.of(ResultReport)) > before)
         assert relay.of(ResultReport)[-1].envelope == relay.of(ResultReport)[0].envelope
+        async with asyncio.timeout(30):
+            while (await asyncio.to_thread(local.ask, enrolled, {"do": "status"}))["outbox"]:
+                pass  # the acknowledgement is on its way into the journal
         await running.stop()
     journal = Journal(enrolled.journal)
     kinds = [record.kind for record in journal.latest_log_records(100)]
@@ -138,7 +142,7 @@ async def test_a_refused_order_says_why_and_stays_refused(
         await running.stop()
     journal = Journal(enrolled.journal)
     assert journal.order(order) is None
-    assert journal.orders() == []
+    assert journal.open_orders() == []
     journal.close()
 
 
