@@ -7,6 +7,7 @@ and loses its control and direction characters.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import unicodedata
@@ -34,10 +35,7 @@ __all__ = [
 
 # Controls, formats (direction marks among them), surrogates, private use, line separators.
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-# What JSON leaves as it is and a terminal may act on.
-_UNSAFE_IN_JSON = re.compile(
-    "[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\uffff]"
-)
+_BEYOND_ASCII = re.compile("[^\\x20-\\x7e]")
 _WORDS = 2000
 # A table that nobody looks at is cut by nobody: wider than any row.
 _PIPED_COLUMNS = 20_000
@@ -91,9 +89,13 @@ def page_through(text: str) -> None:
 def json_bytes(value: object) -> bytes:
     """Return JSON in UTF-8 with every character escaped that a terminal might act on."""
     text = msgspec.json.encode(value).decode()
-    if text.isascii() and "\x7f" not in text:
-        return text.encode()
-    return _UNSAFE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()
+    return _BEYOND_ASCII.sub(lambda found: _safe_in_json(found[0]), text).encode()
+
+
+def _safe_in_json(character: str) -> str:
+    if unicodedata.category(character) not in _UNSAFE:
+        return character
+    return json.dumps(character)[1:-1]  # \uXXXX, two of them beyond the basic plane
 
 
 def show_json(value: object) -> None:

@@ -1,4 +1,4 @@
-"""trust init, status, refresh: the organisation's trust root, made and signed on this machine."""
+"""trust init, status, policy, refresh: the organisation's trust root, made and signed here."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from farhand_console.output import hint, say, show_fields, show_table
 from farhand_console.relay.answers import Nothing, TrustState
 from farhand_console.scripts import shipped_manifest
 from farhand_console.trust.signing import Change, make_root, make_targets, publish
+from farhand_console.trust.verified import VerifiedTrust
 from farhand_protocol.envelopes import encode_envelope, seal
 from farhand_protocol.errors import FarhandError, UsageError
 from farhand_protocol.identity import key_fingerprint
@@ -32,6 +33,7 @@ from farhand_protocol.trust import (
     REVOCATIONS_PATH,
     RISKS,
     ROSTER_PATH,
+    SCOPES,
     Approval,
     Floors,
     Operator,
@@ -125,6 +127,36 @@ def register(root: click.Group) -> None:
             "revoked": len(verified.revocations.revoked),
         }
         context.show(answer, lambda: _show_status(answer))
+
+    @command(trust)
+    @click.argument("device_group", metavar="GROUP")
+    @click.option("--attended/--no-attended", default=None, help="By code, asked on the device.")
+    @click.option("--unattended/--no-unattended", default=None, help="By a signed grant alone.")
+    @click.option("--consent", type=click.Choice(["ask", "notify"]), help="notify: do not ask.")
+    @click.option("--scope", "scopes", help="Scopes that may be granted, comma-separated.")
+    @click.option("--minutes", "minutes_max", type=click.IntRange(1, 480))
+    @click.option("--forward-to", multiple=True, help="HOST:PORT that may be forwarded to.")
+    def policy(context: Context, /, device_group: str, **options: Any) -> None:
+        """Show or sign the rules of a device group; * is every group without its own."""
+        changes = {name: value for name, value in options.items() if value not in (None, ())}
+        if "scopes" in changes:
+            changes["scopes"] = list(filter(None, changes["scopes"].replace(" ", "").split(",")))
+            if unknown := set(changes["scopes"]) - set(SCOPES):
+                raise UsageError("scope-unknown", f"{min(unknown)[:40]!r} is not a scope")
+        if "forward_to" in changes:
+            changes["forward_to"] = list(changes["forward_to"])
+
+        def change(verified: VerifiedTrust) -> Change:
+            before = verified.policy
+            rules = msgspec.structs.replace(before.for_group(device_group), **changes)
+            document = msgspec.structs.replace(before, groups=before.groups | {device_group: rules})
+            return Change({POLICY_PATH: encode_document(document)})
+
+        if changes:
+            publish(context.relay, context.fresh_trust, context.signer(), change)
+        rules = context.fresh_trust().policy.for_group(device_group)
+        answer = {"group": device_group} | msgspec.to_builtins(rules)
+        context.show(answer, lambda: show_fields(answer))
 
     @command(trust)
     def refresh(context: Context) -> None:

@@ -199,6 +199,8 @@ class ConsolePipe:
         answer = await asyncio.to_thread(self._relay.post, path, PipeToken)
         try:
             parts = urlsplit(answer.url)
+            if not parts.hostname or parts.port == 0:
+                raise ValueError("no host")
             attach = write_attach("console", self._session, answer.token)
         except ValueError as error:
             raise FarhandError("relay-answer", "the relay's pipe token cannot be read") from error
@@ -236,12 +238,13 @@ class ConsolePipe:
 
     async def _serve(self, websocket: ClientConnection) -> None:
         """Run one attachment; returns when it is over."""
-        self.state.attach(self._now())
+        state = self.state
+        state.attach(self._now())
         self._after()
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._read(websocket))
-                group.create_task(self._write(websocket))
+                group.create_task(self._read(websocket, state))
+                group.create_task(self._write(websocket, state))
         except* _AttachmentOver:
             pass  # the ordinary end of an attachment; `run` makes the next one
         finally:
@@ -249,14 +252,15 @@ class ConsolePipe:
             self.state.detach(self._now())
             self._after()
 
-    async def _read(self, websocket: ClientConnection) -> None:
+    async def _read(self, websocket: ClientConnection, state: ResumablePipe) -> None:
         try:
-            while not self.closed.is_set():
+            # A pipe begun afresh needs an attachment of its own.
+            while self.state is state and not self.closed.is_set():
                 await self.reading.wait()
                 message = await websocket.recv()
                 if isinstance(message, str):
                     break
-                self.state.receive_message(message, self._now())
+                state.receive_message(message, self._now())
                 self._after()
         except RemoteError as error:
             self._start_afresh()  # if that is not possible, `run` attaches the same pipe again
@@ -265,11 +269,11 @@ class ConsolePipe:
             raise _AttachmentOver from error
         raise _AttachmentOver
 
-    async def _write(self, websocket: ClientConnection) -> None:
+    async def _write(self, websocket: ClientConnection, state: ResumablePipe) -> None:
         try:
             while True:
                 self._wake.clear()
-                for message in self.state.messages_to_send():
+                for message in state.messages_to_send():
                     await websocket.send(message)
                 self._check_writable()
                 if self.closed.is_set():

@@ -1,0 +1,156 @@
+"""The command line itself: options anywhere, words and codes, never a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from farhand_console.cli.entry import farhand, main
+from farhand_console.home import Home
+from tests.console.organisation import settings
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """Run the command line in this process and return its exit status."""
+    monkeypatch.setattr(sys, "argv", ["farhand", *words])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    return int(stopped.value.code or 0)
+
+
+@pytest.fixture
+def keyed(home: Home) -> Home:
+    """A home with a key, where `key show` works."""
+    settings(home)
+    (home.folder / "operator.key.pub").write_text(
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGeOQz7Xn8BlT5rXo4nMzkVgTs2Hk0sGJ1m8qk3bJ2pT me\n"
+    )
+    return home
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--home", "HOME", "--json", "key", "show"],
+        ["key", "--home", "HOME", "--json", "show"],
+        ["key", "show", "--home", "HOME", "--json"],
+        ["--json", "key", "--home", "HOME", "show"],
+        ["--home", "/nowhere", "key", "show", "--json", "--home", "HOME"],
+    ],
+)
+def test_home_and_json_stand_anywhere(
+    keyed: Home,
+    words: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given = [str(keyed.folder) if word == "HOME" else word for word in words]
+    assert run(monkeypatch, *given) == 0
+    assert json.loads(capsys.readouterr().out)["path"] == str(keyed.folder / "operator.key")
+
+
+def test_the_variable_is_the_default(
+    keyed: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FARHAND_HOME", str(keyed.folder))
+    assert run(monkeypatch, "key", "show") == 0
+    assert capsys.readouterr().out.startswith("ssh-ed25519 ")
+
+
+def commands(group: click.Group, *before: str) -> list[list[str]]:
+    """Return every command as words."""
+    found: list[list[str]] = []
+    for name, one in group.commands.items():
+        if isinstance(one, click.Group):
+            found += commands(one, *before, name)
+        else:
+            found.append([*before, name])
+    return found
+
+
+def test_every_command_has_help_home_and_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in commands(farhand):
+        assert run(monkeypatch, *words, "--help") == 0
+        shown = capsys.readouterr().out
+        assert "--home" in shown, words
+        assert "--json" in shown, words
+
+
+def test_the_contracts_commands_are_there() -> None:
+    there = {" ".join(words) for words in commands(farhand)}
+    wanted = """
+        login;whoami;doctor;key show;account add;account list;account disable;trust init;
+        trust status;trust refresh;operator add;operator list;operator remove;token create;
+        device list;device show;device inventory;device diff;device tag;device confirm;
+        device retire;ticket new;ticket list;ticket show;ticket reply;ticket note;ticket assign;
+        ticket resolve;ticket reopen;session open;session list;session show;session end;shell;
+        exec;cp;forward;proxy;ssh-config;script new;script lint;script submit;script approve;
+        script publish;script revoke;script list;script show;run;campaign create;
+        campaign preview;campaign start;campaign pause;campaign resume;campaign abort;
+        campaign show;campaign report;patch check;patch plan;patch apply;receipt verify;
+        audit export;audit verify
+    """
+    missing = {one.strip() for one in wanted.split(";")} - there
+    assert not missing
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "code"),
+    [
+        (["nonsense"], 2, "usage"),
+        (["ticket", "new"], 2, "usage"),
+        (["login", "http://relay.example", "--token", "x"], 1, "url-insecure"),
+        (["login", "https://relay.example", "--token", "x"], 1, "token-malformed"),
+        (["login", "http://127.0.0.1:1"], 2, "usage"),
+        (["whoami"], 1, "not-signed-in"),
+        (["exec", "x", "--", "true"], 255, "not-signed-in"),
+        (["session", "open"], 2, "usage"),
+        (["session", "open", "--device", "x", "--scope", "all"], 2, "scope-unknown"),
+        (["cp", "a", "b"], 2, "usage"),
+        (["cp", "s-aaaaaaaaaaaaaaaa:a", "b"], 1, "session-unknown"),
+        (["proxy", "x"], 1, "session-unknown"),
+        (["trust", "init", "--approvals", "R9=\u00b2"], 1, "not-signed-in"),
+        (["run", "x", "--device", "y", "--param", "z"], 1, "not-signed-in"),
+        (["receipt", "verify", "/dev/null"], 1, "receipt-malformed"),
+        (["key", "show"], 1, "key-missing"),
+        (["script", "new", "FOLDER", "--id", "../x"], 2, "usage"),
+        (["script", "lint", "FOLDER"], 1, "script-unreadable"),
+        (["script", "submit", "FOLDER"], 1, "not-signed-in"),
+    ],
+)
+def test_a_failure_is_one_line_and_a_status(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    status: int,
+    code: str,
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    given = [str(folder) if word == "FOLDER" else word for word in words]
+    assert run(monkeypatch, "--home", str(tmp_path / "home"), *given) == status
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    lines = [line for line in shown.err.splitlines() if line.startswith("farhand: error: ")]
+    assert len(lines) == 1
+    assert lines[0].startswith(f"farhand: error: {code}: ")
+    assert "Traceback" not in shown.err
+
+
+def test_whoever_reads_our_output_may_leave(keyed: Home) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    words = [sys.executable, "-m", "farhand_console", "--home", str(keyed.folder), "key", "show"]
+    done = subprocess.run(words, stdout=write, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(write)
+    assert done.returncode == 1
+    assert done.stderr == b""

@@ -1,0 +1,151 @@
+"""What is kept of open sessions, and who holds which of a session's pipes."""
+
+from __future__ import annotations
+
+import stat
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from farhand_console.home import Home
+from farhand_console.session.config import prepare_host, write_ssh_config
+from farhand_console.session.record import (
+    PIPES,
+    SessionRecord,
+    claim_pipe,
+    drop,
+    find,
+    key_file,
+    load,
+    open_records,
+    save,
+)
+from farhand_console.trust.devices import VerifiedDevice
+from farhand_protocol.errors import FarhandError
+from farhand_protocol.identity import device_id
+from farhand_protocol.instants import format_instant
+from tests.console.organisation import signer
+
+SESSION = "s-aaaaaaaaaaaaaaaa"
+
+
+def record(**changes: Any) -> SessionRecord:
+    """Return a session that is good for half an hour."""
+    now = datetime.now(UTC)
+    made = SessionRecord(
+        session=SESSION,
+        device="d-one",
+        device_name="Reception",
+        device_key=bytes(32),
+        guest=False,
+        url="http://127.0.0.1:1",
+        ticket="FH-1",
+        operator="tess",
+        organisation="Example",
+        scopes=["terminal"],
+        granted_at=format_instant(now),
+        expires=format_instant(now + timedelta(minutes=30)),
+        words=[],
+        grant=b"",
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
+def test_a_session_is_found_by_its_id_and_its_device(home: Home) -> None:
+    save(home, record(), b"key")
+    assert (
+        find(home, SESSION)
+        == find(home, "d-one")
+        == find(home, "reception")
+        == record(granted_at=load(home, SESSION).granted_at, expires=load(home, SESSION).expires)
+    )
+    assert find(home, "elsewhere") is None
+    assert stat.S_IMODE(key_file(home, SESSION).stat().st_mode) == 0o600
+    drop(home, SESSION)
+    assert not key_file(home, SESSION).exists()
+    with pytest.raises(FarhandError, match="session-unknown"):
+        find(home, SESSION)
+
+
+def test_the_newest_of_one_device_and_no_guess_between_two(home: Home) -> None:
+    save(home, record(granted_at="2026-01-01T00:00:00Z"), b"key")
+    save(home, record(session="s-bbbbbbbbbbbbbbbb", granted_at="2026-01-02T00:00:00Z"), b"key")
+    found = find(home, "reception")
+    assert found is not None
+    assert found.session == "s-bbbbbbbbbbbbbbbb"
+    save(home, record(session="s-cccccccccccccccc", device="d-two"), b"key")
+    with pytest.raises(FarhandError, match="device-ambiguous"):
+        find(home, "reception")
+
+
+def test_an_expired_session_and_its_key_are_destroyed(home: Home) -> None:
+    save(home, record(expires="2026-01-01T00:00:00.5Z"), b"key")
+    assert open_records(home) == []
+    assert not key_file(home, SESSION).exists()
+    save(home, record(expires="2026-01-01T00:00:00Z"), b"key")
+    with pytest.raises(FarhandError, match="session-expired"):
+        find(home, SESSION)
+
+
+def test_one_damaged_session_does_not_hide_the_others(home: Home) -> None:
+    save(home, record(), b"key")
+    save(home, record(session="s-bbbbbbbbbbbbbbbb", expires="whenever"), b"key")
+    (home.folder / "sessions" / "s-cccccccccccccccc").mkdir()
+    (home.folder / "sessions" / "notes.txt").write_text("mine")
+    assert [one.session for one in open_records(home)] == [SESSION]
+    with pytest.raises(FarhandError, match="home-unreadable"):
+        load(home, "s-bbbbbbbbbbbbbbbb")
+
+
+@pytest.mark.parametrize("name", ["../x", "s-", "/etc", "", "s-" + "a" * 99, "s-AAAAAAAAAAAAAAAA"])
+def test_a_name_never_leaves_the_sessions_folder(home: Home, name: str) -> None:
+    with pytest.raises(FarhandError, match="session-unknown"):
+        load(home, name)
+
+
+def test_eight_pipes_each_held_once(home: Home) -> None:
+    save(home, record(), b"key")
+    held = [claim_pipe(home, SESSION) for _ in range(PIPES)]
+    assert [one.__enter__() for one in held] == list(range(PIPES))
+    with pytest.raises(FarhandError, match="session-busy"), claim_pipe(home, SESSION):
+        pass
+    held[3].__exit__(None, None, None)
+    with claim_pipe(home, SESSION) as number:
+        assert number == 3
+    for place, one in enumerate(held):
+        if place != 3:
+            one.__exit__(None, None, None)
+    drop(home, SESSION)
+    with pytest.raises(FarhandError, match="session-ended"), claim_pipe(home, SESSION):
+        pass
+
+
+def named(name: str) -> VerifiedDevice:
+    key = signer().public_key
+    return VerifiedDevice(id=device_id(key), key=key, name=name, group="office", host_name="vm")
+
+
+def test_ssh_hears_only_names_that_mean_one_device(home: Home) -> None:
+    evil = "x,*\n    ProxyCommand evil\u202e"
+    twins = [named("Twin"), named("twin")]
+    pretender = named(twins[0].id)
+    listed = [named("Reception"), named(evil), *twins, pretender, named("..")]
+    text = write_ssh_config(home, listed)
+    hosts = text.splitlines()[1].removeprefix("Match host ").split(" exec ")[0].split(",")
+    assert sorted(hosts) == sorted(["reception", *(one.id for one in listed)])
+    known = (home.folder / "ssh" / "known_hosts").read_text()
+    assert "evil" not in text + known
+    assert "twin" not in known
+    assert len(known.splitlines()) == len(listed)
+
+
+def test_ssh_finds_the_newest_sessions_key_and_user(home: Home) -> None:
+    for session in (SESSION, "s-bbbbbbbbbbbbbbbb"):
+        save(home, record(session=session), session.encode())
+        prepare_host(home, record(session=session))
+        for host in ("d-one", "reception"):
+            assert (home.folder / "ssh" / "keys" / host).read_bytes() == session.encode()
+            assert session in (home.folder / "ssh" / "users" / host).read_text()
+    assert write_ssh_config(home, []) == "# farhand: no confirmed device\n"
