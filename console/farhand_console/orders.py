@@ -36,6 +36,9 @@ __all__ = ["UNSIGNED_STATES", "OrderDraft", "parse_parameters", "sign_order", "v
 # Ends that the relay may tell of by itself: the device never began.
 UNSIGNED_STATES = frozenset({"cancelled", "expired", "gone"})
 
+# A device whose clock is a little behind the console's runs the order at once all the same.
+_CLOCK_DIFFERENCE = timedelta(minutes=1)
+
 
 class OrderDraft:
     """What all orders of one run or campaign share: the approved script and its parameters.
@@ -106,7 +109,7 @@ def sign_order(
         ring=ring,
         targets_version=draft.targets_version,
         issued_at=format_instant(now),
-        not_before=format_instant(now),
+        not_before=format_instant(now - _CLOCK_DIFFERENCE),
         expires=format_instant(now + timedelta(seconds=ttl_s)),
     )
     return order.id, encode_envelope(seal(order, by))

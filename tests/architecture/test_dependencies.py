@@ -14,6 +14,7 @@ from tests.architecture.source import MEMBERS, ROOT, package_modules, package_of
 
 # Declared without an import of ours, each with its reason.
 LOADED_BY_NAME = {
+    ("console", "bcrypt"): "cryptography needs it for OpenSSH keys with a passphrase",
     ("server", "aiosqlite"): "SQLAlchemy loads it for sqlite+aiosqlite addresses",
     ("server", "asyncpg"): "SQLAlchemy loads it for postgresql+asyncpg addresses",
 }

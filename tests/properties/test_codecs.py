@@ -145,7 +145,7 @@ def test_link_frames(
     try:
         assert RelayHandshake(relay_key, nonce=nonce).receive_hello(bytes(changed)) != message
     except RemoteError:
-        pass
+        pass  # refused, which is as good
     # And any bit of the challenge: another key, or another message to sign.
     challenge = relay.challenge(bytes(64))
     key_, _, said = device.receive_challenge(challenge)

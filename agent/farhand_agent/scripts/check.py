@@ -31,6 +31,7 @@ from farhand_protocol.errors import FarhandError, RefusedError
 from farhand_protocol.instants import parse_instant
 from farhand_protocol.manifest import Manifest, check_approved, check_manifest, manifest_digest
 from farhand_protocol.orders import MAX_ORDER_LIFETIME_S, Order
+from farhand_protocol.parameters import check_parameters
 from farhand_protocol.trust import GroupPolicy, manifest_path, script_path
 
 __all__ = ["RETRY_AFTER_UPDATE", "Facts", "Plan", "check_order", "read_order"]
@@ -239,9 +240,6 @@ def _check_device(manifest: Manifest, facts: Facts) -> None:
 
 
 def _check_parameters(order: Order, manifest: Manifest) -> dict[str, Any]:
-    # jsonschema is slow to load; an order that was refused above never needs it.
-    from farhand_protocol.parameters import check_parameters
-
     try:
         return check_parameters(manifest.parameters, order.parameters)
     except FarhandError as error:

@@ -1,0 +1,1 @@
+"""Messages between relay nodes: within one process, or over NATS."""
