@@ -147,6 +147,7 @@ class HostileRelay:
         self.key = organisation.relay_key
         self.links: list[DeviceLink] = []
         self.enrolments: dict[str, bytes] = {}
+        self.plates: dict[str, DeviceLink] = {}
         self.splices: list[Splice] = []
         self.seen: list[tuple[Direction, bytes]] = []
         self.calls: list[str] = []
@@ -247,6 +248,8 @@ class HostileRelay:
     async def _heard(self, link: DeviceLink, message: DeviceMessage) -> None:
         if isinstance(message, Present):
             link.session = message.session
+        if isinstance(message, SessionReport) and link.role == "session":
+            link.session = message.session
         if isinstance(message, Enrol):
             self.enrolments[link.device] = message.envelope
         await self._note(lambda: link.received.append(message))
@@ -264,6 +267,7 @@ class HostileRelay:
                 return [self._trust_file(message)]
             case AllocateNameplate():
                 plate = str(4000 + next(self._numbers))
+                self.plates[plate] = link
                 return [Nameplate(seq=message.seq, nameplate=plate, expires_in_s=600)]
             case _:
                 return [Ack(seq=message.seq)]
@@ -285,7 +289,7 @@ class HostileRelay:
 
     async def claim_code(self, nameplate: str, session: str | None = None) -> MailboxOpen:
         """Tell the session process that shows a code that a console claimed it."""
-        link = await self.link("session")
+        link = self.plates[nameplate]
         opened = self.claim(
             MailboxOpen(
                 session=session or make_id("s", os.urandom(16)),
