@@ -178,6 +178,8 @@ def _agree(grant: Grant, facts: Facts) -> Agreed:
     by_code = facts.transcript is not None
     if not (policy.attended if by_code else policy.unattended):
         raise _no("policy-refused", "this device allows no such session")
+    if policy.recording == "required":
+        raise _no("policy-refused", "sessions here must be recorded, and this agent cannot record")
     forward_to = frozenset(one.lower() for one in grant.forward) & frozenset(
         one.lower() for one in policy.forward_to
     )

@@ -263,6 +263,12 @@ async def test_a_grant_alone_opens_where_policy_allows_it(tmp_path: Path) -> Non
 
 ALONE: list[tuple[str, GroupPolicy, dict[str, Any], str]] = [
     ("not-unattended", GroupPolicy(), {}, "policy-refused"),
+    (
+        "must-be-recorded",
+        GroupPolicy(unattended=True, consent="notify", recording="required"),
+        {},
+        "policy-refused",
+    ),
     ("nobody-to-ask", GroupPolicy(unattended=True), {}, "consent-timeout"),
     (
         "over-a-pairing",
