@@ -6,13 +6,10 @@ start.  `FARHAND_PASSPHRASE` answers for a passphrase where nobody can be asked.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
-import threading
 from pathlib import Path
 
-import asyncssh
 import click
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
@@ -22,78 +19,10 @@ from farhand_console.home import write_private
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.identity import parse_public_key_line, public_key_line
 from farhand_protocol.keys import SeedSigner, Signer
-from farhand_protocol.keys import verify as verify_signature
 
-__all__ = ["AgentSigner", "create_key", "load_signer", "read_public_key"]
+__all__ = ["create_key", "load_signer", "read_public_key"]
 
-# An ssh-agent may ask a person to confirm each use (ssh-add -c).
-_AGENT_S = 120.0
 _MAX_KEY_BYTES = 64 * 1024
-
-
-class AgentSigner:
-    """Signs through the ssh-agent named by SSH_AUTH_SOCK, one short connection per signature."""
-
-    def __init__(self, public_key: bytes) -> None:
-        self._public_key = public_key
-
-    @property
-    def public_key(self) -> bytes:
-        """Return the raw 32-byte public key."""
-        return self._public_key
-
-    def sign(self, message: bytes) -> bytes:
-        """Return the agent's 64-byte signature.
-
-        Raises:
-            FarhandError: `key-agent` when there is no agent or it does not hold the key.
-        """
-        found: list[bytes | BaseException] = []
-
-        def work() -> None:
-            try:
-                found.append(asyncio.run(self._sign(message)))
-            except BaseException as error:  # handed to the caller's thread below
-                found.append(error)
-
-        # A thread of its own: the caller may have an event loop running.
-        thread = threading.Thread(target=work, name="ssh-agent")
-        thread.start()
-        thread.join()
-        if isinstance(found[0], BaseException):
-            raise found[0]
-        return found[0]
-
-    async def _sign(self, message: bytes) -> bytes:
-        try:
-            async with asyncio.timeout(_AGENT_S), asyncssh.connect_agent() as agent:
-                for pair in await agent.get_keys():
-                    if pair.algorithm == b"ssh-ed25519" and (
-                        pair.public_data[-32:] == self._public_key
-                    ):
-                        blob = await agent.sign(pair.public_data, message, 0)
-                        return self._checked(bytes(blob[-64:]), message)
-        except (OSError, EOFError) as error:
-            raise FarhandError(
-                "key-agent",
-                "the ssh-agent cannot be reached",
-                hint="the operator's private key is not in its file; start ssh-agent, ssh-add it",
-                detail=str(error),
-            ) from error
-        except (ValueError, asyncssh.Error) as error:
-            raise FarhandError(
-                "key-agent",
-                "the ssh-agent does not sign with the operator's key",
-                detail=str(error),
-            ) from error
-        raise FarhandError(
-            "key-agent", "the ssh-agent does not hold the operator's key", hint="ssh-add KEYFILE"
-        )
-
-    def _checked(self, signature: bytes, message: bytes) -> bytes:
-        if not verify_signature(self._public_key, signature, message):
-            raise FarhandError("key-agent", "the ssh-agent's signature is not the operator's")
-        return signature
 
 
 def _passphrase_for_new_key() -> bytes | None:
@@ -183,6 +112,9 @@ def load_signer(path: Path) -> Signer:
         with path.open("rb") as file:
             data = file.read(_MAX_KEY_BYTES)
     except FileNotFoundError:
+        # Loaded late: most operators have no ssh-agent, and this takes a third of a second.
+        from farhand_console.ssh_agent import AgentSigner
+
         return AgentSigner(read_public_key(path))
     except OSError as error:
         raise FarhandError("key-missing", f"cannot read {path}: {error.strerror}") from error

@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import sys
 
 import click
 
-from farhand_console.cli import (
-    account,
-    audit,
-    campaign,
-    device,
-    login,
-    operator,
-    patch,
-    receipt,
-    run,
-    script,
-    session,
-    ticket,
-    token,
-    trust,
-)
 from farhand_console.cli.base import error_exit, shared
 from farhand_console.output import say
 from farhand_protocol.errors import FarhandError
@@ -30,30 +15,55 @@ from farhand_protocol.errors import FarhandError
 __all__ = ["farhand", "main"]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+# Each command and the module under `farhand_console.cli` that brings it.  A module is loaded when
+# one of its commands is called, so that no command waits for the libraries of the others.
+_BROUGHT_BY = {
+    "account": "account",
+    "audit": "audit",
+    "campaign": "campaign",
+    "cp": "session",
+    "device": "device",
+    "doctor": "login",
+    "exec": "session",
+    "forward": "session",
+    "key": "login",
+    "login": "login",
+    "operator": "operator",
+    "patch": "patch",
+    "proxy": "session",
+    "receipt": "receipt",
+    "run": "run",
+    "script": "script",
+    "session": "session",
+    "shell": "session",
+    "ssh-config": "session",
+    "ticket": "ticket",
+    "token": "token",
+    "trust": "trust",
+    "whoami": "login",
+}
+
+
+class _Commands(click.Group):
+    """The root group; loads a command's module when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return all names, loaded or not."""
+        return sorted(_BROUGHT_BY)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, or None for an unknown name."""
+        if cmd_name in _BROUGHT_BY and cmd_name not in self.commands:
+            module = importlib.import_module(f"farhand_console.cli.{_BROUGHT_BY[cmd_name]}")
+            module.register(self)
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="farhand-console", prog_name="farhand")
 @shared
 def farhand(home: str | None, as_json: bool) -> None:
     """Remote support from a ticket: sessions, scripts and campaigns that the relay cannot forge."""
-
-
-for module in (
-    login,
-    account,
-    trust,
-    operator,
-    token,
-    device,
-    ticket,
-    session,
-    script,
-    run,
-    campaign,
-    patch,
-    receipt,
-    audit,
-):
-    module.register(farhand)
 
 
 def main() -> None:
