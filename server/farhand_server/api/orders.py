@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -13,10 +14,12 @@ from farhand_server.api.area import Area
 from farhand_server.api.guard import FromActor, FromRelay
 from farhand_server.api.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
 from farhand_server.fleet.campaigns import (
+    MAX_TARGETS,
     Campaign,
     CampaignEvent,
     NewCampaign,
     Report,
+    Skipped,
     Target,
     control_campaign,
     create_campaign,
@@ -78,6 +81,14 @@ class OrderStates(msgspec.Struct, frozen=True, kw_only=True):
     """In the order in which they were sent."""
 
     items: list[OrderState]
+
+
+class Start(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a console says as it starts a campaign: the targets it signed no order for."""
+
+    skipped: Annotated[list[Skipped], msgspec.Meta(max_length=MAX_TARGETS)] = msgspec.field(
+        default_factory=list
+    )
 
 
 def _states(pairs: list[tuple[str, str]]) -> OrderStates:
@@ -164,9 +175,7 @@ class CampaignController(Controller):
         """Freeze the devices that match now."""
         presence = relay.service(make_gateway).presence
         async with relay.db.write() as c:
-            return await create_campaign(
-                c, relay, new=data, actor=actor.name, is_online=presence.is_online
-            )
+            return await create_campaign(c, relay, new=data, actor=actor.name, presence=presence)
 
     @get("/", action="campaign.read")
     async def list_all(
@@ -225,9 +234,16 @@ class CampaignController(Controller):
         return _states(pairs)
 
     @post("/{campaign:str}/start", action="campaign.control", status_code=200)
-    async def start(self, relay: FromRelay, actor: FromActor, campaign: FromPath[str]) -> Campaign:
-        """Begin to tell the devices."""
-        return await _control(relay, actor, campaign, "start")
+    async def start(
+        self,
+        relay: FromRelay,
+        actor: FromActor,
+        campaign: FromPath[str],
+        data: JSONBody[Start | None] = None,
+    ) -> Campaign:
+        """Begin to tell the devices; targets named as skipped end as refused."""
+        skipped = data.skipped if data is not None else ()
+        return await _control(relay, actor, campaign, "start", skipped)
 
     @post("/{campaign:str}/pause", action="campaign.control", status_code=200)
     async def pause(self, relay: FromRelay, actor: FromActor, campaign: FromPath[str]) -> Campaign:
@@ -261,9 +277,17 @@ class CampaignController(Controller):
             return await report(c, relay.tenant, campaign)
 
 
-async def _control(relay: Relay, actor: Actor, campaign: str, event: CampaignEvent) -> Campaign:
+async def _control(
+    relay: Relay,
+    actor: Actor,
+    campaign: str,
+    event: CampaignEvent,
+    skipped: Sequence[Skipped] = (),
+) -> Campaign:
     async with relay.db.write() as c:
-        changed = await control_campaign(c, relay, campaign=campaign, event=event, actor=actor.name)
+        changed = await control_campaign(
+            c, relay, campaign=campaign, event=event, actor=actor.name, skipped=skipped
+        )
     if changed.state == "running":
         relay.service(make_dispatch).kick(campaigns=[campaign])
     return changed

@@ -8,13 +8,17 @@
 
 A campaign plans one order row per device at once.  The console then pages through the targets,
 checks each device's key by itself, signs an order for each and sends them; a signed order fills the
-planned row of its device.  There is one ring, number 0; the rows have the column for more.  Counts
-are kept with each step of an order (`order_rows`), so a report reads a handful of rows.
+planned row of its device.  What it could not verify it names when it starts, and those rows end as
+`refused`; a planned row that is neither signed nor named waits.
+
+There is one ring, number 0; the rows have the column for more.  Counts are kept with each step of
+an order (`order_rows`), so a report reads a handful of rows.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, Final, Literal
 
@@ -27,7 +31,7 @@ from farhand_protocol.identity import make_id
 from farhand_protocol.orders import MAX_ORDER_LIFETIME_S
 from farhand_protocol.trust import Risk
 from farhand_server.errors import not_found
-from farhand_server.fleet.devices import IsOnline, picked
+from farhand_server.fleet.devices import WhoIsOnline, picked
 from farhand_server.fleet.order_rows import add_to_counts, advance, lock_orders
 from farhand_server.fleet.orders import SignedOrder, check_batch, fill_planned
 from farhand_server.fleet.packages import in_chunks
@@ -48,6 +52,7 @@ __all__ = [
     "Cause",
     "NewCampaign",
     "Report",
+    "Skipped",
     "Target",
     "control_campaign",
     "create_campaign",
@@ -62,7 +67,10 @@ __all__ = [
 MAX_TARGETS: Final = 50_000
 MAX_PARAMETERS_BYTES: Final = 16 * 1024
 MAX_CAUSES: Final = 50
+MAX_SKIP_CODES: Final = 64
 RING: Final = 0
+
+_CODE: Final = re.compile(r"[a-z][a-z0-9-]{0,63}", re.ASCII)
 
 CampaignEvent = Literal["start", "pause", "resume", "abort"]
 CAMPAIGN_EVENTS: Final[dict[tuple[str, CampaignEvent], str]] = {
@@ -128,6 +136,13 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     confirmation: bytes | None
 
 
+class Skipped(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A target that the console signed no order for, and the code that says why."""
+
+    device: str
+    code: str
+
+
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
     """One reason, how many orders it has, and the id of one of them."""
 
@@ -172,7 +187,7 @@ def _check_new(new: NewCampaign) -> str:
 
 
 async def create_campaign(
-    c: AsyncConnection, relay: Relay, *, new: NewCampaign, actor: str, is_online: IsOnline
+    c: AsyncConnection, relay: Relay, *, new: NewCampaign, actor: str, presence: WhoIsOnline
 ) -> Campaign:
     """Freeze the devices that the query picks now and plan one order for each.
 
@@ -190,7 +205,7 @@ async def create_campaign(
         subject=campaign,
         detail={"script": new.script, "version": new.version, "query": new.query},
     )
-    where = await picked(c, relay.tenant, terms, is_online=is_online)
+    where = picked(c, relay.tenant, terms, presence=presence)
     found = select(devices.c.id).where(where).order_by(devices.c.id).limit(MAX_TARGETS + 1)
     targets = list(await c.scalars(found))
     if not targets:
@@ -448,14 +463,40 @@ async def _planned_rows(
 
 
 async def control_campaign(
-    c: AsyncConnection, relay: Relay, *, campaign: str, event: CampaignEvent, actor: str
+    c: AsyncConnection,
+    relay: Relay,
+    *,
+    campaign: str,
+    event: CampaignEvent,
+    actor: str,
+    skipped: Sequence[Skipped] = (),
 ) -> Campaign:
     """Start, pause, resume or abort; what becomes of the orders is the caller's next transaction.
 
+    Args:
+        c: connection of a write transaction.
+        relay: the wiring.
+        campaign: its id.
+        event: what is asked for.
+        actor: who asks.
+        skipped: with `start`, the targets whose planned rows end as `refused`.
+
     Raises:
-        FarhandError: `not-found`, `campaign-state`.
+        UsageError: `invalid` for a skipped target that cannot be one.
+        FarhandError: `not-found`, `campaign-state`, `order-wrong-campaign` when a skipped device is
+            not in the campaign.
     """
-    await relay.audit.append(c, actor=actor, action=f"campaign.{event}", subject=campaign)
+    by_code = _by_code(skipped)
+    detail = {"skipped": {code: len(found) for code, found in by_code.items()}} if by_code else {}
+    await relay.audit.append(
+        c, actor=actor, action=f"campaign.{event}", subject=campaign, detail=detail
+    )
+    # Order rows are held before the campaign's, as everywhere; a campaign that cannot start undoes
+    # the steps with the transaction.
+    for code, skipped_devices in by_code.items():
+        await _refuse(
+            c, relay, campaign=campaign, device_ids=skipped_devices, code=code, actor=actor
+        )
     row = await _row(c, relay.tenant, campaign, held=True)
     after = CAMPAIGN_EVENTS.get((row["state"], event))
     if after is None:
@@ -475,6 +516,43 @@ async def control_campaign(
         .values(**changes)
     )
     return await get_campaign(c, relay.tenant, campaign)
+
+
+def _by_code(skipped: Sequence[Skipped]) -> dict[str, list[str]]:
+    """Group skipped devices by the code that says why, each device once."""
+    grouped: dict[str, list[str]] = {}
+    for device, code in {one.device: one.code for one in skipped}.items():
+        if not _CODE.fullmatch(code) or not 0 < len(device) <= 128:
+            raise UsageError("invalid", "a skipped target is a device and a stable code")
+        grouped.setdefault(code, []).append(device)
+    if len(grouped) > MAX_SKIP_CODES:
+        raise UsageError("invalid", f"there are more than {MAX_SKIP_CODES} codes")
+    return {code: sorted(grouped[code]) for code in sorted(grouped)}
+
+
+async def _refuse(
+    c: AsyncConnection,
+    relay: Relay,
+    *,
+    campaign: str,
+    device_ids: Sequence[str],
+    code: str,
+    actor: str,
+) -> None:
+    """End planned rows as `refused`; what was signed already is left to its device."""
+    found = await _planned_rows(c, relay.tenant, campaign, device_ids)
+    if len(found) != len(device_ids):
+        raise FarhandError("order-wrong-campaign", "a skipped device is not in the campaign")
+    ids = [row["id"] for row in found.values() if row["state"] == "planned"]
+    await advance(
+        c,
+        tenant=relay.tenant,
+        rows=await lock_orders(c, relay.tenant, ids),
+        after="refused",
+        at=relay.stamp(),
+        detail={"by": actor, "code": code},
+        changes={"refusal": code, "cause": code},
+    )
 
 
 async def unended_orders(c: AsyncConnection, tenant: str, campaign: str) -> list[str]:

@@ -1,7 +1,8 @@
 """The states of an order as the relay keeps them, and what may follow what: one table, no I/O.
 
     from        to, by the relay                    to, by the device's signed word
-    planned     eligible cancelled expired gone     -
+    planned     eligible refused cancelled          -
+                expired gone
     eligible    offered cancelled expired gone      accepted running, any outcome
     offered     eligible cancelled expired gone     eligible (early) accepted running, any outcome
     accepted    gone                                running, any outcome
@@ -13,6 +14,9 @@ An outcome is succeeded, no_change, failed, timeout, refused, interrupted, cance
 comes sealed by the device.  The device's word comes at any time after it was offered, also when the
 relay had no news of the steps between, and it stands above the relay's own guess that an order
 expired; but only the first outcome counts.  A campaign's counts follow every step.
+
+`planned` is `refused` by the operator's console, which could not verify the device and so signed no
+order for it: there is nothing the device could ever run, and the row stays as it is.
 """
 
 from __future__ import annotations
@@ -46,7 +50,7 @@ OPEN_STATES: Final[tuple[OrderState, ...]] = (
 OFFERABLE: Final[tuple[OrderState, ...]] = ("eligible", "offered")
 
 _RELAY: Final[dict[str, frozenset[str]]] = {
-    "planned": frozenset({"eligible", "cancelled", "expired", "gone"}),
+    "planned": frozenset({"eligible", "refused", "cancelled", "expired", "gone"}),
     "eligible": frozenset({"offered", "cancelled", "expired", "gone"}),
     "offered": frozenset({"eligible", "cancelled", "expired", "gone"}),
     "accepted": frozenset({"gone"}),

@@ -103,6 +103,84 @@ async def test_a_campaign_goes_its_whole_way(
     assert await counted(relay, campaign) == report["counts"]
 
 
+async def test_skipped_targets_end_as_refused(
+    relay: Relay, console: Console, make_device: MakeDevice
+) -> None:
+    signed, forged, late = [await make_device(f"pc-{n}") for n in range(3)]
+    campaign = await console.create()
+    order = console.sign(campaign, signed)
+    await console.send(campaign, order)
+    skipped = [
+        {"device": forged.id, "code": "device-key-changed"},
+        # It has its order already, and only its own word ends that.
+        {"device": signed.id, "code": "device-unconfirmed"},
+    ]
+    answer = await console.post(f"/{campaign}/start", {"skipped": skipped})
+    assert answer.json()["counts"] == {"eligible": 1, "planned": 1, "refused": 1}
+    assert await counted(relay, campaign) == answer.json()["counts"]
+    rows = (
+        await console.web.get(f"/api/v1/orders?campaign={campaign}", headers=console.headers)
+    ).json()["items"]
+    refused = next(one for one in rows if one["device"] == forged.id)
+    assert (refused["state"], refused["refusal"]) == ("refused", "device-key-changed")
+    shown = (
+        await console.web.get(f"/api/v1/orders/{refused['order']}", headers=console.headers)
+    ).json()
+    last = shown["events"][-1]
+    assert (last["state"], last["detail"]) == (
+        "refused",
+        {"by": "ann", "code": "device-key-changed"},
+    )
+    report = await console.get(f"/{campaign}/report")
+    assert [one["signature"] for one in report["causes"]] == ["device-key-changed"]
+    # Nothing fills the row any more; the one that was not named waits for its order.
+    answer = await console.send(campaign, console.sign(campaign, forged))
+    assert answer.json()["code"] == "order-exists"
+    other = console.sign(campaign, late)
+    assert (await console.send(campaign, other)).status_code == 201
+    await signed.send_result(order)
+    assert (await console.get(f"/{campaign}"))["state"] == "running"
+    await late.send_result(other)
+    assert (await console.get(f"/{campaign}"))["state"] == "finished"
+    assert await counted(relay, campaign) == {"refused": 1, "succeeded": 2}
+
+
+async def test_a_campaign_of_skipped_targets_is_finished_at_once(
+    relay: Relay, console: Console, make_device: MakeDevice
+) -> None:
+    device = await make_device()
+    campaign = await console.create()
+    skipped = [{"device": device.id, "code": "device-unconfirmed"}]
+    answer = await console.post(f"/{campaign}/start", {"skipped": skipped})
+    assert answer.json()["state"] == "finished"
+    again = await console.post(f"/{campaign}/start", {"skipped": skipped})
+    assert again.json()["code"] == "campaign-state"
+    assert await counted(relay, campaign) == {"refused": 1}
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"device": "d-nobody"}, "order-wrong-campaign"),
+        ({"device": "d-\0"}, "order-wrong-campaign"),
+        ({"device": ""}, "invalid"),
+        ({"code": "Two words"}, "invalid"),
+        ({"code": ""}, "invalid"),
+        ({"surprise": 1}, "invalid"),
+    ],
+)
+async def test_what_cannot_be_skipped(
+    relay: Relay, console: Console, make_device: MakeDevice, changes: dict[str, Any], code: str
+) -> None:
+    device = await make_device()
+    campaign = await console.create()
+    said = {"device": device.id, "code": "device-unconfirmed", **changes}
+    answer = await console.post(f"/{campaign}/start", {"skipped": [said]})
+    assert (answer.status_code, answer.json()["code"]) == (422, code)
+    assert (await console.get(f"/{campaign}"))["state"] == "draft"
+    assert await counted(relay, campaign) == {"planned": 1}
+
+
 async def test_the_last_two_at_once_finish_it(
     relay: Relay, console: Console, make_device: MakeDevice
 ) -> None:
