@@ -123,7 +123,7 @@ class DeviceController(Controller):
                 c,
                 relay.tenant,
                 query=q,
-                is_online=presence.is_online,
+                presence=presence,
                 after=(after[0], after[1]) if after else None,
                 limit=limit + 1,
             )
@@ -135,7 +135,7 @@ class DeviceController(Controller):
         presence = relay.service(make_gateway).presence
         async with relay.db.read() as c:
             row = await find_device(c, relay.tenant, device, also_retired=device.startswith("d-"))
-            return await device_detail(c, row, is_online=presence.is_online)
+            return await device_detail(c, row, presence=presence)
 
     @get("/{device:str}/sections", action="device.read")
     async def sections(self, relay: FromRelay, device: FromPath[str]) -> SectionList:
@@ -190,7 +190,7 @@ class DeviceController(Controller):
             row = await find_device(c, relay.tenant, device)
             await confirm_device(c, relay, row=row, envelope=data.envelope, actor=actor.name)
             changed = await find_device(c, relay.tenant, row["id"])
-            return await device_detail(c, changed, is_online=presence.is_online)
+            return await device_detail(c, changed, presence=presence)
 
     @post("/{device:str}/retire", action="device.retire", status_code=200)
     async def retire(
@@ -202,7 +202,7 @@ class DeviceController(Controller):
         await retire_device(relay, row=row, actor=actor.name)
         async with relay.db.read() as c:
             changed = await find_device(c, relay.tenant, row["id"], also_retired=True)
-            return await device_detail(c, changed, is_online=presence.is_online)
+            return await device_detail(c, changed, presence=presence)
 
 
 async def _start(relay: Relay) -> None:

@@ -8,8 +8,8 @@ function works inside the caller's transaction.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
 
 import msgspec
 from sqlalchemy import ColumnElement, RowMapping, delete, select, update
@@ -29,7 +29,7 @@ from farhand_server.store.schema import device_tags, devices, enrolment_tokens
 __all__ = [
     "Device",
     "DeviceDetail",
-    "IsOnline",
+    "WhoIsOnline",
     "change_tags",
     "confirm_device",
     "device_detail",
@@ -45,7 +45,14 @@ MAX_CANDIDATES: Final = 10
 _TAG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z", re.ASCII)
 
 
-IsOnline = Callable[[str], bool]
+class WhoIsOnline(Protocol):
+    """Who is connected, as the gateway knows it."""
+
+    def is_online(self, device: str) -> bool:
+        """Tell whether the device is connected to any node."""
+
+    def online(self) -> frozenset[str]:
+        """Return every device that is connected to any node."""
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,13 +143,13 @@ async def _tags_of(c: AsyncConnection, tenant: str, ids: Sequence[str]) -> dict[
     return found
 
 
-def _fields(row: RowMapping, tags: list[str], is_online: IsOnline) -> dict[str, Any]:
+def _fields(row: RowMapping, tags: list[str], presence: WhoIsOnline) -> dict[str, Any]:
     return {
         "id": row["id"],
         "name": row["name"],
         "group": row["device_group"],
         "tags": tags,
-        "online": is_online(row["id"]),
+        "online": presence.is_online(row["id"]),
         "confirmed": row["confirmed"],
         "os": row["os"],
         "host_name": row["host_name"],
@@ -153,18 +160,12 @@ def _fields(row: RowMapping, tags: list[str], is_online: IsOnline) -> dict[str, 
     }
 
 
-async def picked(
-    c: AsyncConnection, tenant: str, terms: list[Term], *, is_online: IsOnline
+def picked(
+    c: AsyncConnection, tenant: str, terms: list[Term], *, presence: WhoIsOnline
 ) -> ColumnElement[bool]:
-    """Return the condition for a query, with who is online now bound into it.
-
-    Presence is in memory, not in the table, so a query that asks for it looks at every id once.
-    """
-    online: list[str] = []
-    if needs_presence(terms):
-        ids = select(devices.c.id).where(devices.c.tenant == tenant, devices.c.retired_at.is_(None))
-        online = [one for one in (await c.scalars(ids)) if is_online(one)]
-    return compile_query(terms, tenant=tenant, online=online)
+    """Return the condition for a query, with who is online now bound into it where it asks."""
+    online = presence.online() if needs_presence(terms) else frozenset()
+    return compile_query(terms, tenant=tenant, dialect=c.dialect.name, online=online)
 
 
 async def list_devices(
@@ -172,7 +173,7 @@ async def list_devices(
     tenant: str,
     *,
     query: str,
-    is_online: IsOnline,
+    presence: WhoIsOnline,
     after: tuple[str, str] | None = None,
     limit: int = 50,
 ) -> list[Device]:
@@ -182,25 +183,25 @@ async def list_devices(
         c: any connection.
         tenant: organisation.
         query: see `fleet.query`.
-        is_online: tells whether a device is connected.
+        presence: who is connected.
         after: name and id of the last device already seen.
         limit: at most so many.
 
     Raises:
         FarhandError: `query-invalid`.
     """
-    where = [await picked(c, tenant, parse_query(query), is_online=is_online)]
+    where = [picked(c, tenant, parse_query(query), presence=presence)]
     if after is not None:
         name, last = after
         where.append((devices.c.name > name) | ((devices.c.name == name) & (devices.c.id > last)))
     page = select(devices).where(*where).order_by(devices.c.name, devices.c.id).limit(limit)
     rows = (await c.execute(page)).mappings().all()
     tags = await _tags_of(c, tenant, [row["id"] for row in rows])
-    return [Device(**_fields(row, tags[row["id"]], is_online)) for row in rows]
+    return [Device(**_fields(row, tags[row["id"]], presence)) for row in rows]
 
 
 async def device_detail(
-    c: AsyncConnection, row: RowMapping, *, is_online: IsOnline
+    c: AsyncConnection, row: RowMapping, *, presence: WhoIsOnline
 ) -> DeviceDetail:
     """Return everything about the device of this row."""
     tenant = row["tenant"]
@@ -213,7 +214,7 @@ async def device_detail(
         )
     ).first()
     return DeviceDetail(
-        **_fields(row, tags[row["id"]], is_online),
+        **_fields(row, tags[row["id"]], presence),
         key=row["key"],
         token=row["token"],
         enrolment=row["enrolment"],

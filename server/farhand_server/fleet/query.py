@@ -15,18 +15,34 @@
     "two words" os:"..."    quotes keep spaces
 
 Case does not matter, except in tags, groups and ids, which are kept as written.  The text is parsed
-to a list of terms and compiled to SQL with bound parameters only.  Retired devices never match.
+to a list of terms and compiled to SQL with bound parameters only.  Who is online is known in memory
+and not in the table; it goes along as one parameter, however many they are (databases take only so
+many), which SQLite reads as JSON and PostgreSQL as an array.  Retired devices never match.
 A term whose key has no entry in `_COMPILERS` is `query-invalid`; a new key (software, check) is one
 function there.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, exists, false, func, not_, or_, select, true
+from sqlalchemy import (
+    ColumnElement,
+    String,
+    and_,
+    exists,
+    false,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+    true,
+)
+from sqlalchemy.dialects import postgresql
 
 from farhand_protocol.errors import FarhandError
 from farhand_server.store.schema import device_tags, devices
@@ -116,26 +132,35 @@ def needs_presence(terms: list[Term]) -> bool:
 
 
 def compile_query(
-    terms: list[Term], *, tenant: str, online: Collection[str] = ()
+    terms: list[Term], *, tenant: str, dialect: str, online: Collection[str] = ()
 ) -> ColumnElement[bool]:
     """Return the condition on `devices`, retired ones left out.
 
     Args:
         terms: from `parse_query`.
         tenant: organisation.
+        dialect: `sqlite` or `postgresql`, by which the ids of `online` are handed over.
         online: ids of the devices that are connected; needed only if `needs_presence`.
     """
     conditions = [devices.c.tenant == tenant, devices.c.retired_at.is_(None)]
+    present = _Online("postgresql" if dialect == "postgresql" else "sqlite", online)
     for term in terms:
-        condition = _COMPILERS[term.key](term.value, online)
+        condition = _COMPILERS[term.key](term.value, present)
         conditions.append(not_(condition) if term.negated else condition)
     return and_(*conditions)
 
 
-Compiler = Callable[[str, Collection[str]], ColumnElement[bool]]
+class _Online(msgspec.Struct, frozen=True):
+    """Who is connected, and for which database the condition is."""
+
+    dialect: Literal["sqlite", "postgresql"]
+    ids: Collection[str]
 
 
-def _word(value: str, _online: Collection[str]) -> ColumnElement[bool]:
+Compiler = Callable[[str, _Online], ColumnElement[bool]]
+
+
+def _word(value: str, _present: _Online) -> ColumnElement[bool]:
     return or_(
         devices.c.name.icontains(value, autoescape=True),
         devices.c.host_name.icontains(value, autoescape=True),
@@ -143,15 +168,15 @@ def _word(value: str, _online: Collection[str]) -> ColumnElement[bool]:
     )
 
 
-def _os(value: str, _online: Collection[str]) -> ColumnElement[bool]:
+def _os(value: str, _present: _Online) -> ColumnElement[bool]:
     return devices.c.os.icontains(value, autoescape=True)
 
 
-def _group(value: str, _online: Collection[str]) -> ColumnElement[bool]:
+def _group(value: str, _present: _Online) -> ColumnElement[bool]:
     return devices.c.device_group == value
 
 
-def _tag(value: str, _online: Collection[str]) -> ColumnElement[bool]:
+def _tag(value: str, _present: _Online) -> ColumnElement[bool]:
     # Correlated on the whole primary key of device_tags, so each device costs one index look-up.
     return exists(
         select(device_tags.c.tag).where(
@@ -162,27 +187,33 @@ def _tag(value: str, _online: Collection[str]) -> ColumnElement[bool]:
     )
 
 
-def _name(value: str, _online: Collection[str]) -> ColumnElement[bool]:
+def _name(value: str, _present: _Online) -> ColumnElement[bool]:
     if "*" not in value:
         return func.lower(devices.c.name) == value.lower()
     escaped = value.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return func.lower(devices.c.name).like(escaped.replace("*", "%"), escape="\\")
 
 
-def _id(value: str, _online: Collection[str]) -> ColumnElement[bool]:
+def _id(value: str, _present: _Online) -> ColumnElement[bool]:
     return devices.c.id == value.lower()
 
 
-def _online(value: str, online: Collection[str]) -> ColumnElement[bool]:
-    connected = devices.c.id.in_(sorted(online)) if online else false()
+def _online(value: str, present: _Online) -> ColumnElement[bool]:
+    ids = sorted(present.ids)
+    if present.dialect == "postgresql":
+        given = select(func.unnest(literal(ids, postgresql.ARRAY(String))))
+    else:
+        text = literal(json.dumps(ids), String)
+        given = select(func.json_each(text).table_valued("value").c.value)
+    connected = devices.c.id.in_(given)
     return connected if value.lower() == "true" else not_(connected)
 
 
-def _confirmed(value: str, _online: Collection[str]) -> ColumnElement[bool]:
+def _confirmed(value: str, _present: _Online) -> ColumnElement[bool]:
     return devices.c.confirmed == (true() if value.lower() == "true" else false())
 
 
-def _version(value: str, _online: Collection[str]) -> ColumnElement[bool]:
+def _version(value: str, _present: _Online) -> ColumnElement[bool]:
     return devices.c.agent_version.startswith(value, autoescape=True)
 
 

@@ -53,6 +53,10 @@ class Presence:
         """Tell whether the device is connected to any node, as far as this one knows."""
         return device in self._here or any(device in held for held in self._elsewhere.values())
 
+    def online(self) -> frozenset[str]:
+        """Return every device that is connected to any node, as far as this one knows."""
+        return frozenset().union(self._here, *self._elsewhere.values())
+
     def came(self, device: str) -> None:
         """Note a device on this node."""
         self._here.add(device)

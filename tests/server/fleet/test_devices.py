@@ -22,7 +22,14 @@ from farhand_server.gateway.node import make_gateway
 from farhand_server.relay import Relay
 from farhand_server.store.schema import orders
 from tests.server.fleet.conftest import MakeDevice
-from tests.server.fleet.parts import FakeDevice, Operator, TokenKit, b64
+from tests.server.fleet.parts import (
+    DIGEST,
+    FakeDevice,
+    Operator,
+    TokenKit,
+    b64,
+    plant_devices,
+)
 from tests.server.relays import SignIn
 
 ADMIN_KEY = SeedSigner(b"\x11" * 32)
@@ -82,6 +89,25 @@ async def test_queries(
     assert await names(web, headers, "'; DROP TABLE devices; --") == []
     wrong = await web.get("/api/v1/devices", params={"q": "colour:red"}, headers=headers)
     assert (wrong.status_code, wrong.json()["code"]) == (422, "query-invalid")
+
+
+async def test_fifty_thousand_online_devices_are_one_parameter(
+    relay: Relay, web: httpx.AsyncClient, sign_in: SignIn
+) -> None:
+    headers = await sign_in("technician")
+    here, away = (await plant_devices(relay, 2))[:2]
+    presence = relay.service(make_gateway).presence
+    presence.came(here)
+    presence.heard_here("other", [f"d-{n:052d}" for n in range(50_000)])
+    assert len(presence.online()) == 50_001
+    for q, expected in (("online:true", here), ("online:false", away), ("-online:true", away)):
+        answer = await web.get("/api/v1/devices", params={"q": q}, headers=headers)
+        assert answer.status_code == 200, answer.text
+        assert [one["id"] for one in answer.json()["items"]] == [expected]
+    new = {"script": "check.disk.space", "version": 1, "digest": DIGEST, "risk": "R0"}
+    for q, count in (("online:true", 1), ("online:true online:false", None)):
+        answer = await web.post("/api/v1/campaigns", headers=headers, json={**new, "query": q})
+        assert answer.json().get("targets") == count, answer.text
 
 
 async def test_a_list_pages_by_name_and_id(

@@ -126,17 +126,16 @@ def test_any_text_is_a_query_or_refused_and_never_reaches_the_sql(text: str) -> 
     terms: list[Term] = []
     with contextlib.suppress(FarhandError):
         terms = parse_query(text)
-    condition = compile_query(terms, tenant="n-x", online=["d-1"])
-    plain = compile_query(
-        [
-            Term(t.key, "true" if t.key in ("online", "confirmed") else "word", t.negated)
-            for t in terms
-        ],
-        tenant="n-x",
-        online=["d-1"],
-    )
+    plain_terms = [
+        Term(t.key, "true" if t.key in ("online", "confirmed") else "word", t.negated)
+        for t in terms
+    ]
     dialects: list[Dialect] = [sqlite.dialect(), postgresql.dialect()]  # type: ignore[no-untyped-call]
     for dialect in dialects:
+        condition, plain = (
+            compile_query(one, tenant="n-x", dialect=dialect.name, online=["d-1"])
+            for one in (terms, plain_terms)
+        )
         shape = str(condition.compile(dialect=dialect))
         if not any(t.key in ("name", "online", "confirmed") for t in terms):
             assert shape == str(plain.compile(dialect=dialect)), "the words are only ever bound"
