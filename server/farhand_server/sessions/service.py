@@ -433,6 +433,9 @@ class Sessions:
                     detail={"reason": message.reason, "scopes": message.scopes},
                 )  # fmt: skip
             await self._report(c, message, actor)
+        if message.state == "active" and link.role == "session" and link.session is None:
+            # A session by grant alone: its process greeted before it had read the grant.
+            await link.follow(message.session)
         await self.changed(message.session)
         if message.state == "ended":
             await self._tell_nodes(message.session)
@@ -483,6 +486,29 @@ class Sessions:
                 parse_instant(message.expires)
         except FarhandError as error:
             raise RemoteError("message-malformed", "the report cannot be stored") from error
+
+    # The device's end.
+
+    async def end_of_device(self, device: str, *, reason: str, actor: str) -> int:
+        """End every session of a device and close its pipes on all nodes; return how many."""
+        async with self._relay.db.read() as c:
+            found = await rows.open_of_device(c, self._relay.tenant, device)
+        for session in found:
+            if session.state == "active":
+                async with self._relay.db.write() as c:
+                    await self._relay.audit.append(
+                        c, actor=actor, action="session.end", subject=session.session,
+                        detail={"reason": reason},
+                    )  # fmt: skip
+                    await self._close(
+                        c, session.session, reason=reason, note="", active_s=None,
+                        receipt_sha256=None, said_by=actor,
+                    )  # fmt: skip
+            else:
+                await self.refuse(session.session, reason)
+            await self.tell_device(session, reason)
+            await self._tell_nodes(session.session)
+        return len(found)
 
     # Now and then.
 
