@@ -236,6 +236,11 @@ class Links:
         if subscription is not None:
             await subscription.close()
 
+    def retired(self, device: str) -> None:
+        """Close every link of a device that was retired, also those of its sessions."""
+        for link in [link for link in self._all if link.device == device]:
+            link.close(CLOSE_POLICY, "device-retired")
+
     async def broadcast(self, data: bytes) -> int:
         """Send one encoded message to every resident link; return to how many."""
         sent = 0

@@ -162,6 +162,8 @@ class Gateway:
         note = control.decode_note(data)
         if isinstance(note, control.Conflict):
             self.links.conflicted(note.device)
+        elif isinstance(note, control.Retired):
+            self.links.retired(note.device)
         elif isinstance(note, control.Ended):
             self.pipes.end_session(note.session)
         elif note.node == self.node:

@@ -28,6 +28,7 @@ __all__ = [
     "Mailbox",
     "Note",
     "Request",
+    "Retired",
     "decode_attached",
     "decode_blob",
     "decode_note",
@@ -127,7 +128,13 @@ class Ended(_Tagged, frozen=True, kw_only=True, tag="ended"):
     session: str
 
 
-Note: TypeAlias = Here | Gone | Beat | Join | Conflict | Ended
+class Retired(_Tagged, frozen=True, kw_only=True, tag="retired"):
+    """This device was retired: close its links."""
+
+    device: str
+
+
+Note: TypeAlias = Here | Gone | Beat | Join | Conflict | Ended | Retired
 
 _encoder = msgspec.msgpack.Encoder()
 _requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)

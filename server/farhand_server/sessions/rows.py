@@ -19,6 +19,8 @@ from farhand_server.desk.tickets import create_walk_in, find_ticket, get_ticket
 from farhand_server.errors import not_found
 from farhand_server.relay import Relay
 from farhand_server.sessions.states import (
+    FINAL,
+    STATES,
     SessionEvent,
     SessionState,
     first_state,
@@ -35,6 +37,7 @@ __all__ = [
     "get",
     "list_sessions",
     "move",
+    "open_of_device",
     "resolve_ticket",
     "stale",
     "ticket_number",
@@ -128,6 +131,14 @@ async def list_sessions(
         )
     query = _query(tenant).where(*where).order_by(table.c.created_at.desc(), table.c.id.desc())
     return [_shown(row) for row in (await c.execute(query.limit(limit))).mappings()]
+
+
+async def open_of_device(c: AsyncConnection, tenant: str, device: str) -> list[Session]:
+    """Return the device's sessions that are not over."""
+    query = _query(tenant).where(
+        table.c.device == device, table.c.state.in_([s for s in STATES if s not in FINAL])
+    )
+    return [_shown(row) for row in (await c.execute(query.order_by(table.c.id))).mappings()]
 
 
 async def stale(

@@ -341,6 +341,59 @@ async def test_lists_go_page_by_page(
 # Two nodes.
 
 
+async def test_retiring_a_device_ends_its_links_and_sessions_on_every_node(
+    relay: Relay,
+    relay_parts: RelayParts,
+    clock: ManualClock,
+    tasks: Tasks,
+    web: httpx.AsyncClient,
+    sign_in: SignIn,
+    device: Device,
+) -> None:
+    bus = await relay_parts.open_bus(tasks) if relay_parts.bus_url else relay.bus
+    other = assemble(
+        relay.settings, db=relay.db, bus=bus, signer=relay.signer, tasks=tasks, clock=clock
+    )
+    bystander = Device()
+    await bystander.enrol(relay)
+    async with open_node(relay, clock) as near, open_node(other, clock) as far:
+        admin, who = await sign_in("admin"), await sign_in("technician")
+        # The session's control link is here, the resident link over there.
+        control_link, session = await active_by_code(near, web, who, device)
+        answer = (await pipe(web, who, session)).json()
+        await control_link.receive(messages.AttachPipe)
+        console = await attach(near, "console", session, base64.b64decode(answer["token"]))
+        asking, nameplate = await show_code(far, device)
+        pairing = (await claim(web, who, nameplate)).json()["session"]
+        await asking.receive(messages.MailboxOpen)
+        resident, living = await device.present(far), await bystander.present(far)
+        retired = await web.post(f"/api/v1/devices/{device.id}/retire", headers=admin)
+        assert retired.status_code == 200, retired.text
+        told = await control_link.receive(messages.EndSession)
+        assert (told.session, told.reason) == (session, "device-retired")
+        for link in (control_link, asking, resident):
+            assert await link.closed() == (1008, "device-retired")
+        with pytest.raises(Exception, match="session-ended"):
+            await receive_bytes(console)
+        shown = {}
+        for one in (session, pairing):
+            found = (await web.get(f"/api/v1/sessions/{one}", headers=who)).json()
+            shown[one] = (found["state"], found["reason"])
+        assert shown == {
+            session: ("ended", "device-retired"),
+            pairing: ("refused", "device-retired"),
+        }
+        assert (await pipe(web, who, session)).json()["code"] == "session-ended"
+        # Another device goes on.
+        await (await living.ws.ping())
+        # Told again, there is nothing left to do.
+        again = await web.post(f"/api/v1/devices/{device.id}/retire", headers=admin)
+        assert again.status_code in (200, 404)
+        assert await near.audited("session.end") == 1
+    if bus is not relay.bus:
+        await bus.close()
+
+
 async def test_device_on_one_node_and_technician_on_the_other(
     relay: Relay,
     relay_parts: RelayParts,
