@@ -256,7 +256,11 @@ def nth_data(number: int, way: Direction, spoil: Spoil) -> tuple[list[int], Any]
         if direction != way or data[:1] != bytes([DATA]):
             return [data]
         count[0] += 1
-        return spoil(data) if count[0] == number else [data]
+        if count[0] != number:
+            return [data]
+        if spoil is drop:
+            pipe.cut()
+        return spoil(data)
 
     return count, tap
 
@@ -308,6 +312,7 @@ async def closes(connection: asyncssh.SSHClientConnection) -> bool:
 
 
 def drop(data: bytes) -> list[bytes]:
+    """Lose it, and the transport with it: a relay that only loses one delays till it ends."""
     return []
 
 
@@ -481,6 +486,7 @@ async def test_stock_ssh_refuses_a_relay_that_answers_ssh_itself(
     ]
     keys = console.home.folder / "sessions" / session.session / "key"
     lines = [f'    IdentityFile "{keys}"' if "IdentityFile" in one else one for one in lines]
+    lines = [f"    User {session.session}" if "Include" in one else one for one in lines]
     config = tmp_path / "config"
     config.write_text("\n".join(lines) + "\n")
 

@@ -87,7 +87,10 @@ class Program:
         """Wait for its end and return the status; a traceback on the way is a failure."""
         async with asyncio.timeout(WAIT_S):
             status = await self.process.wait()
-            await asyncio.gather(*self._reading)
+            # Children of a killed agent outlive it and hold its stderr.
+            await asyncio.wait(self._reading, timeout=None if status >= 0 else 0.1)
+            for task in self._reading:
+                task.cancel()
         assert not any("Traceback" in line for line in self.lines), "\n".join(self.lines)
         return status
 

@@ -134,6 +134,11 @@ class Splice:
             for one in self.sides.values():
                 await one.close()
 
+    def cut(self) -> None:
+        """Lose both transports, as a relay that dies does."""
+        for one in self.sides.values():
+            one.transport.abort()
+
 
 class HostileRelay:
     """Set the fields, then let devices and consoles come.
