@@ -101,71 +101,74 @@ def run_script(technician: ConsoleHome, ticket: str) -> None:
     check(result["signed"], "the result carries the device's signature")
 
 
-def tamper(stage: Stage, technician: ConsoleHome) -> None:
-    """Play the relay's owner: change a published script in the database."""
-    tell("Now the relay's owner turns hostile and edits that script in the database")
-    database = sqlite3.connect(stage.relay_home / "farhand.db")
-    evil = b"import os; os.system('id > /tmp/farhand-owned')\n"
-    rows = database.execute(
-        "select sha256, path from trust_targets where path like 'scripts/%'"
-    ).fetchall()
-    for sha256, path in rows:
-        database.execute(
-            "update trust_targets set body = ? where sha256 = ? and path = ?",
-            (evil, sha256, path),
-        )
-    database.commit()
-    database.close()
-    show(f"{len(rows)} script bodies replaced")
-    before = Path("/tmp/farhand-owned").exists()
-    result = technician.json("run", "check.uptime", "--device", "workshop", "--wait")
-    check(
-        result["state"] == "succeeded" and "uptime" in result["stdout"],
-        "a device that holds the verified script runs that, not the edited one",
-    )
-    check(Path("/tmp/farhand-owned").exists() == before, "the edited script ran nowhere")
-
-
-def forge(stage: Stage, agents: list[AgentHome]) -> None:
-    """Play the relay's owner again: change a signed order on its way."""
-    tell("It forges an order too: another device's order, handed to 'workshop'")
-    database = sqlite3.connect(stage.relay_home / "farhand.db")
-    row = database.execute(
-        "select envelope from orders where script = 'check.disk.space'"
-    ).fetchone()
-    forged_id = "o-" + base64.b32encode(hashlib.sha256(b"forged").digest()[:16]).decode().lower()
-    forged_id = forged_id.rstrip("=")
-    columns = [info[1] for info in database.execute("pragma table_info(orders)")]
-    names = ", ".join(f'"{name}"' for name in columns)
-    values = ", ".join(
-        {"id": "?", "device": "?", "state": "'eligible'", "result": "null"}.get(name, f'"{name}"')
-        for name in columns
-    )
-    database.execute(
-        f"insert into orders ({names}) select {values} from orders where envelope = ? limit 1",
-        (
-            *(
-                forged_id if c == "id" else agents[1].device
-                for c in columns
-                if c in ("id", "device")
-            ),
-            row[0],
-        ),
-    )
-    database.commit()
-    database.close()
-    workshop = agents[1]
+def tamper(stage: Stage, admin: ConsoleHome, technician: ConsoleHome, workshop: AgentHome) -> None:
+    """Play the relay's owner: change an approved script in the database."""
+    tell("tess writes a script of her own; the admin reads and approves it")
     assert workshop.process is not None
     workshop.process.end()
+    show("(workshop is switched off meanwhile)")
+    folder = stage.folder / "hello"
+    technician.json("script", "new", str(folder), "--id", "demo.hello")
+    submitted = technician.json("script", "submit", str(folder))
+    code = technician.refused("script", "approve", "demo.hello", "--yes", expect=3)
+    show(f"tess approving it herself: refused ({code})")
+    approved = admin.json("script", "approve", "demo.hello", "--yes")
+    check(approved["published"], f"published, digest {submitted['digest'][:16]}")
+    tell("Now the relay's owner turns hostile and edits that script in the database")
+    marker = stage.folder / "owned"
+    body = (folder / "script.sh").read_bytes()
+    evil = f"#!/bin/sh\nid > {marker}\n".encode()
+    database = sqlite3.connect(stage.relay_home / "farhand.db")
+    with database:
+        changed = database.execute(
+            "update trust_targets set body = ? where body = ?", (evil, body)
+        ).rowcount
+    database.close()
+    check(changed == 1, "the relay now serves the edited script")
     workshop.start()
-    deadline = time.monotonic() + 30
+    done = technician.run("--json", "run", "demo.hello", "--device", "workshop", "--wait", expect=3)
+    refusal = json.loads(done.stdout)["refusal"]
+    kinds = [one["detail"].get("code") for one in workshop.json("log")["items"]]
+    check("trust-mismatch" in kinds, "workshop: 'the relay sent a file that is not the signed one'")
+    check(not marker.exists(), f"it ran nothing and refused the order ({refusal}), signed")
+    database = sqlite3.connect(stage.relay_home / "farhand.db")
+    with database:
+        database.execute("update trust_targets set body = ? where body = ?", (body, evil))
+    database.close()
+
+
+def forge(stage: Stage, workshop: AgentHome) -> None:
+    """Play the relay's owner again: hand one device's order to another."""
+    tell("It also hands the order that tess signed for 'reception' to 'workshop'")
+    assert workshop.process is not None
+    workshop.process.end()
+    forged = "o-" + base64.b32encode(hashlib.sha256(b"forged").digest()[:16]).decode().lower()
+    forged = forged.rstrip("=")
+    database = sqlite3.connect(stage.relay_home / "farhand.db")
+    columns = [info[1] for info in database.execute("pragma table_info(orders)")]
+    ours = {"id": "?", "device": "?", "state": "'eligible'", "result": "null"}
+    values = ", ".join(ours.get(name, f'"{name}"') for name in columns)
+    names = ", ".join(f'"{name}"' for name in columns)
+    given = [{"id": forged, "device": workshop.device}[n] for n in columns if n in ("id", "device")]
+    with database:
+        database.execute(
+            f"insert into orders ({names}) select {values} from orders"  # noqa: S608
+            " where script = 'check.disk.space' limit 1",
+            given,
+        )
+    database.close()
+    workshop.start()
+    deadline = time.monotonic() + 60
     refused: list[str] = []
     while time.monotonic() < deadline and not refused:
         log = workshop.json("log")["items"]
-        refused = [str(one) for one in log if "order-" in str(one)]
-        time.sleep(0.3)
-    check(bool(refused), "'workshop' refused it and wrote that into its own log")
-    show(refused[-1][:120])
+        refused = [
+            one["detail"]["code"]
+            for one in log
+            if one["kind"] == "order-refused" and one["detail"]["code"].startswith("order-")
+        ]
+        time.sleep(0.2)
+    check(refused == ["order-wrong-device"], f"workshop refused it ({refused}), and logged it")
 
 
 def patch_check(technician: ConsoleHome) -> None:
@@ -252,8 +255,8 @@ def walk(stage: Stage) -> None:
     path = session(technician, agents[0], ticket, stage.folder)
     receipt(technician, path, stage.folder)
     close_ticket(technician, ticket)
-    tamper(stage, technician)
-    forge(stage, agents)
+    tamper(stage, admin, technician, agents[1])
+    forge(stage, agents[1])
     tell("Done. Nothing above was faked; it all went through the relay as ciphertext or signed.")
 
 
