@@ -152,7 +152,7 @@ def forge(stage: Stage, workshop: AgentHome) -> None:
     given = [{"id": forged, "device": workshop.device}[n] for n in columns if n in ("id", "device")]
     with database:
         database.execute(
-            f"insert into orders ({names}) select {values} from orders"  # noqa: S608
+            f"insert into orders ({names}) select {values} from orders"
             " where script = 'check.disk.space' limit 1",
             given,
         )
