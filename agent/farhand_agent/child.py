@@ -170,10 +170,15 @@ def read_frame(stream: BinaryIO) -> dict[str, Any] | None:
 
 
 def write_frame(stream: BinaryIO, frame: dict[str, Any]) -> None:
-    """Write one frame to the parent."""
+    """Write one frame to the parent; where that is gone, end quietly: there is nobody to tell."""
     body = msgspec.msgpack.encode(frame)
-    stream.write(_LENGTH.pack(len(body)) + body)
-    stream.flush()
+    try:
+        stream.write(_LENGTH.pack(len(body)) + body)
+        stream.flush()
+    except BrokenPipeError as error:
+        # What is still buffered would fail once more when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        raise SystemExit(1) from error
 
 
 def serve_frames(answer: Callable[[dict[str, Any]], dict[str, Any]]) -> int:

@@ -28,7 +28,10 @@ def started_at(pid: int) -> float:
             raise ProcessLookupError(pid) from error
         return _started_at_by_ps(pid)
     # proc(5): the name in brackets may hold anything; field 22 is counted from behind it.
-    return float(stat.rpartition(b")")[2].split()[19])
+    fields = stat.rpartition(b")")[2].split()
+    if fields[0] in (b"Z", b"X"):
+        raise ProcessLookupError(pid)  # dead, and not yet reaped by whoever inherited it
+    return float(fields[19])
 
 
 def _started_at_by_ps(pid: int) -> float:
