@@ -96,7 +96,8 @@ def error_exit(error: FarhandError) -> int:
 def _reported(context: Context) -> Iterator[None]:
     try:
         yield
-        sys.stdout.flush()
+        if not sys.stdout.closed:  # `proxy` hands stdout to the event loop, which closes it
+            sys.stdout.flush()
     except FarhandError as error:
         sys.exit(_status(context, error))
     except KeyboardInterrupt:
