@@ -1,0 +1,197 @@
+"""Scripts that misbehave, a disk that is full, a clock that is wrong: on a real agent.
+
+100 MB of output, output that is no text, a body that ignores SIGTERM; the disk of the agent's home
+full (a small tmpfs where this runs as root, else the test says why it is skipped); the clock ten
+minutes off either way and set back.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from farhand_protocol.instants import format_instant
+from farhand_protocol.messages import OfferOrder, ResultReport
+from farhand_protocol.orders import Result
+from tests.support.faults.environment import fault_environment
+from tests.support.hostile_devices import Device, enrolled_device
+from tests.support.hostile_organisation import HostileOrganisation, now
+from tests.support.hostile_relay import HostileRelay
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+HOST = socket.gethostname()
+
+
+async def ran(
+    device: Device, organisation: HostileOrganisation, body: bytes, **fields: object
+) -> Result:
+    """Publish a body, order it on a fresh agent, and return the result."""
+    script = organisation.add_script(body, id=f"check.{os.urandom(4).hex()}", **fields)
+    organisation.publish()
+    order, data = organisation.order(script, device.id, HOST)
+    async with device.resident():
+        return await device.outcome(order, data)
+
+
+async def test_a_hundred_megabytes_of_output_are_bounded(
+    device: Device, organisation: HostileOrganisation
+) -> None:
+    size = 100_000_000
+    body = f"printf BEGIN; head -c {size} /dev/zero; printf END >&1; echo err >&2\n".encode()
+    result = await ran(device, organisation, body, max_output_bytes=65_536)
+    assert (result.state, result.exit_code) == ("succeeded", 0)
+    assert result.stdout_bytes == size + 8
+    assert result.stdout_truncated
+    assert len(result.stdout) == 65_536
+    assert result.stdout.startswith(b"BEGIN")
+    assert result.stdout.endswith(b"END")
+    assert result.stderr == b"err\n"
+
+
+async def test_output_that_is_no_text_comes_back_bit_for_bit(
+    device: Device, organisation: HostileOrganisation
+) -> None:
+    body = b"printf '\\377\\376\\000\\200caf\\351'; printf '\\303\\050' >&2\n"
+    result = await ran(device, organisation, body)
+    assert result.stdout == b"\xff\xfe\x00\x80caf\xe9"
+    assert result.stderr == b"\xc3("
+    assert (result.stdout_bytes, result.stdout_truncated) == (8, False)
+
+
+async def test_a_script_that_ignores_sigterm_is_ended(
+    device: Device, organisation: HostileOrganisation, tmp_path: Path
+) -> None:
+    pids = tmp_path / "pids"
+    body = (
+        f"trap '' TERM HUP INT; echo $$ >> {pids}\n"
+        f"(trap '' TERM; echo $$ >> {pids}; setsid sh -c 'echo $$ >> {pids}; sleep 300') &\n"
+        "echo waiting; while :; do sleep 1; done\n"
+    ).encode()
+    result = await ran(device, organisation, body, timeout_s=1)
+    assert (result.state, result.exit_code, result.signal) == ("timeout", None, "SIGKILL")
+    assert result.stdout == b"waiting\n"
+    for pid in {int(one) for one in pids.read_text().split()}:
+        assert not Path(f"/proc/{pid}/cmdline").exists() or b"sleep" not in (
+            Path(f"/proc/{pid}/cmdline").read_bytes()
+        )
+
+
+# A full disk.
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A tmpfs of eight MiB; needs root and the right to mount."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=8m,mode=0700", "none", str(place)]
+    if os.geteuid() != 0 or subprocess.run(words, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small tmpfs needs root")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Leave no byte free."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        for size in (65_536, 4096, 1):
+            try:
+                while True:
+                    file.write(b"\0" * size)
+            except OSError:
+                continue
+    return ballast
+
+
+async def test_a_full_disk_accepts_nothing_and_loses_nothing(
+    relay: HostileRelay, organisation: HostileOrganisation, small_disk: Path, tmp_path: Path
+) -> None:
+    trace = tmp_path / "trace"
+    script = organisation.add_script(f"echo ran >> {trace}\n".encode(), id="check.disk")
+    organisation.publish()
+    device = await enrolled_device(relay, small_disk / "home")
+    orders = [organisation.order(script, device.id, HOST) for _ in range(2)]
+    async with device.resident() as program:
+        assert (await device.outcome(*orders[0])).state == "succeeded"
+        ballast = fill(small_disk)
+        order, data = orders[1]
+        link = await relay.link(device=device.id)
+        since = len(program.lines)
+        await link.send(OfferOrder(order=order, envelope=data))
+        line = await program.line("journal-full", since=since)
+        assert "Traceback" not in line
+        assert not [one for one in relay.of(ResultReport) if one.order == order]
+        assert program.process.returncode is None
+        assert trace.read_text() == "ran\n"
+        ballast.unlink()
+        assert await program.end() == 0
+    async with device.resident():
+        # Offered again, as a relay does, it is taken in and run once.
+        assert (await device.outcome(order, data)).state == "succeeded"
+    assert trace.read_text() == "ran\nran\n"
+    journal = device.journal()
+    try:
+        assert journal.open_orders() == []
+        assert journal.order(order) is not None
+    finally:
+        journal.close()
+
+
+async def test_enrolment_on_a_full_disk_leaves_nothing_behind(
+    relay: HostileRelay, small_disk: Path
+) -> None:
+    from farhand_protocol.errors import FarhandError
+
+    fill(small_disk)
+    with pytest.raises(FarhandError) as caught:
+        await enrolled_device(relay, small_disk / "home")
+    assert caught.value.code in ("home-unusable", "journal-full")
+    assert not (small_disk / "home" / "config.toml").exists()
+    assert not (small_disk / "home" / "device.key").exists()
+
+
+# A wrong clock.
+
+
+async def test_a_clock_ten_minutes_off_refuses_what_it_must_and_no_more(
+    relay: HostileRelay, organisation: HostileOrganisation, tmp_path: Path
+) -> None:
+    """Real processes under a moved clock: behind, ahead, and set back again."""
+    trace = tmp_path / "trace"
+    script = organisation.add_script(f"echo ran >> {trace}\n".encode(), id="check.clock")
+    organisation.publish()
+    device = await enrolled_device(relay, tmp_path / "home")
+    clock = tmp_path / "clock"
+    clock.write_text("0")
+    device.env = fault_environment(clock=clock)
+
+    async def ordered(**times: timedelta) -> tuple[str, str | None]:
+        given = {name: format_instant(now() + by) for name, by in times.items()}
+        order, data = organisation.order(script, device.id, HOST, **given)
+        result = await device.outcome(order, data)
+        return result.state, result.refusal
+
+    short = {"expires": timedelta(minutes=5)}
+    async with device.resident():
+        # Ten minutes behind cannot be told here: the highest time seen at enrolment counts.
+        clock.write_text("-600")
+        assert await ordered(**short) == ("succeeded", None)
+        # Ten minutes ahead: an order for five minutes is over.
+        clock.write_text("600")
+        assert await ordered(**short) == ("refused", "order-expired")
+        assert await ordered(expires=timedelta(hours=1)) == ("succeeded", None)
+        # Set back: the time that was seen stays seen, so nothing expired comes to life again.
+        clock.write_text("0")
+        assert await ordered(**short) == ("refused", "order-expired")
+        assert await ordered(expires=timedelta(hours=1)) == ("succeeded", None)
+    assert trace.read_text() == "ran\n" * 3
