@@ -184,6 +184,8 @@ def load_settings(home: Path, flags: Mapping[str, Any] | None = None) -> Setting
         raise FarhandError("config-malformed", f"config.toml is not right: {error}") from error
     parse_listen(settings.listen)
     check_url(settings.url)
+    if settings.node_url:
+        check_url(settings.node_url)
     return settings
 
 

@@ -26,16 +26,26 @@ from farhand_server.trust.registrations import MadeToken, make_registrations
 
 __all__: list[str] = []
 
-_database = click.option("--database", metavar="URL", help="postgresql+asyncpg://...")
+_database = click.option(
+    "--database", metavar="URL", help="postgresql+asyncpg://...; else SQLite in the home."
+)
 _bus = click.option("--bus", metavar="URL", help="nats://...; else within this process.")
 
 
-@cli.command()
+@cli.command(short_help="Make a relay's home and its first admin.")
 @shared_options
 @click.option("--org", required=True, metavar="NAME", help="The organisation's name.")
-@click.option("--listen", default="127.0.0.1:8443", show_default=True, metavar="HOST:PORT")
+@click.option(
+    "--listen",
+    default="127.0.0.1:8443",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where the relay listens.",
+)
 @click.option("--url", metavar="URL", help="The address that devices and consoles dial.")
-@click.option("--admin", default="admin", show_default=True, metavar="NAME")
+@click.option(
+    "--admin", default="admin", show_default=True, metavar="NAME", help="The first admin's account."
+)
 @click.option("--tls-cert", metavar="FILE", help="Own certificate chain, PEM.")
 @click.option("--tls-key", metavar="FILE", help="Its private key, PEM.")
 @click.option("--proxied", is_flag=True, help="A reverse proxy on this host ends TLS.")
@@ -56,12 +66,17 @@ def init(
     click.echo(made.signin_token)
 
 
-@cli.command()
+@cli.command(short_help="Run the relay until SIGTERM.")
 @shared_options
 @click.option("--listen", metavar="HOST:PORT", help="Another address for this run.")
 @_database
 @_bus
-@click.option("--jump", metavar="HOST:PORT", help="Also listen for ssh -J.")
+@click.option("--jump", metavar="HOST:PORT", help="Also listen for ssh -J (not in this version).")
+@click.option(
+    "--node-url",
+    metavar="URL",
+    help="Where consoles reach this very node, if several share the relay's address.",
+)
 @click.pass_obj
 def run(context: Context, /, home: str | None, as_json: bool, **flags: Any) -> None:
     """Run the relay until SIGTERM."""
@@ -84,12 +99,18 @@ def run(context: Context, /, home: str | None, as_json: bool, **flags: Any) -> N
         run_async(serve(settings, ready=ready))
 
 
-@cli.command()
+@cli.command(short_help="Print an enrolment token signed by this host.")
 @shared_options
 @_database
-@click.option("--group", default="default", show_default=True, metavar="G")
-@click.option("--uses", default=1, show_default=True, metavar="N", type=int)
-@click.option("--ttl", default=3600, show_default=True, metavar="SECONDS", type=int)
+@click.option(
+    "--group", default="default", show_default=True, metavar="G", help="The devices' group."
+)
+@click.option(
+    "--uses", default=1, show_default=True, metavar="N", type=int, help="For how many devices."
+)
+@click.option(
+    "--ttl", default=3600, show_default=True, metavar="SECONDS", type=int, help="How long it works."
+)
 @click.pass_obj
 def token(
     context: Context,
@@ -120,7 +141,7 @@ def token(
         click.echo(made.token)
 
 
-@cli.command()
+@cli.command(short_help="Print a new sign-in token for an account.")
 @shared_options
 @_database
 @click.argument("name")
@@ -143,7 +164,7 @@ def signin(
         click.echo(text)
 
 
-@cli.command()
+@cli.command(short_help="Write keys, settings and database to a file.")
 @shared_options
 @_database
 @click.argument("file", type=click.Path(path_type=Path))
@@ -160,7 +181,7 @@ def backup(
         say(f"wrote {file}; it holds the relay's key, so keep it private")
 
 
-@cli.command()
+@cli.command(short_help="Make a home from a backup file.")
 @shared_options
 @_database
 @click.argument("file", type=click.Path(path_type=Path))
@@ -177,7 +198,7 @@ def restore(
         say(f"restored {place} as of {manifest.made_at}")
 
 
-@cli.command()
+@cli.command(short_help="Bring the database's schema to this version.")
 @shared_options
 @_database
 @click.pass_obj
@@ -199,7 +220,7 @@ def migrate(context: Context, home: str | None, as_json: bool, database: str | N
         say(f"the schema is at {after}" + ("" if before == after else f", it was at {before}"))
 
 
-@cli.command()
+@cli.command(short_help="Check home, database, clock, disk, bus and more.")
 @shared_options
 @_database
 @_bus

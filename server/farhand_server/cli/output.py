@@ -7,7 +7,10 @@ elsewhere is made harmless for a terminal first.
 from __future__ import annotations
 
 import logging
+import os
 import sys
+import traceback
+from pathlib import Path
 from typing import Any
 
 import click
@@ -59,16 +62,29 @@ class _JsonLines(logging.Formatter):
 
 
 class _PlainLines(logging.Formatter):
-    """One readable line; what came from a peer cannot move the cursor."""
+    """One readable line; what came from a peer cannot move the cursor.
+
+    A person gets no traceback: an error of ours is named with the place where it was raised, and
+    FARHAND_DEBUG=1 shows the rest.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         at = stamp(from_unix(record.created))[:19]
         words = _harmless(record.getMessage())
         line = f"{at} {record.levelname.lower():<7} {record.name}: {words}"
-        if record.exc_info:
+        if not record.exc_info or record.exc_info[1] is None:
+            return line
+        if os.environ.get("FARHAND_DEBUG") == "1":
             trace = self.formatException(record.exc_info).splitlines()
-            line += "".join(f"\n    {_harmless(one)}" for one in trace)
-        return line
+            return line + "".join(f"\n    {_harmless(one)}" for one in trace)
+        return line + _harmless(f" ({_where(record.exc_info[1])})")
+
+
+def _where(error: BaseException) -> str:
+    """Name an error and the line that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}: {error}{place}"
 
 
 def configure_logging(style: str) -> None:

@@ -15,6 +15,7 @@ from farhand_protocol.errors import FarhandError
 from farhand_server.bus.bus import Subscription
 from farhand_server.gateway.announcer import Announcer
 from farhand_server.gateway.doorway import Doorway
+from farhand_server.gateway.figures import REFUSED, GatewayFigures
 from farhand_server.gateway.limits import GatewayLimits
 from farhand_server.gateway.links import Links
 from farhand_server.gateway.pipes import Pipes
@@ -22,6 +23,7 @@ from farhand_server.gateway.presence import BEAT_S, FLUSH_S, Presence
 from farhand_server.gateway.rendezvous import Rendezvous
 from farhand_server.gateway.timers import TimerWheel
 from farhand_server.gateway.trust_files import TrustFiles, notice_of
+from farhand_server.metrics import make_metrics
 from farhand_server.relay import Relay
 from farhand_server.sessions import control
 from farhand_server.sessions.service import make_sessions
@@ -108,7 +110,7 @@ class Gateway:
         await self._flush()
 
     def figures(self) -> dict[str, int]:
-        """Return counters for the metrics."""
+        """Return counters for the metrics; their words stand in `figures`."""
         refused = self.doorway.refused + self.links.refused
         return {
             "connections": self.doorway.connections,
@@ -119,7 +121,7 @@ class Gateway:
             "pipe_bytes": self.pipes.bytes_spliced,
             "pipes_refused": self.pipes.refused,
             "inbound_bytes": self.links.inbound_bytes,
-            **{f"refused_{code}": count for code, count in refused.items()},
+            **{f"{REFUSED}{code}": count for code, count in refused.items()},
         }
 
     # Loops.
@@ -184,6 +186,8 @@ class Gateway:
 
 
 def make_gateway(relay: Relay) -> Gateway:
-    """Make the gateway; reached as `relay.service(make_gateway)`."""
+    """Make the gateway and count it in the metrics; reached as `relay.service(make_gateway)`."""
     limits = GatewayLimits(capacity=float(relay.settings.capacity))
-    return Gateway(relay, limits=limits, node_url=relay.settings.node_url or relay.settings.url)
+    made = Gateway(relay, limits=limits, node_url=relay.settings.node_url or relay.settings.url)
+    relay.service(make_metrics).registry.register(GatewayFigures(made.figures))
+    return made

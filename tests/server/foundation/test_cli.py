@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
+import logging
 import re
 import sqlite3
 import ssl
@@ -14,14 +16,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import click
 import pytest
 from cryptography import x509
 
 from farhand_protocol.tokens import parse_signin_token
 from farhand_server.certificate import make_self_signed, pinned_fingerprint
-from farhand_server.cli.main import _run
+from farhand_server.cli.main import _run, cli
+from farhand_server.cli.output import configure_logging
 from farhand_server.clock import SystemClock
-from farhand_server.config import check_url, load_settings, parse_listen
+from farhand_server.config import Settings, check_url, load_settings, parse_listen
 
 Captured = pytest.CaptureFixture[str]
 
@@ -153,9 +157,69 @@ def test_usage_errors_are_words(command: Command) -> None:
     command.refused("usage", "nonsense")
     command.refused("usage", "init")
     assert command.err.splitlines()[-1].startswith("farhand-server: hint: ")
-    assert "Usage:" in command("--help")
-    for name in ("init", "run", "token", "backup", "restore", "migrate", "doctor"):
-        assert "--home" in command(name, "--help")
+    whole = command("--help")
+    assert "Usage:" in whole
+    for name in ("init", "run", "token", "signin", "backup", "restore", "migrate", "doctor"):
+        [shown] = [line.split(maxsplit=1)[1] for line in whole.splitlines() if f"  {name} " in line]
+        assert shown.endswith("."), "no help is cut short"
+        assert "..." not in shown
+        text = command(name, "--help")
+        assert "--home" in text
+        for option in cli.commands[name].params:
+            assert isinstance(option, click.Argument) or getattr(option, "help", ""), option.name
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("init", "--org --listen --url --admin"),
+        ("run", "--listen --node-url --database --bus --jump"),
+        ("token", "--group --uses --ttl"),
+    ],
+)
+def test_the_options_that_others_rely_on(command: Command, name: str, options: str) -> None:
+    text = command(name, "--help")
+    assert [one for one in options.split() if f" {one} " not in text] == []
+
+
+def test_a_node_has_an_address_of_its_own(
+    command: Command, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Settings] = []
+
+    async def keep(settings: Settings, **_more: object) -> None:
+        seen.append(settings)
+
+    monkeypatch.setattr("farhand_server.cli.commands.serve", keep)
+    monkeypatch.setattr("farhand_server.cli.commands.configure_logging", lambda style: None)
+    command("run", "--home", home, "--node-url", "http://127.0.0.1:9999")
+    assert seen[0].node_url == "http://127.0.0.1:9999"
+    for url, code in (("http://node.example", "url-insecure"), ("nonsense", "url-malformed")):
+        command.refused(code, "run", "--home", home, "--node-url", url)
+
+
+def test_a_bug_is_one_line_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    try:
+        configure_logging("plain")
+        for debug in ("", "1"):
+            monkeypatch.setenv("FARHAND_DEBUG", debug)
+            try:
+                raise ValueError("two\nlines \x1b[2J")
+            except ValueError:
+                logging.getLogger("farhand_server").exception("a message failed")
+    finally:
+        root.handlers[:] = before
+        root.setLevel(level)
+    first, *rest = stream.getvalue().splitlines()
+    assert re.search(
+        r"a message failed \(ValueError: two.lines .\[2J at test_cli\.py:\d+\)$", first
+    )
+    assert any("Traceback" in line for line in rest)
+    assert "\x1b" not in stream.getvalue()
 
 
 def test_a_missing_home_and_a_typing_error(command: Command, tmp_path: Path, home: Path) -> None:

@@ -14,6 +14,7 @@ from farhand_server.accounts.authorisation import ACTIONS, PUBLIC, ROLES
 from farhand_server.api.area import Area
 from farhand_server.api.areas import AREAS
 from farhand_server.app import Relay, build_app
+from farhand_server.gateway.node import make_gateway
 from tests.server.relays import SignIn
 
 # A path for each kind of parameter; no such thing exists, so nothing is changed by the walk.
@@ -189,6 +190,19 @@ async def test_health_and_metrics(relay: Relay, web: httpx.AsyncClient) -> None:
         await here.get("/api/v1/me")
         text = (await here.get("/metrics")).text
     assert 'farhand_http_requests_total{method="GET",route="/api/v1/me",status="401"}' in text
+    gateway = relay.service(make_gateway)
+    gateway.doorway.refused["relay-full"] += 2
+    gateway.links.count("device-unknown")
+    gateway.presence.came("d-1")
+    async with httpx.AsyncClient(transport=transport, base_url="http://relay") as here:
+        lines = (await here.get("/metrics")).text.splitlines()
+    assert "farhand_devices 1.0" in lines
+    assert 'farhand_refused_total{code="relay-full"} 2.0' in lines
+    assert 'farhand_refused_total{code="device-unknown"} 1.0' in lines
+    for name in gateway.figures():
+        metric = f"farhand_{'refused' if name.startswith('refused_') else name}"
+        helped = [one for one in lines if one.split()[:2] == ["#", "HELP"] and metric in one]
+        assert helped, name
     await relay.bus.close()
     answer = await web.get("/healthz")
     assert (answer.status_code, answer.json()["bus"]) == (503, "bus-unreachable")
