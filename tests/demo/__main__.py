@@ -7,8 +7,6 @@ stays up until Ctrl-C.  It needs the runtime packages only.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import sqlite3
 import sys
@@ -142,19 +140,12 @@ def forge(stage: Stage, workshop: AgentHome) -> None:
     tell("It also hands the order that tess signed for 'reception' to 'workshop'")
     assert workshop.process is not None
     workshop.process.end()
-    forged = "o-" + base64.b32encode(hashlib.sha256(b"forged").digest()[:16]).decode().lower()
-    forged = forged.rstrip("=")
     database = sqlite3.connect(stage.relay_home / "farhand.db")
-    columns = [info[1] for info in database.execute("pragma table_info(orders)")]
-    ours = {"id": "?", "device": "?", "state": "'eligible'", "result": "null"}
-    values = ", ".join(ours.get(name, f'"{name}"') for name in columns)
-    names = ", ".join(f'"{name}"' for name in columns)
-    given = [{"id": forged, "device": workshop.device}[n] for n in columns if n in ("id", "device")]
     with database:
         database.execute(
-            f"insert into orders ({names}) select {values} from orders"
-            " where script = 'check.disk.space' limit 1",
-            given,
+            "update orders set device = ?, state = 'eligible', result = null"
+            " where script = 'check.disk.space'",
+            (workshop.device,),
         )
     database.close()
     workshop.start()
