@@ -66,7 +66,10 @@ def test_the_variable_is_the_default(
 def commands(group: click.Group, *before: str) -> list[list[str]]:
     """Return every command as words."""
     found: list[list[str]] = []
-    for name, one in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        one = group.get_command(context, name)
+        assert one is not None, name
         if isinstance(one, click.Group):
             found += commands(one, *before, name)
         else:

@@ -75,3 +75,5 @@ def _checked(context: Context) -> Iterator[AuditRecord]:
             yield record
 
     yield from check_chain(context.settings.tenant, records(), head, kept_heads(context.home))
+    # This reading is a record as well; its head is kept, so that cutting it off shows too.
+    keep_head(context.home, context.relay.get("/audit/head", dict), relay_key)

@@ -99,7 +99,7 @@ def register(root: click.Group) -> None:
             return others
 
         _sign_roster(context, change)
-        lost = _unapproved(context.trust())
+        lost = _unapproved(context.fresh_trust())
         if lost:
             warn(f"{len(lost)} scripts lack an approval now: {', '.join(lost[:5])}")
         answer = {"name": name, "removed": True, "unapproved": lost}

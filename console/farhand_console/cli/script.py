@@ -189,8 +189,8 @@ def _register_approving(scripts: click.Group) -> None:
             page_through(_for_reading(manifest, body))
             words = f"approve {manifest.id} {manifest.version} ({manifest.risk})?"
             click.confirm(words, abort=True, err=True)
-        envelope = _signed_again(envelope, context.signer())
-        if state != "published":
+        before, envelope = envelope, _signed_again(envelope, context.signer())
+        if state != "published" and envelope != before:
             context.relay.post(
                 segments("scripts", manifest.id, manifest.version, "approvals"),
                 Nothing,

@@ -130,7 +130,7 @@ async def run_shell(connection: asyncssh.SSHClientConnection) -> int:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGWINCH, resized)
     before = termios.tcgetattr(sys.stdin.fileno())
-    tty.setraw(sys.stdin.fileno())
+    tty.setraw(sys.stdin.fileno(), termios.TCSADRAIN)  # what was typed ahead is kept
     try:
         await _converse(process)
     finally:
