@@ -22,13 +22,20 @@ async def relay() -> AsyncIterator[HostileRelay]:
 
 @pytest.fixture(scope="module")
 def organisation(relay: HostileRelay) -> HostileOrganisation:
-    """The relay's organisation."""
+    """The relay's organisation, which lets technicians in without asking."""
+    relay.organisation.unattended()
+    relay.organisation.publish()
     return relay.organisation
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def device(relay: HostileRelay, tmp_path_factory: pytest.TempPathFactory) -> Device:
+async def device(
+    relay: HostileRelay,
+    organisation: HostileOrganisation,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Device:
     """An enrolled device."""
+    assert organisation.group_policy().unattended
     return await enrolled_device(relay, tmp_path_factory.mktemp("device") / "home")
 
 
