@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.metadata import version
+from typing import Any
 
 from litestar import Litestar, Router
 from litestar.datastructures import State
@@ -64,6 +65,12 @@ def assemble(
     )
 
 
+async def _count(message: Any, scope: Any) -> None:
+    """Count an answer in the relay's metrics."""
+    relay: Relay = scope["litestar_app"].state.relay
+    await relay.service(make_metrics).count(message, scope)
+
+
 def build_app(relay: Relay, areas: Sequence[Area] = AREAS) -> Litestar:
     """Return the HTTP application.
 
@@ -83,7 +90,7 @@ def build_app(relay: Relay, areas: Sequence[Area] = AREAS) -> Litestar:
         },
         guards=[require_action],
         middleware=[BearerMiddleware(), IdempotencyMiddleware()],
-        before_send=[relay.service(make_metrics).count],
+        before_send=[_count],
         exception_handlers=problem_handlers(statuses),
         state=State({"relay": relay}),
         request_max_body_size=MAX_BODY_BYTES,

@@ -18,23 +18,36 @@ from farhand_protocol.keys import SeedSigner
 from farhand_server.accounts.authorisation import Role
 from farhand_server.accounts.directory import make_directory
 from farhand_server.accounts.tokens import make_tokens
-from farhand_server.app import Relay, assemble, build_app
+from farhand_server.app import Relay, assemble
 from farhand_server.bus.bus import Bus
 from farhand_server.config import Settings
-from farhand_server.store.database import Database, sqlite_url
+from farhand_server.store.database import Database
 from farhand_server.store.schema import tenants
 from farhand_server.tasks import Tasks
-from tests.server.relays import TENANT, ManualClock, RelayParts, SignIn
+from tests.server.databases import PostgresTemplate, SqliteTemplate
+from tests.server.relays import TENANT, ManualClock, RelayParts, SignIn, serving
+from tests.support.servers import PostgresServer
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> SqliteTemplate:
+    return SqliteTemplate(tmp_path_factory.mktemp("template"))
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: PostgresServer) -> PostgresTemplate:
+    return PostgresTemplate(postgres_server)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def relay_parts(request: pytest.FixtureRequest, tmp_path: Path) -> RelayParts:
-    """The pair to run on."""
+    """The pair to run on, its database migrated and empty."""
     if request.param == "sqlite":
-        return RelayParts("sqlite", sqlite_url(tmp_path / "farhand.db"), "")
+        template = request.getfixturevalue("sqlite_template")
+        return RelayParts("sqlite", template.copy_to(tmp_path / "farhand.db"), "")
     return RelayParts(
         "postgresql",
-        request.getfixturevalue("postgres_url"),
+        request.getfixturevalue("postgres_template").empty(),
         request.getfixturevalue("nats_url"),
     )
 
@@ -48,7 +61,6 @@ def clock() -> ManualClock:
 async def db(relay_parts: RelayParts) -> AsyncIterator[Database]:
     """A migrated, empty database."""
     database = Database(relay_parts.database_url)
-    await database.migrate()
     yield database
     await database.close()
 
@@ -88,9 +100,10 @@ async def relay(db: Database, bus: Bus, tasks: Tasks, clock: ManualClock, tmp_pa
 @pytest.fixture
 async def web(relay: Relay) -> AsyncIterator[httpx.AsyncClient]:
     """An HTTP client against the relay's application, without a socket."""
-    transport = httpx.ASGITransport(app=build_app(relay), client=("192.0.2.1", 40000))
-    async with httpx.AsyncClient(transport=transport, base_url="http://relay") as client:
-        yield client
+    with serving(relay) as app:
+        transport = httpx.ASGITransport(app=app, client=("192.0.2.1", 40000))
+        async with httpx.AsyncClient(transport=transport, base_url="http://relay") as client:
+            yield client
 
 
 @pytest.fixture

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from litestar import Litestar
+
+from farhand_server.api.area import Area
+from farhand_server.api.areas import AREAS
+from farhand_server.app import build_app
 from farhand_server.bus.bus import Bus
 from farhand_server.bus.local import LocalBus
 from farhand_server.bus.nats import connect_nats
+from farhand_server.relay import Relay
 from farhand_server.tasks import Tasks
 
 TENANT = "n-testtesttesttest"
@@ -29,6 +37,26 @@ class ManualClock:
     def advance(self, seconds: float) -> None:
         self._now += timedelta(seconds=seconds)
         self._monotonic += seconds
+
+
+_idle_apps: dict[tuple[str, ...], list[Litestar]] = {}
+
+
+@contextmanager
+def serving(relay: Relay, areas: Sequence[Area] = AREAS) -> Iterator[Any]:
+    """Lend the HTTP application of a relay.
+
+    Making one costs more than most tests do with it, and it keeps nothing but the relay that it
+    serves, so one that no test uses now is taken again.
+    """
+    idle = _idle_apps.setdefault(tuple(area.name for area in areas), [])
+    app = idle.pop() if idle else build_app(relay, areas)
+    app.state.relay = relay
+    try:
+        yield app
+    finally:
+        app.state.relay = None
+        idle.append(app)
 
 
 class RelayParts:

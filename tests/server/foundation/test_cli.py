@@ -166,7 +166,7 @@ def test_usage_errors_are_words(command: Command) -> None:
         text = command(name, "--help")
         assert "--home" in text
         for option in cli.commands[name].params:
-            assert isinstance(option, click.Argument) or getattr(option, "help", ""), option.name
+            assert isinstance(option, click.Argument) or vars(option)["help"], option.name
 
 
 @pytest.mark.parametrize(

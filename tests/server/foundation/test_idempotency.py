@@ -66,7 +66,7 @@ def bench() -> _Bench:
 
 @pytest.fixture
 async def http(relay: Relay, bench: _Bench) -> AsyncIterator[httpx.AsyncClient]:
-    app = build_app(relay, [bench.area()])
+    app: Any = build_app(relay, [bench.area()])
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://relay") as client:
         yield client

@@ -15,7 +15,7 @@ from farhand_server.api.area import Area
 from farhand_server.api.areas import AREAS
 from farhand_server.app import Relay, build_app
 from farhand_server.gateway.node import make_gateway
-from tests.server.relays import SignIn
+from tests.server.relays import SignIn, serving
 
 # A path for each kind of parameter; no such thing exists, so nothing is changed by the walk.
 _PARAMETERS = {"str": "none", "int": "999999", "path": "none", "uuid": "0" * 32}
@@ -23,17 +23,20 @@ _PARAMETERS = {"str": "none", "int": "999999", "path": "none", "uuid": "0" * 32}
 
 def routes(app: Litestar) -> list[tuple[str, str, Any]]:
     """Return (method, path, handler) of every HTTP route."""
-    found = []
+    found: list[tuple[str, str, Any]] = []
     for route in app.routes:
         assert isinstance(route, HTTPRoute), f"{route.path} is not HTTP"
         for handler in route.route_handlers:
             path = re.sub(r"\{\w+:(\w+)\}", lambda match: _PARAMETERS[match[1]], route.path)
-            found += [(m, path, handler) for m in sorted(handler.http_methods) if m != "OPTIONS"]
+            found += [
+                (str(m), path, handler) for m in sorted(handler.http_methods) if m != "OPTIONS"
+            ]
     return found
 
 
 async def test_every_route_declares_a_known_action(relay: Relay) -> None:
-    walked = routes(build_app(relay))
+    with serving(relay) as app:
+        walked = routes(app)
     assert len(walked) > 10
     for method, path, handler in walked:
         action = handler.opt.get("action")
@@ -41,9 +44,11 @@ async def test_every_route_declares_a_known_action(relay: Relay) -> None:
 
 
 async def test_the_public_routes_are_these(relay: Relay) -> None:
+    with serving(relay) as app:
+        walked = routes(app)
     public = {
         f"{method} {path}"
-        for method, path, handler in routes(build_app(relay))
+        for method, path, handler in walked
         if handler.opt.get("action") == PUBLIC and method != "HEAD"
     }
     assert public == {
@@ -59,9 +64,11 @@ async def test_the_public_routes_are_these(relay: Relay) -> None:
 async def test_every_route_with_every_role(
     relay: Relay, web: httpx.AsyncClient, sign_in: SignIn
 ) -> None:
+    with serving(relay) as app:
+        walked = routes(app)
     for role in (None, *ROLES):
         headers = await sign_in(role, name=f"walk-{role}") if role else {}
-        for method, path, handler in routes(build_app(relay)):
+        for method, path, handler in walked:
             action = handler.opt["action"]
             answer = await web.request(method, path, headers=headers, json={})
             where = f"{role}: {method} {path} ({action}) answered {answer.status_code}"
@@ -102,7 +109,7 @@ async def test_a_route_without_an_action_is_closed(relay: Relay, sign_in: SignIn
     async def forgotten() -> str:
         return "open"
 
-    app = build_app(relay, [*AREAS, Area(name="test", controllers=[forgotten])])
+    app: Any = build_app(relay, [*AREAS, Area(name="test", controllers=[forgotten])])
     headers = await sign_in("admin")
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://relay") as client:
@@ -115,7 +122,7 @@ async def test_a_route_without_an_action_is_closed(relay: Relay, sign_in: SignIn
     ["Basic YTpi", "Bearer", "Bearer ", "Bearer fhs_wrong", "Bearer " + "x" * 5000, "\xff\xfe"],
 )
 async def test_bad_authorization_headers(web: httpx.AsyncClient, header: str) -> None:
-    headers = {"Authorization": header.encode("latin-1")}
+    headers = {b"Authorization": header.encode("latin-1")}
     answer = await web.get("/api/v1/me", headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (401, "not-signed-in")
     assert answer.headers["www-authenticate"] == "Bearer"
@@ -169,7 +176,7 @@ async def test_a_bug_shows_nothing_of_itself(
     async def broken() -> str:
         raise KeyError("secret words")
 
-    app = build_app(relay, [Area(name="test", controllers=[broken])])
+    app: Any = build_app(relay, [Area(name="test", controllers=[broken])])
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://relay") as client:
         answer = await client.get("/api/v1/broken")
@@ -185,7 +192,8 @@ async def test_health_and_metrics(relay: Relay, web: httpx.AsyncClient) -> None:
         {"status": "ok", "store": "ok", "bus": "ok"},
     )
     assert (await web.get("/metrics")).status_code == 404
-    transport = httpx.ASGITransport(app=build_app(relay), client=("127.0.0.1", 1))
+    app: Any = build_app(relay)
+    transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 1))
     async with httpx.AsyncClient(transport=transport, base_url="http://relay") as here:
         await here.get("/api/v1/me")
         text = (await here.get("/metrics")).text

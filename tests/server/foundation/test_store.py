@@ -25,14 +25,27 @@ async def _count(db: Database) -> int:
         return int(await c.scalar(select(func.count()).select_from(tenants)) or 0)
 
 
-async def test_migrating_an_empty_database_gives_the_schema(db: Database) -> None:
+@pytest.mark.parametrize("store", ["sqlite", "postgresql"])
+async def test_migrating_an_empty_database_gives_the_schema(
+    store: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     def differences(connection: Connection) -> list[object]:
         return list(compare_metadata(MigrationContext.configure(connection), metadata))
 
-    async with db.write() as c:
-        assert await c.run_sync(differences) == []
-    assert await db.revision() == newest_revision()
-    await db.require_current()
+    if store == "sqlite":
+        url = sqlite_url(tmp_path / "fresh.db")
+    else:
+        url = request.getfixturevalue("postgres_url")
+    db = Database(url)
+    try:
+        assert await db.revision() is None
+        assert await db.migrate() == newest_revision()
+        async with db.write() as c:
+            assert await c.run_sync(differences) == []
+        assert await db.revision() == newest_revision()
+        await db.require_current()
+    finally:
+        await db.close()
 
 
 async def test_migrating_again_changes_nothing(db: Database) -> None:

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from farhand_server.relay import Relay
-from farhand_server.store.database import sqlite_url
+from tests.server.databases import SqliteTemplate
 from tests.server.gateway.nodes import Device, Node, cut_clients, open_node
 from tests.server.relays import ManualClock, RelayParts
 
 
 @pytest.fixture
-def relay_parts(tmp_path: Path) -> RelayParts:
-    return RelayParts("sqlite", sqlite_url(tmp_path / "farhand.db"), "")
+def relay_parts(tmp_path: Path, sqlite_template: SqliteTemplate) -> RelayParts:
+    return RelayParts("sqlite", sqlite_template.copy_to(tmp_path / "farhand.db"), "")
 
 
 @pytest.fixture(autouse=True)

@@ -21,14 +21,13 @@ from farhand_protocol.identity import device_id
 from farhand_protocol.keys import SeedSigner, verify
 from farhand_protocol.link import DeviceHandshake, Role
 from farhand_server.api import sessions as sessions_api
-from farhand_server.app import build_app
 from farhand_server.gateway.limits import GatewayLimits
 from farhand_server.gateway.node import Gateway, make_gateway
 from farhand_server.gateway.protocol import Connection
 from farhand_server.relay import Relay
 from farhand_server.store.schema import audit as audit_table
 from farhand_server.store.schema import devices
-from tests.server.relays import TENANT, ManualClock
+from tests.server.relays import TENANT, ManualClock, serving
 
 M = TypeVar("M")
 
@@ -85,29 +84,29 @@ async def open_node(
         __slots__ = ()
         opener = gateway.doorway
 
-    app = build_app(relay, [sessions_api.AREA])
-    config = uvicorn.Config(app, ws=Listener, lifespan="off", log_config=None, access_log=False)
-    config.load()
-    state = ServerState()
+    with serving(relay, [sessions_api.AREA]) as app:
+        config = uvicorn.Config(app, ws=Listener, lifespan="off", log_config=None, access_log=False)
+        config.load()
+        state = ServerState()
 
-    def protocol() -> asyncio.Protocol:
-        make: Any = config.http_protocol_class
-        made: asyncio.Protocol = make(config=config, server_state=state, app_state={})
-        return made
+        def protocol() -> asyncio.Protocol:
+            make: Any = config.http_protocol_class
+            made: asyncio.Protocol = make(config=config, server_state=state, app_state={})
+            return made
 
-    server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    if not node_url:
-        gateway.rendezvous._pipe_url = f"ws://127.0.0.1:{port}/pipe"
-    try:
-        yield Node(relay, gateway, port, clock)
-    finally:
-        server.close()
-        for connection in list(state.connections):
-            connection.shutdown()
-            if isinstance(connection, Connection):
-                connection.abort()
-        await settle(relay)
+        server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        if not node_url:
+            gateway.rendezvous._pipe_url = f"ws://127.0.0.1:{port}/pipe"
+        try:
+            yield Node(relay, gateway, port, clock)
+        finally:
+            server.close()
+            for connection in list(state.connections):
+                connection.shutdown()
+                if isinstance(connection, Connection):
+                    connection.abort()
+            await settle(relay)
 
 
 class Device:
