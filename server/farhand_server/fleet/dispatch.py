@@ -9,8 +9,8 @@ dies; what was not heard is told
 - at each `not_before`, through the bus, and every `SWEEP_S` to the devices of this node (`sweep`).
 
 Orders of a campaign are told only while it runs.  The sweep also ends what nobody heard before it
-expired: `expired`, or `cancelled` where that had been asked for.  The state `offered` is written
-after the link took the order, so it never says more than is true.
+expired, about a second late: `expired`, or `cancelled` where that had been asked for.  The state
+`offered` is written after the link took the order, so it never says more than is true.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ _DELIVER_S: Final = 10.0
 # A link takes 4 MiB that its device has not read; what goes beyond this follows with a sweep.
 _PRESENT_BYTES: Final = 1024 * 1024
 _FAILED_WAIT_S: Final = 1.0
+_ENDS_TOGETHER_S: Final = 1.0
 
 
 def make_dispatch(relay: Relay) -> Dispatch:
@@ -94,7 +95,9 @@ class Dispatch:
                 await self.tell_kicked()
                 if self._relay.clock.monotonic() >= due or wait_s == 0.0:
                     await self.sweep()
-                due = self._relay.clock.monotonic() + await self._pause_s()
+                    due = self._relay.clock.monotonic() + SWEEP_S
+                # Orders that come in all the time do not put the next sweep off.
+                due = min(due, self._relay.clock.monotonic() + await self._pause_s())
             except FarhandError as error:
                 # Store or bus are away; everything to do is in the rows, so the sweep finds it.
                 _log.warning("orders wait: %s", error)
@@ -114,17 +117,22 @@ class Dispatch:
         return reached
 
     async def _pause_s(self) -> float:
+        """Return how long nothing is due: no order begins to be eligible, and none expires."""
         now = self._relay.now()
+        waiting = (orders.c.tenant == self._relay.tenant, orders.c.state == "eligible")
         async with self._relay.db.read() as c:
-            query = select(func.min(orders.c.not_before)).where(
-                orders.c.tenant == self._relay.tenant,
-                orders.c.state == "eligible",
-                orders.c.not_before > stamp(now),
-            )
-            soonest = await c.scalar(query)
-        if soonest is None:
-            return SWEEP_S
-        return min(SWEEP_S, max(0.0, (parse_instant(soonest) - now).total_seconds()))
+            begins, ends = [
+                await c.scalar(select(func.min(column)).where(*waiting, column > stamp(now)))
+                for column in (orders.c.not_before, orders.c.expires_at)
+            ]
+        pause_s = SWEEP_S
+        if begins is not None:
+            pause_s = min(pause_s, (parse_instant(begins) - now).total_seconds())
+        if ends is not None:
+            # Orders that end one after another share a sweep.
+            until_s = (parse_instant(ends) - now).total_seconds()
+            pause_s = min(pause_s, max(_ENDS_TOGETHER_S, until_s))
+        return max(0.0, pause_s)
 
     # Telling.
 

@@ -15,7 +15,7 @@ from farhand_protocol.envelopes import Envelope, encode_envelope, encode_payload
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.instants import format_instant
 from farhand_protocol.orders import Order
-from farhand_server.fleet.dispatch import Dispatch
+from farhand_server.fleet.dispatch import SWEEP_S, Dispatch
 from farhand_server.relay import Relay
 from farhand_server.store.schema import audit, order_events, orders
 from tests.server.fleet.conftest import MakeDevice
@@ -513,6 +513,72 @@ async def test_a_requester_has_no_business_with_orders(
     headers = await sign_in("requester", name="mia")
     assert (await post(web, headers, operator.seal(operator.order(device)))).status_code == 403
     assert (await web.get("/api/v1/orders", headers=headers)).status_code == 403
+
+
+async def test_the_next_sweep_comes_when_something_is_due(
+    relay: Relay,
+    web: httpx.AsyncClient,
+    ann: dict[str, str],
+    operator: Operator,
+    dispatch: Dispatch,
+    make_device: MakeDevice,
+    clock: ManualClock,
+) -> None:
+    device = await make_device()
+    assert await dispatch._pause_s() == SWEEP_S
+    now = relay.now()
+
+    async def order(begins_s: float, ends_s: float) -> None:
+        said = operator.order(
+            device,
+            not_before=format_instant(now + timedelta(seconds=begins_s)),
+            expires=format_instant(now + timedelta(seconds=ends_s)),
+        )
+        await post(web, ann, operator.seal(said))
+
+    await order(0, 20)
+    assert await dispatch._pause_s() == 20
+    await order(10, 3_600)
+    assert await dispatch._pause_s() == 10
+    clock.advance(10)
+    assert await dispatch._pause_s() == 10
+    clock.advance(9.9)
+    assert await dispatch._pause_s() == 1, "not once for each of many that end together"
+    clock.advance(0.1)
+    await dispatch.sweep()
+    assert await dispatch._pause_s() == SWEEP_S
+
+
+async def test_kicks_do_not_put_the_sweep_off(
+    dispatch: Dispatch, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept = asyncio.Event()
+    told = asyncio.Event()
+
+    async def sweep() -> int:
+        swept.set()
+        return 0
+
+    async def tell() -> int:
+        dispatch._wake.clear()
+        told.set()
+        return 0
+
+    monkeypatch.setattr(dispatch, "sweep", sweep)
+    monkeypatch.setattr(dispatch, "tell_kicked", tell)
+    running = asyncio.create_task(dispatch.run())
+    async with asyncio.timeout(20):
+        await swept.wait()
+        swept.clear()
+        for _ in range(4):
+            clock.advance(SWEEP_S / 3)
+            told.clear()
+            dispatch.kick()
+            await told.wait()
+        await swept.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
 
 
 async def test_the_loop_tells_what_was_kicked_and_sweeps(
