@@ -141,11 +141,10 @@ def test_ssh_hears_only_names_that_mean_one_device(home: Home) -> None:
     assert len(known.splitlines()) == len(listed)
 
 
-def test_ssh_finds_the_newest_sessions_key_and_user(home: Home) -> None:
+def test_ssh_finds_the_newest_sessions_key(home: Home) -> None:
     for session in (SESSION, "s-bbbbbbbbbbbbbbbb"):
         save(home, record(session=session), session.encode())
         prepare_host(home, record(session=session))
         for host in ("d-one", "reception"):
             assert (home.folder / "ssh" / "keys" / host).read_bytes() == session.encode()
-            assert session in (home.folder / "ssh" / "users" / host).read_text()
     assert write_ssh_config(home, []) == "# farhand: no confirmed device\n"

@@ -16,6 +16,7 @@ from pathlib import Path
 from farhand_console.home import Home, write_private
 from farhand_console.session.record import SessionRecord, key_file
 from farhand_console.trust.devices import VerifiedDevice
+from farhand_protocol.grants import SSH_USER
 from farhand_protocol.identity import is_device_id, is_session_id, public_key_line
 
 __all__ = ["own_command", "prepare_host", "write_known_hosts", "write_ssh_config"]
@@ -62,9 +63,6 @@ def prepare_host(home: Home, record: SessionRecord) -> None:
         link, beside = folder / host, folder / f".{secrets.token_hex(6)}"
         beside.symlink_to(key_file(home, record.session))
         beside.replace(link)
-        # The device knows a session's connections by its name.
-        words = f"Match host {host}\n    User {record.session}\n"
-        write_private(_ssh_folder(home) / "users" / host, words.encode())
 
 
 def write_ssh_config(home: Home, devices: Iterable[VerifiedDevice]) -> str:
@@ -78,13 +76,11 @@ def write_ssh_config(home: Home, devices: Iterable[VerifiedDevice]) -> str:
     command = shlex.join([*own_command(), "--home", str(home.folder)]).replace("%", "%%")
     quoted = command.replace("\\", "\\\\").replace('"', '\\"')
     keys = str(_ssh_folder(home) / "keys").replace("%", "%%")
-    users = _ssh_folder(home) / "users"
     known = str(known_hosts).replace("%", "%%")
     return (
         "# Written by farhand ssh-config; write it again when devices come or go.\n"
         f'Match host {",".join(hosts)} exec "{quoted} session open --if-needed --device %h"\n'
-        # Read after the exec above has run, and with it written.
-        f'    Include "{users}/*"\n'
+        f"    User {SSH_USER}\n"
         f'    IdentityFile "{keys}/%h"\n'
         "    IdentitiesOnly yes\n"
         f'    UserKnownHostsFile "{known}"\n'
