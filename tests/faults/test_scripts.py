@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ HOST = socket.gethostname()
 
 
 async def ran(
-    device: Device, organisation: HostileOrganisation, body: bytes, **fields: object
+    device: Device, organisation: HostileOrganisation, body: bytes, **fields: Any
 ) -> Result:
     """Publish a body, order it on a fresh agent, and return the result."""
     script = organisation.add_script(body, id=f"check.{os.urandom(4).hex()}", **fields)
@@ -176,7 +177,7 @@ async def test_a_clock_ten_minutes_off_refuses_what_it_must_and_no_more(
     device.env = fault_environment(clock=clock)
 
     async def ordered(**times: timedelta) -> tuple[str, str | None]:
-        given = {name: format_instant(now() + by) for name, by in times.items()}
+        given: dict[str, Any] = {name: format_instant(now() + by) for name, by in times.items()}
         order, data = organisation.order(script, device.id, HOST, **given)
         result = await device.outcome(order, data)
         return result.state, result.refusal

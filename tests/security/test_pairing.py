@@ -288,7 +288,7 @@ async def test_a_session_joined_to_another_ones_id_is_refused(
             assert await failing(console.by_code(code)) == "pairing-malformed"
             assert not [one for one in program.events if one["event"] == "session"]
     finally:
-        del relay.claim_code, relay.ask_device  # type: ignore[misc]
+        del relay.claim_code, relay.ask_device
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ class Orders:
         verify_chain(records)
         told = {one.order for one in self.device.relay.of(OrderProgress)}
         assert told & self.sealed.keys() <= rows.keys()
-        states = {}
+        states: dict[str, str] = {}
         for order in self.sealed:
             results = self.results(order)
             assert len(results) == 1, (order, len(results))
