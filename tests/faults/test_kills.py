@@ -274,7 +274,7 @@ async def test_a_session_ends_once_whatever_is_killed_at(
     assert len(granted) == len(ended) == int(opened)
 
 
-def test_every_write_point_is_struck() -> None:
+async def test_every_write_point_is_struck() -> None:
     """A new write point needs a place here.  SESSION_RESUMED is written by nobody yet."""
     struck = {point for point, _ in ORDER_POINTS} | {
         OFFER_REFUSED, CLOCK_RAISED, META_SET, LOG_WRITTEN, SECTION_ACKED,
