@@ -32,7 +32,10 @@ from farhand_protocol.messages import (
     Ack,
     AllocateNameplate,
     AttachPipe,
+    MailboxBlob,
     MailboxOpen,
+    MailboxReply,
+    Nack,
     Nameplate,
     SessionReport,
 )
@@ -128,6 +131,14 @@ async def _relay(size: int, echoes: int) -> tuple[float, float]:
         body = {"nameplate": nameplate.nameplate, "ticket": None, "reason": "bench"}
         claimed = await asyncio.to_thread(relay.post, "/pairings", dict[str, Any], body)
         opened = await _next(device, MailboxOpen)
+        for phase in ("pake", "confirm", "request"):
+            blob = {"phase": phase, "body": b"bench"}
+            mailbox = f"/sessions/{claimed['session']}/mailbox"
+            async with asyncio.TaskGroup() as group:
+                asked = asyncio.to_thread(relay.post, mailbox, dict[str, Any], blob)
+                group.create_task(asked)
+                await _next(device, MailboxBlob)
+                await device.send(MailboxReply(session=opened.session, phase=phase, body=b"bench"))
         expires = format_instant(datetime.now(UTC) + timedelta(minutes=30))
         await device.send(
             SessionReport(
@@ -151,10 +162,13 @@ async def _relay(size: int, echoes: int) -> tuple[float, float]:
 
 
 async def _next(device: SimulatedDevice, kind: type[M]) -> M:
-    while True:
-        message = await device.receive()
-        if isinstance(message, kind):
-            return message
+    async with asyncio.timeout(30):
+        while True:
+            message = await device.receive()
+            if isinstance(message, kind):
+                return message
+            if isinstance(message, Nack):
+                raise AssertionError(f"{message.code}: {message.message}")
 
 
 def run(*, quick: bool) -> list[Figure]:
