@@ -56,7 +56,6 @@ __all__ = [
     "SECTION_ACKED",
     "SESSION_ENDED",
     "SESSION_GRANTED",
-    "SESSION_RESUMED",
     "SESSION_STOPPING",
     "WRITE_POINTS",
     "Journal",
@@ -72,7 +71,6 @@ ORDER_FINAL: Final = "order-final"
 OFFER_REFUSED: Final = "offer-refused"
 OUTBOX_ACKED: Final = "outbox-acked"
 SESSION_GRANTED: Final = "session-granted"
-SESSION_RESUMED: Final = "session-resumed"
 SESSION_STOPPING: Final = "session-stopping"
 SESSION_ENDED: Final = "session-ended"
 SECTION_ACKED: Final = "section-acked"
@@ -86,7 +84,6 @@ WRITE_POINTS: Final = (
     OFFER_REFUSED,
     OUTBOX_ACKED,
     SESSION_GRANTED,
-    SESSION_RESUMED,
     SESSION_STOPPING,
     SESSION_ENDED,
     SECTION_ACKED,
@@ -490,21 +487,6 @@ class Journal:
                 _post(c, "session", session, report)
 
         self.commit(SESSION_GRANTED, act)
-
-    def resume_session(self, session: str, *, pid: int, pid_started: float) -> bool:
-        """Journal that another process serves an active session; False when it is not active."""
-        at = self.now_text()
-
-        def act(c: sqlite3.Connection) -> bool:
-            done = c.execute(
-                "UPDATE sessions SET pid = ?, pid_started = ? WHERE id = ? AND state = 'active'",
-                (pid, pid_started, session),
-            )
-            if done.rowcount == 1:
-                _append(c, at, "session-resumed", {"session": session})
-            return done.rowcount == 1
-
-        return self.commit(SESSION_RESUMED, act)
 
     def stop_session(self, session: str, reason: str) -> bool:
         """Journal the wish to end a session, before its process is told; False when it ended."""

@@ -33,7 +33,6 @@ from farhand_agent.journal import (
     SECTION_ACKED,
     SESSION_ENDED,
     SESSION_GRANTED,
-    SESSION_RESUMED,
     SESSION_STOPPING,
     WRITE_POINTS,
 )
@@ -275,12 +274,12 @@ async def test_a_session_ends_once_whatever_is_killed_at(
 
 
 async def test_every_write_point_is_struck() -> None:
-    """A new write point needs a place here.  SESSION_RESUMED is written by nobody yet."""
+    """A new write point needs a place here."""
     struck = {point for point, _ in ORDER_POINTS} | {
         OFFER_REFUSED, CLOCK_RAISED, META_SET, LOG_WRITTEN, SECTION_ACKED,
         SESSION_GRANTED, SESSION_STOPPING, SESSION_ENDED,
     }  # fmt: skip
-    assert struck == set(WRITE_POINTS) - {SESSION_RESUMED}
+    assert struck == set(WRITE_POINTS)
 
 
 def victims(device: Device, module: str) -> list[psutil.Process]:

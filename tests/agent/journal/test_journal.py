@@ -86,10 +86,8 @@ def test_a_refused_payload_is_remembered_and_an_early_one_is_not(path: Path) -> 
 def test_a_session_never_reopens(path: Path) -> None:
     journal = Journal(path, create=True)
     grant(journal)
-    assert journal.resume_session("s-1", pid=3, pid_started=4.0)
     assert journal.stop_session("s-1", "stopped")
     assert not journal.stop_session("s-1", "again")
-    assert not journal.resume_session("s-1", pid=3, pid_started=4.0)
     assert journal.end_session("s-1", reason="expired", report=b"m")
     assert not journal.end_session("s-1", reason="expired", report=b"m")
     row = journal.session("s-1")
