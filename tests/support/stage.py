@@ -321,16 +321,34 @@ class Stage:
         self.signin_token = str(answer["signin_token"])
         return answer
 
-    def start_relay(self) -> Process:
+    @property
+    def relay_options(self) -> list[str]:
+        """Return the store and the bus as options of `farhand-server run`."""
+        return [
+            *(["--database", self.database] if self.database else []),
+            *(["--bus", self.bus] if self.bus else []),
+        ]
+
+    def start_relay(self, *options: str) -> Process:
         """Start the relay and wait until it answers."""
         words = [*program("farhand_server"), "run", "--home", str(self.relay_home)]
-        if self.database:
-            words += ["--database", self.database]
-        if self.bus:
-            words += ["--bus", self.bus]
-        self.relay = self.start(words)
+        self.relay = self.start([*words, *self.relay_options, *options])
         self.relay.wait_line("farhand-server: ready")
         return self.relay
+
+    def start_node(self, name: str) -> tuple[Process, str]:
+        """Start one more node of the same relay, on a copy of its home and a port of its own.
+
+        Returns: the process, and the node's own address.
+        """
+        home = self.folder / f"relay-{name}"
+        if not home.exists():
+            shutil.copytree(self.relay_home, home)
+        listen = f"127.0.0.1:{free_port()}"
+        words = [*program("farhand_server"), "run", "--home", str(home), "--listen", listen]
+        node = self.start([*words, "--node-url", f"http://{listen}", *self.relay_options])
+        node.wait_line("farhand-server: ready")
+        return node, f"http://{listen}"
 
     def console(self, name: str) -> ConsoleHome:
         """Return a console home; nothing is created yet."""
