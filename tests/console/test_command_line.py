@@ -157,3 +157,30 @@ def test_whoever_reads_our_output_may_leave(keyed: Home) -> None:
     os.close(write)
     assert done.returncode == 1
     assert done.stderr == b""
+
+
+@pytest.mark.parametrize("note", ["A" * 4001, "a\x1b[2Jb", "a\x00b"])
+def test_a_note_that_nobody_would_take_ends_nothing(
+    keyed: Home, note: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("session", "end", "s-aaaaaaaaaaaaaaaa", "--note", note)
+    assert run(monkeypatch, "--home", str(keyed.folder), *words) == 2
+    assert "farhand: error: note-malformed:" in capsys.readouterr().err
+
+
+def test_an_empty_query_is_not_the_whole_fleet(
+    keyed: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("campaign", "create", "--script", "check.uptime", "--query", " ")
+    assert run(monkeypatch, "--home", str(keyed.folder), *words) == 2
+    assert "farhand: error: query-invalid:" in capsys.readouterr().err
+
+
+def test_no_words_at_all_show_the_help(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("Usage: farhand")
+    assert "error:" not in said.err

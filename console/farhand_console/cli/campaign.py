@@ -38,7 +38,7 @@ from farhand_console.trust.devices import (
     pin_all,
     pins,
 )
-from farhand_protocol.errors import FarhandError
+from farhand_protocol.errors import FarhandError, UsageError
 from farhand_protocol.manifest import manifest_digest
 from farhand_protocol.orders import FINAL_STATES, ORDER_STATES
 
@@ -176,7 +176,10 @@ def create_campaign(
 
     Raises:
         FarhandError: `no-targets` when the query matches nothing; script and parameter codes.
+        UsageError: `query-invalid` for an empty query: an unset variable must not mean everybody.
     """
+    if not query.strip():
+        raise UsageError("query-invalid", "the query is empty; `*` means every device")
     trust = context.trust()
     envelope = published_script(context, script, version)
     manifest = approved(envelope, trust)
@@ -334,6 +337,8 @@ def _checked_row(
     try:
         if order.result is None:  # lists leave results out
             order = context.relay.get(segments("orders", order.order), OrderView)
+        if device is None and order.result is None and order.state == "refused":
+            return row  # left out by a console that could not verify the device, as this one
         if device is None or order.result is None:
             raise FarhandError("result-forged", "no signature")
         result = verify_result(

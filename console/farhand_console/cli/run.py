@@ -89,7 +89,7 @@ def published_script(context: Context, script: str, version: int | None) -> Enve
     """Return the sealed manifest of a script that may run.
 
     Raises:
-        RefusedError: `script-not-approved` when it was only handed in.
+        RefusedError: `script-revoked`; `script-not-approved` when it was only handed in.
         FarhandError: `script-unknown`.
     """
     try:
@@ -98,6 +98,8 @@ def published_script(context: Context, script: str, version: int | None) -> Enve
         if error.code != "script-unknown":
             raise
         unknown = error
+    if any(one.subject == script for one in context.trust().revocations.revoked):
+        raise RefusedError("script-revoked", f"{script} is revoked")
     try:
         context.relay.get(segments("scripts", script), ScriptDetail, version=version)
     except FarhandError:

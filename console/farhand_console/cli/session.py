@@ -22,7 +22,7 @@ from farhand_console.output import line, printable, say, show_fields, show_table
 from farhand_console.relay import segments
 from farhand_console.relay.answers import Device, Page, Session
 from farhand_console.session.config import prepare_host, write_ssh_config
-from farhand_console.session.ending import end_on_device, kept_receipt
+from farhand_console.session.ending import check_note, end_on_device, kept_receipt
 from farhand_console.session.files import check_pair, copy, parse_endpoint
 from farhand_console.session.opening import Wish, open_by_code, open_by_grant
 from farhand_console.session.proxy import listen_forward, run_proxy
@@ -241,6 +241,7 @@ def _register_end(sessions: click.Group) -> None:
     @click.option("--note", default="", help="Closing note for the ticket and the receipt.")
     def end(context: Context, session: str, note: str) -> None:
         """End a session with a note; the device signs the receipt."""
+        check_note(note)
         session = _session_id(context, session)
         body: dict[str, Any] = {"note": note, "active_s": None, "receipt_sha256": None}
         receipt_hash = kept_receipt(context.home, session)

@@ -19,15 +19,31 @@ from farhand_protocol.envelopes import (
     open_payload,
     sign_again,
 )
-from farhand_protocol.errors import FarhandError
+from farhand_protocol.errors import FarhandError, UsageError
 from farhand_protocol.grants import Receipt
 from farhand_protocol.keys import SeedSigner
 from farhand_protocol.receipts import verify_receipt
 
-__all__ = ["countersign", "end_on_device", "kept_receipt"]
+__all__ = ["MAX_NOTE_CHARS", "check_note", "countersign", "end_on_device", "kept_receipt"]
+
+MAX_NOTE_CHARS = 4000
 
 _ANSWER_S = 10.0
 _MAX_LINE = 8 * 1024 * 1024
+
+
+def check_note(note: str) -> None:
+    """Check a closing note before anything is ended with it.
+
+    Raises:
+        UsageError: `note-malformed`.
+    """
+    plain = all(one.isprintable() or one in "\n\t" for one in note)
+    if len(note) > MAX_NOTE_CHARS or not plain:
+        raise UsageError(
+            "note-malformed",
+            f"a note has at most {MAX_NOTE_CHARS} characters, and no control characters",
+        )
 
 
 async def end_on_device(

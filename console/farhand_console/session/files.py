@@ -96,6 +96,7 @@ async def copy(
         ) from error
     except (asyncssh.SFTPError, OSError, UnicodeError) as error:
         words = str(getattr(error, "reason", None) or error)
-        raise FarhandError("copy-failed", f"the copy failed: {words[:300]}") from error
+        what = f"{source.path[:200]} to {target.path[:200]}"
+        raise FarhandError("copy-failed", f"{what}: {words[:300]}") from error
     except asyncssh.Error as error:
         raise FarhandError("session-lost", "the session ended during the copy") from error

@@ -40,6 +40,14 @@ _DECISION_S = 120.0
 _SKEW = timedelta(minutes=10)
 _CODE = re.compile(r"[a-z][a-z0-9-]{0,63}\Z")
 _OWN_NUMBER = re.compile(r"(?:[Ff][Hh]-)?[0-9]+\Z")
+# What the device's codes mean to a technician who opens a session without a code.
+_WHY = {
+    "policy-refused": "the device allows no session without a code; ask the person there for one",
+    "consent-timeout": "nobody at the device answered",
+    "consent-refused": "the person at the device said no",
+    "scope-empty": "nothing of what was asked for is allowed there",
+    "grant-not-permitted": "the roster does not let you open these scopes there",
+}
 T = TypeVar("T")
 
 
@@ -281,7 +289,9 @@ def open_by_grant(
     body = {"session": session, "device": device.id, "reason": wish.reason, "envelope": envelope}
     answer = relay.post("/sessions", Session, body | words, wait_s=_DECISION_S)
     if answer.state != "active":
-        raise _refused(answer.reason, f"the device answered {answer.state}")
+        raise _refused(
+            answer.reason, _WHY.get(answer.reason, f"the device answered {answer.state}")
+        )
     expires = answer.expires_at or grant.expires
     _check_within(answer.scopes, expires, grant)
     if not answer.scopes:

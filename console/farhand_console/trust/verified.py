@@ -44,6 +44,10 @@ from farhand_protocol.trust import (
 
 __all__ = ["VerifiedTrust", "load_trust"]
 
+# Then nothing was said that could be false.
+_RELAY_FAILED = frozenset(
+    {"relay-unreachable", "relay-timeout", "relay-lost", "not-signed-in", "rate-limited"}
+)
 _BASE = "relay://"
 _MAX_TARGET_BYTES = 8 * 1024 * 1024
 _MANIFEST = re.compile(r"manifests/([^/]+)/([0-9]{1,9})\.json\Z")
@@ -115,9 +119,7 @@ class VerifiedTrust:
             info.verify_length_and_hashes(data)
             return data
         except (RepositoryError, DownloadError, ValueError) as error:
-            raise FarhandError(
-                "trust-invalid", f"{path} cannot be verified", detail=str(error)
-            ) from error
+            raise _not_verified(error, f"{path} cannot be verified") from error
 
     def manifest(self, script: str, version: int | None = None) -> Envelope:
         """Return the sealed manifest of a published script, the newest version by default.
@@ -175,10 +177,18 @@ def _refreshed(metadata: Path, targets: Path, relay: Relay, bootstrap: bytes) ->
             detail=str(error),
         ) from error
     except (RepositoryError, DownloadError) as error:
-        raise FarhandError(
-            "trust-invalid", "the relay's trust metadata does not verify", detail=str(error)
-        ) from error
+        raise _not_verified(error, "the relay's trust metadata does not verify") from error
     return updater
+
+
+def _not_verified(error: BaseException, words: str) -> FarhandError:
+    """Return the relay's own failure where that was the cause, else `trust-invalid`."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, FarhandError) and cause.code in _RELAY_FAILED:
+            return cause
+        cause = cause.__cause__
+    return FarhandError("trust-invalid", words, detail=str(error))
 
 
 def _pinned_root(home: Home, relay: Relay) -> bytes:
