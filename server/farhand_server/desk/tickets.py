@@ -26,6 +26,7 @@ from farhand_server.errors import not_found, not_permitted
 from farhand_server.relay import Relay
 from farhand_server.store.schema import (
     tenants,
+    ticket_events,
     tickets,
     time_entries,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "create_walk_in",
     "find_ticket",
     "get_ticket",
+    "is_untouched_walk_in",
     "list_tickets",
     "list_time_entries",
     "record_time",
@@ -184,6 +186,18 @@ async def create_walk_in(
         kind="walk-in",
     )
     return await assign(c, relay, ref=made.id, owner=actor, actor=actor)
+
+
+async def is_untouched_walk_in(c: AsyncConnection, tenant: str, number: int) -> bool:
+    """Tell whether a ticket is as `create_walk_in` made it; holds its row if it may be."""
+    mine = and_(tickets.c.tenant == tenant, tickets.c.number == number)
+    await c.execute(select(tickets.c.number).where(mine).with_for_update())
+    kind, state = (await c.execute(select(tickets.c.kind, tickets.c.state).where(mine))).one()
+    events = select(ticket_events.c.kind).where(
+        ticket_events.c.tenant == tenant, ticket_events.c.ticket == number
+    )
+    happened = list(await c.scalars(events.order_by(ticket_events.c.seq).limit(3)))
+    return (kind, state) == ("walk-in", "open") and happened == ["created", "assigned"]
 
 
 # Finding tickets.

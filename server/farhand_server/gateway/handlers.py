@@ -71,6 +71,8 @@ _HANDLERS: dict[type[Any], str] = {
     messages.AllocateNameplate: "on_allocate_nameplate",
     messages.MailboxReply: "on_mailbox_reply",
 }
+# What several services may hear.
+_SHARED = frozenset({"on_present", "on_session_report", "on_closed"})
 # Failures of our own that pass: the device keeps what it said and says it again on its next link.
 _PASSING = frozenset(
     {
@@ -90,7 +92,8 @@ class LinkHandler(Protocol):
     A method gets the link and the message and returns the message to send back, or None.  A
     FarhandError becomes a Nack where the message has a `seq`; a RemoteError closes the link; a
     passing failure (`store-busy`, ...) closes it too, and the device comes again.
-    `on_present` and `on_closed` may be brought by several services, all others by one.
+    `on_present`, `on_session_report` and `on_closed` may be brought by several services, all
+    others by one.
     """
 
     async def on_present(
@@ -143,14 +146,14 @@ class Dispatcher:
         """Take a service's `on_...` methods; see `LinkHandler`.
 
         Raises:
-            ValueError: two services bring the same method, other than on_present or on_closed.
+            ValueError: two services bring the same method that is not one of `_SHARED`.
         """
         for name in (*_HANDLERS.values(), "on_closed"):
             method = getattr(service, name, None)
             if method is None:
                 continue
             held = self._handlers.setdefault(name, [])
-            if held and name not in ("on_present", "on_closed"):
+            if held and name not in _SHARED:
                 raise ValueError(f"two services bring {name}")
             held.append(method)
 
@@ -190,11 +193,13 @@ class Dispatcher:
                     await self._handle(link, data)
                 link._is_queued = False
                 self.ready(link)
+                if not link._is_queued and not link._inbox:
+                    link.worked_off()
         finally:
             self._workers -= 1
 
     async def _handle(self, link: Link, data: bytes) -> None:
-        if not link.is_open:
+        if not link.is_heard:
             return
         seq: int | None = None
         try:

@@ -8,12 +8,16 @@
     open        a newer link of the same device              superseded  (probed, then closed)
     any         broken rule, silence, drain                  closed
 
+A session's device says how it ended and hangs up.  What it said before is handled before its link
+counts as gone, unless the relay cut the link itself.
+
 Before PROOF is verified exactly two frames of fixed length are read.  A link with too much waiting,
 or that does not read its answers, is not read from.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any, Literal
@@ -50,9 +54,12 @@ class Link:
     """
 
     __slots__ = (
+        "_caught_up",
+        "_ending",
         "_handshake",
         "_inbox",
         "_inbox_bytes",
+        "_is_cut",
         "_is_presented",
         "_is_queued",
         "_links",
@@ -75,8 +82,11 @@ class Link:
         self._state: LinkState = "hello"
         self._inbox: deque[bytes] | None = None
         self._inbox_bytes = 0
+        self._is_cut = False
         self._is_queued = False
         self._is_presented = False
+        self._ending: tuple[LinkState, int, str] | None = None
+        self._caught_up: asyncio.Event | None = None
         self._probed_at = 0.0
         self._subscription: Subscription | None = None
         self.connection = connection
@@ -108,6 +118,23 @@ class Link:
         """Whether this is a device that was never enrolled here."""
         return self.standing == "guest"
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether what was received is still to be handled."""
+        return self.is_open or (self._says_last_words and not self._is_cut)
+
+    @property
+    def _says_last_words(self) -> bool:
+        # Devices repeat on their next link what was not acknowledged, sessions may have none.
+        return self.role == "session" and (self._state == "open" or self._ending is not None)
+
+    async def caught_up(self) -> None:
+        """Wait until everything received so far was handled."""
+        if self._is_queued or self._inbox or self._ending is not None:
+            if self._caught_up is None:
+                self._caught_up = asyncio.Event()
+            await self._caught_up.wait()
+
     def send(self, message: messages.RelayMessage) -> bool:
         """Send a message; False when the link is not open any more."""
         return self.send_encoded(messages.encode_message(message))
@@ -123,7 +150,8 @@ class Link:
         return True
 
     def close(self, code: int, reason: str) -> None:
-        """Close the link."""
+        """Close the link; what it said and was not handled yet counts no more."""
+        self._is_cut = True
         self.connection.close(code, reason)
 
     async def on_bus(self, data: bytes) -> bytes | None:
@@ -216,7 +244,8 @@ class Link:
         if not self._inbox:
             self._inbox = None
             return False
-        return not self.connection.is_held(HOLD_WRITE)
+        # A device that has gone waits for no answer.
+        return self._ending is not None or not self.connection.is_held(HOLD_WRITE)
 
     def on_writable(self, writable: bool) -> None:
         """Go on with the inbox once the device reads again."""
@@ -235,11 +264,26 @@ class Link:
             self._refuse("handshake-timeout")
 
     def on_lost(self, code: int, reason: str) -> None:
-        """Leave all places."""
+        """Leave all places, once what a session said last was handled."""
         was, self._state = self._state, "closed"
         self._handshake = None
-        self._forget_inbox()
-        self._links.left(self, was, code, reason)
+        self._ending = (was, code, reason)
+        if was == "open" and self.role == "session" and not self._is_cut:
+            self._links.dispatcher.ready(self)
+        else:
+            self._forget_inbox()
+        if not self._is_queued or self.role != "session":
+            self.worked_off()
+
+    def worked_off(self) -> None:
+        """Hear from the worker that nothing of this link waits to be handled."""
+        ending, self._ending = self._ending, None
+        if ending is not None:
+            self._forget_inbox()
+            self._links.left(self, *ending)
+        event, self._caught_up = self._caught_up, None
+        if event is not None:
+            event.set()
 
     # For `Links`.
 

@@ -48,6 +48,13 @@ _SLACK_S = 5.0
 _ALLOCATIONS = 30
 # What a wrong guess looks like; other errors are the device's own or the network's.
 _WRONG = frozenset({"code-wrong", "pairing-malformed"})
+# What is said when the device itself said nothing.
+_SILENT = frozenset({"device-offline", "device-timeout", "code-expired"})
+_WORDS = {
+    "code-wrong": "the code was wrong",
+    "device-offline": "the device went away during the pairing",
+    "device-timeout": "the device did not answer",
+}
 
 
 class Pairing(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,6 +187,19 @@ class Rendezvous:
         place.answer.set_result(control.Blob(body=message.body, error=message.error[:64]))
         return None
 
+    async def on_session_report(
+        self, link: Link, message: messages.SessionReport
+    ) -> messages.RelayMessage | None:
+        """Take a refusal on the control link for the answer that the device did not give."""
+        place = link.mailbox
+        is_refusal = message.state == "refused" and place is not None
+        if is_refusal and message.session == place.session:
+            place.is_over = True
+            if place.answer is not None and not place.answer.done():
+                reason = message.reason or "device-error"
+                place.answer.set_result(control.Blob(body=b"", error=reason))
+        return None
+
     async def on_closed(self, link: Link) -> None:
         """Void the code that a lost control link stood for."""
         place = link.mailbox
@@ -187,6 +207,7 @@ class Rendezvous:
             return
         place.is_over = True
         if place.answer is not None and not place.answer.done():
+            # All that the device said was handled before; `mailbox` looks for a report elsewhere.
             place.answer.set_result(control.Blob(body=b"", error="device-offline"))
         if place.phase == 0:
             await self._expire(place.session)
@@ -203,7 +224,13 @@ class Rendezvous:
             return await link.on_bus(request.message)
         if isinstance(request, control.Mailbox):
             return control.encode(await self._exchange(link, request))
-        if link.session is None:
+        # Its end may be among what the device has said already.
+        try:
+            async with asyncio.timeout(_REQUEST_S):
+                await link.caught_up()
+        except TimeoutError as error:
+            raise FarhandError("no-responders", "the session does not read") from error
+        if link.session is None or not link.is_open:
             raise FarhandError("no-responders", "the session has just gone")
         splice = self._pipes.offer(link.session, request.number)
         attach = messages.AttachPipe(
@@ -229,6 +256,8 @@ class Rendezvous:
                 session=place.session, phase=request.phase, body=request.body
             )
             if not link.send(blob):
+                # What it said before it went, if anything, was the reason.
+                await link.caught_up()
                 return control.Blob(body=b"", error="device-offline")
             async with asyncio.timeout(self._phase_s(request.phase)):
                 answer = await place.answer
@@ -372,20 +401,27 @@ class Rendezvous:
             code = {"no-responders": "device-offline", "bus-timeout": "device-timeout"}.get(
                 error.code, error.code
             )
-            await self._burn(session, code, actor.name)
-            raise FarhandError(code, "the device did not answer") from error
+            logger.info("a mailbox request was not answered: %s", error)
+            blob = control.Blob(body=b"", error=code)
         if not blob.error:
             return blob.body
         code = _stable(blob.error)
+        if code in _SILENT:
+            # The device may have told why it went, on this link or on another one.
+            code = await self._refusal(session) or code
         if code in _WRONG:
             self._count_wrong(actor.name, address)
             self._burns.add(found.device, self._relay.clock.monotonic())
         await self._burn(session, code, actor.name)
         raise FarhandError(
             code,
-            "the code was wrong" if code == "code-wrong" else "the device ended the pairing",
+            _WORDS.get(code, "the device ended the pairing"),
             hint="a code takes one try; ask the person at the device for a new one",
         )
+
+    async def _refusal(self, session: str) -> str:
+        found = await self._sessions.get(session)
+        return found.reason if found.state == "refused" else ""
 
     async def _burn(self, session: str, reason: str, actor: str) -> None:
         async with self._relay.db.write() as c:

@@ -32,6 +32,7 @@ from farhand_server.relay import Relay
 from farhand_server.sessions import control, rows
 from farhand_server.sessions.rows import Session
 from farhand_server.sessions.states import FINAL
+from farhand_server.sessions.walk_ins import resolve_walk_in
 from farhand_server.store.schema import devices, time_entries
 
 __all__ = ["DECISION_S", "ControlLink", "Sessions", "make_sessions"]
@@ -215,6 +216,7 @@ class Sessions:
                 timeout_s=_REQUEST_S,
             )
         except FarhandError as error:
+            await self._require_running(session)
             if error.code in ("no-responders", "bus-timeout"):
                 raise FarhandError(
                     "session-not-connected",
@@ -222,7 +224,13 @@ class Sessions:
                     hint="the device may be reconnecting; try again in a few seconds",
                 ) from error
             raise
+        await self._require_running(session)
         return control.decode_attached(answer)
+
+    async def _require_running(self, session: str) -> None:
+        """Look again: the device may have reported the end while its link was asked."""
+        if (await self.get(session)).state in FINAL:
+            raise FarhandError("session-ended", "the session is over")
 
     async def _own(self, actor: Actor, session: str) -> Session:
         found = await self.get(session)
@@ -304,6 +312,8 @@ class Sessions:
             active_s=seconds,
             receipt_sha256=receipt_sha256 if before.receipt_sha256 is None else None,
         )  # fmt: skip
+        if is_first and after.started_at is None and not after.note:
+            await resolve_walk_in(c, self._relay, session, reason)
         await self._note_time(c, after)
         return await rows.get(c, self._relay.tenant, session)
 
@@ -338,6 +348,7 @@ class Sessions:
                 c, self._relay, session, "refused", detail={"reason": reason}, reason=reason,
                 ended_at=self._relay.stamp(),
             )  # fmt: skip
+            await resolve_walk_in(c, self._relay, session, reason)
         await self.changed(session)
 
     async def requested(self, session: str) -> None:
@@ -460,6 +471,7 @@ class Sessions:
                 detail={"by": actor, "reason": message.reason},
                 reason=message.reason or "refused", ended_at=relay.stamp(),
             )  # fmt: skip
+            await resolve_walk_in(c, relay, message.session, message.reason or "refused")
         else:
             await self._close(
                 c, message.session, reason=message.reason or "ended", note=message.note,

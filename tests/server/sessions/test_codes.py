@@ -11,6 +11,7 @@ from farhand_protocol import messages
 from farhand_protocol.codes import CODE_RANDOM_BYTES
 from farhand_protocol.errors import FarhandError
 from farhand_server.gateway import nameplates
+from farhand_server.gateway.link import Link
 from farhand_server.relay import Relay
 from tests.server.gateway.nodes import Device, Node, settle
 from tests.server.relays import SignIn
@@ -260,3 +261,68 @@ async def test_a_session_by_code_becomes_active(
     shown = (await web.get(f"/api/v1/sessions/{session}", headers=who)).json()
     assert shown["state"] == "active"
     assert shown["scopes"] == ["view", "terminal"]
+
+
+@pytest.mark.parametrize("says", ["reply", "reply and report", "report", "report elsewhere"])
+@pytest.mark.parametrize("handled", ["before", "after"])
+async def test_a_wrong_code_is_said_whatever_else_the_device_does(
+    node: Node,
+    web: httpx.AsyncClient,
+    sign_in: SignIn,
+    device: Device,
+    monkeypatch: pytest.MonkeyPatch,
+    says: str,
+    handled: str,
+) -> None:
+    """The device answers, reports and hangs up at once; the worker comes before or after that."""
+    who = await sign_in("technician")
+    resident = await device.present(node)
+    link, nameplate = await show_code(node, device)
+    session = (await claim(web, who, nameplate)).json()["session"]
+    await link.receive(messages.MailboxOpen)
+    await exchange(web, who, link, session, "pake")
+    [near] = [one for one in node.gateway.links._all if one.role == "session"]
+    lost, goes_on = asyncio.Event(), asyncio.Event()
+    handle = node.gateway.links.dispatcher._handle
+
+    def is_lost(self: Link, code: int, reason: str) -> None:
+        original_lost(self, code, reason)
+        if self is near:
+            lost.set()
+
+    async def handle_late(one: Link, data: bytes) -> None:
+        if one is near and handled == "after":
+            await goes_on.wait()
+        await handle(one, data)
+
+    original_lost = type(near).on_lost
+    monkeypatch.setattr(Link, "on_lost", is_lost)
+    monkeypatch.setattr(node.gateway.links.dispatcher, "_handle", handle_late)
+
+    async def fail() -> None:
+        await link.receive(messages.MailboxBlob)
+        refused = messages.SessionReport(
+            seq=2, session=session, state="refused", reason="code-wrong"
+        )
+        if says.startswith("reply"):
+            await link.send(
+                messages.MailboxReply(session=session, phase="confirm", error="code-wrong")
+            )
+        if says == "report elsewhere":
+            await resident.send(refused)
+            await resident.receive(messages.Ack)
+        elif says != "reply":
+            await link.send(refused)
+        await link.close()
+        await lost.wait()
+        goes_on.set()
+
+    answer, _ = await asyncio.gather(blob_in(web, who, session, "confirm"), fail())
+    assert answer.json()["code"] == "code-wrong", answer.text
+    assert "the code was wrong" in answer.text
+    shown = (await web.get(f"/api/v1/sessions/{session}", headers=who)).json()
+    assert (shown["state"], shown["reason"]) == ("refused", "code-wrong")
+    # The place is left all the same.
+    await settle(node.relay)
+    assert near not in node.gateway.links._all
+    assert near.session not in node.gateway.links._control

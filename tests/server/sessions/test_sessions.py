@@ -15,6 +15,7 @@ from farhand_protocol import messages
 from farhand_protocol.keys import SeedSigner
 from farhand_server.api import sessions as sessions_api
 from farhand_server.app import assemble, build_app
+from farhand_server.gateway.link import Link
 from farhand_server.relay import Relay
 from farhand_server.sessions.service import make_sessions
 from farhand_server.store.schema import session_events, time_entries
@@ -443,3 +444,82 @@ async def test_device_on_one_node_and_technician_on_the_other(
                 await receive_bytes(console)
     if bus is not relay.bus:
         await bus.close()
+
+
+@pytest.mark.parametrize("hangs_up", [True, False])
+async def test_no_pipe_once_the_end_was_said(
+    node: Node,
+    web: httpx.AsyncClient,
+    sign_in: SignIn,
+    device: Device,
+    monkeypatch: pytest.MonkeyPatch,
+    hangs_up: bool,
+) -> None:
+    """The end is received, and not yet handled, when a pipe is asked for."""
+    who = await sign_in("technician")
+    link, session = await active_by_code(node, web, who, device)
+    dispatcher = node.gateway.links.dispatcher
+    handle, received, goes_on = dispatcher._handle, asyncio.Event(), asyncio.Event()
+
+    async def handle_late(one: Link, data: bytes) -> None:
+        received.set()
+        await goes_on.wait()
+        await handle(one, data)
+
+    monkeypatch.setattr(dispatcher, "_handle", handle_late)
+    await link.send(messages.SessionReport(seq=9, session=session, state="ended", reason="user"))
+    await received.wait()
+    if hangs_up:
+        await link.close()
+    asked = asyncio.create_task(pipe(web, who, session))
+    asked_there = dispatcher.on_control
+
+    async def on_control(one: Link, data: bytes) -> bytes | None:
+        asyncio.get_running_loop().call_soon(goes_on.set)
+        return await asked_there(one, data)
+
+    monkeypatch.setattr(dispatcher, "on_control", on_control)
+    answer = await asked
+    assert (answer.status_code, answer.json()["code"]) == (410, "session-ended")
+
+
+@pytest.mark.parametrize(
+    ("way", "state"),
+    [("burned", "resolved"), ("swept", "resolved"), ("given up", "resolved"),
+     ("touched", "open"), ("shared", "open"), ("named", "new"), ("active", "open")],
+)  # fmt: skip
+async def test_the_walk_in_of_a_session_that_never_began_is_resolved(
+    node: Node, web: httpx.AsyncClient, sign_in: SignIn, device: Device, way: str, state: str
+) -> None:
+    who = await sign_in("technician")
+    if way == "active":
+        _, session = await active_by_code(node, web, who, device)
+        await end(web, who, session, note="")
+    else:
+        named = {}
+        if way == "named":
+            made = await web.post("/api/v1/tickets", json={"title": "x"}, headers=who)
+            named = {"ticket": made.json()["number"]}
+        link, nameplate = await show_code(node, device)
+        session = (await claim(web, who, nameplate, **named)).json()["session"]
+        await link.receive(messages.MailboxOpen)
+        if way == "touched":
+            note = {"kind": "note", "body": "I am at it"}
+            await web.post("/api/v1/tickets/FH-1/messages", json=note, headers=who)
+        if way == "shared":
+            await active_by_code(node, web, who, device, ticket="FH-1")
+        if way == "given up":
+            await end(web, who, session, note="")
+        else:
+            node.advance(16 * 60 if way == "swept" else 0)
+            if way == "swept":
+                await node.relay.service(make_sessions).sweep()
+            else:
+                await node.gateway.rendezvous._burn(session, "code-wrong", "technician")
+    ticket = (await web.get("/api/v1/tickets/FH-1", headers=who)).json()
+    assert ticket["state"] == state
+    notes = (await web.get("/api/v1/tickets/FH-1/messages", headers=who)).json()["items"]
+    by_relay = [one["body"] for one in notes if one["author"] == "relay"]
+    assert len(by_relay) == (state == "resolved")
+    if way == "burned":
+        assert f"{session} never began (code-wrong)" in by_relay[0]
