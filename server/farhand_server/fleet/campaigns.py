@@ -197,7 +197,7 @@ async def create_campaign(
     """
     parameters = _check_new(new)
     campaign = make_id("c", relay.random(10))
-    terms = parse_query(new.query)
+    terms = parse_query(new.query, must_pick=True)
     await relay.audit.append(
         c,
         actor=actor,

@@ -91,8 +91,13 @@ def _split(text: str) -> list[str]:
     return parts
 
 
-def parse_query(text: str) -> list[Term]:
+def parse_query(text: str, *, must_pick: bool = False) -> list[Term]:
     """Read a query.
+
+    Args:
+        text: the query.
+        must_pick: refuse an empty query, as work for devices needs: all of them are named by `*`,
+            never by saying nothing.
 
     Returns:
         At most `MAX_TERMS` terms, all of which must hold; none for the empty query and for `*`.
@@ -102,8 +107,11 @@ def parse_query(text: str) -> list[Term]:
     """
     if len(text) > MAX_QUERY_CHARS or "\0" in text:
         raise _invalid(f"a query has at most {MAX_QUERY_CHARS} characters")
+    parts = _split(text)
+    if must_pick and not parts:
+        raise _invalid("the query is empty; `*` means every device")
     terms = []
-    for part in _split(text):
+    for part in parts:
         negated = len(part) > 1 and part.startswith("-")
         body = part[1:] if negated else part
         if body == "*":

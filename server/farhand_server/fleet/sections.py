@@ -212,14 +212,21 @@ async def stored_blob(c: AsyncConnection, tenant: str, device: str, name: str) -
     """Return a current section as it came.
 
     Raises:
-        FarhandError: `not-found`.
+        FarhandError: `section-pending` while the device has reported nothing at all, else
+            `not-found`.
     """
     blob: bytes | None = await c.scalar(
         select(sections.c.body).where(*_section(tenant, device, name))
     )
-    if blob is None:
-        raise not_found("section", name)
-    return blob
+    if blob is not None:
+        return blob
+    if SECTION_NAME.fullmatch(name) and not await _hashes(c, tenant, device):
+        raise FarhandError(
+            "section-pending",
+            "this device has not reported its inventory yet",
+            hint="try again in a minute; a device that is offline reports when it is back",
+        )
+    raise not_found("section", name)
 
 
 def parse_since(text: str, now: datetime) -> datetime:

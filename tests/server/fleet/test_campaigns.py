@@ -353,3 +353,18 @@ async def test_five_thousand_devices_stay_in_bulk(relay: Relay, console: Console
 async def test_bounds(console: Console, make_device: MakeDevice, changes: dict[str, Any]) -> None:
     await make_device()
     assert (await console.post("", {**NEW, **changes})).status_code == 422
+
+
+async def test_saying_nothing_is_not_the_whole_fleet(
+    console: Console, make_device: MakeDevice
+) -> None:
+    device = await make_device()
+    for query in ("", "  ", "\t\n"):
+        answer = await console.post("", {**NEW, "query": query})
+        assert (answer.status_code, answer.json()["code"]) == (422, "query-invalid"), answer.text
+    everybody = await console.create(query="*")
+    targets = await console.get(f"/{everybody}/targets")
+    assert [one["device"] for one in targets["items"]] == [device.id]
+    for params in ({}, {"q": ""}):
+        listed = await console.web.get("/api/v1/devices", headers=console.headers, params=params)
+        assert [one["id"] for one in listed.json()["items"]] == [device.id]

@@ -189,3 +189,20 @@ async def test_sections_and_diff_over_http(
         assert found == versions, since
     wrong = await web.get(f"{base}/diff", params={"since": "soon"}, headers=headers)
     assert (wrong.status_code, wrong.json()["code"]) == (422, "since-invalid")
+
+
+async def test_a_section_that_is_still_to_come(
+    web: httpx.AsyncClient, sign_in: SignIn, make_device: MakeDevice
+) -> None:
+    headers = await sign_in("technician")
+    device = await make_device()
+
+    async def ask(name: str) -> tuple[int, str]:
+        url = f"/api/v1/devices/{device.id}/sections/{name}"
+        answer = await web.get(url, headers=headers)
+        return answer.status_code, answer.json()["code"]
+
+    assert await ask("cpu") == (404, "section-pending")
+    assert await ask("No-Name!") == (404, "not-found")
+    await device.report({"os": [{"name": "Debian"}]})
+    assert await ask("cpu") == (404, "not-found")
