@@ -24,10 +24,10 @@ import anyio.to_thread
 import msgspec
 from sqlalchemy import func, select
 
-from farhand_protocol.errors import FarhandError, UsageError
+from farhand_protocol.errors import FarhandError
 from farhand_server.clock import SystemClock, stamp
 from farhand_server.config import CONFIG_NAME, KEY_NAME, Settings, load_settings
-from farhand_server.home import beside, read_signer
+from farhand_server.home import beside, check_vacant, check_writable, read_signer
 from farhand_server.store.database import Database, newest_revision
 from farhand_server.store.schema import tenants
 from farhand_server.store.transfer import dump_rows, load_rows
@@ -56,10 +56,12 @@ async def make_backup(settings: Settings, file: Path) -> Manifest:
     """Write a backup of a home; the relay may be running.
 
     Raises:
-        UsageError: `backup-exists`; FarhandError: `backup-unwritable`, what the database raises.
+        FarhandError: `backup-exists`, `backup-unwritable`, `home-unwritable`, what the database
+            raises.
     """
     home = Path(settings.home)
     read_signer(home)
+    check_writable(settings)
     db = Database(settings.database_url)
     try:
         await db.require_current()
@@ -114,7 +116,9 @@ def _pack(settings: Settings, file: Path, parts: dict[str, Path]) -> Manifest:
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         if file.exists():
-            raise UsageError("backup-exists", f"{file} is there already", hint="name another file")
+            raise FarhandError(
+                "backup-exists", f"{file} is there already", hint="name another file"
+            )
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as out:
             with tarfile.open(fileobj=out, mode="w") as archive:
@@ -155,14 +159,11 @@ async def restore_backup(home: Path, file: Path, *, database: str | None = None)
             the one in its config.toml.
 
     Raises:
-        UsageError: `home-exists`; FarhandError: `backup-missing`, `backup-malformed`,
+        FarhandError: `home-exists`, `home-foreign`, `backup-missing`, `backup-malformed`,
             `backup-newer`, `backup-database`, `home-unwritable`, what the database raises.
     """
     home = home.absolute()
-    if home.exists() and (not home.is_dir() or any(home.iterdir())):
-        raise UsageError(
-            "home-exists", f"{home} is there already and is not empty", hint="name another folder"
-        )
+    check_vacant(home)
     with beside(home) as draft:
         manifest = await anyio.to_thread.run_sync(_unpack, file, draft)
         settings = load_settings(draft, {"database": database})

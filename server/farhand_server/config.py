@@ -24,6 +24,7 @@ from farhand_server.store.database import sqlite_url
 
 __all__ = [
     "Settings",
+    "check_not_foreign",
     "check_url",
     "is_loopback",
     "load_settings",
@@ -146,6 +147,30 @@ def check_url(url: str) -> str:
     return url
 
 
+def check_not_foreign(home: Path) -> None:
+    """Refuse the home of another program of Farhand, whatever else is in it.
+
+    Raises:
+        FarhandError: `home-foreign`.
+    """
+    try:
+        values = tomllib.loads((home / CONFIG_NAME).read_text("utf-8"))
+    except (OSError, UnicodeError, tomllib.TOMLDecodeError):
+        # Nothing that names another program; what is wrong with it, others say.
+        return
+    _require_own(home, values)
+
+
+def _require_own(home: Path, values: Mapping[str, Any]) -> None:
+    # The console and the agent name themselves in their config.toml, the relay never did.
+    if "program" in values:
+        raise FarhandError(
+            "home-foreign",
+            f"{home} belongs to another program ({str(values['program'])[:40]})",
+            hint="give the relay a folder of its own with --home",
+        )
+
+
 def load_settings(home: Path, flags: Mapping[str, Any] | None = None) -> Settings:
     """Read a home's settings.
 
@@ -154,12 +179,12 @@ def load_settings(home: Path, flags: Mapping[str, Any] | None = None) -> Setting
         flags: values from the command line; None values are not given.
 
     Raises:
-        FarhandError: `home-missing`, `config-malformed`.
+        FarhandError: `home-missing`, `home-foreign`, `config-malformed`.
         UsageError: `config-unknown-key`, `listen-malformed`, `url-malformed`, `url-insecure`.
     """
     try:
         values: dict[str, Any] = tomllib.loads((home / CONFIG_NAME).read_text("utf-8"))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise FarhandError(
             "home-missing",
             f"{home} is not a relay's home",
@@ -169,6 +194,7 @@ def load_settings(home: Path, flags: Mapping[str, Any] | None = None) -> Setting
         raise FarhandError(
             "config-malformed", f"{home / CONFIG_NAME} cannot be read: {error}"
         ) from error
+    _require_own(home, values)
     unknown = values.keys() - set(Settings.__struct_fields__) | (values.keys() & {"home"})
     if unknown:
         raise UsageError(
@@ -191,7 +217,7 @@ def load_settings(home: Path, flags: Mapping[str, Any] | None = None) -> Setting
 
 def write_settings(home: Path, settings: Settings) -> None:
     """Write `config.toml` with what differs from the defaults; fails if there is one."""
-    lines = ["# Farhand relay. Keys and limits: docs/operations.md and docs/limits.md."]
+    lines = ["# Farhand relay. Keys and limits: docs/operations/relay.md and docs/limits.md."]
     for field in msgspec.structs.fields(Settings):
         value = getattr(settings, field.name)
         if field.name == "home" or value == field.default:

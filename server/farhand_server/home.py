@@ -36,6 +36,7 @@ from farhand_server.clock import SystemClock
 from farhand_server.config import (
     KEY_NAME,
     Settings,
+    check_not_foreign,
     check_url,
     is_loopback,
     parse_listen,
@@ -50,6 +51,8 @@ from farhand_server.tasks import Tasks
 __all__ = [
     "MadeHome",
     "beside",
+    "check_vacant",
+    "check_writable",
     "lock_home",
     "make_home",
     "open_bus",
@@ -122,8 +125,10 @@ def _plan(
         raise UsageError(
             "listen-port", "a relay needs a fixed port, because tokens carry its address"
         )
-    if not org.strip() or len(org) > 200:
-        raise UsageError("org-name", "the organisation's name has 1 to 200 characters")
+    if not org.strip() or len(org) > 200 or not org.isprintable():
+        raise UsageError(
+            "org-name", "the organisation's name has 1 to 200 characters, all of them printable"
+        )
     if url is None:
         if host in _EVERYWHERE:
             raise UsageError(
@@ -165,14 +170,11 @@ async def make_home(
     """Make a relay's home with its key, its database and the first admin.
 
     Raises:
-        UsageError: `home-exists` and what `_plan` refuses; FarhandError: `home-unwritable`,
-            `tls-certificate`, what the database raises.
+        UsageError: what `_plan` refuses; FarhandError: `home-exists`, `home-foreign`,
+            `home-unwritable`, `tls-certificate`, what the database raises.
     """
     home = home.absolute()
-    if home.exists() and (not home.is_dir() or any(home.iterdir())):
-        raise UsageError(
-            "home-exists", f"{home} is there already and is not empty", hint="name another folder"
-        )
+    check_vacant(home)
     settings = _plan(
         home,
         org=org,
@@ -191,6 +193,47 @@ async def make_home(
         return await _first_admin(msgspec.structs.replace(settings, home=str(draft)), admin)
 
 
+def check_vacant(home: Path) -> None:
+    """Check that a home can be made here: nothing is there, or an empty folder.
+
+    Raises:
+        FarhandError: `home-foreign`, `home-exists`, `home-unwritable`.
+    """
+    try:
+        taken = home.exists() and (not home.is_dir() or any(home.iterdir()))
+    except OSError as error:
+        raise _unwritable(home, error) from error
+    if taken:
+        check_not_foreign(home)
+        raise FarhandError(
+            "home-exists", f"{home} is there already and is not empty", hint="name another folder"
+        )
+
+
+def check_writable(settings: Settings) -> None:
+    """Check that the home can be written where the database is kept in it.
+
+    Raises:
+        FarhandError: `home-unwritable`.
+    """
+    if settings.database:
+        return
+    try:
+        # Tried, because mode bits say nothing of a file system that is mounted read-only.
+        with tempfile.TemporaryFile(dir=settings.home):
+            pass
+    except OSError as error:
+        raise _unwritable(Path(settings.home), error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> FarhandError:
+    return FarhandError(
+        "home-unwritable",
+        f"{path} cannot be written: {error.strerror or error}",
+        hint="look at its permissions, its mount and the space on its disk",
+    )
+
+
 @contextlib.contextmanager
 def beside(home: Path) -> Iterator[Path]:
     """Yield a folder next to `home` that takes its place on success and vanishes otherwise."""
@@ -198,10 +241,13 @@ def beside(home: Path) -> Iterator[Path]:
         home.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{home.name}.", dir=home.parent))
     except OSError as error:
-        raise FarhandError("home-unwritable", f"{home} cannot be made: {error.strerror}") from error
+        raise _unwritable(home, error) from error
     try:
         yield draft
-        os.rename(draft, home)
+        try:
+            os.rename(draft, home)
+        except OSError as error:
+            raise _unwritable(home, error) from error
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
@@ -261,9 +307,10 @@ async def open_relay(
             SQLite database into another, empty one.
 
     Raises:
-        FarhandError: `store-tenant`, what database and bus raise.
+        FarhandError: `home-unwritable`, `store-tenant`, what database and bus raise.
     """
     signer = read_signer(Path(settings.home))
+    check_writable(settings)
     tasks = Tasks()
     async with contextlib.AsyncExitStack() as stack:
         db = Database(settings.database_url)
@@ -317,12 +364,17 @@ def lock_home(settings: Settings) -> Iterator[None]:
     """Hold the home for one running relay; several nodes share only a PostgreSQL database.
 
     Raises:
-        FarhandError: `home-locked`.
+        FarhandError: `home-locked`, `home-unwritable`.
     """
     if settings.database_url.startswith("postgresql"):
         yield
         return
-    with (Path(settings.home) / "lock").open("w") as file:
+    path = Path(settings.home) / "lock"
+    try:
+        file = path.open("w")
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -19,7 +19,7 @@ from farhand_server.cli.output import configure_logging, say, show_json
 from farhand_server.clock import SystemClock
 from farhand_server.config import load_settings
 from farhand_server.doctor import Finding, examine
-from farhand_server.home import MadeHome, lock_home, make_home, open_relay
+from farhand_server.home import MadeHome, check_writable, lock_home, make_home, open_relay
 from farhand_server.serve import serve
 from farhand_server.store.database import Database
 from farhand_server.trust.registrations import MadeToken, make_registrations
@@ -205,6 +205,8 @@ def restore(
 def migrate(context: Context, home: str | None, as_json: bool, database: str | None) -> None:
     """Bring the database's schema to this version; `run` does it too."""
     settings = load_settings(context.home(home), {"database": database})
+
+    check_writable(settings)
 
     async def work() -> tuple[str | None, str]:
         db = Database(settings.database_url)

@@ -40,7 +40,9 @@ class Context:
         Raises:
             UsageError: `home-needed`.
         """
-        home = after or self._home or os.environ.get("FARHAND_HOME")
+        # A home that was given but is empty (`--home "$UNSET"`) must not mean another one.
+        given = [one for one in (after, self._home) if one is not None]
+        home = given[0] if given else os.environ.get("FARHAND_HOME")
         if not home:
             raise UsageError(
                 "home-needed", "which home is meant?", hint="give --home DIR or set FARHAND_HOME"

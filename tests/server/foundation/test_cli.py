@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import json
 import logging
+import os
 import re
 import sqlite3
 import ssl
@@ -128,6 +130,10 @@ def test_settings_survive_odd_names(home: Path) -> None:
         (["--admin", "Not A Name"], "account-name"),
         (["--database", "mysql://x/y"], "database-url"),
         (["--org", " "], "org-name"),
+        (["--org", "Ex\x1b[2Jample"], "org-name"),
+        (["--org", "Ex\nample"], "org-name"),
+        (["--home", ""], "home-needed"),
+        (["--home"], "usage"),
         (["--nonsense"], "usage"),
     ],
 )
@@ -149,7 +155,7 @@ def test_init_needs_a_reachable_database(command: Command, tmp_path: Path) -> No
 
 def test_init_refuses_an_existing_home(command: Command, home: Path) -> None:
     before = (home / "relay.key").read_bytes()
-    command.refused("home-exists", "init", "--home", home, "--org", "Example")
+    command.refused("home-exists", "init", "--home", home, "--org", "Example", code=1)
     assert (home / "relay.key").read_bytes() == before
 
 
@@ -232,6 +238,62 @@ def test_a_missing_home_and_a_typing_error(command: Command, tmp_path: Path, hom
     command.refused("config-malformed", "doctor", "--home", home, code=1)
     config.write_text("[[[", "utf-8")
     command.refused("config-malformed", "doctor", "--home", home, code=1)
+
+
+# Each command that opens a home, with what it needs besides.
+_OPENING = [["run"], ["token"], ["signin", "admin"], ["migrate"], ["backup", "FILE"], ["doctor"]]
+
+
+@pytest.mark.parametrize("words", _OPENING, ids=lambda words: words[0])
+def test_a_home_that_is_not_there_is_a_failure(
+    command: Command, tmp_path: Path, words: list[str]
+) -> None:
+    command.refused("home-missing", *words, "--home", tmp_path / "none", code=1)
+    (tmp_path / "file").touch()
+    command.refused("home-missing", *words, "--home", tmp_path / "file", code=1)
+    assert [one.name for one in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("program", ["farhand", "farhand-agent"])
+@pytest.mark.parametrize(
+    "words", [*_OPENING, ["init", "--org", "E"], ["restore", "FILE"]], ids=lambda words: words[0]
+)
+def test_the_home_of_another_program_is_left_alone(
+    command: Command, tmp_path: Path, words: list[str], program: str
+) -> None:
+    place = tmp_path / "home"
+    place.mkdir()
+    (place / "config.toml").write_text(f'program = "{program}"\nurl = "https://x"\n', "utf-8")
+    command.refused("home-foreign", *words, "--home", place, code=1)
+    assert [one.name for one in place.iterdir()] == ["config.toml"]
+    assert [one.name for one in tmp_path.iterdir()] == ["home"]
+
+
+@pytest.mark.parametrize("words", _OPENING[:-1], ids=lambda words: words[0])
+def test_a_home_that_cannot_be_written(
+    command: Command,
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+) -> None:
+    """Mode bits do not stop root, so the file system answers as a read-only one does."""
+    opened = Path.open
+
+    def read_only(path: Path, mode: str = "r", *more: Any, **named: Any) -> Any:
+        if "w" in mode and home in path.parents:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        return opened(path, mode, *more, **named)
+
+    def no_room(**_named: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "open", read_only)
+    monkeypatch.setattr("farhand_server.home.tempfile.TemporaryFile", no_room)
+    monkeypatch.setattr("farhand_server.cli.commands.configure_logging", lambda style: None)
+    words = [str(tmp_path / one) if one == "FILE" else one for one in words]
+    command.refused("home-unwritable", *words, "--home", home, code=1)
+    assert str(home) in command.err
 
 
 def test_flag_before_variable_before_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -352,8 +414,8 @@ def test_backup_and_restore(command: Command, home: Path, tmp_path: Path) -> Non
     assert _rows(again / "farhand.db", query) == _rows(home / "farhand.db", query)
     assert stat.S_IMODE((again / "relay.key").stat().st_mode) == 0o600
     command.json("doctor", "--home", again)
-    command.refused("home-exists", "restore", file, "--home", again)
-    command.refused("backup-exists", "backup", file, "--home", home)
+    command.refused("home-exists", "restore", file, "--home", again, code=1)
+    command.refused("backup-exists", "backup", file, "--home", home, code=1)
     command.refused("backup-missing", "restore", tmp_path / "no", "--home", tmp_path / "x", code=1)
     command.refused(
         "backup-unwritable", "backup", tmp_path / "no" / "b.tar", "--home", home, code=1
