@@ -4,20 +4,23 @@ Each record's hash covers the hash before it, so that none can be changed, dropp
 without breaking all that follow.  A root user on the device can still write a whole new chain; the
 log answers honest questions, it is not evidence against the machine's owner.
 
-The records live in the journal's `log` table (farhand_agent.journal writes them, in the same
-transaction as the act they describe); this module holds the record, its hash and the check.
+The records live in the journal's `log` table (farhand_agent.journal appends them in the
+same transaction as the act they describe); this module holds the record, its hash, how one is
+appended, and the check.
 """
 
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
 from farhand_protocol.errors import FarhandError
 
-__all__ = ["FIRST_HASH", "LogRecord", "chain_hash", "verify_chain"]
+__all__ = ["FIRST_HASH", "LogRecord", "append_log", "chain_hash", "verify_chain"]
 
 FIRST_HASH = "0" * 64
 
@@ -55,3 +58,14 @@ def verify_chain(records: Iterable[LogRecord]) -> None:
                 hint="the journal was changed by something other than the agent",
             )
         previous = record.hash
+
+
+def append_log(c: sqlite3.Connection, at: str, kind: str, detail: dict[str, Any]) -> None:
+    """Append a record to the device's log, within the transaction of what it tells."""
+    last = c.execute("SELECT seq, hash FROM log ORDER BY seq DESC LIMIT 1").fetchone()
+    seq, previous = (last[0] + 1, last[1]) if last else (1, FIRST_HASH)
+    text = msgspec.json.encode(detail, order="sorted").decode()
+    c.execute(
+        "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?)",
+        (seq, at, kind, text, previous, chain_hash(previous, seq, at, kind, text)),
+    )

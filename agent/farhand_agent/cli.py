@@ -23,7 +23,7 @@ from farhand_agent.audit import LogRecord, verify_chain
 from farhand_agent.child import command as child_command
 from farhand_agent.config import Home, load_settings
 from farhand_agent.errors import AgentNotRunning
-from farhand_agent.home_option import home_option
+from farhand_agent.home_option import chosen_home, home_option
 from farhand_agent.journal import Journal
 from farhand_agent.notices import say, say_error
 from farhand_agent.terminal import printable, table
@@ -54,8 +54,8 @@ class _LazyGroup(click.Group):
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
         if homeless and not any(option.name == "home" for option in command.params):
-            # Every command takes --home; these have no use for it.
-            hidden = click.Option(["--home"], expose_value=False, hidden=True)
+            # Every command takes --home; these have no use for it but to refuse a foreign one.
+            hidden = click.Option(["--home"], expose_value=False, hidden=True, callback=chosen_home)
             command.params.append(hidden)
         return command
 
@@ -165,7 +165,7 @@ def _resting_status(home: Home) -> dict[str, Any]:
     sessions: list[dict[str, Any]] = []
     orders: list[dict[str, Any]] = []
     if home.journal.exists():
-        journal = Journal(home.journal)
+        journal = Journal(home.journal, read_only=True)
         try:
             sessions = [
                 {"id": s.id, "state": s.state, "operator": s.operator, "ticket": s.ticket}
@@ -245,7 +245,7 @@ def _journal(home: Home) -> Journal:
             f"nothing has happened in {home.path} yet",
             hint="give the agent's home with --home",
         )
-    return Journal(home.journal)
+    return Journal(home.journal, read_only=True)
 
 
 def _verify(journal: Journal) -> None:
@@ -334,6 +334,9 @@ def _run(arguments: list[str] | None) -> int:
         return error.exit_code
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()  # the help is its message, on several lines
+        return 2
     except click.UsageError as error:
         say_error("usage", error.format_message().rstrip("."))
         return 2

@@ -25,7 +25,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from farhand_agent.errors import HomeUnusable, NotEnrolled
+from farhand_agent.errors import HomeForeign, HomeUnusable, NotEnrolled
 from farhand_protocol.errors import FarhandError
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
 
 PROGRAM: Final = "farhand-agent"
 _MAX_CONFIG_BYTES = 64 * 1024
+_FOREIGN_FILES: Final = ("farhand.db", "relay.key", "operator.key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +121,10 @@ class Home:
         """Create the home, owner-only, if it is not there.
 
         Raises:
-            HomeUnusable: it cannot be created, or belongs to another program.
+            HomeForeign: it belongs to another program; nothing was created.
+            HomeUnusable: it cannot be created.
         """
+        self.refuse_foreign()
         try:
             for folder in (self.path, self.orders, self.sessions, self.receipts):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -129,12 +132,27 @@ class Home:
             raise HomeUnusable(
                 f"{self.path} cannot be used as a home", detail=str(error)
             ) from error
-        for foreign in ("farhand.db", "relay.key", "operator.key"):
-            if (self.path / foreign).exists():
-                raise HomeUnusable(
-                    f"{self.path} is the home of another Farhand program",
-                    hint="give the agent a folder of its own",
-                )
+
+    def refuse_foreign(self) -> None:
+        """Check that this is no console's and no relay's home, before anything is done there.
+
+        Raises:
+            HomeForeign: it is.
+        """
+        try:
+            values = tomllib.loads(read_limited(self.config, _MAX_CONFIG_BYTES).decode())
+        except (OSError, ValueError, FarhandError):
+            values = {}  # what is wrong with it is said by whoever needs it
+        program = values.get("program")
+        if program == PROGRAM:
+            return
+        # A relay's config.toml names no program, but its organisation.
+        if (
+            program is not None
+            or values.keys() & {"org", "tenant"}
+            or any((self.path / name).exists() for name in _FOREIGN_FILES)
+        ):
+            raise HomeForeign(str(self.path))
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -192,8 +210,10 @@ def load_settings(home: Home) -> Settings:
 
     Raises:
         NotEnrolled: there is none.
+        HomeForeign: it is another program's.
         HomeUnusable: it cannot be read, or has a key that is not known.
     """
+    home.refuse_foreign()
     try:
         data = read_limited(home.config, _MAX_CONFIG_BYTES)
     except FileNotFoundError as error:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import os
 import shutil
 import ssl
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,7 +96,7 @@ async def _pin(token: EnrolmentToken, folder: Path) -> RelayAddress:
 
 
 def _check_name(name: str) -> str:
-    if not 1 <= len(name) <= MAX_NAME_CHARS or not name.isprintable():
+    if len(name) > MAX_NAME_CHARS or not name.strip() or not name.isprintable():
         raise UsageError(
             "name-malformed", f"a device name has 1 to {MAX_NAME_CHARS} printable characters"
         )
@@ -120,13 +121,15 @@ async def enrol(
         progress: told what is being done, in words.
 
     Raises:
+        HomeForeign: the folder is another program's.
         UsageError: `already-enrolled`, `name-malformed`, `url-insecure`.
         AlreadyRunning: an agent runs on this home.
         RelayUnavailable: try again later.
         RemoteError: the relay is not the one the token names, or serves wrong trust metadata.
         FarhandError: the relay's refusal (`token-unknown`, `token-expired`, `token-used`, ...).
     """
-    chosen = _check_name(name or host_name())
+    home.refuse_foreign()
+    chosen = _check_name(host_name() if name is None else name)
     if home.is_enrolled and not again:
         raise UsageError(
             "already-enrolled",
@@ -134,6 +137,31 @@ async def enrol(
             hint="use --again to replace that enrolment; the device gets a new key",
         )
     check_url(token.url)
+    with _undone_on_failure(home):
+        return await _enrol(home, token, chosen, progress)
+
+
+@contextlib.contextmanager
+def _undone_on_failure(home: Home) -> Iterator[None]:
+    """Leave no home behind where there was none, if the enrolment fails."""
+    missing = [one for one in (home.path, *home.path.parents) if not one.exists()]
+    try:
+        yield
+    except AlreadyRunning:
+        raise  # then somebody else has made it in the meantime
+    except BaseException:
+        if missing:
+            shutil.rmtree(home.path, ignore_errors=True)
+            # A folder that somebody else uses by now is not empty, and stays.
+            with contextlib.suppress(OSError):
+                for folder in missing[1:]:
+                    folder.rmdir()
+        raise
+
+
+async def _enrol(
+    home: Home, token: EnrolmentToken, chosen: str, progress: Callable[[str], None]
+) -> Settings:
     home.make()
     lock = try_lock(home.lock)
     if lock is None:

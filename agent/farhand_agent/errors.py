@@ -11,6 +11,7 @@ from farhand_protocol.errors import FarhandError, UsageError
 __all__ = [
     "AgentNotRunning",
     "AlreadyRunning",
+    "HomeForeign",
     "HomeUnusable",
     "JournalFull",
     "JournalUnusable",
@@ -35,6 +36,17 @@ class HomeUnusable(FarhandError):
 
     def __init__(self, message: str, *, hint: str | None = None, detail: str | None = None) -> None:
         super().__init__("home-unusable", message, hint=hint, detail=detail)
+
+
+class HomeForeign(FarhandError):
+    """The home is a console's or a relay's; nothing is written there."""
+
+    def __init__(self, home: str) -> None:
+        super().__init__(
+            "home-foreign",
+            f"{home} belongs to another program",
+            hint="give the agent a folder of its own with --home",
+        )
 
 
 class JournalFull(FarhandError):

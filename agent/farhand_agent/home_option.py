@@ -23,11 +23,17 @@ def _default() -> Path:
 
 
 def chosen_home(ctx: click.Context, _: click.Parameter, value: str | None) -> Home:
-    """Return the home given here, or to the group, or by the environment, or the default."""
+    """Return the home given here, or to the group, or by the environment, or the default.
+
+    Raises:
+        HomeForeign: it is another program's.
+    """
     above = ctx.find_root().params.get("home")
     if value is None and isinstance(above, str):
         value = above
-    return Home.at(value or os.environ.get("FARHAND_HOME") or _default())
+    home = Home.at(value or os.environ.get("FARHAND_HOME") or _default())
+    home.refuse_foreign()
+    return home
 
 
 def home_option(command: F) -> F:

@@ -29,9 +29,10 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from farhand_agent.audit import FIRST_HASH, LogRecord, chain_hash
+from farhand_agent.audit import LogRecord, append_log
 from farhand_agent.errors import JournalUnusable
 from farhand_agent.journal_tables import (
+    ASIDE,
     SCHEMA,
     SCHEMA_VERSION,
     OrderRow,
@@ -39,6 +40,8 @@ from farhand_agent.journal_tables import (
     OutboxRow,
     SessionRow,
     journal_error,
+    open_to_read,
+    report_message,
     session_row,
 )
 from farhand_protocol.errors import FarhandError
@@ -96,6 +99,8 @@ _BUSY_TIMEOUT_S = 20.0
 # Refusals of statements that nobody signed are remembered only so far; a hostile relay can fill
 # this ring and nothing else.
 _MAX_REFUSALS = 5_000
+# Reports set aside are for whoever looks for the bug that made them; the latest are enough.
+_MAX_ASIDE = 100
 T = TypeVar("T")
 
 
@@ -105,6 +110,7 @@ class Journal:
     Args:
         path: the file; made with its tables if `create` is set and it is not there.
         create: whether a missing journal may be made.
+        read_only: for looking only, where nothing can or may be written; a write then fails.
         clock: Unix seconds; injected by tests.
 
     Raises:
@@ -113,7 +119,12 @@ class Journal:
     """
 
     def __init__(
-        self, path: Path, *, create: bool = False, clock: Callable[[], float] = time.time
+        self,
+        path: Path,
+        *,
+        create: bool = False,
+        read_only: bool = False,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._path = path
         self._clock = clock
@@ -124,12 +135,15 @@ class Journal:
                 hint="enrol it again with a new token and --again; it takes a new key",
             )
         try:
+            if read_only:
+                self._connection = open_to_read(path, timeout_s=_BUSY_TIMEOUT_S)
+                return
             # The umask of whoever starts the agent must not decide who reads the journal.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._connection = sqlite3.connect(
                 path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
             )
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, FarhandError) as error:
             raise journal_error(error, path) from error
         try:
             self._prepare()
@@ -227,7 +241,7 @@ class Journal:
         def act(c: sqlite3.Connection) -> None:
             c.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
             if kind:
-                _append(c, at, kind, detail)
+                append_log(c, at, kind, detail)
 
         self.commit(META_SET, act)
 
@@ -236,7 +250,7 @@ class Journal:
     def log(self, kind: str, **detail: object) -> None:
         """Append one record to the device's hash-chained log."""
         at = self.now_text()
-        self.commit(LOG_WRITTEN, lambda c: _append(c, at, kind, detail))
+        self.commit(LOG_WRITTEN, lambda c: append_log(c, at, kind, detail))
 
     def log_records(self, *, after: int = 0, limit: int = 1000) -> list[LogRecord]:
         """Return records in order, those with a higher `seq` than `after`."""
@@ -291,13 +305,13 @@ class Journal:
             )
             if done.rowcount != 1:
                 return False
-            _append(
+            append_log(
                 c,
                 at,
                 "order-accepted",
                 {"order": order, "script": script, "version": version, "operator": operator},
             )
-            _post(c, "progress", order, _progress(order, "accepted", at))
+            _post(c, at, "progress", order, _progress(order, "accepted", at))
             return True
 
         return self.commit(ORDER_ACCEPTED, act)
@@ -314,8 +328,8 @@ class Journal:
             )
             if done.rowcount != 1:
                 return False
-            _append(c, at, "order-running", {"order": order})
-            _post(c, "progress", order, _progress(order, "running", at))
+            append_log(c, at, "order-running", {"order": order})
+            _post(c, at, "progress", order, _progress(order, "running", at))
             return True
 
         return self.commit(ORDER_RUNNING, act)
@@ -351,8 +365,8 @@ class Journal:
             )
             if done.rowcount != 1:
                 return False
-            _append(c, at, "order-final", {"order": order, "state": state, "code": code})
-            _post(c, "result", order, result)
+            append_log(c, at, "order-final", {"order": order, "state": state, "code": code})
+            _post(c, at, "result", order, result)
             return True
 
         return self.commit(ORDER_FINAL, act)
@@ -379,13 +393,13 @@ class Journal:
                     (payload_sha256, order, code, at, result),
                 )
                 if done.rowcount == 1:
-                    _append(c, at, "order-refused", {"order": order, "code": code})
+                    append_log(c, at, "order-refused", {"order": order, "code": code})
                 c.execute(
                     "DELETE FROM refusals WHERE seq <= (SELECT max(seq) FROM refusals) - ?",
                     (_MAX_REFUSALS,),
                 )
             c.execute("DELETE FROM outbox WHERE kind = 'result' AND subject = ?", (order,))
-            _post(c, "result", order, result)
+            _post(c, at, "result", order, result)
 
         self.commit(OFFER_REFUSED, act)
 
@@ -399,19 +413,23 @@ class Journal:
     def repost_result(self, order: str, result: bytes) -> None:
         """Post a final result once more, for a relay that asks again; one copy at most."""
 
+        at = self.now_text()
+
         def act(c: sqlite3.Connection) -> None:
             c.execute("DELETE FROM outbox WHERE kind = 'result' AND subject = ?", (order,))
-            _post(c, "result", order, result)
+            _post(c, at, "result", order, result)
 
         self.commit(OFFER_REFUSED, act)
 
     # The outbox.
 
     def outbox(self, *, after: int = 0, limit: int = 16) -> list[OutboxRow]:
-        """Return unacknowledged reports in the order they were posted."""
+        """Return unacknowledged reports in the order they were posted, without those set aside."""
         rows = self._rows(
-            "SELECT seq, kind, subject, body FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?",
+            "SELECT seq, kind, subject, body FROM outbox WHERE seq > ? AND kind NOT LIKE ?"
+            " ORDER BY seq LIMIT ?",
             after,
+            f"{ASIDE}%",
             limit,
         )
         return [OutboxRow(*row) for row in rows]
@@ -425,9 +443,14 @@ class Journal:
             c.execute("DELETE FROM outbox WHERE seq = ?", (seq,))
             if refused and rows:
                 detail = {"kind": rows[0][0], "subject": rows[0][1], "code": refused}
-                _append(c, at, "report-refused", detail)
+                append_log(c, at, "report-refused", detail)
 
         self.commit(OUTBOX_ACKED, act)
+
+    def set_aside(self, seq: int) -> None:
+        """Keep a report that can never be delivered, so that it holds up none behind it."""
+        at = self.now_text()
+        self.commit(OUTBOX_ACKED, lambda c: _set_aside(c, at, seq))
 
     # Sessions.
 
@@ -482,9 +505,11 @@ class Journal:
             if done.rowcount != 1:
                 raise FarhandError("grant-replayed", "this session was opened before")
             detail = {"session": session, "operator": operator, "organisation": organisation}
-            _append(c, at, "session-granted", {**detail, "ticket": ticket, "scopes": list(scopes)})
+            append_log(
+                c, at, "session-granted", {**detail, "ticket": ticket, "scopes": list(scopes)}
+            )
             if report is not None:
-                _post(c, "session", session, report)
+                _post(c, at, "session", session, report)
 
         self.commit(SESSION_GRANTED, act)
 
@@ -499,7 +524,7 @@ class Journal:
                 (reason, session),
             )
             if done.rowcount == 1:
-                _append(c, at, "session-stopping", {"session": session, "reason": reason})
+                append_log(c, at, "session-stopping", {"session": session, "reason": reason})
             return done.rowcount == 1
 
         return self.commit(SESSION_STOPPING, act)
@@ -522,9 +547,9 @@ class Journal:
             )
             if done.rowcount != 1:
                 return False
-            _append(c, at, "session-ended", {"session": session, "reason": reason})
+            append_log(c, at, "session-ended", {"session": session, "reason": reason})
             if report is not None:
-                _post(c, "session", session, report)
+                _post(c, at, "session", session, report)
             return True
 
         return self.commit(SESSION_ENDED, act)
@@ -566,15 +591,31 @@ def _progress(order: str, state: str, at: str) -> bytes:
     return msgspec.msgpack.encode({"order": order, "state": state, "at": at})
 
 
-def _post(c: sqlite3.Connection, kind: OutboxKind, subject: str, body: bytes) -> None:
-    c.execute("INSERT INTO outbox (kind, subject, body) VALUES (?, ?, ?)", (kind, subject, body))
+def _post(c: sqlite3.Connection, at: str, kind: OutboxKind, subject: str, body: bytes) -> None:
+    """Put a report into the outbox; one that can never be delivered is set aside at once."""
+    done = c.execute(
+        "INSERT INTO outbox (kind, subject, body) VALUES (?, ?, ?)", (kind, subject, body)
+    )
+    seq = done.lastrowid or 0
+    try:
+        report_message(OutboxRow(seq, kind, subject, body))
+    except FarhandError:
+        # A bug of ours; what it reports on has happened and is journalled all the same.
+        _set_aside(c, at, seq)
 
 
-def _append(c: sqlite3.Connection, at: str, kind: str, detail: dict[str, Any]) -> None:
-    last = c.execute("SELECT seq, hash FROM log ORDER BY seq DESC LIMIT 1").fetchone()
-    seq, previous = (last[0] + 1, last[1]) if last else (1, FIRST_HASH)
-    text = msgspec.json.encode(detail, order="sorted").decode()
+def _set_aside(c: sqlite3.Connection, at: str, seq: int) -> None:
+    """Keep a report out of the queue, with a log record; only the latest of them are kept."""
+    rows = c.execute(
+        "UPDATE outbox SET kind = ? || kind WHERE seq = ? AND kind NOT LIKE ?"
+        " RETURNING substr(kind, ?), subject",
+        (ASIDE, seq, f"{ASIDE}%", len(ASIDE) + 1),
+    ).fetchall()
+    if rows:
+        detail = {"kind": rows[0][0], "subject": rows[0][1], "seq": seq}
+        append_log(c, at, "report-malformed", detail)
     c.execute(
-        "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?)",
-        (seq, at, kind, text, previous, chain_hash(previous, seq, at, kind, text)),
+        "DELETE FROM outbox WHERE kind LIKE ? AND seq NOT IN"
+        " (SELECT seq FROM outbox WHERE kind LIKE ? ORDER BY seq DESC LIMIT ?)",
+        (f"{ASIDE}%", f"{ASIDE}%", _MAX_ASIDE),
     )

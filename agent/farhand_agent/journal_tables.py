@@ -1,6 +1,7 @@
 """The journal's tables, the rows that are read from them, and what its errors mean.
 
-The fields of each row class stand in the order of the table's columns.
+The fields of each row class stand in the order of the table's columns.  What an outbox row says to
+the relay is made here too, so that whoever posts a report and whoever sends it judge it alike.
 """
 
 from __future__ import annotations
@@ -15,19 +16,35 @@ import msgspec
 
 from farhand_agent.errors import JournalFull, JournalUnusable
 from farhand_protocol.errors import FarhandError
+from farhand_protocol.messages import (
+    DeviceMessage,
+    OrderProgress,
+    ResultReport,
+    SessionReport,
+    decode_device_message,
+    encode_message,
+)
 
 __all__ = [
+    "ASIDE",
+    "MAX_NOTE_CHARS",
     "SCHEMA",
     "SCHEMA_VERSION",
     "OrderRow",
     "OutboxKind",
     "OutboxRow",
     "SessionRow",
+    "is_note",
     "journal_error",
+    "open_to_read",
+    "report_message",
     "session_row",
 ]
 
 OutboxKind = Literal["progress", "result", "session"]
+# Before the kind of an outbox row that can never be delivered; it is kept and not sent.
+ASIDE: Final = "aside-"
+MAX_NOTE_CHARS: Final = 4000
 
 SCHEMA_VERSION: Final = 1
 _NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
@@ -111,6 +128,88 @@ class SessionRow(msgspec.Struct, frozen=True):
     started_at: str
     ended_at: str | None
     reason: str | None
+
+
+def open_to_read(path: Path, *, timeout_s: float) -> sqlite3.Connection:
+    """Open a journal that is only looked at, also where its folder cannot be written.
+
+    Raises:
+        sqlite3.Error: it cannot be read.
+        JournalUnusable: it is of a version that is not known.
+    """
+    # A reader of a WAL journal makes two files beside it.  Where it cannot, and nothing waits in
+    # the WAL, the file alone is the whole journal and nobody changes it (SQLite, "Write-Ahead
+    # Logging", section 5).
+    wal = path.with_name(f"{path.name}-wal")
+    try:
+        return _connect_to_read(path, "mode=ro", timeout_s)
+    except sqlite3.OperationalError:
+        if wal.exists() and wal.stat().st_size:
+            raise
+        return _connect_to_read(path, "mode=ro&immutable=1", timeout_s)
+
+
+def _connect_to_read(path: Path, how: str, timeout_s: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?{how}",
+        uri=True,
+        timeout=timeout_s,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    try:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if version != SCHEMA_VERSION:
+            raise JournalUnusable(f"version {version} is not known to this agent")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def is_note(text: str) -> bool:
+    """Tell whether a relay stores this closing note (empty is no note, and is stored)."""
+    return len(text) <= MAX_NOTE_CHARS and not any(
+        (ord(one) < 32 and one not in "\n\t")
+        or 0x7F <= ord(one) < 0xA0
+        or "\ud800" <= one <= "\udfff"
+        for one in text
+    )
+
+
+def report_message(row: OutboxRow, seq: int = 0) -> DeviceMessage:
+    """Return the message of a report, after reading it as the relay will.
+
+    A relay closes the link on a message that it cannot read, and a report is sent until it is
+    acknowledged: one such report would keep the device away for ever.
+
+    Args:
+        row: as posted.
+        seq: number of the message on its link.
+
+    Raises:
+        FarhandError: `report-malformed`; it can never be delivered.
+    """
+    try:
+        message: DeviceMessage
+        if row.kind == "result":
+            message = ResultReport(seq=seq, order=row.subject, envelope=row.body)
+        else:
+            fields = msgspec.msgpack.decode(row.body, type=dict[str, Any])
+            kind = OrderProgress if row.kind == "progress" else SessionReport
+            message = kind(**{**fields, "seq": seq})
+        message = decode_device_message(encode_message(message))
+    except (FarhandError, msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
+        why = error.detail if isinstance(error, FarhandError) else str(error)
+        raise FarhandError(
+            "report-malformed", "a report can never be delivered", detail=why
+        ) from error
+    if isinstance(message, SessionReport) and not is_note(message.note):
+        raise FarhandError(
+            "report-malformed", "a report can never be delivered", detail="its note is malformed"
+        )
+    return message
 
 
 def session_row(row: tuple[Any, ...]) -> SessionRow:

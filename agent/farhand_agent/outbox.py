@@ -2,32 +2,25 @@
 
 A report stays in the journal until the relay has acknowledged it, so a lost link, a killed agent
 or a relay that forgot costs a repetition and nothing else.  The reports of a session whose process
-still lives are that process's to send, on its own link.
+still lives are that process's to send, on its own link.  A report that the relay could not read is
+never sent: it is set aside, and those behind it go on.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, Final
-
-import msgspec
+from functools import partial
+from typing import Final
 
 from farhand_agent.config import Home
-from farhand_agent.journal_tables import OutboxRow
+from farhand_agent.journal import Journal
+from farhand_agent.journal_tables import OutboxRow, report_message
 from farhand_agent.journal_thread import JournalThread
 from farhand_agent.link import Link
 from farhand_agent.locks import is_held
 from farhand_agent.notices import say
 from farhand_protocol.errors import FarhandError, RemoteError
-from farhand_protocol.messages import (
-    Ack,
-    DeviceMessage,
-    Nack,
-    OrderProgress,
-    ResultReport,
-    SessionReport,
-)
+from farhand_protocol.messages import Ack, Nack
 
 __all__ = ["Outbox"]
 
@@ -83,29 +76,20 @@ class Outbox:
 
     async def _deliver_one(self, link: Link, row: OutboxRow) -> None:
         try:
-            build = _message(row)
-        except msgspec.MsgspecError as error:
-            refused: str | None = "report-malformed"
-            say(f"a report cannot be read: {error}")
+            report_message(row)
+        except FarhandError as error:
+            say(f"{error}: {error.detail}")
+            act = partial(Journal.set_aside, seq=row.seq)
         else:
-            answer = await link.request(build)
+            answer = await link.request(partial(report_message, row))
             if not isinstance(answer, Ack | Nack):
                 raise RemoteError("message-malformed", "the relay's answer fits no report")
             refused = answer.code[:100] if isinstance(answer, Nack) else None
+            act = partial(Journal.acknowledge, seq=row.seq, refused=refused)
         try:
-            await self._journal.do(lambda j: j.acknowledge(row.seq, refused=refused))
+            await self._journal.do(act)
         except FarhandError as error:
             if error.code != "journal-full":
                 raise
             # It will be sent again, which is harmless.
             await asyncio.sleep(_PAUSE_S)
-
-
-def _message(row: OutboxRow) -> Callable[[int], DeviceMessage]:
-    """Return what makes the message of a report from its `seq`."""
-    if row.kind == "result":
-        return lambda seq: ResultReport(seq=seq, order=row.subject, envelope=row.body)
-    fields = msgspec.msgpack.decode(row.body, type=dict[str, Any])
-    if row.kind == "progress":
-        return lambda seq: OrderProgress(seq=seq, **fields)
-    return lambda seq: SessionReport(seq=seq, **fields)

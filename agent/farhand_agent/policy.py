@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -20,7 +20,18 @@ from farhand_agent.trust.verified import Verified, load_verified
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.trust import SCOPES, GroupPolicy
 
-__all__ = ["NOTHING", "effective_policy", "load_own", "merge", "policy_digest", "policy_words"]
+__all__ = [
+    "NOTHING",
+    "SERVED_SCOPES",
+    "effective_policy",
+    "load_own",
+    "merge",
+    "policy_digest",
+    "policy_words",
+]
+
+# What this version of the session host can serve; a scope that nobody serves is never granted.
+SERVED_SCOPES: Final = ("view", "terminal", "files", "forward")
 
 NOTHING = GroupPolicy(attended=False, unattended=False, scopes=[], risks=[], minutes_max=0)
 _MAX_POLICY_BYTES = 64 * 1024
@@ -123,7 +134,10 @@ def policy_digest(policy: GroupPolicy) -> str:
 
 
 def policy_words(policy: GroupPolicy) -> list[str]:
-    """Say a policy in sentences for the person in front of the device."""
+    """Say a policy in sentences for the person in front of the device.
+
+    Scopes that this agent does not serve are left out: nobody can use them here.
+    """
     if not policy.attended and not policy.unattended:
         sessions = "no technician may open a session on this device"
     elif policy.unattended and policy.consent == "notify":
@@ -133,8 +147,9 @@ def policy_words(policy: GroupPolicy) -> list[str]:
     else:
         sessions = "a session needs a code that somebody here gave away, and their consent"
     words = [sessions]
-    if policy.scopes:
-        words.append(f"a session may use: {', '.join(policy.scopes)}")
+    served = [scope for scope in policy.scopes if scope in SERVED_SCOPES]
+    if served:
+        words.append(f"a session may use: {', '.join(served)}")
         words.append(f"a session lasts {policy.minutes_max} minutes at most")
     else:
         words.append("a session may use nothing")

@@ -8,7 +8,9 @@
 
 The subsystem `farhand-end` carries JSON lines: the console sends `{"note": ...}`, gets
 `{"receipt": ENVELOPE}` signed by the device, sends it back with its console key's signature as
-well, and gets `{"ok": true}`.  The envelope stands in the line as its canonical JSON.
+well, and gets `{"ok": true}`.  A note that no relay would store is answered with
+`{"error": "note-malformed"}` before anything ends, and the session goes on.  The envelope
+stands in the line as its canonical JSON.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from typing import Any, Final
 
 import msgspec
 
+from farhand_agent.journal_tables import MAX_NOTE_CHARS, is_note
 from farhand_agent.session.actions import ActionLog
 from farhand_protocol.envelopes import Envelope, decode_envelope, encode_envelope, seal
 from farhand_protocol.errors import FarhandError, RemoteError
@@ -37,7 +40,6 @@ __all__ = ["COUNTERSIGN_S", "MAX_NOTE_CHARS", "ReceiptFacts", "SessionEnding", "
 _log = logging.getLogger(__name__)
 
 COUNTERSIGN_S: Final = 10.0
-MAX_NOTE_CHARS: Final = 4000
 MAX_NOTE_LINE: Final = 64 * 1024
 MAX_RECEIPT_LINE: Final = 6 * 1024 * 1024
 
@@ -138,8 +140,16 @@ class SessionEnding:
     async def farewell(
         self, read: Callable[[int], Awaitable[bytes]], write: Callable[[bytes], Awaitable[None]]
     ) -> None:
-        """Hold the closing exchange with a console; the session ends whatever becomes of it."""
-        note = _note(await read(MAX_NOTE_LINE))
+        """Hold the closing exchange with a console.
+
+        Once its note is good the session ends, whatever becomes of the exchange.
+        """
+        try:
+            note = _note(await read(MAX_NOTE_LINE))
+        except RemoteError as error:
+            _log.info("a closing note was refused: %s", error)
+            await write(b'{"error":"note-malformed"}\n')
+            return
         if self.begun.is_set():
             return  # it is ending already, by another hand
         self.begun.set()
@@ -186,7 +196,13 @@ def _note(line: bytes) -> str:
         fields = msgspec.json.decode(line, type=dict[str, Any])
     except (msgspec.MsgspecError, RecursionError) as error:
         raise RemoteError("note-malformed", "the console's closing note cannot be read") from error
-    return str(fields.get("note") or "")[:MAX_NOTE_CHARS]
+    note = fields.get("note") or ""
+    if not isinstance(note, str) or not is_note(note := note.replace("\r\n", "\n")):
+        raise RemoteError(
+            "note-malformed",
+            f"a note has at most {MAX_NOTE_CHARS} characters, and no control characters",
+        )
+    return note
 
 
 def _line_receipt(line: bytes) -> Envelope:

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from farhand_agent.policy import SERVED_SCOPES
 from farhand_agent.trust.verified import Verified
 from farhand_protocol.envelopes import decode_envelope, open_payload
 from farhand_protocol.errors import FarhandError, RefusedError
@@ -36,8 +37,6 @@ from farhand_protocol.trust import SCOPES, GroupPolicy, may_open
 
 __all__ = ["SERVED_SCOPES", "Agreed", "Facts", "check_grant"]
 
-# What this version of the session host can serve; a scope that nobody serves is never granted.
-SERVED_SCOPES: Final = ("view", "terminal", "files", "forward")
 MAX_CLOCK_DIFFERENCE: Final = timedelta(minutes=5)
 MAX_LIFETIME: Final = timedelta(hours=24)
 MAX_TEXT_CHARS: Final = 500

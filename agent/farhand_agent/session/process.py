@@ -31,6 +31,7 @@ from farhand_agent.config import Home, read_limited
 from farhand_agent.consent import CONSENT_TIMEOUT_S
 from farhand_agent.errors import LinkLost
 from farhand_agent.journal import Journal
+from farhand_agent.journal_tables import report_message
 from farhand_agent.journal_thread import JournalThread
 from farhand_agent.session.control import Control
 from farhand_agent.session.device import Device, load_device
@@ -540,10 +541,16 @@ class SessionProcess:
         for row in rows:
             if row.kind != "session" or row.subject != session:
                 continue
-            fields = msgspec.msgpack.decode(row.body, type=dict[str, object])
-            report = msgspec.convert({"t": "session-report", "seq": 0, **fields}, SessionReport)
             try:
-                answer = await self._control.request(partial(_numbered, report), timeout_s=REPORT_S)
+                report_message(row)
+            except FarhandError as error:
+                _log.error("a report is set aside: %s (%s)", error, error.detail)
+                await self._journal.do(partial(Journal.set_aside, seq=row.seq))
+                continue
+            try:
+                answer = await self._control.request(
+                    partial(report_message, row), timeout_s=REPORT_S
+                )
             except FarhandError as error:
                 _log.info("a report waits in the journal: %s", error)
                 return

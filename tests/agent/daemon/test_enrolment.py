@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from farhand_agent.cli import main
 from farhand_agent.config import Home, load_settings
 from farhand_agent.enrolment import enrol
 from farhand_agent.journal import Journal
@@ -140,3 +141,63 @@ async def test_a_name_that_could_steer_a_terminal_is_refused(
     done = await agent("enrol", "--home", str(tmp_path / "d"), relay.token(), "--name", "a\x1b[2J")
     assert done.status == 2
     assert "error: name-malformed:" in done.stderr
+
+
+async def test_an_empty_name_is_no_name(relay: TestRelay, tmp_path: Path) -> None:
+    for name in ("", "  "):
+        done = await agent("enrol", "--home", str(tmp_path / "d"), relay.token(), "--name", name)
+        assert done.status == 2
+        assert "error: name-malformed:" in done.stderr
+    assert not (tmp_path / "d").exists()
+
+
+async def test_a_failed_enrolment_leaves_no_folder(relay: TestRelay, tmp_path: Path) -> None:
+    relay.nack[Enrol] = "token-used"
+    with pytest.raises(FarhandError, match="token-used"):
+        await enrol(Home.at(tmp_path / "a" / "b"), parse_enrolment_token(relay.token()))
+    assert relay.of(Enrol)
+    assert not (tmp_path / "a").exists()
+    # A folder that was there stays, and what the guest that lived there had.
+    kept = Home.at(tmp_path / "guest")
+    kept.make()
+    (kept.receipts / "s-1.json").touch()
+    with pytest.raises(FarhandError, match="token-used"):
+        await enrol(kept, parse_enrolment_token(relay.token()))
+    assert (kept.receipts / "s-1.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("config.toml", 'program = "farhand"\nurl = "http://127.0.0.1:1"\n'),
+        ("config.toml", 'tenant = "t-1"\norg = "Acme"\nurl = "http://127.0.0.1:1"\n'),
+        ("operator.key", ""),
+    ],
+    ids=["console", "relay", "console-before-login"],
+)
+def test_another_programs_home_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, text: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    token = "fh1:AAAA"  # never looked at
+    commands = [
+        ["enrol", token], ["enrol", token, "--again"], ["run"], ["code"], ["status"], ["stop"],
+        ["log"], ["policy"], ["receipts"], ["inventory"], ["checks"], ["patches"],
+    ]  # fmt: skip
+    for command in commands:
+        with pytest.raises(SystemExit) as left:
+            main([*command, "--home", str(tmp_path)])
+        assert left.value.code == 1, command
+        assert "farhand-agent: error: home-foreign: " in capsys.readouterr().err, command
+    with pytest.raises(FarhandError, match="home-foreign"):
+        Home.at(tmp_path).make()
+    assert [one.name for one in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == text
+
+
+async def test_without_arguments_the_help_is_shown() -> None:
+    done = await agent()
+    assert done.status == 2
+    assert done.stderr.startswith("Usage: farhand-agent [OPTIONS] COMMAND")
+    assert "\n  enrol " in done.stderr
+    assert "\\x0a" not in done.stderr

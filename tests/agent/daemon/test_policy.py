@@ -104,3 +104,9 @@ def test_an_enrolled_device_without_verified_trust_allows_nothing(tmp_path: Path
     home = Home.at(tmp_path)
     home.config.write_text("")
     assert effective_policy(home, "default") == NOTHING
+
+
+def test_the_words_name_only_what_this_agent_serves() -> None:
+    words = policy_words(GroupPolicy(scopes=["view", "screen", "control", "files"]))
+    assert "a session may use: view, files" in words
+    assert "a session may use nothing" in policy_words(GroupPolicy(scopes=["screen"]))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sqlite3
 import ssl
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from farhand_agent import local
@@ -29,6 +32,7 @@ from farhand_protocol.messages import (
     ReportSections,
     Resend,
     ResultReport,
+    SessionReport,
     TrustNotice,
 )
 from farhand_protocol.orders import Result
@@ -203,6 +207,41 @@ async def test_it_comes_back_after_a_lost_link(relay: TestRelay, enrolled: Home)
         relay.links.pop("device", None)
         assert relay.roles.count("device") == 2
         await running.stop()
+
+
+async def test_a_poisoned_report_is_set_aside_and_the_link_stays(
+    relay: TestRelay, enrolled: Home
+) -> None:
+    bad = [
+        msgspec.msgpack.encode({"session": "s-long", "state": "ended", "note": "x" * 20_000}),
+        msgspec.msgpack.encode({"session": "s-ctrl", "state": "ended", "note": "a\x1b[2J"}),
+        msgspec.msgpack.encode({"session": "s-key", "state": "ended", "unknown": 1}),
+        b"\xc1",
+    ]
+    good = msgspec.msgpack.encode({"session": "s-good", "state": "ended", "note": "fine"})
+    # As an older agent would have left them: posting judges them too.
+    with closing(sqlite3.connect(enrolled.journal)) as database, database:
+        database.executemany(
+            "INSERT INTO outbox (kind, subject, body) VALUES ('session', 's-x', ?)",
+            [(body,) for body in (*bad, good)],
+        )
+    async with resident(enrolled.path) as running:
+        report = await relay.first(SessionReport)
+        assert (report.session, report.note) == ("s-good", "fine")
+        async with asyncio.timeout(30):
+            while (await asyncio.to_thread(local.ask, enrolled, {"do": "status"}))["outbox"]:
+                pass  # the acknowledgement is on its way into the journal
+        assert await running.stop() == 0
+    assert relay.roles.count("device") == 1
+    assert len(relay.of(SessionReport)) == 1
+    journal = Journal(enrolled.journal)
+    kinds = [record.kind for record in journal.latest_log_records(50)]
+    assert kinds.count("report-malformed") == len(bad)
+    assert journal.outbox() == []
+    journal.close()
+    with closing(sqlite3.connect(enrolled.journal)) as database:
+        kept = database.execute("SELECT kind, body FROM outbox ORDER BY seq").fetchall()
+    assert kept == [("aside-session", body) for body in bad]
 
 
 async def test_reconnect_and_redirect(relay: TestRelay, enrolled: Home) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import tempfile
 from pathlib import Path
 
+import msgspec
 import pytest
+from click.testing import CliRunner
 
 from farhand_agent.audit import verify_chain
+from farhand_agent.cli import cli
 from farhand_agent.journal import Journal
 from farhand_protocol.errors import FarhandError
 
@@ -88,7 +93,8 @@ def test_a_session_never_reopens(path: Path) -> None:
     grant(journal)
     assert journal.stop_session("s-1", "stopped")
     assert not journal.stop_session("s-1", "again")
-    assert journal.end_session("s-1", reason="expired", report=b"m")
+    report = msgspec.msgpack.encode({"session": "s-1", "state": "ended"})
+    assert journal.end_session("s-1", reason="expired", report=report)
     assert not journal.end_session("s-1", reason="expired", report=b"m")
     row = journal.session("s-1")
     assert row is not None
@@ -173,3 +179,44 @@ def test_a_journal_that_is_gone_or_damaged_is_not_replaced(path: Path) -> None:
 def test_others_may_not_read_it(path: Path) -> None:
     Journal(path, create=True).close()
     assert path.stat().st_mode & 0o077 == 0
+
+
+def test_a_report_that_cannot_be_delivered_is_set_aside_when_it_is_posted(path: Path) -> None:
+    journal = Journal(path, create=True)
+    for number, note in enumerate(["fine\n", "no\x1b[2J", "x" * 4001, "x" * 20_000]):
+        grant(journal, f"s-{number}")
+        fields = {"session": f"s-{number}", "state": "ended", "note": note}
+        report = msgspec.msgpack.encode(fields)
+        assert journal.end_session(f"s-{number}", reason="closed", report=report)
+    assert [one.subject for one in journal.outbox()] == ["s-0"]
+    kinds = [one.kind for one in journal.latest_log_records(50)]
+    assert kinds.count("report-malformed") == 3
+    journal.close()
+
+
+def test_a_journal_that_cannot_be_written_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole command, as a user who may only read (root may write anywhere)."""
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder, "home")
+        home.mkdir()
+        journal = Journal(home / "journal.db", create=True)
+        journal.log("something", what="happened")
+        journal.close()
+        (home / "journal.db").chmod(0o444)
+        home.chmod(0o555)
+        Path(folder).chmod(0o755)
+        user = os.geteuid()
+        if user == 0:
+            os.seteuid(65_534)
+        try:
+            with pytest.raises(PermissionError):
+                (home / "probe").touch()
+            for command in (["log", "--verify"], ["status"]):
+                done = CliRunner().invoke(cli, [*command, "--home", str(home)])
+                assert done.exit_code == 0, done.exception
+                assert "something" in done.output or command == ["status"]
+        finally:
+            os.seteuid(user)
+            home.chmod(0o755)
+        assert [one.name for one in home.iterdir()] == ["journal.db"]

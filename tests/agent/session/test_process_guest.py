@@ -393,3 +393,27 @@ async def test_ending_withdraws_everything_but_the_farewell(tmp_path: Path) -> N
             await asyncio.wait_for(process.wait_closed(), 30)
             with pytest.raises((asyncssh.Error, OSError)):
                 await two.run("echo no")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        msgspec.json.encode({"note": "x" * 4001}),
+        msgspec.json.encode({"note": "bell\x07"}),
+        b'{"note": 7}',
+        b"no json",
+    ],
+    ids=["long", "control", "number", "garbage"],
+)
+async def test_a_note_that_no_relay_would_store_ends_nothing(tmp_path: Path, line: bytes) -> None:
+    async with running(tmp_path) as run:
+        console = await open_session(run)
+        async with console.ssh() as connection:
+            process = await connection.create_process(subsystem="farhand-end", encoding=None)
+            process.stdin.write(line + b"\n")
+            assert await process.stdout.readline() == b'{"error":"note-malformed"}\n'
+            assert (await connection.run("echo still here")).stdout == "still here\n"
+            signed, answer = await console.farewell(connection, "x" * 3999 + "\n")
+            assert answer == {"ok": True}
+        receipt = verify_receipt(encode_envelope(signed), console.device_key)[0]
+        assert (len(receipt.note), receipt.reason) == (4000, "closed")
