@@ -41,8 +41,10 @@ from farhand_agent.journal_tables import (
     SessionRow,
     journal_error,
     open_to_read,
-    report_message,
+    post_report,
+    progress_body,
     session_row,
+    set_aside,
 )
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.instants import format_instant, from_unix
@@ -99,8 +101,6 @@ _BUSY_TIMEOUT_S = 20.0
 # Refusals of statements that nobody signed are remembered only so far; a hostile relay can fill
 # this ring and nothing else.
 _MAX_REFUSALS = 5_000
-# Reports set aside are for whoever looks for the bug that made them; the latest are enough.
-_MAX_ASIDE = 100
 T = TypeVar("T")
 
 
@@ -311,7 +311,7 @@ class Journal:
                 "order-accepted",
                 {"order": order, "script": script, "version": version, "operator": operator},
             )
-            _post(c, at, "progress", order, _progress(order, "accepted", at))
+            post_report(c, at, "progress", order, progress_body(order, "accepted", at))
             return True
 
         return self.commit(ORDER_ACCEPTED, act)
@@ -329,7 +329,7 @@ class Journal:
             if done.rowcount != 1:
                 return False
             append_log(c, at, "order-running", {"order": order})
-            _post(c, at, "progress", order, _progress(order, "running", at))
+            post_report(c, at, "progress", order, progress_body(order, "running", at))
             return True
 
         return self.commit(ORDER_RUNNING, act)
@@ -366,7 +366,7 @@ class Journal:
             if done.rowcount != 1:
                 return False
             append_log(c, at, "order-final", {"order": order, "state": state, "code": code})
-            _post(c, at, "result", order, result)
+            post_report(c, at, "result", order, result)
             return True
 
         return self.commit(ORDER_FINAL, act)
@@ -399,7 +399,7 @@ class Journal:
                     (_MAX_REFUSALS,),
                 )
             c.execute("DELETE FROM outbox WHERE kind = 'result' AND subject = ?", (order,))
-            _post(c, at, "result", order, result)
+            post_report(c, at, "result", order, result)
 
         self.commit(OFFER_REFUSED, act)
 
@@ -417,7 +417,7 @@ class Journal:
 
         def act(c: sqlite3.Connection) -> None:
             c.execute("DELETE FROM outbox WHERE kind = 'result' AND subject = ?", (order,))
-            _post(c, at, "result", order, result)
+            post_report(c, at, "result", order, result)
 
         self.commit(OFFER_REFUSED, act)
 
@@ -450,7 +450,7 @@ class Journal:
     def set_aside(self, seq: int) -> None:
         """Keep a report that can never be delivered, so that it holds up none behind it."""
         at = self.now_text()
-        self.commit(OUTBOX_ACKED, lambda c: _set_aside(c, at, seq))
+        self.commit(OUTBOX_ACKED, lambda c: set_aside(c, at, seq))
 
     # Sessions.
 
@@ -509,7 +509,7 @@ class Journal:
                 c, at, "session-granted", {**detail, "ticket": ticket, "scopes": list(scopes)}
             )
             if report is not None:
-                _post(c, at, "session", session, report)
+                post_report(c, at, "session", session, report)
 
         self.commit(SESSION_GRANTED, act)
 
@@ -549,7 +549,7 @@ class Journal:
                 return False
             append_log(c, at, "session-ended", {"session": session, "reason": reason})
             if report is not None:
-                _post(c, at, "session", session, report)
+                post_report(c, at, "session", session, report)
             return True
 
         return self.commit(SESSION_ENDED, act)
@@ -585,37 +585,3 @@ class Journal:
             c.executemany("DELETE FROM sections WHERE name = ?", [(name,) for name in names])
 
         self.commit(SECTION_ACKED, act)
-
-
-def _progress(order: str, state: str, at: str) -> bytes:
-    return msgspec.msgpack.encode({"order": order, "state": state, "at": at})
-
-
-def _post(c: sqlite3.Connection, at: str, kind: OutboxKind, subject: str, body: bytes) -> None:
-    """Put a report into the outbox; one that can never be delivered is set aside at once."""
-    done = c.execute(
-        "INSERT INTO outbox (kind, subject, body) VALUES (?, ?, ?)", (kind, subject, body)
-    )
-    seq = done.lastrowid or 0
-    try:
-        report_message(OutboxRow(seq, kind, subject, body))
-    except FarhandError:
-        # A bug of ours; what it reports on has happened and is journalled all the same.
-        _set_aside(c, at, seq)
-
-
-def _set_aside(c: sqlite3.Connection, at: str, seq: int) -> None:
-    """Keep a report out of the queue, with a log record; only the latest of them are kept."""
-    rows = c.execute(
-        "UPDATE outbox SET kind = ? || kind WHERE seq = ? AND kind NOT LIKE ?"
-        " RETURNING substr(kind, ?), subject",
-        (ASIDE, seq, f"{ASIDE}%", len(ASIDE) + 1),
-    ).fetchall()
-    if rows:
-        detail = {"kind": rows[0][0], "subject": rows[0][1], "seq": seq}
-        append_log(c, at, "report-malformed", detail)
-    c.execute(
-        "DELETE FROM outbox WHERE kind LIKE ? AND seq NOT IN"
-        " (SELECT seq FROM outbox WHERE kind LIKE ? ORDER BY seq DESC LIMIT ?)",
-        (f"{ASIDE}%", f"{ASIDE}%", _MAX_ASIDE),
-    )

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from farhand_agent.audit import append_log
 from farhand_agent.errors import JournalFull, JournalUnusable
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.messages import (
@@ -37,14 +38,18 @@ __all__ = [
     "is_note",
     "journal_error",
     "open_to_read",
+    "post_report",
+    "progress_body",
     "report_message",
     "session_row",
+    "set_aside",
 ]
 
 OutboxKind = Literal["progress", "result", "session"]
 # Before the kind of an outbox row that can never be delivered; it is kept and not sent.
 ASIDE: Final = "aside-"
 MAX_NOTE_CHARS: Final = 4000
+_MAX_ASIDE: Final = 100
 
 SCHEMA_VERSION: Final = 1
 _NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
@@ -233,3 +238,40 @@ def journal_error(error: Exception, path: Path) -> FarhandError:
         if space.f_bavail * space.f_frsize < 128 * 1024:
             return JournalFull(str(error))
     return JournalUnusable(str(error))
+
+
+def progress_body(order: str, state: str, at: str) -> bytes:
+    """Return the outbox body of an order's progress."""
+    return msgspec.msgpack.encode({"order": order, "state": state, "at": at})
+
+
+def post_report(
+    c: sqlite3.Connection, at: str, kind: OutboxKind, subject: str, body: bytes
+) -> None:
+    """Put a report into the outbox; one that can never be delivered is set aside at once."""
+    done = c.execute(
+        "INSERT INTO outbox (kind, subject, body) VALUES (?, ?, ?)", (kind, subject, body)
+    )
+    seq = done.lastrowid or 0
+    try:
+        report_message(OutboxRow(seq, kind, subject, body))
+    except FarhandError:
+        # A bug of ours; what it reports on has happened and is journalled all the same.
+        set_aside(c, at, seq)
+
+
+def set_aside(c: sqlite3.Connection, at: str, seq: int) -> None:
+    """Keep a report out of the queue, with a log record; only the latest of them are kept."""
+    rows = c.execute(
+        "UPDATE outbox SET kind = ? || kind WHERE seq = ? AND kind NOT LIKE ?"
+        " RETURNING substr(kind, ?), subject",
+        (ASIDE, seq, f"{ASIDE}%", len(ASIDE) + 1),
+    ).fetchall()
+    if rows:
+        detail = {"kind": rows[0][0], "subject": rows[0][1], "seq": seq}
+        append_log(c, at, "report-malformed", detail)
+    c.execute(
+        "DELETE FROM outbox WHERE kind LIKE ? AND seq NOT IN"
+        " (SELECT seq FROM outbox WHERE kind LIKE ? ORDER BY seq DESC LIMIT ?)",
+        (f"{ASIDE}%", f"{ASIDE}%", _MAX_ASIDE),
+    )

@@ -251,7 +251,7 @@ FORGERIES: dict[str, tuple[str, Forge]] = {
     ),
     "too-long-lived": (
         "order-lifetime",
-        _with(expires=format_instant(now() + timedelta(days=7, minutes=10))),
+        _with(expires=format_instant(now() + timedelta(days=8))),
     ),
     "by-an-operator-without-permission": ("order-not-permitted", _by_low),
     "of-an-unpublished-version": ("script-unknown", _with(version=2)),
@@ -284,6 +284,7 @@ async def test_an_order_does_not_run(
     code, forge = FORGERIES[forgery]
     order, data = forge(target, scripts)
     await refused(target, order, data, code, place)
+    assert (order, code) in [(one["order"], one["code"]) for one in target.logged("order-refused")]
 
 
 @pytest.mark.parametrize(
@@ -445,8 +446,6 @@ async def test_a_result_made_up_by_the_relay_is_not_believed(
     assert caught.value.code == "result-forged"
 
 
-async def test_the_made_up_orders_are_in_the_devices_own_log(target: Device) -> None:
-    codes = {one["code"] for one in target.logged("order-refused")}
-    assert {code for code, _ in FORGERIES.values()} <= codes
+async def test_no_made_up_operator_is_in_the_devices_own_log(target: Device) -> None:
     accepted = target.logged("order-accepted")
     assert {one["operator"] for one in accepted} <= {"bo", "gone"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import unicodedata
 from typing import Any
 
 import asyncssh
@@ -38,7 +39,7 @@ def check_note(note: str) -> None:
     Raises:
         UsageError: `note-malformed`.
     """
-    plain = all(one.isprintable() or one in "\n\t" for one in note)
+    plain = all(unicodedata.category(one) not in ("Cc", "Cs") or one in "\n\t" for one in note)
     if len(note) > MAX_NOTE_CHARS or not plain:
         raise UsageError(
             "note-malformed",
@@ -114,6 +115,8 @@ async def _line(reader: Any) -> bytes:
 def _receipt(line: bytes) -> Envelope:
     try:
         answer = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+        if "error" in answer:
+            raise FarhandError("note-malformed", "the device does not take this note")
         return decode_envelope(bytes(answer["receipt"]))
     except (msgspec.MsgspecError, KeyError, ValueError, RecursionError) as error:
         raise FarhandError("receipt-invalid", "the device's receipt cannot be read") from error
