@@ -242,4 +242,4 @@ def test_a_home_of_another_program_is_refused(tmp_path: Path) -> None:
     (tmp_path / "farhand.db").touch()
     with pytest.raises(FarhandError) as caught:
         Home.at(tmp_path).make()
-    assert caught.value.code == "home-unusable"
+    assert caught.value.code == "home-foreign"
