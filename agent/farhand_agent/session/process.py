@@ -157,6 +157,9 @@ class SessionProcess:
             on_lost=lambda: self._post(None),
         )
         self._freshness = TrustFreshness(self._device, self._journal, self._control)
+        if self._options.grant is not None:
+            # Before the link is opened, whose first message names the session.
+            self._control.session = _granted_session(self._options.grant)
         status = 1
         try:
             status = await self._run_linked()
@@ -383,10 +386,9 @@ class SessionProcess:
             raise UsageError("grant-malformed", "the grant file cannot be read") from error
         finally:
             path.unlink(missing_ok=True)
-        session = path.name.removesuffix(".grant")
-        if not is_session_id(session):
+        session = self._control.session
+        if session is None:
             raise UsageError("grant-malformed", "the grant file's name is no session id")
-        self._control.session = session
         try:
             await self._decide(group, data, offered=SERVED_SCOPES, minutes=24 * 60)
         except FarhandError as error:
@@ -564,6 +566,12 @@ class SessionProcess:
             await self._control.request(partial(_numbered, report), timeout_s=REPORT_S)
         except FarhandError as error:
             _log.info("the refusal could not be reported: %s", error)
+
+
+def _granted_session(path: Path) -> str | None:
+    """Return the session that a grant file is named after, None where that is no session id."""
+    session = path.name.removesuffix(".grant")
+    return session if is_session_id(session) else None
 
 
 def _numbered(report: SessionReport, seq: int) -> DeviceMessage:

@@ -249,6 +249,7 @@ async def test_a_grant_alone_opens_where_policy_allows_it(tmp_path: Path) -> Non
         active = await run.relay.reports.get()
         assert active.state == "active"
         assert active.scopes == ["view", "terminal", "files"]
+        assert [present.session for present in run.relay.presents] == [SESSION]
         console = CodeConsole(run.relay)
         console.device_key = run.relay.devices[0]
         async with console.ssh() as connection:
