@@ -16,6 +16,10 @@ PACKAGES := farhand_protocol farhand_agent farhand_server farhand_console
 MEMBERS := ./protocol ./agent ./server ./console
 MEMBER_FILES := $(MEMBERS:%=%/pyproject.toml)
 
+# Where it is set, every one of the hundreds of processes that tests and demo start would compile all
+# of our modules anew, which takes longer than what they do.
+unexport PYTHONDONTWRITEBYTECODE
+
 RUN_PYTHON := $(VENV)/bin/python
 PIP := "$(RUN_PYTHON)" -m pip --disable-pip-version-check -qq
 SAY := @printf 'farhand: %s\n'

@@ -1,7 +1,8 @@
 """What every test in the house gets.
 
 - A session of its own: HOME, XDG_RUNTIME_DIR and the FARHAND_* settings of the person who runs the
-  tests are put aside, so that no test reads or writes anything of hers.
+  tests are put aside, so that no test reads or writes anything of hers. PYTHONDONTWRITEBYTECODE is
+  put aside too: every process that a test starts would compile all of Farhand anew.
 - `postgres_url` and `nats_url`: real servers, started at first use, one of each per test process.
 - `@pytest.mark.needs("ssh", ...)`: programs that only the operating system's packages have.
 - A guard: no process that a test started may be left when the session ends.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +53,8 @@ def pytest_configure(config: pytest.Config) -> None:
         if name.startswith("FARHAND_") and name != "FARHAND_CI":
             _patch.delenv(name)
     _patch.delenv("SSH_AUTH_SOCK", raising=False)
+    _patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    _patch.setattr(sys, "dont_write_bytecode", False)
     home = Path(tempfile.mkdtemp(prefix="fh-"))  # 0700, and short: sockets live below it
     _places.append(home)
     for variable, folder in (("HOME", "home"), ("XDG_RUNTIME_DIR", "run")):
