@@ -45,6 +45,13 @@ class Program:
             asyncio.ensure_future(self._read(process.stdout, events=True)),
             asyncio.ensure_future(self._read(process.stderr, events=False)),
         ]
+        for task in self._reading:
+            task.add_done_callback(self._close)
+
+    def _close(self, _read: asyncio.Task[None]) -> None:
+        """Close the pipes when both streams are through; a cancelled reader leaves them open."""
+        if self._ended():
+            self.process._transport.close()  # type: ignore[attr-defined]
 
     async def _read(self, stream: asyncio.StreamReader, *, events: bool) -> None:
         while data := await stream.readline():
@@ -87,10 +94,9 @@ class Program:
         """Wait for its end and return the status; a traceback on the way is a failure."""
         async with asyncio.timeout(WAIT_S):
             status = await self.process.wait()
-            # Children of a killed agent outlive it and hold its stderr.
+            # Children of a killed agent outlive it and hold its stderr: they are read on until they
+            # end, or until the loop does.
             await asyncio.wait(self._reading, timeout=None if status >= 0 else 0.1)
-            for task in self._reading:
-                task.cancel()
         assert not any("Traceback" in line for line in self.lines), "\n".join(self.lines)
         return status
 
