@@ -27,6 +27,7 @@ import msgspec
 
 from farhand_agent.journal_tables import MAX_NOTE_CHARS, is_note
 from farhand_agent.session.actions import ActionLog
+from farhand_agent.session.subsystems import Lines
 from farhand_protocol.envelopes import Envelope, decode_envelope, encode_envelope, seal
 from farhand_protocol.errors import FarhandError, RemoteError
 from farhand_protocol.grants import Grant, Receipt
@@ -137,18 +138,16 @@ class SessionEnding:
                 self.receipt = encode_envelope(envelope)
             return self.receipt
 
-    async def farewell(
-        self, read: Callable[[int], Awaitable[bytes]], write: Callable[[bytes], Awaitable[None]]
-    ) -> None:
+    async def farewell(self, lines: Lines) -> None:
         """Hold the closing exchange with a console.
 
         Once its note is good the session ends, whatever becomes of the exchange.
         """
         try:
-            note = _note(await read(MAX_NOTE_LINE))
+            note = _note(await lines.read_line(MAX_NOTE_LINE))
         except RemoteError as error:
             _log.info("a closing note was refused: %s", error)
-            await write(b'{"error":"note-malformed"}\n')
+            await lines.write(b'{"error":"note-malformed"}\n')
             return
         if self.begun.is_set():
             return  # it is ending already, by another hand
@@ -157,14 +156,14 @@ class SessionEnding:
             receipt = await self.end("closed", note)
             try:
                 async with asyncio.timeout(COUNTERSIGN_S):
-                    await write(b'{"receipt":' + receipt + b"}\n")
-                    self._take(receipt, await read(MAX_RECEIPT_LINE))
+                    await lines.write(b'{"receipt":' + receipt + b"}\n")
+                    self._take(receipt, await lines.read_line(MAX_RECEIPT_LINE))
             except (TimeoutError, OSError, FarhandError) as error:
                 _log.warning("the receipt stays one-sided: %s", error)
             assert self.receipt is not None
             await self._keep(self.receipt)
             if not self.one_sided:
-                await write(b'{"ok":true}\n')
+                await lines.write(b'{"ok":true}\n')
         finally:
             self.over.set()
 

@@ -3,9 +3,9 @@
     scope      opens
     terminal   pty-req, shell, exec                          session/shell.py
     files      subsystem sftp                                session/files.py
-    view       subsystem farhand-view                        session/view.py
     forward    direct-tcpip to the granted destinations
-    none       subsystem farhand-end, signal, window-change, env LANG, LC_* and TERM
+    by name    the other subsystems, each with its scope     session/subsystems.py
+    none       signal, window-change, env LANG, LC_* and TERM
     never      everything else that SSH can ask for
 
 The host key is the device key, the user name the session id (or `farhand`), and the one key that
@@ -24,9 +24,9 @@ import asyncio
 import hmac
 import logging
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import asyncssh
 from asyncssh.forward import SSHForwarder
@@ -40,8 +40,7 @@ from farhand_agent.session.lines import read_line
 from farhand_agent.session.pipes import PipeDriver, PipeTunnel
 from farhand_agent.session.scopes import LiveScopes
 from farhand_agent.session.shell import CHUNK_BYTES, Program, login_environment
-from farhand_agent.session.view import MAX_REQUEST_BYTES, answer_view
-from farhand_protocol.errors import FarhandError
+from farhand_agent.session.subsystems import Subsystem
 from farhand_protocol.grants import SSH_USER
 from farhand_protocol.identity import public_key_line
 
@@ -58,27 +57,19 @@ WINDOW_BYTES = 2 * 1024 * 1024
 MAX_PACKET_BYTES = 32 * 1024
 # AES-GCM first, for processors that have it; ChaCha20 for those that do not.
 CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com")
-SUBSYSTEMS = {"sftp": "files", "farhand-view": "view", "farhand-end": None}
+SFTP_SCOPE = "files"
 
 _ANSWERED = {"pty-req", "env", "shell", "exec", "subsystem", "window-change", "signal"}
 # Sent unasked by common clients; refused, but nothing that anybody asked for.
 _UNREMARKABLE = {"eow@openssh.com", "keepalive@openssh.com", "break"}
 
 
-class Ending(Protocol):
-    """What the subsystem `farhand-end` sets in motion."""
-
-    async def farewell(
-        self, read: Callable[[int], Awaitable[bytes]], write: Callable[[bytes], Awaitable[None]]
-    ) -> None:
-        """Hold the closing exchange; `read` returns one line of at most so many bytes."""
-
-
 @dataclass
 class SessionTerms:
     """What was granted, as the host needs it.
 
-    `forward_to` holds `host:port` destinations, already cut to grant and policy.
+    `forward_to` holds `host:port` destinations, already cut to grant and policy; `subsystems` are
+    by name, `sftp` not among them.
     """
 
     session: str
@@ -87,7 +78,7 @@ class SessionTerms:
     actions: ActionLog
     roots: Roots
     forward_to: frozenset[str]
-    ending: Ending
+    subsystems: Mapping[str, Subsystem]
     environment: dict[str, str] = field(default_factory=dict)
 
 
@@ -380,6 +371,7 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
         self._program: Program | None = None
         self._has_terminal = False
         self._wanted = ""
+        self._scope: str | None = "terminal"
         self._left_over = bytearray()
         self._forget: Callable[[], None] = lambda: None
 
@@ -396,11 +388,14 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
         return self._ask("terminal", f"exec {command}")
 
     def subsystem_requested(self, subsystem: str) -> bool:
-        if subsystem not in SUBSYSTEMS:
+        if subsystem == "sftp":
+            scope: str | None = SFTP_SCOPE
+        elif (found := self._terms.subsystems.get(subsystem)) is not None:
+            scope = found.scope
+        else:
             self._server.denied(f"subsystem {subsystem}")
             return False
-        self._wanted = subsystem
-        scope = SUBSYSTEMS[subsystem]
+        self._scope, self._wanted = scope, subsystem
         return scope is None or self._ask(scope, f"subsystem {subsystem}")
 
     def _ask(self, scope: str, what: str) -> bool:
@@ -433,9 +428,8 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
 
     async def _handle(self, _process: asyncssh.SSHServerProcess[bytes]) -> None:
         channel = self.channel
-        scope = SUBSYSTEMS.get(self._wanted, "terminal")
-        if scope is not None:
-            self._forget = self._terms.scopes.hold(scope, self._cut)
+        if self._scope is not None:
+            self._forget = self._terms.scopes.hold(self._scope, self._cut)
             self._server.host.begin()
         try:
             if self._wanted == "sftp":
@@ -444,10 +438,8 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
                     self.stdin,
                     self.stdout,
                 )
-            elif self._wanted == "farhand-view":
-                await self._view()
-            elif self._wanted == "farhand-end":
-                await self._terms.ending.farewell(self._read_line, self._write)
+            elif self._wanted:
+                await self._terms.subsystems[self._wanted].serve(self)
                 self.exit(0)
             else:
                 await self._run_program()
@@ -461,7 +453,7 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
                 _log.warning("a channel failed", exc_info=error)
                 self.exit(255)
         finally:
-            if scope is not None:
+            if self._scope is not None:
                 self._server.host.finish()
 
     def _cut(self) -> None:
@@ -488,7 +480,7 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
         try:
             status = await self._program.run(_ProcessStreams(self))
         except OSError as error:
-            await self._write(f"farhand: cannot start: {error.strerror}\n".encode(), error=True)
+            await self.write(f"farhand: cannot start: {error.strerror}\n".encode(), error=True)
             status = 126
         if self.channel.is_closing():
             return
@@ -497,17 +489,6 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
         else:
             self.exit_with_signal(signal.Signals(-status).name[3:])
 
-    async def _view(self) -> None:
-        while line := await self._read_line(MAX_REQUEST_BYTES):
-            try:
-                shown, answer = await asyncio.to_thread(answer_view, line)
-            except FarhandError as error:
-                answer = b'{"error":{"code":"%s"}}\n' % error.code.encode()
-            else:
-                self._terms.actions.add("view", shown)
-            await self._write(answer)
-        self.exit(0)
-
     async def read_input(self) -> bytes:
         """Return input, empty at its end or when the channel is gone."""
         try:
@@ -515,10 +496,12 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
         except (OSError, asyncssh.Error):
             return b""
 
-    async def _read_line(self, limit: int) -> bytes:
+    async def read_line(self, limit: int) -> bytes:
+        """Return the next line of input (see `subsystems.Lines`)."""
         return await read_line(self.read_input, limit, self._left_over)
 
-    async def _write(self, data: bytes, *, error: bool = False) -> None:
+    async def write(self, data: bytes, *, error: bool = False) -> None:
+        """Send output (see `subsystems.Lines`), or error output."""
         writer = self.stderr if error else self.stdout
         try:
             writer.write(data)
@@ -539,4 +522,4 @@ class _ProcessStreams:
 
     async def write(self, data: bytes, *, error: bool = False) -> None:
         """Write output and wait until there is room for more."""
-        await self._process._write(data, error=error)
+        await self._process.write(data, error=error)

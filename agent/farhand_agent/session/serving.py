@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -39,6 +40,8 @@ from farhand_agent.session.host import MAX_PIPES, SessionHost, SessionTerms
 from farhand_agent.session.pipes import PipeDriver, StreamLost
 from farhand_agent.session.scopes import LiveScopes
 from farhand_agent.session.shell import login_environment
+from farhand_agent.session.subsystems import Subsystem
+from farhand_agent.session.view import serve_view
 from farhand_protocol.envelopes import Envelope, decode_envelope
 from farhand_protocol.errors import FarhandError, RefusedError
 from farhand_protocol.frames import MAX_PIPE_MESSAGE_BYTES, parse_attach_reply, write_attach
@@ -142,7 +145,10 @@ class SessionServing:
                 actions=self._actions,
                 roots=Roots.of(policy.files_roots, home, read_only=policy.files_read_only),
                 forward_to=agreed.forward_to,
-                ending=self.ending,
+                subsystems={
+                    "farhand-view": Subsystem("view", partial(serve_view, actions=self._actions)),
+                    "farhand-end": Subsystem(None, self.ending.farewell),
+                },
                 environment={SESSION_MARK: self.session},
             ),
         )

@@ -15,6 +15,7 @@ that it shows them.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import time
@@ -24,10 +25,12 @@ from typing import Any
 import msgspec
 import psutil
 
+from farhand_agent.session.actions import ActionLog
+from farhand_agent.session.subsystems import Lines
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.instants import format_instant, from_unix
 
-__all__ = ["MAX_REQUEST_BYTES", "VIEWS", "answer_view"]
+__all__ = ["MAX_REQUEST_BYTES", "VIEWS", "answer_view", "serve_view"]
 
 MAX_REQUEST_BYTES = 1024
 MAX_PROCESSES = 500
@@ -116,6 +119,18 @@ def answer_view(line: bytes) -> tuple[str, bytes]:
         ) from error
     body = {"show": request["show"], "at": format_instant(from_unix(int(time.time()))), **view()}
     return request["show"], _encode(body) + b"\n"
+
+
+async def serve_view(lines: Lines, actions: ActionLog) -> None:
+    """Answer requests until the console has no more (the subsystem `farhand-view`)."""
+    while line := await lines.read_line(MAX_REQUEST_BYTES):
+        try:
+            shown, answer = await asyncio.to_thread(answer_view, line)
+        except FarhandError as error:
+            answer = b'{"error":{"code":"%s"}}\n' % error.code.encode()
+        else:
+            actions.add("view", shown)
+        await lines.write(answer)
 
 
 def _encode(body: dict[str, Any]) -> bytes:

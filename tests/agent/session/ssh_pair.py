@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from farhand_agent.session.files import Roots
 from farhand_agent.session.host import SessionHost, SessionTerms, host_key
 from farhand_agent.session.pipes import PipeDriver, PipeTunnel, StreamLost
 from farhand_agent.session.scopes import LiveScopes
+from farhand_agent.session.subsystems import Subsystem
+from farhand_agent.session.view import serve_view
 from farhand_protocol.identity import public_key_line
 from farhand_protocol.keys import SeedSigner
 
@@ -51,11 +54,6 @@ class QueueStream:
                 return getting.result()
             getting.cancel()
         raise StreamLost
-
-
-class NoEnding:
-    async def farewell(self, read: Any, write: Any) -> None:
-        raise AssertionError("not used here")
 
 
 class Wire:
@@ -102,16 +100,20 @@ def make_terms(
     forward_to: Iterable[str] = (),
     read_only: bool = False,
     roots: bool = True,
-    ending: Any = None,
+    subsystems: Mapping[str, Subsystem] | None = None,
 ) -> SessionTerms:
+    actions = ActionLog(lambda: datetime.now(UTC))
     return SessionTerms(
         session=SESSION,
         console_key=SeedSigner(CONSOLE_SEED).public_key,
         scopes=LiveScopes(scopes),
-        actions=ActionLog(lambda: datetime.now(UTC)),
+        actions=actions,
         roots=Roots.of([str(root)] if roots else [], str(root), read_only=read_only),
         forward_to=frozenset(forward_to),
-        ending=ending or NoEnding(),
+        subsystems={
+            "farhand-view": Subsystem("view", partial(serve_view, actions=actions)),
+            **(subsystems or {}),
+        },
         environment={"FARHAND_SESSION": SESSION},
     )
 
