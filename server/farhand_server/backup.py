@@ -28,7 +28,8 @@ from farhand_protocol.errors import FarhandError
 from farhand_server.clock import SystemClock, stamp
 from farhand_server.config import CONFIG_NAME, KEY_NAME, Settings, load_settings
 from farhand_server.home import beside, check_vacant, check_writable, read_signer
-from farhand_server.store.database import Database, newest_revision
+from farhand_server.store.database import Database
+from farhand_server.store.revisions import newest_revision
 from farhand_server.store.schema import tenants
 from farhand_server.store.transfer import dump_rows, load_rows
 

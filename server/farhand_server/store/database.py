@@ -22,10 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import aiosqlite
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
@@ -33,10 +29,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from farhand_protocol.errors import FarhandError, UsageError
+from farhand_server.store.revisions import current_revision, newest_revision, upgrade
 
 __all__ = ["Database", "sqlite_url"]
 
-_MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_TIMEOUT_S = 10.0
 _READERS = 4
 _JOIN_TIMEOUT_S = 5.0
@@ -180,15 +176,13 @@ class Database:
                 await connection.execute(
                     text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK}
                 )
-            await connection.run_sync(_upgrade)
+            await connection.run_sync(upgrade)
         return newest_revision()
 
     async def revision(self) -> str | None:
         """Return the revision that the database is at; None when it is empty."""
         async with self.read() as connection:
-            return await connection.run_sync(
-                lambda sync: MigrationContext.configure(sync).get_current_revision()
-            )
+            return await connection.run_sync(current_revision)
 
     async def require_current(self) -> None:
         """Check that the schema is the newest.
@@ -218,26 +212,6 @@ class Database:
         # loop must still be there.
         for thread in [one for one in self._threads if one.ident is not None]:
             await asyncio.to_thread(thread.join, _JOIN_TIMEOUT_S)
-
-
-def newest_revision() -> str:
-    """Return the newest revision that this program knows."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    if head is None:
-        raise FarhandError("store-schema", "this installation has no migrations")
-    return head
-
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    return config
-
-
-def _upgrade(connection: Connection) -> None:
-    config = _config()
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
 
 
 @contextlib.contextmanager

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, func, insert, select, text
 
 from farhand_protocol.errors import FarhandError
-from farhand_server.store.database import Database, newest_revision, sqlite_url
+from farhand_server.store.database import Database, sqlite_url
+from farhand_server.store.revisions import newest_revision
 from farhand_server.store.schema import metadata, tenants
 
 
@@ -46,6 +49,12 @@ async def test_migrating_an_empty_database_gives_the_schema(
         await db.require_current()
     finally:
         await db.close()
+
+
+def test_the_last_numbered_file_is_the_newest_revision() -> None:
+    config = Config()
+    config.set_main_option("script_location", "farhand_server:store/migrations")
+    assert ScriptDirectory.from_config(config).get_current_head() == newest_revision()
 
 
 async def test_migrating_again_changes_nothing(db: Database) -> None:
