@@ -124,7 +124,9 @@ async def test_a_receipt_of_both_sides_is_kept(home: Home) -> None:
     data = (home.folder / "receipts" / f"{SESSION}.json").read_bytes()
     checked = verify_receipt(data, device_key=case.device.public_key)
     assert not checked.one_sided
-    assert kept_receipt(home, SESSION) == digest
+    kept = kept_receipt(home, SESSION)
+    assert kept is not None
+    assert (kept[0].active_s, kept[1]) == (5, digest)
     assert kept_receipt(home, "s-bbbbbbbbbbbbbbbb") is None
 
 

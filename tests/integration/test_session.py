@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from pathlib import Path
@@ -118,8 +119,17 @@ def test_stop_on_the_device_ends_it(house: House) -> None:
     opened, helper = open_session(house, house.agent)
     house.agent.json("stop")
     event = end_event(helper)
-    assert event["session"] == opened["session"]
-    house.technician.run("exec", str(opened["session"]), "--", "true", expect=255)
+    name = str(opened["session"])
+    assert event["session"] == name
+    house.technician.run("exec", name, "--", "true", expect=255)
+    # The note comes later; receipt and time are the device's.
+    receipt = Path(str(event["receipt"]))
+    done = house.technician.run("session", "end", name, "--note", "she stopped it", "--json")
+    assert b"no receipt" not in done.stderr
+    ended = json.loads(done.stdout)
+    told = house.technician.json("receipt", "verify", str(receipt))
+    assert ended["receipt"] == hashlib.sha256(receipt.read_bytes()).hexdigest()
+    assert (ended["active_s"], ended["reason"]) == (told["active_s"], "stopped")
 
 
 def test_scopes_not_granted_are_denied(house: House, tmp_path: Path) -> None:

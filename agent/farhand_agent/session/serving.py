@@ -32,7 +32,7 @@ from farhand_agent.processes import end_marked, started_at
 from farhand_agent.receipts import store_receipt
 from farhand_agent.session.actions import ActionLog
 from farhand_agent.session.device import Device
-from farhand_agent.session.ending import ReceiptFacts, SessionEnding, active_seconds, seal_receipt
+from farhand_agent.session.ending import ReceiptFacts, SessionEnding, seal_receipt
 from farhand_agent.session.events import ActionSeen, Event
 from farhand_agent.session.files import Roots
 from farhand_agent.session.grant import Agreed
@@ -42,10 +42,10 @@ from farhand_agent.session.scopes import LiveScopes
 from farhand_agent.session.shell import login_environment
 from farhand_agent.session.subsystems import Subsystem
 from farhand_agent.session.view import serve_view
-from farhand_protocol.envelopes import Envelope, decode_envelope
+from farhand_protocol.envelopes import Envelope, decode_envelope, open_payload
 from farhand_protocol.errors import FarhandError, RefusedError
 from farhand_protocol.frames import MAX_PIPE_MESSAGE_BYTES, parse_attach_reply, write_attach
-from farhand_protocol.grants import Action
+from farhand_protocol.grants import Action, Receipt
 from farhand_protocol.instants import format_instant, parse_instant
 from farhand_protocol.messages import AttachPipe
 from farhand_protocol.trust import GroupPolicy
@@ -302,7 +302,8 @@ class SessionServing:
             state="ended",
             reason=reason,
             note=note,
-            active_s=active_seconds(self._times.started_at, self._now()),
+            # The receipt's number, so that both sides and the ticket speak of one.
+            active_s=open_payload(decode_envelope(receipt), Receipt).active_s,
             receipt_sha256=hashlib.sha256(receipt).hexdigest(),
         )
         try:

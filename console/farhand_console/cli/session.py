@@ -31,6 +31,7 @@ from farhand_console.session.ssh import connect_ssh
 from farhand_console.session.terminal import join_command, run_exec, run_shell
 from farhand_console.trust.devices import VerifiedDevice, verify_device
 from farhand_protocol.errors import FarhandError, UsageError
+from farhand_protocol.grants import Receipt
 from farhand_protocol.identity import is_session_id
 from farhand_protocol.trust import SCOPES
 
@@ -243,31 +244,40 @@ def _register_end(sessions: click.Group) -> None:
         """End a session with a note; the device signs the receipt."""
         check_note(note)
         session = _session_id(context, session)
-        body: dict[str, Any] = {"note": note, "active_s": None, "receipt_sha256": None}
-        receipt_hash = kept_receipt(context.home, session)
-        try:
-            if receipt_hash is None:
+        path = segments("sessions", session)
+        signed, trouble = kept_receipt(context.home, session), ""
+        if signed is None and context.relay.get(path, Session).state != "ended":
+            try:
                 record = load(context.home, session)
-                receipt, receipt_hash = _run(_end_on_device(context, record, note))
-                body["active_s"] = receipt.active_s
-        except (FarhandError, OSError) as error:
-            # The relay is told in any case: a device that is gone must not keep a ticket open.
-            words = str(error) if isinstance(error, FarhandError) else "the device did not answer"
-            warn(f"no receipt: {words}")
-        body["receipt_sha256"] = receipt_hash
+                signed = _run(_end_on_device(context, record, note))
+            except (FarhandError, OSError) as error:
+                # The relay is told in any case: a device that is gone must not keep a ticket open.
+                silent = "the device did not answer"
+                trouble = str(error) if isinstance(error, FarhandError) else silent
+        receipt, digest = signed or (None, None)
+        body = {
+            "note": note,
+            "active_s": receipt.active_s if receipt else None,
+            "receipt_sha256": digest,
+        }
         ended = context.relay.post(segments("sessions", session, "end"), Session, body)
         drop(context.home, session)
+        digest = digest or ended.receipt_sha256
+        if digest is None:
+            warn(f"no receipt: {trouble or 'the device has signed none'}")
+        elif receipt is None:
+            say("the device ended the session first; it keeps the receipt, signed by itself alone")
         answer = {
             "session": session,
             "reason": ended.reason,
-            "active_s": ended.active_s,
-            "receipt": receipt_hash or ended.receipt_sha256,
+            "active_s": receipt.active_s if receipt else ended.active_s,
+            "receipt": digest,
             "time_entry": ended.time_entry,
         }
         context.show(answer, lambda: show_fields(answer))
 
 
-async def _end_on_device(context: Context, record: SessionRecord, note: str) -> Any:
+async def _end_on_device(context: Context, record: SessionRecord, note: str) -> tuple[Receipt, str]:
     async with asyncio.timeout(_END_S):
         async with connect_ssh(context.home, context.relay, record, notice=say) as connection:
             return await end_on_device(context.home, record, connection, note)

@@ -93,13 +93,17 @@ def _check_about(record: SessionRecord, receipt: Receipt) -> None:
         raise FarhandError("receipt-invalid", "the device's receipt is about another session")
 
 
-def kept_receipt(home: Home, session: str) -> str | None:
-    """Return the hash of the receipt that this console countersigned for a session, if it did."""
+def kept_receipt(home: Home, session: str) -> tuple[Receipt, str] | None:
+    """Return the receipt that this console countersigned for a session and its hash, if it did.
+
+    Raises:
+        FarhandError: `envelope-malformed` when the file was damaged since.
+    """
     try:
         data = (home.folder / "receipts" / f"{session}.json").read_bytes()
     except OSError:
         return None
-    return hashlib.sha256(data).hexdigest()
+    return open_payload(decode_envelope(data), Receipt), hashlib.sha256(data).hexdigest()
 
 
 async def _line(reader: Any) -> bytes:

@@ -294,9 +294,12 @@ class Sessions:
         is_first = before.state != "ended"
         seconds = None
         if is_first and before.started_at is not None:
-            lived = self._relay.now() - parse_instant(before.started_at)
-            longest = max(0, min(int(lived.total_seconds()), _MAX_ACTIVE_S))
-            seconds = longest if active_s is None else max(0, min(active_s, longest))
+            # Both ends may say how long it was, up to how long the relay has known the session: the
+            # device began before its report of that came here.  Each rounds to whole seconds.
+            since = before.started_at if active_s is None else before.created_at
+            known_s = int((self._relay.now() - parse_instant(since)).total_seconds())
+            seconds = known_s if active_s is None else min(active_s, known_s + 1)
+            seconds = max(0, min(seconds, _MAX_ACTIVE_S))
         if receipt_sha256 and before.receipt_sha256 not in (None, receipt_sha256):
             await rows.add_event(
                 c, self._relay, session, "receipt-mismatch",

@@ -30,7 +30,14 @@ from tests.server.gateway.nodes import (
     settle,
 )
 from tests.server.relays import ManualClock, RelayParts, SignIn
-from tests.server.sessions.meeting import active_by_code, claim, grant_for, report, show_code
+from tests.server.sessions.meeting import (
+    active_by_code,
+    claim,
+    exchange,
+    grant_for,
+    report,
+    show_code,
+)
 
 HASH = "ab" * 32
 
@@ -169,7 +176,24 @@ async def test_active_time_is_never_more_than_the_session_lasted(
     who = await sign_in("technician")
     _, session = await active_by_code(node, web, who, device)
     node.clock.advance(30)
-    assert (await end(web, who, session, note="x", active_s=600_000)).json()["active_s"] == 30
+    assert (await end(web, who, session, note="x", active_s=600_000)).json()["active_s"] == 31
+
+
+async def test_the_ends_own_time_counts_though_its_report_came_late(
+    node: Node, web: httpx.AsyncClient, sign_in: SignIn, device: Device
+) -> None:
+    who = await sign_in("technician")
+    for said, wanted in ((600_000, 51), (31, 31), (None, 30)):
+        link, nameplate = await show_code(node, device)
+        session = (await claim(web, who, nameplate)).json()["session"]
+        await link.receive(messages.MailboxOpen)
+        for phase in ("pake", "confirm", "request"):
+            await exchange(web, who, link, session, phase)
+        node.clock.advance(20)
+        await report(node, link, session, "active")
+        node.clock.advance(30)
+        answer = await end(web, who, session, note="x", active_s=said)
+        assert answer.json()["active_s"] == wanted
 
 
 @pytest.mark.parametrize(
