@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, RowMapping, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.envelopes import decode_envelope, open_payload, signers
-from farhand_protocol.errors import FarhandError, UsageError
+from farhand_protocol.errors import FarhandError, RemoteError, UsageError
 from farhand_protocol.identity import is_device_id
 from farhand_protocol.tokens import Confirmation
 from farhand_server.errors import not_found
@@ -31,6 +31,7 @@ __all__ = [
     "DeviceDetail",
     "WhoIsOnline",
     "change_tags",
+    "check_linked",
     "confirm_device",
     "device_detail",
     "find_device",
@@ -130,6 +131,19 @@ async def lock_device(
     """Return a device's row, held until the transaction ends; None where there is none."""
     query = select(devices).where(devices.c.tenant == tenant, devices.c.id == device)
     return (await c.execute(query.with_for_update() if held else query)).mappings().first()
+
+
+def check_linked(row: RowMapping | None) -> RowMapping:
+    """Return the row of a device that is speaking.
+
+    Raises:
+        RemoteError: `device-unknown`, `device-retired`; it loses its link.
+    """
+    if row is None:
+        raise RemoteError("device-unknown", "this device is not enrolled here")
+    if row["retired_at"] is not None:
+        raise RemoteError("device-retired", "this device was retired")
+    return row
 
 
 async def _tags_of(c: AsyncConnection, tenant: str, ids: Sequence[str]) -> dict[str, list[str]]:

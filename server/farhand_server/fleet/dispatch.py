@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -223,35 +224,49 @@ class Dispatch:
                     for row in batch:
                         group.create_task(self._send(row.device, CancelOrder(order=row.id)))
 
-    async def offer_on_present(self, device: str, send: Callable[[RelayMessage], bool]) -> None:
-        """Tell a device that has just come online everything that waits for it.
+    async def offer_on_present(self, sends: Mapping[str, Callable[[RelayMessage], bool]]) -> None:
+        """Tell devices that have just come online everything that waits for them.
 
         Args:
-            device: its id.
-            send: sends on its link; False when that has closed.
+            sends: by device id what sends on its link, False when that has closed.
         """
-        of_device = orders.c.device == device
+        for ids in in_chunks(sorted(sends), _PAGE):
+            await self._offer_present(ids, sends)
+
+    async def _offer_present(
+        self, ids: Sequence[str], sends: Mapping[str, Callable[[RelayMessage], bool]]
+    ) -> None:
+        of_devices = orders.c.device.in_(ids)
         async with self._relay.db.read() as c:
-            waiting = self._due(of_device, orders.c.state.in_(OFFERABLE))
+            waiting = self._due(of_devices, orders.c.state.in_(OFFERABLE))
             due = (await c.execute(waiting.limit(_PAGE))).mappings().all()
-            cancelled = list(
-                await c.scalars(
-                    select(orders.c.id).where(
-                        orders.c.tenant == self._relay.tenant,
-                        of_device,
-                        orders.c.state.in_(("offered", "accepted")),
-                        orders.c.cancel_requested_at.is_not(None),
-                    )
+            asked = (
+                select(orders.c.id, orders.c.device)
+                .where(
+                    orders.c.tenant == self._relay.tenant,
+                    of_devices,
+                    orders.c.state.in_(("offered", "accepted")),
+                    orders.c.cancel_requested_at.is_not(None),
                 )
+                .limit(_PAGE)
             )
-        for order in cancelled[:_PAGE]:
-            send(CancelOrder(order=order))
-        sent, told = 0, []
+            cancelled = (await c.execute(asked)).all()
+        if max(len(due), len(cancelled)) == _PAGE and len(ids) > 1:
+            # More than a page waits for these together: each half by itself.
+            half = len(ids) // 2
+            await self._offer_present(ids[:half], sends)
+            await self._offer_present(ids[half:], sends)
+            return
+        for order, device in cancelled:
+            sends[device](CancelOrder(order=order))
+        sent: Counter[str] = Counter()
+        told = []
         for row in due:
-            sent += len(row["envelope"])
-            if sent > _PRESENT_BYTES or not send(_offer_of(row)):
-                break
-            if row["state"] == "eligible":
+            device = row["device"]
+            sent[device] += len(row["envelope"])
+            if sent[device] > _PRESENT_BYTES or not sends[device](_offer_of(row)):
+                sent[device] = _PRESENT_BYTES  # in order, so nothing after it either
+            elif row["state"] == "eligible":
                 told.append(row["id"])
         await self._mark_offered(told)
 

@@ -10,17 +10,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Sequence
 from typing import Final, Protocol
 
-from sqlalchemy import RowMapping, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+import msgspec
+from sqlalchemy import bindparam, select, update
 
 from farhand_protocol import messages
 from farhand_protocol.errors import FarhandError, RemoteError
-from farhand_server.fleet.devices import lock_device
+from farhand_server.fleet.batches import Batches
+from farhand_server.fleet.devices import check_linked, lock_device
 from farhand_server.fleet.dispatch import Dispatch, make_dispatch
 from farhand_server.fleet.enrolment import enrol, open_enrolment
-from farhand_server.fleet.results import record_progress, record_result
+from farhand_server.fleet.results import Results, make_results
 from farhand_server.fleet.sections import (
     check_hashes,
     missing_sections,
@@ -57,7 +59,7 @@ class FleetLink(Protocol):
 
 def make_intake(relay: Relay) -> Intake:
     """Return the relay's intake."""
-    return Intake(relay, relay.service(make_dispatch))
+    return Intake(relay, relay.service(make_dispatch), relay.service(make_results))
 
 
 class Intake:
@@ -66,11 +68,16 @@ class Intake:
     Args:
         relay: the wiring.
         dispatch: told when a device comes online.
+        results: takes what is said about orders.
     """
 
-    def __init__(self, relay: Relay, dispatch: Dispatch) -> None:
+    def __init__(self, relay: Relay, dispatch: Dispatch, results: Results) -> None:
         self._relay = relay
         self._dispatch = dispatch
+        self._results = results
+        self._presents: Batches[_Presence, None] = Batches(
+            relay.tasks, self._note_presents, key=lambda one: one.link.device, name="presents"
+        )
         self._inflating = asyncio.Semaphore(_INFLATE_AT_ONCE)
         self._refusals: deque[float] = deque(maxlen=_REFUSALS_AUDITED)
 
@@ -108,22 +115,39 @@ class Intake:
         """Note what runs on the device and tell it of its orders."""
         if link.role != "device":
             return
-        values = {
-            "agent_version": _word(message.agent_version),
-            "host_name": _word(message.host_name),
-            "os": _word(message.os),
-            "timestamp_version": _version(message.timestamp_version),
-            "targets_version": _version(message.targets_version),
-            "last_seen": self._relay.stamp(),
-        }
-        async with self._relay.db.write() as c:
-            await self._known(c, link)
-            await c.execute(
-                update(devices)
-                .where(devices.c.tenant == self._relay.tenant, devices.c.id == link.device)
-                .values(**values)
+        await self._presents.put(_Presence(link=link, message=message))
+
+    async def _note_presents(self, batch: Sequence[_Presence]) -> list[Exception | None]:
+        """Note what runs on these devices and tell them of their orders; see `Batches`."""
+        relay = self._relay
+        ids = sorted({one.link.device for one in batch})
+        outcomes: dict[str, Exception] = {}
+        known: dict[str, _Presence] = {}
+        async with relay.db.write() as c:
+            query = (
+                select(devices.c.id, devices.c.retired_at)
+                .where(devices.c.tenant == relay.tenant, devices.c.id.in_(ids))
+                .order_by(devices.c.id)
+                .with_for_update()
             )
-        await self._dispatch.offer_on_present(link.device, link.send)
+            rows = {row["id"]: row for row in (await c.execute(query)).mappings()}
+            for one in batch:
+                try:
+                    check_linked(rows.get(one.link.device))
+                    known[one.link.device] = one
+                except RemoteError as error:
+                    outcomes[one.link.device] = error
+            if known:
+                await c.execute(
+                    update(devices)
+                    .where(devices.c.tenant == relay.tenant, devices.c.id == bindparam("one"))
+                    .values({name: bindparam(f"new_{name}") for name in _PRESENT_COLUMNS}),
+                    [_present_values(one, relay.stamp()) for _, one in sorted(known.items())],
+                )
+        await self._dispatch.offer_on_present(
+            {device: one.link.send for device, one in known.items()}
+        )
+        return [outcomes.get(one.link.device) for one in batch]
 
     async def on_sections(self, link: FleetLink, message: messages.ReportSections) -> messages.Ack:
         """Store what changed; ask for what is missing."""
@@ -131,7 +155,7 @@ class Intake:
         async with self._inflating:
             reports = await asyncio.to_thread(read_blobs, message.changed)
         async with self._relay.db.write() as c:
-            await self._known(c, link)
+            check_linked(await lock_device(c, self._relay.tenant, link.device))
             await store_sections(
                 c,
                 tenant=self._relay.tenant,
@@ -148,30 +172,44 @@ class Intake:
 
     async def on_progress(self, link: FleetLink, message: messages.OrderProgress) -> messages.Ack:
         """Note how far an order is."""
-        await record_progress(self._relay, device=link.device, message=message)
+        await self._results.progress(device=link.device, message=message)
         return messages.Ack(seq=message.seq)
 
     async def on_result(self, link: FleetLink, message: messages.ResultReport) -> messages.Ack:
         """Store a signed result, once."""
-        async with self._relay.db.read() as c:
-            row = await self._known(c, link, held=False)
-        await record_result(
-            self._relay,
-            device=link.device,
-            key=row["key"],
-            order=message.order,
-            blob=message.envelope,
-        )
+        await self._results.result(device=link.device, order=message.order, blob=message.envelope)
         return messages.Ack(seq=message.seq)
 
-    async def _known(self, c: AsyncConnection, link: FleetLink, *, held: bool = True) -> RowMapping:
-        """Return the device's row; a device that was retired meanwhile loses its link."""
-        row = await lock_device(c, self._relay.tenant, link.device, held=held)
-        if row is None:
-            raise RemoteError("device-unknown", "this device is not enrolled here")
-        if row["retired_at"] is not None:
-            raise RemoteError("device-retired", "this device was retired")
-        return row
+
+class _Presence(msgspec.Struct, frozen=True, kw_only=True):
+    """Who said what of itself."""
+
+    link: FleetLink
+    message: messages.Present
+
+
+_PRESENT_COLUMNS: Final = (
+    "agent_version",
+    "host_name",
+    "os",
+    "timestamp_version",
+    "targets_version",
+    "last_seen",
+)
+
+
+def _present_values(one: _Presence, at: str) -> dict[str, object]:
+    message = one.message
+    values = (
+        _word(message.agent_version),
+        _word(message.host_name),
+        _word(message.os),
+        _version(message.timestamp_version),
+        _version(message.targets_version),
+        at,
+    )
+    new = {f"new_{name}": value for name, value in zip(_PRESENT_COLUMNS, values, strict=True)}
+    return {**new, "one": one.link.device}
 
 
 def _word(text: str) -> str:

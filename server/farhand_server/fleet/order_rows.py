@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
 from sqlalchemy import ColumnElement, RowMapping, bindparam, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -24,7 +25,15 @@ from farhand_server.fleet.order_states import FINAL_STATES, OPEN_STATES, may_fol
 from farhand_server.fleet.packages import in_chunks
 from farhand_server.store.schema import campaign_counts, campaigns, order_events, orders
 
-__all__ = ["add_events", "add_to_counts", "advance", "lock_orders", "order_row"]
+__all__ = [
+    "Step",
+    "add_events",
+    "add_to_counts",
+    "advance",
+    "lock_orders",
+    "order_row",
+    "take_steps",
+]
 
 _LOCKED: Final = (
     orders.c.id,
@@ -34,6 +43,15 @@ _LOCKED: Final = (
     orders.c.state,
     orders.c.result.is_not(None).label("has_result"),
 )
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One order's step: its locked row, the wanted state, the event's detail, further columns."""
+
+    row: RowMapping
+    after: OrderState
+    detail: Mapping[str, Any] = {}
+    changes: Mapping[str, Any] = {}
 
 
 async def order_row(c: AsyncConnection, tenant: str, order: str) -> RowMapping | None:
@@ -81,23 +99,63 @@ async def advance(
 
     Returns: ids of the orders that took the step; the others stay as they were.
     """
+    steps = [Step(row=row, after=after, detail=detail or {}, changes=changes or {}) for row in rows]
+    return await take_steps(c, tenant=tenant, steps=steps, at=at, by_device=by_device)
+
+
+async def take_steps(
+    c: AsyncConnection,
+    *,
+    tenant: str,
+    steps: Iterable[Step],
+    at: str,
+    by_device: bool = False,
+) -> list[str]:
+    """Take those steps, of many orders each its own, that the table allows.
+
+    Args:
+        c: connection of a write transaction.
+        tenant: organisation.
+        steps: at most one of each order; the rows are from `lock_orders` in this transaction.
+        at: the time as the tables keep it.
+        by_device: the devices said so, not the relay.
+
+    Returns: ids of the orders that took their step; the others stay as they were.
+    """
     moving = [
-        row
-        for row in rows
-        if may_follow(row["state"], after, by_device=by_device, has_result=row["has_result"])
+        step
+        for step in steps
+        if may_follow(
+            step.row["state"],
+            step.after,
+            by_device=by_device,
+            has_result=step.row["has_result"],
+        )
     ]
     if not moving:
         return []
-    ids = [row["id"] for row in moving]
-    statement = (
-        update(orders)
-        .where(orders.c.tenant == tenant, orders.c.id == bindparam("one"))
-        .values(state=after, updated_at=at, **(changes or {}))
-    )
-    await c.execute(statement, [{"one": one} for one in ids])
-    await add_events(c, tenant=tenant, ids=ids, state=after, at=at, detail=detail)
-    await _count(c, tenant, moving, after, at)
-    return ids
+    await _set(c, tenant, moving, at)
+    events = [(step.row["id"], step.after, step.detail) for step in moving]
+    await _add_events(c, tenant, events, at)
+    await _count(c, tenant, moving, at)
+    return [step.row["id"] for step in moving]
+
+
+async def _set(c: AsyncConnection, tenant: str, steps: Sequence[Step], at: str) -> None:
+    """Write the new states: one statement for all steps that set the same columns."""
+    by_columns: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for step in steps:
+        values = {f"new_{name}": value for name, value in step.changes.items()}
+        values |= {"new_state": step.after, "one": step.row["id"]}
+        by_columns.setdefault(tuple(sorted(step.changes)), []).append(values)
+    for columns, rows in by_columns.items():
+        new: dict[str, Any] = {name: bindparam(f"new_{name}") for name in ("state", *columns)}
+        statement = (
+            update(orders)
+            .where(orders.c.tenant == tenant, orders.c.id == bindparam("one"))
+            .values(updated_at=at, **new)
+        )
+        await c.execute(statement, rows)
 
 
 async def add_events(
@@ -110,21 +168,37 @@ async def add_events(
     detail: Mapping[str, Any] | None = None,
 ) -> None:
     """Add the same event to several orders."""
-    if not ids:
-        return
-    text = json.dumps(dict(detail or {}), sort_keys=True)
-    row = {"tenant": tenant, "state": state, "at": at, "detail": text}
-    await c.execute(insert(order_events), [{**row, "order_id": one} for one in ids])
+    await _add_events(c, tenant, [(one, state, detail or {}) for one in ids], at)
 
 
-async def _count(
-    c: AsyncConnection, tenant: str, moving: Sequence[RowMapping], after: str, at: str
+async def _add_events(
+    c: AsyncConnection, tenant: str, events: Sequence[tuple[str, str, Mapping[str, Any]]], at: str
 ) -> None:
+    if not events:
+        return
+    rows = [
+        {
+            "tenant": tenant,
+            "order_id": order,
+            "state": state,
+            "at": at,
+            "detail": json.dumps(dict(detail), sort_keys=True),
+        }
+        for order, state, detail in events
+    ]
+    await c.execute(insert(order_events), rows)
+
+
+async def _count(c: AsyncConnection, tenant: str, steps: Sequence[Step], at: str) -> None:
     deltas: Counter[tuple[str, int, str]] = Counter()
-    for row in moving:
-        if row["campaign"] is not None:
-            deltas[row["campaign"], row["ring"] or 0, row["state"]] -= 1
-            deltas[row["campaign"], row["ring"] or 0, after] += 1
+    ended: set[str] = set()
+    for step in steps:
+        campaign, ring = step.row["campaign"], step.row["ring"] or 0
+        if campaign is not None:
+            deltas[campaign, ring, step.row["state"]] -= 1
+            deltas[campaign, ring, step.after] += 1
+            if step.after in FINAL_STATES:
+                ended.add(campaign)
     touched = sorted({campaign for campaign, _, _ in deltas})
     if not touched:
         return
@@ -137,9 +211,8 @@ async def _count(
         .with_for_update()
     )
     await add_to_counts(c, tenant, deltas)
-    if after in FINAL_STATES:
-        for campaign in touched:
-            await _finish(c, tenant, campaign, at)
+    for campaign in sorted(ended):
+        await _finish(c, tenant, campaign, at)
 
 
 async def add_to_counts(
