@@ -13,6 +13,7 @@ from typing import Final
 
 from farhand_agent.session.events import Asked
 from farhand_agent.terminal import printable
+from farhand_protocol.trust import MAX_CONSENT_S
 
 __all__ = [
     "CALLER_WARNING",
@@ -23,7 +24,7 @@ __all__ = [
     "scope_words",
 ]
 
-CONSENT_TIMEOUT_S: Final = 60
+CONSENT_TIMEOUT_S: Final = MAX_CONSENT_S
 
 CALLER_WARNING: Final = (
     "Did somebody call or write to you, unasked, and press you for this code?",

@@ -18,11 +18,13 @@ import msgspec
 from farhand_agent.config import Home, read_limited
 from farhand_agent.trust.verified import Verified, load_verified
 from farhand_protocol.errors import FarhandError
-from farhand_protocol.trust import SCOPES, GroupPolicy
+from farhand_protocol.hours import common_hours
+from farhand_protocol.trust import MAX_CONSENT_S, SCOPES, GroupPolicy, check_rules
 
 __all__ = [
     "NOTHING",
     "SERVED_SCOPES",
+    "WIDE_SCOPES",
     "effective_policy",
     "load_own",
     "merge",
@@ -33,9 +35,13 @@ __all__ = [
 # What this version of the session host can serve; a scope that nobody serves is never granted.
 SERVED_SCOPES: Final = ("view", "terminal", "files", "forward")
 
+# These reach beyond what a person can follow on her screen; they open only after the cool-down.
+WIDE_SCOPES: Final = frozenset({"forward", "screen", "control"})
+
 NOTHING = GroupPolicy(attended=False, unattended=False, scopes=[], risks=[], minutes_max=0)
 _MAX_POLICY_BYTES = 64 * 1024
 _RECORDING = ("off", "on", "required")
+_STALL = ("flag", "stop")
 
 
 def load_own(home: Home) -> dict[str, Any]:
@@ -47,9 +53,16 @@ def load_own(home: Home) -> dict[str, Any]:
     try:
         fields = tomllib.loads(read_limited(home.policy, _MAX_POLICY_BYTES).decode())
         checked = msgspec.convert(fields, GroupPolicy)
+        check_rules(checked)
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except (
+        OSError,
+        UnicodeDecodeError,
+        tomllib.TOMLDecodeError,
+        msgspec.ValidationError,
+        FarhandError,
+    ) as error:
         raise FarhandError(
             "policy-malformed",
             f"policy.toml is not valid, so this device allows nothing: {error}",
@@ -79,9 +92,14 @@ def merge(signed: GroupPolicy, own: dict[str, Any]) -> GroupPolicy:
             # An empty list would mean the whole file system.
             scopes = [scope for scope in scopes if scope != "files"]
     asks = "ask" in (signed.consent, own.get("consent", "notify"))
+    hours = common_hours(signed.hours, own.get("hours", []))
+    sizes = [
+        size for size in (signed.file_bytes_max, own.get("file_bytes_max")) if size is not None
+    ]
     return GroupPolicy(
         attended=signed.attended and own.get("attended", True),
-        unattended=signed.unattended and own.get("unattended", True),
+        # No hours in common is no time at all; an empty list would mean always.
+        unattended=signed.unattended and own.get("unattended", True) and hours is not None,
         consent="ask" if asks else "notify",
         scopes=scopes,
         minutes_max=min(signed.minutes_max, own.get("minutes_max", signed.minutes_max)),
@@ -94,6 +112,18 @@ def merge(signed: GroupPolicy, own: dict[str, Any]) -> GroupPolicy:
             *signed.audit_keys,
             *(key for key in own.get("audit_keys", []) if key not in signed.audit_keys),
         ],
+        consent_s=min(signed.consent_s, own.get("consent_s", signed.consent_s)),
+        cool_down_s=max(signed.cool_down_s, own.get("cool_down_s", 0)),
+        file_bytes_max=min(sizes, default=None),
+        hours=hours or [],
+        tier_min=max(signed.tier_min, own.get("tier_min", 1)),
+        approvals=max(signed.approvals, own.get("approvals", 0)),
+        second_operator=signed.second_operator or own.get("second_operator", False),
+        recording_input=signed.recording_input or own.get("recording_input", False),
+        recording_stall=max(
+            signed.recording_stall, own.get("recording_stall", "flag"), key=_STALL.index
+        ),
+        recording_days=min(signed.recording_days, own.get("recording_days", signed.recording_days)),
     )
 
 
@@ -156,12 +186,39 @@ def policy_words(policy: GroupPolicy) -> list[str]:
     if "files" in policy.scopes:
         where = ", ".join(policy.files_roots) or "all files its user may reach"
         words.append(f"files: {where}{' (reading only)' if policy.files_read_only else ''}")
+        if policy.file_bytes_max is not None:
+            words.append(f"a file of a session has {policy.file_bytes_max} bytes at most")
     if "forward" in policy.scopes:
         words.append(f"forwarding: {', '.join(policy.forward_to) or 'to nowhere'}")
+    if set(served) & WIDE_SCOPES and policy.cool_down_s:
+        words.append(f"forwarding opens only {policy.cool_down_s} seconds after somebody agreed")
+    if policy.consent_s < MAX_CONSENT_S:
+        words.append(f"a question stands for {policy.consent_s} seconds; no answer means no")
+    words += _unattended_words(policy)
+    if policy.second_operator:
+        words.append("nothing opens before a second technician is there as well")
     words.append(
         f"approved scripts may run at risk: {', '.join(policy.risks)}"
         if policy.risks
         else "no script may run"
     )
     words.append(f"recording of sessions: {policy.recording}")
+    if policy.recording != "off":
+        typed = "what is typed is recorded too" if policy.recording_input else "typing is left out"
+        stalled = "ends the session" if policy.recording_stall == "stop" else "is noted"
+        words.append(f"recordings: {typed}; one that cannot go on {stalled}")
+        words.append(f"recordings are kept for {policy.recording_days} days")
+    return words
+
+
+def _unattended_words(policy: GroupPolicy) -> list[str]:
+    if not policy.unattended:
+        return []
+    words = []
+    if policy.hours:
+        words.append(f"without a code only at these hours: {'; '.join(policy.hours)}")
+    if policy.tier_min > 1:
+        words.append(f"without a code only technicians of tier {policy.tier_min} and above")
+    if policy.approvals:
+        words.append(f"without a code only with the approval of {policy.approvals} others")
     return words

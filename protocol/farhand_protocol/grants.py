@@ -8,7 +8,7 @@ exchange, and of a receipt it holds only the hash.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -18,14 +18,35 @@ __all__ = [
     "MAX_GRANT_MINUTES",
     "SSH_USER",
     "Action",
+    "ActionKind",
     "ConsoleRequest",
     "Decision",
     "DeviceOffer",
     "Grant",
+    "GrantApproval",
     "Receipt",
+    "Widening",
 ]
 
 MAX_GRANT_MINUTES = 480
+
+ActionKind: TypeAlias = Literal[
+    "exec",
+    "shell",
+    "file-read",
+    "file-write",
+    "file-change",
+    "forward",
+    "view",
+    "denied",
+    "scope",  # one was added or withdrawn
+    "link",  # lost, or back
+    "join",  # another operator came or went
+    "chat",  # a line was sent; never its text
+    "step",
+    "tool",
+    "recording",
+]
 # The user name of ssh programs whose settings are written before the session is known; the grant
 # is found by the offered key in any case.
 SSH_USER = "farhand"
@@ -38,6 +59,9 @@ class Grant(Statement, frozen=True, kw_only=True):
     `transcript` the SHA-256 of the pairing transcript, or None for a session without a code;
     `host_name` and `group` as the signer saw them (empty for a guest).
     `forward` lists `host:port` destinations asked for.  Times are RFC 3339.
+    `read_only` asks for less than policy allows: files are read and never written.  `joins` is
+    empty, or the session that this grant's operator joins as `mode`: `observer` may only look,
+    `peer` may use the scopes as well.
     """
 
     tenant: str
@@ -58,6 +82,48 @@ class Grant(Statement, frozen=True, kw_only=True):
     targets_version: int
     issued_at: str
     not_before: str
+    expires: str
+    read_only: bool = False
+    joins: str = ""
+    mode: Literal["", "observer", "peer"] = ""
+
+
+class GrantApproval(Statement, frozen=True, kw_only=True):
+    """Another operator's word that one grant may open a session without a person.
+
+    `id` is the session; `grant_sha256` the hex SHA-256 of the sealed grant's bytes; `approver_key`
+    the raw key that signs.  Times are RFC 3339.
+    """
+
+    tenant: str
+    id: str
+    grant_sha256: str
+    approver: str
+    approver_key: bytes
+    at: str
+    expires: str
+
+
+class Widening(Statement, frozen=True, kw_only=True):
+    """The operator's wish for more scopes in a session that is open, signed by the grant's key.
+
+    `id` is drawn for this one wish; `session` and `grant_sha256` (hex SHA-256 of the sealed
+    grant's bytes) name what is widened.  `scopes` and `forward` are what is to be added.  It goes
+    to the device inside SSH; the relay never sees it.  Times are RFC 3339.
+    """
+
+    tenant: str
+    id: str
+    session: str
+    device: str
+    grant_sha256: str
+    operator: str
+    operator_key: bytes
+    scopes: list[str]
+    forward: list[str]
+    reason: str
+    targets_version: int
+    issued_at: str
     expires: str
 
 
@@ -100,14 +166,12 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class Action(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One thing done in a session, as the device saw it.
 
-    `detail` is the command, the path or the destination; `size_bytes` and `sha256` belong to
-    files that were read or written whole, else None.
+    `detail` is the command, the path, the destination, or what happened in a sentence;
+    `size_bytes` and `sha256` belong to files that were read or written whole, else None.
     """
 
     at: str
-    kind: Literal[
-        "exec", "shell", "file-read", "file-write", "file-change", "forward", "view", "denied"
-    ]
+    kind: ActionKind
     detail: str
     size_bytes: int | None
     sha256: str | None

@@ -5,7 +5,7 @@ They need no signature of their own.  The relay stores and serves them and can c
 TUF target paths are fixed here, so that both ends agree.
 
 Permissions are strings: `order`, `author`, `admin`, `approve:read`, `approve:change`,
-`approve:destructive`, and `session:SCOPE@GROUP` where either part may be `*`.
+`approve:destructive`, `approve:session`, and `session:SCOPE@GROUP` where either part may be `*`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from typing import Literal, TypeVar
 import msgspec
 
 from farhand_protocol.errors import FarhandError
+from farhand_protocol.hours import parse_hours
 from farhand_protocol.identity import PUBLIC_KEY_BYTES
 
 __all__ = [
     "DEFAULT_APPROVALS",
     "FLOORS_PATH",
+    "MAX_CONSENT_S",
+    "MIN_CONSENT_S",
     "PERMISSIONS",
     "POLICY_PATH",
     "REVOCATIONS_PATH",
@@ -37,6 +40,7 @@ __all__ = [
     "Revocations",
     "Risk",
     "Roster",
+    "check_rules",
     "decode_document",
     "encode_document",
     "is_permission",
@@ -61,12 +65,29 @@ PERMISSIONS = (
     "approve:read",
     "approve:change",
     "approve:destructive",
+    "approve:session",
 )
 _SESSION_PERMISSION = re.compile(
     r"session:(?:\*|view|terminal|files|forward|screen|control)@(?:\*|[a-z0-9][a-z0-9._-]{0,63})\Z"
 )
 
 _MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
+
+# A question that stands longer is forgotten; one that stands shorter cannot be read.
+MAX_CONSENT_S = 60
+MIN_CONSENT_S = 5
+_BOUNDS = {
+    "consent_s": (MIN_CONSENT_S, MAX_CONSENT_S),
+    "cool_down_s": (0, 600),
+    "file_bytes_max": (0, 2**53 - 1),
+    "tier_min": (1, 9),
+    "approvals": (0, 9),
+    "recording_days": (1, 36_500),
+}
+_ORIGIN = re.compile(
+    r"(?:https://[a-z0-9.-]{1,253}|https?://(?:127\.0\.0\.1|localhost|\[[0-9a-f:]{2,39}\]))"
+    r"(?::[0-9]{1,5})?\Z"
+)
 
 
 # The author of the scripts that come with Farhand (manifest.py); no person may bear this name.
@@ -128,8 +149,18 @@ class GroupPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """What devices of one group allow; a device's own policy can only narrow it.
 
     `consent` is asked on the device: `ask` a person, `notify` without asking (needs
-    `unattended`).  `files_roots` empty means the whole file system as the session's user sees it.
-    `forward_to` lists `host:port` destinations; empty means none.
+    `unattended`); `consent_s` is how long the question stands before silence means no.
+    `files_roots` empty means the whole file system as the session's user sees it, and
+    `file_bytes_max` bounds each file that a session reads or writes.  `forward_to` lists
+    `host:port` destinations; empty means none.  `forward`, `screen` and `control` open only
+    `cool_down_s` after a person agreed to them.
+
+    Of sessions without a code: `hours` are the device's local ones (hours.py; empty means always),
+    `tier_min` the least tier of the operator, `approvals` how many other operators must sign each.
+    `second_operator`: no scope is open while fewer than two operators are there.
+
+    `recording_input` records what is typed as well; `recording_stall` says what becomes of a
+    session whose recording cannot go on; recordings are kept for `recording_days`.
     """
 
     attended: bool = True
@@ -145,13 +176,28 @@ class GroupPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     risks: list[Risk] = msgspec.field(default_factory=lambda: ["R0", "R1", "R2", "R3"])
     recording: Literal["off", "on", "required"] = "off"
     audit_keys: list[str] = msgspec.field(default_factory=list)
+    consent_s: int = MAX_CONSENT_S
+    cool_down_s: int = 10
+    file_bytes_max: int | None = None
+    hours: list[str] = msgspec.field(default_factory=list)
+    tier_min: int = 1
+    approvals: int = 0
+    second_operator: bool = False
+    recording_input: bool = False
+    recording_stall: Literal["stop", "flag"] = "flag"
+    recording_days: int = 365
 
 
 class Policy(Document, frozen=True, kw_only=True):
-    """Approval thresholds for the organisation and rules per group (`*` is the fallback)."""
+    """Approval thresholds for the organisation and rules per group (`*` is the fallback).
+
+    `relay_origins` are addresses (`https://host[:port]`) besides the token's that a device may be
+    told to dial.
+    """
 
     approvals: dict[Risk, Approval]
     groups: dict[str, GroupPolicy]
+    relay_origins: list[str] = msgspec.field(default_factory=list)
 
     def for_group(self, group: str) -> GroupPolicy:
         """Return the rules of a group, else the fallback, else the defaults."""
@@ -235,6 +281,30 @@ def _check_roster(roster: Roster) -> None:
 def _check_policy(policy: Policy) -> None:
     if any(rule.count < 1 for rule in policy.approvals.values()):
         raise FarhandError("trust-malformed", "the policy has a rule that asks for no approval")
+    if not all(map(_ORIGIN.match, policy.relay_origins)):
+        raise FarhandError(
+            "trust-malformed", "the policy names a relay by no address that can be dialled"
+        )
+    for name, rules in policy.groups.items():
+        try:
+            check_rules(rules)
+        except FarhandError as error:
+            raise FarhandError(
+                "trust-malformed", f"the policy of group {name[:64]!r}: {error.message}"
+            ) from error
+
+
+def check_rules(rules: GroupPolicy) -> None:
+    """Check what the types of a group's rules do not say.
+
+    Raises:
+        FarhandError: `rules-malformed` for a number out of bounds, `hours-malformed`.
+    """
+    for name, (lowest, highest) in _BOUNDS.items():
+        value = getattr(rules, name)
+        if value is not None and not lowest <= value <= highest:
+            raise FarhandError("rules-malformed", f"{name} lies within {lowest} and {highest}")
+    parse_hours(rules.hours)
 
 
 def is_permission(text: str) -> bool:

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from farhand_protocol.envelopes import seal
-from farhand_protocol.grants import Grant, Receipt
+from farhand_protocol.envelopes import encode_envelope, seal
+from farhand_protocol.grants import Grant, GrantApproval, Receipt, Widening
 from farhand_protocol.identity import device_id
 from farhand_protocol.keys import SeedSigner
 from farhand_protocol.manifest import Manifest
@@ -150,6 +150,44 @@ def grant(**changes: Any) -> Grant:
         expires="2026-11-22T08:30:00Z",
     )
     return msgspec.structs.replace(made, **changes)
+
+
+def grant_approval(**changes: Any) -> GrantApproval:
+    """Return another operator's approval of the sample grant."""
+    made = GrantApproval(
+        tenant=TENANT,
+        id="s-aaaaaaaaaaaaaaaa",
+        grant_sha256=_grant_sha256(),
+        approver="bob",
+        approver_key=signer("bob").public_key,
+        at="2026-11-22T08:00:00Z",
+        expires="2026-11-22T09:00:00Z",
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
+def widening(**changes: Any) -> Widening:
+    """Return the wish to forward as well, in the session of the sample grant."""
+    made = Widening(
+        tenant=TENANT,
+        id="w-aaaaaaaaaaaaaaaa",
+        session="s-aaaaaaaaaaaaaaaa",
+        device=DEVICE,
+        grant_sha256=_grant_sha256(),
+        operator="carol",
+        operator_key=signer("carol").public_key,
+        scopes=["forward"],
+        forward=["printer.example:631"],
+        reason="the printer's own page",
+        targets_version=3,
+        issued_at="2026-11-22T08:10:00Z",
+        expires="2026-11-22T08:15:00Z",
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
+def _grant_sha256() -> str:
+    return hashlib.sha256(encode_envelope(seal(grant(), signer("carol")))).hexdigest()
 
 
 def enrolment_token(**changes: Any) -> EnrolmentToken:

@@ -20,6 +20,8 @@ STRUCTS: list[type[msgspec.Struct]] = [
     orders.Order,
     orders.Result,
     grants.Grant,
+    grants.GrantApproval,
+    grants.Widening,
     grants.Receipt,
     grants.Action,
     grants.DeviceOffer,

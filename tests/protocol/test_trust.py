@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -104,6 +105,47 @@ def test_a_policy_that_asks_for_no_approval_is_refused(count: int) -> None:
     )
     with pytest.raises(FarhandError, match="trust-malformed"):
         decode_document(encode_document(lax), Policy)
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"consent_s": 61},
+        {"consent_s": 4},
+        {"cool_down_s": -1},
+        {"file_bytes_max": -1},
+        {"tier_min": 0},
+        {"approvals": 10},
+        {"recording_days": 0},
+        {"hours": ["whenever"]},
+    ],
+    ids=str,
+)
+def test_rules_out_of_bounds_are_refused(rules: dict[str, Any]) -> None:
+    odd = Policy(tenant=TENANT, approvals={}, groups={"shop": GroupPolicy(**rules)})
+    with pytest.raises(FarhandError, match="trust-malformed"):
+        decode_document(encode_document(odd), Policy)
+
+
+@pytest.mark.parametrize(
+    ("origin", "good"),
+    [
+        ("https://relay-2.example", True),
+        ("https://relay-2.example:8443", True),
+        ("http://127.0.0.1:8443", True),
+        ("http://relay-2.example", False),
+        ("https://relay-2.example/path", False),
+        ("https://user@relay-2.example", False),
+        ("wss://relay-2.example", False),
+    ],
+)
+def test_a_device_may_be_told_only_of_addresses(origin: str, good: bool) -> None:
+    rules = Policy(tenant=TENANT, approvals={}, groups={}, relay_origins=[origin])
+    if good:
+        assert decode_document(encode_document(rules), Policy) == rules
+    else:
+        with pytest.raises(FarhandError, match="trust-malformed"):
+            decode_document(encode_document(rules), Policy)
 
 
 def test_people_are_found_by_name_and_by_key() -> None:

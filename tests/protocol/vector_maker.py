@@ -165,8 +165,11 @@ def order() -> dict[str, Any]:
 
 
 def grant() -> dict[str, Any]:
-    """A grant."""
-    return _sealed(samples.grant(), "carol")
+    """A grant, another operator's approval of it, and a widening of its session."""
+    return _sealed(samples.grant(), "carol") | {
+        "approval": _sealed(samples.grant_approval(), "bob"),
+        "widening": _sealed(samples.widening(), "carol"),
+    }
 
 
 def token() -> dict[str, Any]:

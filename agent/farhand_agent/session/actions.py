@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Literal, TypeAlias
 
-from farhand_protocol.grants import Action
+from farhand_protocol.grants import Action, ActionKind
 from farhand_protocol.instants import format_instant
 
 __all__ = ["MAX_ACTIONS", "MAX_DETAIL_CHARS", "ActionKind", "ActionLog"]
@@ -19,10 +18,6 @@ __all__ = ["MAX_ACTIONS", "MAX_DETAIL_CHARS", "ActionKind", "ActionLog"]
 MAX_ACTIONS = 5000
 MAX_DETAIL_CHARS = 1000
 MAX_DETAIL_BYTES = 1024 * 1024
-
-ActionKind: TypeAlias = Literal[
-    "exec", "shell", "file-read", "file-write", "file-change", "forward", "view", "denied"
-]
 
 
 class ActionLog:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from farhand_agent.config import Home
 from farhand_agent.policy import NOTHING, effective_policy, load_own, merge, policy_words
 from farhand_protocol.errors import FarhandError
+from farhand_protocol.hours import is_within
 from farhand_protocol.trust import RISKS, SCOPES, GroupPolicy
 
 OWN = st.fixed_dictionaries(
@@ -26,6 +28,19 @@ OWN = st.fixed_dictionaries(
         "forward_to": st.lists(st.sampled_from(["a:1", "b:2"]), unique=True),
         "risks": st.lists(st.sampled_from(RISKS), unique=True),
         "recording": st.sampled_from(["off", "on", "required"]),
+        "consent_s": st.integers(5, 60),
+        "cool_down_s": st.integers(0, 600),
+        "file_bytes_max": st.none() | st.integers(0, 10**9),
+        "hours": st.lists(
+            st.sampled_from(["mon 08:00-18:00", "mon-fri 12:00-20:00", "sun 22:00-02:00"]),
+            unique=True,
+        ),
+        "tier_min": st.integers(1, 9),
+        "approvals": st.integers(0, 9),
+        "second_operator": st.booleans(),
+        "recording_input": st.booleans(),
+        "recording_stall": st.sampled_from(["flag", "stop"]),
+        "recording_days": st.integers(1, 400),
     },
 )
 
@@ -53,6 +68,21 @@ def test_neither_side_can_loosen_the_other(signed: dict[str, Any], own: dict[str
     assert order.index(merged.recording) >= order.index(both.recording)
     assert order.index(merged.recording) >= order.index(own.get("recording", "off"))
     assert policy_words(merged)
+    for side in (both, msgspec.structs.replace(merged, **own)):
+        assert merged.consent_s <= side.consent_s
+        assert merged.recording_days <= side.recording_days
+        assert merged.cool_down_s >= side.cool_down_s
+        assert merged.tier_min >= side.tier_min
+        assert merged.approvals >= side.approvals
+        assert merged.second_operator >= side.second_operator
+        assert merged.recording_input >= side.recording_input
+        assert (merged.recording_stall, side.recording_stall) != ("flag", "stop")
+        if side.file_bytes_max is not None:
+            assert merged.file_bytes_max is not None
+            assert merged.file_bytes_max <= side.file_bytes_max
+        for hour in range(7 * 24 if merged.unattended else 0):
+            moment = (hour // 24, hour % 24 * 60)
+            assert is_within(merged.hours, *moment) <= is_within(side.hours, *moment)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +110,11 @@ def test_file_roots_are_the_common_part(
         "minutes_max = 'many'",
         "files_roots = ['../etc']",
         "files_roots = ['/srv/../etc']",
+        "consent_s = 61",
+        "consent_s = 4",
+        "file_bytes_max = -1",
+        "tier_min = 0",
+        "hours = ['always']",
         "[",
         "\xff",
     ],
@@ -110,3 +145,34 @@ def test_the_words_name_only_what_this_agent_serves() -> None:
     words = policy_words(GroupPolicy(scopes=["view", "screen", "control", "files"]))
     assert "a session may use: view, files" in words
     assert "a session may use nothing" in policy_words(GroupPolicy(scopes=["screen"]))
+
+
+def test_the_words_say_what_binds_a_session() -> None:
+    words = "\n".join(
+        policy_words(
+            GroupPolicy(
+                unattended=True,
+                forward_to=["printer:631"],
+                file_bytes_max=1000,
+                consent_s=20,
+                hours=["mon-fri 08:00-18:00"],
+                tier_min=2,
+                approvals=1,
+                second_operator=True,
+                recording="required",
+                recording_stall="stop",
+            )
+        )
+    )
+    for part in (
+        "1000 bytes at most",
+        "opens only 10 seconds after",
+        "stands for 20 seconds",
+        "mon-fri 08:00-18:00",
+        "tier 2 and above",
+        "approval of 1 others",
+        "second technician",
+        "ends the session",
+        "kept for 365 days",
+    ):
+        assert part in words
