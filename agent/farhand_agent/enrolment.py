@@ -3,6 +3,10 @@
 Everything is prepared in a folder beside the final places; only when the relay has stored the
 sealed enrolment are the files moved into the home, `config.toml` last.  A home either has a
 `config.toml` and with it all the rest, or it is not enrolled.
+
+A link that is lost after the enrolment was sent leaves open whether the relay took it, and a token
+of one use with it.  So the same enrolment, of the same key, is sent again for a while; a relay that
+has it says yes again.
 """
 
 from __future__ import annotations
@@ -12,15 +16,17 @@ import base64
 import contextlib
 import hashlib
 import os
+import random
 import shutil
 import ssl
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from farhand_agent.config import PROGRAM, Home, Settings, write_atomically, write_settings
-from farhand_agent.errors import AlreadyRunning, HomeUnusable
+from farhand_agent.errors import AlreadyRunning, HomeUnusable, LinkLost
 from farhand_agent.hostname import host_name
 from farhand_agent.journal import Journal
 from farhand_agent.keeper import create_key
@@ -34,6 +40,7 @@ from farhand_agent.link import (
     origin,
 )
 from farhand_agent.locks import try_lock
+from farhand_agent.reconnect import Backoff
 from farhand_agent.trust.fetching import fetch_root, update_trust
 from farhand_protocol.envelopes import encode_envelope, seal
 from farhand_protocol.errors import FarhandError, RemoteError, UsageError
@@ -47,6 +54,8 @@ __all__ = ["enrol", "fetch_certificate"]
 
 MAX_NAME_CHARS = 64
 _TLS_TIMEOUT_S = 20.0
+# How long an enrolment is sent again whose answer was lost; a relay restarts within seconds.
+_AGAIN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,15 +204,19 @@ async def _prepare(
         now = journal.now()
     finally:
         journal.close()
-    async with open_link(
-        address,
-        role="enrol",
-        tenant=token.tenant,
-        device_key=key.public_key,
-        relay_key=token.relay_key,
-        prover=KeeperProver(folder / "device.key"),
-        present=None,
-    ) as link:
+
+    def connect() -> AbstractAsyncContextManager[Link]:
+        return open_link(
+            address,
+            role="enrol",
+            tenant=token.tenant,
+            device_key=key.public_key,
+            relay_key=token.relay_key,
+            prover=KeeperProver(folder / "device.key"),
+            present=None,
+        )
+
+    async with connect() as link:
         progress("checking the organisation's trust root")
         root = await fetch_root(link.exchange, token.root_version, token.root_sha256.hex())
         await update_trust(
@@ -216,7 +229,15 @@ async def _prepare(
         )
         (folder / "trust" / "pinned.root.json").write_bytes(root)
         progress("sending the sealed enrolment")
-        await _send(link, token, key, name, format_instant(now))
+        envelope = _seal_enrolment(token, key, name, format_instant(now))
+        try:
+            await _send(link, envelope)
+            answered = True
+        except LinkLost:
+            answered = False
+    if not answered:
+        progress("the link was lost; sending the enrolment again")
+        await _send_again(connect, envelope)
     settings = Settings(
         program=PROGRAM,
         url=token.url,
@@ -237,7 +258,8 @@ async def _prepare(
     return _Prepared(folder, settings)
 
 
-async def _send(link: Link, token: EnrolmentToken, key: SeedSigner, name: str, now: str) -> None:
+def _seal_enrolment(token: EnrolmentToken, key: SeedSigner, name: str, now: str) -> bytes:
+    """Sign the enrolment with the token's key and the device's."""
     statement = Enrolment(
         tenant=token.tenant,
         token=token.token,
@@ -247,12 +269,38 @@ async def _send(link: Link, token: EnrolmentToken, key: SeedSigner, name: str, n
         name=name,
         at=now,
     )
-    envelope = encode_envelope(seal(statement, SeedSigner(token.seed), key))
+    return encode_envelope(seal(statement, SeedSigner(token.seed), key))
+
+
+async def _send(link: Link, envelope: bytes) -> None:
     answer = await link.exchange(lambda seq: Enrol(seq=seq, envelope=envelope))
     if isinstance(answer, Nack):
         raise FarhandError(answer.code, answer.message)
     if not isinstance(answer, Ack):
         raise RemoteError("message-malformed", "the relay's answer is no answer to an enrolment")
+
+
+async def _send_again(
+    connect: Callable[[], AbstractAsyncContextManager[Link]], envelope: bytes
+) -> None:
+    """Send an enrolment again that may have arrived, until the relay answers.
+
+    Raises:
+        LinkLost, RelayUnavailable: it did not within `_AGAIN_S`.
+        FarhandError, RemoteError: its answer is no, or none.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + _AGAIN_S
+    backoff = Backoff(random.random)
+    while True:
+        await asyncio.sleep(backoff.next_wait_s())
+        try:
+            async with connect() as link:
+                await _send(link, envelope)
+                return
+        except (LinkLost, RelayUnavailable):
+            if loop.time() >= until:
+                raise
 
 
 def _make_final(home: Home, prepared: _Prepared) -> None:

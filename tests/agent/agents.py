@@ -99,3 +99,6 @@ async def resident(home: Path, *arguments: str, **env: str) -> AsyncIterator[Res
         if process.returncode is None:
             process.kill()
             await process.wait()
+        # Children of a killed agent may hold its stderr: without this its pipe stays open until
+        # the garbage collector finds it, in somebody else's test.
+        process._transport.close()  # type: ignore[attr-defined]

@@ -1,11 +1,12 @@
-"""How a test makes the agent's processes fail: what to put into their environment.
+"""How a test makes an agent's or a relay's processes fail: what to put into their environment.
 
-`tests/support/faults/site` holds a sitecustomize that every Python process of the agent loads; it
+`tests/support/faults/site` holds a sitecustomize that every Python process under test loads; it
 does nothing but for the files named here, which a test writes while the processes run.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -24,7 +25,8 @@ def fault_environment(*, kill: Path | None = None, clock: Path | None = None) ->
             ended by SIGKILL, and the file is removed.
         clock: a file with the seconds that `time.time` runs ahead.
     """
-    chosen = {"PYTHONPATH": str(SITE)}
+    given = os.environ.get("PYTHONPATH")
+    chosen = {"PYTHONPATH": f"{SITE}{os.pathsep}{given}" if given else str(SITE)}
     if kill is not None:
         chosen["FAULT_KILL"] = str(kill)
     if clock is not None:
@@ -37,7 +39,7 @@ def arm(kill: Path, point: str, moment: Moment, module: str = "") -> None:
 
     Args:
         kill: the file given to `fault_environment`.
-        point: one of `farhand_agent.journal.WRITE_POINTS`.
+        point: one of `farhand_agent.journal.WRITE_POINTS`, or of `site/relay_points.py`.
         moment: before the transaction, inside it just before COMMIT, or after COMMIT.
         module: only in a process started as this module, else in any.
     """

@@ -1,16 +1,18 @@
-"""Loaded by every Python process of an agent under test: faults at named journal writes, a clock.
+"""Loaded by every Python process under test: faults at an agent's or a relay's writes, a clock.
 
 Nothing of the product knows this file.  `FAULT_KILL` and `FAULT_CLOCK` name files that are read at
-each journal write and at each look at the clock; see tests/support/faults/environment.py.
+each journal write of an agent, at each write point of a relay (`relay_points`) and at each look at
+the clock; see tests/support/faults/environment.py.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 KILL = os.environ.get("FAULT_KILL", "")
@@ -62,3 +64,40 @@ if KILL and any("farhand_agent" in word for word in sys.orig_argv):
         return outcome
 
     journal.Journal.commit = _faulty_commit  # type: ignore[method-assign]
+
+
+if KILL and any("farhand_server" in word for word in sys.orig_argv):
+    from relay_points import points_of
+    from sqlalchemy import event
+
+    from farhand_server.store import database
+
+    _PASSED = "fault-points"  # in each connection's info: the points of its transaction
+    _real_init = database.Database.__init__
+    _real_write = database.Database.write
+
+    def _on_statement(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        for point in points_of(statement):
+            _die_at(point, "before")
+            connection.info.setdefault(_PASSED, set()).add(point)
+
+    def _on_commit(connection: Any) -> None:
+        for point in connection.info.get(_PASSED, ()):
+            _die_at(point, "inside")
+
+    def _watched_init(self: Any, url: str) -> None:
+        _real_init(self, url)
+        event.listen(self._writer.sync_engine, "before_cursor_execute", _on_statement)
+        event.listen(self._writer.sync_engine, "commit", _on_commit)
+
+    @contextlib.asynccontextmanager
+    async def _faulty_write(self: Any) -> AsyncIterator[Any]:
+        passed: set[str] = set()
+        async with _real_write(self) as connection:
+            connection.sync_connection.info[_PASSED] = passed
+            yield connection
+        for point in passed:
+            _die_at(point, "after")
+
+    database.Database.__init__ = _watched_init  # type: ignore[method-assign]
+    database.Database.write = _faulty_write  # type: ignore[method-assign]
