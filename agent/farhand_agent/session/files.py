@@ -3,166 +3,60 @@
 asyncssh's own server serves the whole file system, reads 4 MiB at a time and follows links out of
 its chroot.  This one
   - resolves every path to the real one, links and all, and refuses what lies outside the roots;
-  - makes no link that leads out, and refuses all changes where the policy says read-only;
+  - makes no link that leads out, and refuses all changes where the policy says read-only, and files
+    beyond the size that it allows;
   - reads and writes at most 128 KiB per request and takes no larger packet, so that neither end
-    holds hundreds of megabytes;
+    holds hundreds of megabytes (session/files_protocol.py);
   - opens regular files and folders only, so that no pipe or device can hang it;
   - notes each file read or written, with its hash where that was done whole, and each refusal;
   - answers exit status 0 at its end, without which OpenSSH's scp calls a good copy failed.
 
 Paths are checked and used by one worker thread, one request after the other, so that a request
 cannot slip a link in between the check and the use of another.  Another program on the device
-still can; it runs with rights of its own there.
+still can; it runs with rights of its own there.  Blocks that the kernel holds in memory are read at
+once (RWF_NOWAIT): a thread's turn for each costs a third of the speed.
+
+`farhand cp` writes beside its target, under a name that begins with `PART_PREFIX`, and renames when
+the hashes agree.  The receipt shall name the file that was meant, so the note about such a part
+waits for its renaming; what is never renamed is noted as it stands when the channel ends.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import hashlib
 import logging
 import os
 import posixpath
 import stat
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import asyncssh
-from asyncssh.packet import SSHPacket
-from asyncssh.sftp import SFTPLimits, SFTPServerHandler
 
 from farhand_agent.session.actions import ActionKind, ActionLog
+from farhand_agent.session.files_flow import KnownHashes, OpenFile
+from farhand_agent.session.files_protocol import (
+    MAX_BLOCK_BYTES,
+    MAX_HANDLES,
+    MAX_UNSENT_BYTES,
+    BoundedHandler,
+)
+from farhand_agent.session.files_roots import Roots, refused
 
-__all__ = ["MAX_BLOCK_BYTES", "FileServer", "Roots", "serve_files"]
+__all__ = ["MAX_BLOCK_BYTES", "MAX_PARTS", "PART_PREFIX", "FileServer", "Roots", "serve_files"]
 
 _log = logging.getLogger(__name__)
 
-MAX_BLOCK_BYTES = 128 * 1024
-MAX_PACKET_BYTES = MAX_BLOCK_BYTES + 4096
-MAX_HANDLES = 64
-# Parallel writes arrive in order; parallel reads of one file may be a few blocks apart.
-MAX_OUT_OF_ORDER_BYTES = 4 * 1024 * 1024
+PART_PREFIX = ".farhand-part-"
+# Parts whose note waits for a renaming; past this many they are noted at once.
+MAX_PARTS = 256
 _NAMES_PER_READ = 128
+# Not on every system, nor for every file system of those that have it.
+_NOWAIT = getattr(os, "RWF_NOWAIT", None)
 
 T = TypeVar("T")
-
-
-def _refused(words: str) -> asyncssh.SFTPPermissionDenied:
-    return asyncssh.SFTPPermissionDenied(words)
-
-
-@dataclass(frozen=True)
-class Roots:
-    """Which part of the file system a session may see.
-
-    Args:
-        folders: real, absolute folders; empty means everything that the session's user can see.
-        start: where relative paths begin: the first root, else the user's home.
-        read_only: whether every change is refused.
-    """
-
-    folders: tuple[str, ...]
-    start: str
-    read_only: bool
-
-    @classmethod
-    def of(cls, folders: Sequence[str], home: str, *, read_only: bool) -> Roots:
-        """Return the roots of a policy; a root that is not there allows nothing."""
-        real = tuple(os.path.realpath(one) for one in folders)
-        start = real[0] if real else os.path.realpath(home)
-        return cls(real, start, read_only)
-
-    def absolute(self, path: bytes) -> str:
-        """Return a console's path as an absolute one; nothing is checked yet."""
-        text = os.fsdecode(path)
-        if "\0" in text:
-            raise asyncssh.SFTPInvalidFilename("a path holds no zero byte")
-        return os.path.join(self.start, text)
-
-    def inside(self, real: str) -> bool:
-        """Tell whether a path without links lies within the roots."""
-        return not self.folders or any(
-            real == one or real.startswith(one.rstrip("/") + "/") for one in self.folders
-        )
-
-    def target(self, path: bytes) -> str:
-        """Return the real path that `path` leads to, every link followed.
-
-        Raises:
-            asyncssh.SFTPPermissionDenied: it lies outside the roots.
-        """
-        real = os.path.realpath(self.absolute(path))
-        if not self.inside(real):
-            raise _refused("outside the folders that this session may see")
-        return real
-
-    def entry(self, path: bytes) -> str:
-        """Return the path of a folder's entry itself: all links followed but the last name.
-
-        Raises:
-            asyncssh.SFTPPermissionDenied: it lies outside the roots, or is a root itself.
-        """
-        absolute = self.absolute(path).rstrip("/") or "/"
-        name = os.path.basename(absolute)
-        if name in ("", ".", ".."):
-            return self.target(path)
-        real = os.path.join(os.path.realpath(os.path.dirname(absolute)), name)
-        if not self.inside(real):
-            raise _refused("outside the folders that this session may see")
-        return real
-
-
-@dataclass
-class _Flow:
-    """One direction of an open file: what passed, and its hash while it is without a gap."""
-
-    next: int = 0
-    whole: bool = True
-    digest: Any = field(default_factory=hashlib.sha256)
-    early: dict[int, bytes] = field(default_factory=dict)
-    early_bytes: int = 0
-    touched: bool = False
-
-    def add(self, offset: int, data: bytes) -> None:
-        """Note bytes that were read or written."""
-        self.touched = True
-        if not self.whole:
-            return
-        if offset != self.next:
-            self.early_bytes += len(data)
-            if offset < self.next or self.early_bytes > MAX_OUT_OF_ORDER_BYTES:
-                self.whole = False
-                self.early.clear()
-            else:
-                self.early[offset] = data
-            return
-        self._take(data)
-        while (waiting := self.early.pop(self.next, None)) is not None:
-            self.early_bytes -= len(waiting)
-            self._take(waiting)
-
-    def _take(self, data: bytes) -> None:
-        self.digest.update(data)
-        self.next += len(data)
-
-    def summary(self, size: int) -> tuple[int | None, str | None]:
-        """Return size and hash when all of a file of `size` bytes passed, else (None, None)."""
-        if self.whole and not self.early and self.next == size:
-            return size, self.digest.hexdigest()
-        return None, None
-
-
-@dataclass
-class _OpenFile:
-    """One open handle."""
-
-    fd: int
-    path: str
-    read: _Flow = field(default_factory=_Flow)
-    written: _Flow = field(default_factory=_Flow)
-    append: bool = False
 
 
 class FileServer(asyncssh.SFTPServer):
@@ -172,22 +66,30 @@ class FileServer(asyncssh.SFTPServer):
         chan: the channel.
         roots: what may be seen.
         actions: where files and refusals are noted.
+        hashes: what whole files of this session hashed to.
     """
 
     def __init__(
-        self, chan: asyncssh.SSHServerChannel[bytes], roots: Roots, actions: ActionLog
+        self,
+        chan: asyncssh.SSHServerChannel[bytes],
+        roots: Roots,
+        actions: ActionLog,
+        hashes: KnownHashes | None = None,
     ) -> None:
         super().__init__(chan)
         self._roots = roots
         self._actions = actions
+        self._hashes = hashes or KnownHashes()
+        self._parts: dict[str, tuple[int | None, str | None]] = {}
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="files")
         self._open = 0
+        self._block = bytearray(MAX_BLOCK_BYTES)
 
     async def _do(self, act: Callable[[], T], kind: ActionKind | None = None, what: str = "") -> T:
         """Run a path operation in the worker; note it when it is a change, or was refused."""
         if kind == "file-change" and self._roots.read_only:
             self._actions.add("denied", f"files: {what} (read-only)")
-            raise _refused("this session may read files only")
+            raise refused("this session may read files only")
         try:
             result = await asyncio.get_running_loop().run_in_executor(self._worker, act)
         except asyncssh.SFTPPermissionDenied:
@@ -207,7 +109,7 @@ class FileServer(asyncssh.SFTPServer):
         shown = _shown("open", path)
         if writing and self._roots.read_only:
             self._actions.add("denied", f"files: {shown} for writing (read-only)")
-            raise _refused("this session may read files only")
+            raise refused("this session may read files only")
         if self._open >= MAX_HANDLES:
             raise asyncssh.SFTPFailure("too many open files")
         flags = _open_flags(pflags)
@@ -219,23 +121,45 @@ class FileServer(asyncssh.SFTPServer):
         self._open += 1
         return handle
 
-    def _open_now(self, path: bytes, flags: int, mode: int, append: bool) -> _OpenFile:
+    def _open_now(self, path: bytes, flags: int, mode: int, append: bool) -> OpenFile:
         real = self._roots.target(path)
         if os.path.lexists(real) and not stat.S_ISREG(os.lstat(real).st_mode):
             if os.path.isdir(real):
                 raise IsADirectoryError(errno.EISDIR, "is a folder")
-            raise _refused("neither a file nor a folder")
+            raise refused("neither a file nor a folder")
+        if not flags & (os.O_WRONLY | os.O_TRUNC) and os.path.lexists(real):
+            self._roots.check_size(os.lstat(real).st_size)
         # `real` holds no link; O_NOFOLLOW and O_NONBLOCK are for what changed a moment ago.
         fd = os.open(real, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode)
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
-            raise _refused("neither a file nor a folder")
-        return _OpenFile(fd, real, append=append)
+            raise refused("neither a file nor a folder")
+        return OpenFile(fd, real, append=append)
 
-    async def read(self, file_obj: object, offset: int, size: int) -> bytes:
-        """Read at most `MAX_BLOCK_BYTES`."""
+    def read(self, file_obj: object, offset: int, size: int) -> bytes | Awaitable[bytes]:
+        """Read at most `MAX_BLOCK_BYTES`: at once what is in memory, else by the worker."""
         file = _as_file(file_obj)
-        data = await self._do(lambda: os.pread(file.fd, min(size, MAX_BLOCK_BYTES), offset))
+        size = min(size, MAX_BLOCK_BYTES)
+        data = self._read_cached(file.fd, offset, size)
+        if data is None:
+            return self._read_slowly(file, offset, size)
+        file.read.add(offset, data)
+        return data
+
+    def _read_cached(self, fd: int, offset: int, size: int) -> bytes | None:
+        """Return a block if the kernel can give it without waiting, else None."""
+        if _NOWAIT is None:
+            return None
+        block = memoryview(self._block)[:size]
+        try:
+            length = os.preadv(fd, [block], offset, _NOWAIT)
+        except OSError:
+            return None  # not in memory, or not supported here: the worker reads, and tells errors
+        # Short: the end, or all that was in memory; the worker tells them apart.
+        return bytes(block) if length == size else None
+
+    async def _read_slowly(self, file: OpenFile, offset: int, size: int) -> bytes:
+        data = await self._do(lambda: os.pread(file.fd, size, offset))
         file.read.add(offset, data)
         return data
 
@@ -244,12 +168,14 @@ class FileServer(asyncssh.SFTPServer):
         file = _as_file(file_obj)
 
         def act() -> None:
-            view, at = memoryview(data), offset
+            at = os.fstat(file.fd).st_size if file.append else offset
+            self._roots.check_size(at + len(data))
+            view = memoryview(data)
             while view:
                 done = os.write(file.fd, view) if file.append else os.pwrite(file.fd, view, at)
                 view, at = view[done:], at + done
 
-        await self._do(act)
+        await self._do(act, what=f"write {file.path}")
         file.written.add(offset, data)
         return len(data)
 
@@ -258,18 +184,22 @@ class FileServer(asyncssh.SFTPServer):
         file = _as_file(file_obj)
         self._open -= 1
 
-        def act() -> int:
+        def act() -> os.stat_result:
             try:
-                return os.fstat(file.fd).st_size
+                return os.fstat(file.fd)
             finally:
                 os.close(file.fd)
 
-        size = await self._do(act)
+        found = await self._do(act)
         if file.written.touched:
-            total, sha256 = file.written.summary(size)
-            self._actions.add("file-write", file.path, size_bytes=total, sha256=sha256)
+            total, sha256 = file.written.summary(found.st_size)
+            named = os.path.basename(file.path).startswith(PART_PREFIX)
+            if named and len(self._parts) < MAX_PARTS:
+                self._parts[file.path] = total, sha256
+            else:
+                self._actions.add("file-write", file.path, size_bytes=total, sha256=sha256)
         if file.read.touched:
-            total, sha256 = file.read.summary(size)
+            total, sha256 = file.read.summary(found.st_size)
             self._actions.add("file-read", file.path, size_bytes=total, sha256=sha256)
 
     async def fstat(self, file_obj: object) -> os.stat_result:
@@ -280,7 +210,7 @@ class FileServer(asyncssh.SFTPServer):
         """Change the attributes of an open file."""
         file = _as_file(file_obj)
         await self._do(
-            lambda: _set_attributes(file.fd, attrs), "file-change", f"attributes {file.path}"
+            lambda: self._set_attributes(file.fd, attrs), "file-change", f"attributes {file.path}"
         )
 
     async def fstatvfs(self, file_obj: object) -> os.statvfs_result:
@@ -354,7 +284,7 @@ class FileServer(asyncssh.SFTPServer):
     async def setstat(self, path: bytes, attrs: asyncssh.SFTPAttrs) -> None:
         """Change attributes."""
         await self._do(
-            lambda: _set_attributes(self._roots.target(path), attrs),
+            lambda: self._set_attributes(self._roots.target(path), attrs),
             "file-change",
             _shown("attributes", path),
         )
@@ -365,9 +295,21 @@ class FileServer(asyncssh.SFTPServer):
         def act() -> None:
             entry = self._roots.entry(path)
             if not os.path.islink(entry):
-                _set_attributes(entry, attrs)
+                self._set_attributes(entry, attrs)
 
         await self._do(act, "file-change", _shown("attributes", path))
+
+    def _set_attributes(self, where: str | int, attrs: asyncssh.SFTPAttrs) -> None:
+        """Apply the attributes of SFTP version 3; set-id and sticky bits are never set."""
+        if attrs.size is not None:
+            self._roots.check_size(attrs.size)
+            os.truncate(where, attrs.size)
+        if attrs.uid is not None and attrs.gid is not None:
+            os.chown(where, attrs.uid, attrs.gid)
+        if attrs.permissions is not None:
+            os.chmod(where, stat.S_IMODE(attrs.permissions) & 0o777)
+        if attrs.atime is not None and attrs.mtime is not None:
+            os.utime(where, times=(attrs.atime, attrs.mtime))
 
     async def remove(self, path: bytes) -> None:
         """Remove a file or a link."""
@@ -390,22 +332,32 @@ class FileServer(asyncssh.SFTPServer):
 
     async def rename(self, oldpath: bytes, newpath: bytes) -> None:
         """Rename, never over something."""
-
-        def act() -> None:
-            old, new = self._roots.entry(oldpath), self._roots.entry(newpath)
-            if os.path.lexists(new):
-                raise asyncssh.SFTPFileAlreadyExists("there is a file of that name")
-            os.rename(old, new)
-
-        await self._do(act, "file-change", _shown("rename", oldpath, newpath))
+        await self._rename(oldpath, newpath, replace=False)
 
     async def posix_rename(self, oldpath: bytes, newpath: bytes) -> None:
         """Rename, replacing what is there."""
-        await self._do(
-            lambda: os.replace(self._roots.entry(oldpath), self._roots.entry(newpath)),
-            "file-change",
-            _shown("rename", oldpath, newpath),
-        )
+        await self._rename(oldpath, newpath, replace=True)
+
+    async def _rename(self, oldpath: bytes, newpath: bytes, *, replace: bool) -> None:
+        def act() -> tuple[str, str, os.stat_result]:
+            old, new = self._roots.entry(oldpath), self._roots.entry(newpath)
+            if not replace and os.path.lexists(new):
+                raise asyncssh.SFTPFileAlreadyExists("there is a file of that name")
+            os.replace(old, new)
+            return old, new, os.lstat(new)
+
+        shown = _shown("rename", oldpath, newpath)
+        if self._roots.read_only:
+            await self._do(act, "file-change", shown)  # refused there
+        old, new, found = await self._do(act, what=shown)
+        part = self._parts.pop(old, None)
+        if part is None:
+            self._actions.add("file-change", shown)
+            return
+        total, sha256 = part
+        if sha256 is None and (sha256 := self._hashes.of(found)) is not None:
+            total = found.st_size
+        self._actions.add("file-write", new, size_bytes=total, sha256=sha256)
 
     async def symlink(self, oldpath: bytes, newpath: bytes) -> None:
         """Make a link that leads somewhere within the roots."""
@@ -428,58 +380,28 @@ class FileServer(asyncssh.SFTPServer):
 
     async def exit(self) -> None:
         """End: the worker goes, and the console gets exit status 0."""
+        for path, (total, sha256) in self._parts.items():
+            self._actions.add("file-write", path, size_bytes=total, sha256=sha256)
+        self._parts.clear()
         self._worker.shutdown(wait=False, cancel_futures=True)
         if not self.channel.is_closing():
             self.channel.exit(0)
-
-
-class _BoundedHandler(SFTPServerHandler):
-    """asyncssh's packet handler with our limits, and without its own extensions.
-
-    `copy-data` would copy without being noted, `ranges@asyncssh.com` serves only its own client.
-    """
-
-    _extensions = [  # noqa: RUF012 - declared by asyncssh
-        (name, value)
-        for name, value in SFTPServerHandler._extensions
-        if name not in (b"copy-data", b"ranges@asyncssh.com", b"vendor-id", b"newline")
-    ]
-
-    async def recv_packet(self) -> SSHPacket:
-        """Read one packet, refusing a large one before it is buffered."""
-        assert self._reader is not None
-        length = int.from_bytes(await self._reader.readexactly(4), "big")
-        if length > MAX_PACKET_BYTES:
-            raise asyncssh.SFTPBadMessage("the packet is too large")
-        return SSHPacket(await self._reader.readexactly(length))
-
-    async def _limits(self, packet: SSHPacket) -> SFTPLimits:
-        packet.check_end()
-        return SFTPLimits(MAX_PACKET_BYTES, MAX_BLOCK_BYTES, MAX_BLOCK_BYTES, MAX_HANDLES)
-
-    _packet_handlers = {  # noqa: RUF012 - declared by asyncssh
-        **{
-            kind: handler
-            for kind, handler in SFTPServerHandler._packet_handlers.items()
-            if kind not in (b"copy-data", b"ranges@asyncssh.com")
-        },
-        b"limits@openssh.com": _limits,  # type: ignore[dict-item]
-    }
 
 
 async def serve_files(
     server: FileServer, reader: asyncssh.SSHReader[bytes], writer: asyncssh.SSHWriter[bytes]
 ) -> None:
     """Serve one SFTP channel to its end."""
+    server.channel.set_write_buffer_limits(MAX_UNSENT_BYTES)
     try:
-        await _BoundedHandler(server, reader, writer, 3).run()
+        await BoundedHandler(server, reader, writer, 3).run()
     except asyncio.IncompleteReadError:
         # asyncssh does not expect a console that leaves before its first packet.
         await server.exit()
 
 
-def _as_file(file_obj: object) -> _OpenFile:
-    assert isinstance(file_obj, _OpenFile)
+def _as_file(file_obj: object) -> OpenFile:
+    assert isinstance(file_obj, OpenFile)
     return file_obj
 
 
@@ -500,15 +422,3 @@ def _open_flags(pflags: int) -> int:
         if pflags & bit:
             flags |= flag
     return flags
-
-
-def _set_attributes(where: str | int, attrs: asyncssh.SFTPAttrs) -> None:
-    """Apply the attributes of SFTP version 3; set-id and sticky bits are never set."""
-    if attrs.size is not None:
-        os.truncate(where, attrs.size)
-    if attrs.uid is not None and attrs.gid is not None:
-        os.chown(where, attrs.uid, attrs.gid)
-    if attrs.permissions is not None:
-        os.chmod(where, stat.S_IMODE(attrs.permissions) & 0o777)
-    if attrs.atime is not None and attrs.mtime is not None:
-        os.utime(where, times=(attrs.atime, attrs.mtime))
