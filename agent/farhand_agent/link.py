@@ -41,6 +41,7 @@ from farhand_protocol.messages import (
     RelayMessage,
     TrustFile,
     Welcome,
+    Witnessed,
     decode_relay_message,
     encode_message,
 )
@@ -314,7 +315,7 @@ class Link:
             timeout_s: how long to wait.
 
         Returns:
-            Ack, Nack, TrustFile or Nameplate with that `seq`.
+            Ack, Nack, Witnessed, TrustFile or Nameplate with that `seq`.
 
         Raises:
             LinkLost: the link is gone.
@@ -368,7 +369,7 @@ class Link:
         except FarhandError as error:
             self._fail(error)
             raise
-        if isinstance(message, Ack | Nack | TrustFile | Nameplate):
+        if isinstance(message, Ack | Nack | TrustFile | Nameplate | Witnessed):
             future = self._waiting.pop(message.seq, None)
             if future is not None and not future.done():
                 future.set_result(message)
@@ -387,7 +388,11 @@ class Link:
                 if getattr(connection, "heard_at", heard_at) > heard_at:
                     continue
                 raise LinkLost("the relay fell silent") from error
-            except (ConnectionClosed, OSError) as error:
+            except ConnectionClosed as error:
+                raise LinkLost(
+                    str(error), reason=error.rcvd.reason if error.rcvd else ""
+                ) from error
+            except OSError as error:
                 raise LinkLost(str(error)) from error
             if isinstance(data, str):
                 raise RemoteError("message-malformed", "the relay sent text on the link")

@@ -41,6 +41,7 @@ __all__ = [
     "OrderProgress",
     "Present",
     "Reconnect",
+    "RecordingChunk",
     "Redirect",
     "RelayMessage",
     "ReportSections",
@@ -50,6 +51,7 @@ __all__ = [
     "TrustFile",
     "TrustNotice",
     "Welcome",
+    "Witnessed",
     "decode_device_message",
     "decode_relay_message",
     "encode_message",
@@ -182,6 +184,19 @@ class SessionReport(Message, frozen=True, kw_only=True, tag="session-report"):
     note: Text = ""
 
 
+class RecordingChunk(Message, frozen=True, kw_only=True, tag="recording-chunk"):
+    """One sealed chunk of a session's recording: `head` is a sealed `recording.RecordingHead`.
+
+    In order, repeated until answered, by Witnessed or Nack; a resident agent sends what a session
+    process has left.
+    """
+
+    seq: Seq
+    session: Word
+    head: Annotated[bytes, msgspec.Meta(max_length=4 * 1024)]
+    ciphertext: Annotated[bytes, msgspec.Meta(max_length=56 * 1024)]
+
+
 # From the relay: a closed list.
 
 
@@ -212,6 +227,14 @@ class Nack(Message, frozen=True, kw_only=True, tag="nack"):
     seq: Seq
     code: Word
     message: Text
+
+
+class Witnessed(Message, frozen=True, kw_only=True, tag="witnessed"):
+    """The recording's chunk `seq` is stored; `signature` is the relay's over its head, at `at`."""
+
+    seq: Seq
+    at: Word
+    signature: Annotated[bytes, msgspec.Meta(min_length=64, max_length=64)]
 
 
 class TrustNotice(Message, frozen=True, kw_only=True, tag="trust-notice"):
@@ -320,11 +343,13 @@ DeviceMessage: TypeAlias = (
     | AllocateNameplate
     | MailboxReply
     | SessionReport
+    | RecordingChunk
 )
 RelayMessage: TypeAlias = (
     Welcome
     | Ack
     | Nack
+    | Witnessed
     | TrustNotice
     | TrustFile
     | OfferOrder

@@ -19,9 +19,11 @@ SAMPLES: list[Any] = [
     m.AllocateNameplate(seq=6),
     m.MailboxReply(session="s-x", phase="pake", body=b"x"),
     m.SessionReport(seq=7, session="s-x", state="ended", reason="done", scopes=["view"]),
+    m.RecordingChunk(seq=8, session="s-x", head=b"{}", ciphertext=b"age"),
     m.Welcome(standing="enrolled", ping_s=20, reconnect_window_s=1.5, now="2026-11-22T08:00:00Z"),
     m.Ack(seq=1),
     m.Nack(seq=1, code="token-used", message="used"),
+    m.Witnessed(seq=8, at="2026-11-22T08:00:00Z", signature=bytes(64)),
     m.TrustNotice(timestamp_version=4),
     m.TrustFile(seq=2, total=-1, body=b""),
     m.OfferOrder(order="o-x", envelope=b"{}"),
@@ -69,7 +71,7 @@ def test_what_a_relay_may_say_is_a_closed_list() -> None:
     assert {one.__struct_config__.tag for one in get_args(m.RelayMessage)} == {
         "welcome", "ack", "nack", "trust-notice", "trust-file", "offer-order", "cancel-order",
         "offer-grant", "nameplate", "mailbox-open", "mailbox-blob", "attach-pipe", "end-session",
-        "resend", "reconnect", "redirect",
+        "resend", "reconnect", "redirect", "witnessed",
     }  # fmt: skip
 
 
