@@ -342,8 +342,10 @@ class ResumablePipe:
         self._finish(_REASONS[message[1]])
 
     def _receive_hello(self, received: int, peer_id: bytes) -> None:
-        if self._peer_id not in (None, peer_id) or received < self._acked:
-            # The peer has another state than the one this end talked to; no transport mends that.
+        is_stranger = self._peer_id is None and received > self._framed
+        if self._peer_id not in (None, peer_id) or received < self._acked or is_stranger:
+            # The peer has another state than the one this end talked to, or (on an end that was
+            # begun anew) talked to another one before; no transport mends that.
             self._out.append(bytes([_CLOSE, _REASONS.index("peer-changed")]))
             self._finish("peer-changed")
             return

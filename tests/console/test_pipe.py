@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from farhand_console.relay.answers import PipeToken
 from farhand_console.session.pipe import ConsolePipe
+from farhand_console.session.status import StatusLine
 from farhand_protocol.errors import FarhandError, RemoteError
 from farhand_protocol.frames import parse_attach, write_attach_reply
 from farhand_protocol.pipe import Data, ResumablePipe
@@ -122,11 +123,16 @@ async def relay(device: Device) -> AsyncIterator[Relay]:
 
 
 async def drive(
-    relay: Relay, wanted: int, work: Callable[[ConsolePipe, Any, Collector], Awaitable[None]]
+    relay: Relay,
+    wanted: int,
+    work: Callable[[ConsolePipe, Any, Collector], Awaitable[None]],
+    *,
+    patience_s: float = 30.0,
 ) -> tuple[ConsolePipe, Collector, list[str]]:
     """Run a pipe while `work` uses it."""
     words: list[str] = []
-    pipe = ConsolePipe(relay, SESSION, 3, notice=words.append)  # type: ignore[arg-type]
+    status = StatusLine(words.append, is_terminal=False)
+    pipe = ConsolePipe(relay, SESSION, 3, watch=status.show, patience_s=patience_s)  # type: ignore[arg-type]
     collector = Collector(wanted)
     transport = pipe.connect(collector)
     async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as group:
@@ -166,7 +172,7 @@ async def test_a_line_that_is_cut_again_and_again(device: Device, relay: Relay) 
     assert bytes(collector.data) == data
     assert bytes(device.received) == data
     assert device.attachments == 5
-    assert words.count("the line is down, reconnecting") >= 3
+    assert words.count("the line is down, reconnecting (for 300 s at most)") >= 3
     assert words[-1] == "connected again"
 
 
@@ -248,7 +254,7 @@ async def test_a_pipe_that_never_attaches_gives_up(device: Device, relay: Relay)
         await pipe.closed.wait()
 
     with pytest.raises(ExceptionGroup) as caught:
-        await drive(relay, 1, work)
+        await drive(relay, 1, work, patience_s=0.5)
     assert caught.group_contains(FarhandError, match="pipe-refused")
 
 
@@ -263,7 +269,7 @@ async def test_a_token_that_makes_no_sense(relay: Relay, url: str, token: bytes)
         await pipe.closed.wait()
 
     with pytest.raises(ExceptionGroup) as caught:
-        await drive(relay, 1, work)
+        await drive(relay, 1, work, patience_s=0.5)
     assert caught.group_contains(FarhandError, match=r"relay-(answer|unreachable)")
 
 

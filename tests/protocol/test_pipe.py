@@ -193,12 +193,22 @@ def test_an_acknowledgement_is_never_taken_back() -> None:
         pipe.receive_message(frame(2, 1), 0.0)
 
 
-def test_a_hello_that_claims_unsent_bytes_is_refused() -> None:
-    pipe = ResumablePipe()
+def test_a_later_hello_that_claims_unsent_bytes_is_refused() -> None:
+    pipe = live()
     pipe.send(b"abc", 0.0)
     pipe.attach(0.0)
     with pytest.raises(RemoteError, match="pipe-out-of-order"):
         pipe.receive_message(hello(3), 0.0)
+
+
+def test_a_first_hello_that_claims_unsent_bytes_is_a_strangers() -> None:
+    """The other end talked to an end that is no more; both must hear of it, and say so."""
+    pipe = ResumablePipe()
+    pipe.send(b"abc", 0.0)
+    pipe.attach(0.0)
+    pipe.receive_message(hello(3), 0.0)
+    assert pipe.events() == [Closed("peer-changed")]
+    assert pipe.messages_to_send() == [hello(name=bytes(16)), b"\x05\x05"]
 
 
 @pytest.mark.parametrize("greeting", [hello(2, b"Q" * 16), hello(1)])

@@ -1,14 +1,9 @@
 """Driver of one resumable pipe: websockets come and go below, one SSH connection stays above.
 
-The pipe itself (farhand_protocol.pipe) has no I/O; this module reads, feeds, writes and waits.
-Towards asyncssh it looks like a transport: `PipeTunnel` is the object that `connect_reverse` takes
-as `tunnel=`, the way its maintainers document for transports that are not sockets.
-
-    state        event                     -> what happens
-    waiting      serve(messages)           attached; a second serve() replaces the first
-    attached     the websocket is lost     waiting, for at most the pipe's resume window
-    any          resume window over, CLOSE the SSH connection is told `connection_lost`
-    any          SSH connection ends       CLOSE to the peer, `closed` is set
+What happens when is decided by farhand_protocol.attachment (its table), which has no I/O; this
+module reads, feeds, writes and waits.  Towards asyncssh it looks like a transport: `PipeTunnel` is
+the object that `connect_reverse` takes as `tunnel=`, the way its maintainers document for
+transports that are not sockets.  A second `serve` takes the place of the first.
 """
 
 from __future__ import annotations
@@ -19,8 +14,10 @@ import os
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
+from farhand_protocol.attachment import Attachment, Deliver, Flow, LineState
 from farhand_protocol.errors import RemoteError
-from farhand_protocol.pipe import PIPE_ID_BYTES, Closed, Data, Eof, ResumablePipe
+from farhand_protocol.lived import LOOK_S, LivedClock
+from farhand_protocol.pipe import PIPE_ID_BYTES, ResumablePipe
 
 __all__ = ["MessageStream", "PipeDriver", "PipeTransport", "PipeTunnel", "StreamLost"]
 
@@ -116,29 +113,35 @@ class PipeDriver:
     Args:
         number: 0 to 7, as the relay numbers the session's pipes.
         pipe: the sans-I/O pipe; a fresh one by default.
+        on_state: is told when the line is connected, lost, back, or over; must not block.
     """
 
-    def __init__(self, number: int, *, pipe: ResumablePipe | None = None) -> None:
+    def __init__(
+        self,
+        number: int,
+        *,
+        pipe: ResumablePipe | None = None,
+        on_state: Callable[[LineState], None] = lambda _: None,
+    ) -> None:
         self.number = number
         self.closed = asyncio.Event()
         self.reading = asyncio.Event()
         self.reading.set()
         self.attached = asyncio.Event()
-        self._pipe = pipe or ResumablePipe(pipe_id=os.urandom(PIPE_ID_BYTES))
+        self.reason = ""
+        self._clock = LivedClock(asyncio.get_running_loop().time())
+        self._line = Attachment(lambda: pipe or ResumablePipe(pipe_id=os.urandom(PIPE_ID_BYTES)))
+        self._on_state = on_state
         self._protocol: asyncio.Protocol | None = None
         self._connected = asyncio.Event()
         self._replaced = asyncio.Event()
         self._wake = asyncio.Event()
-        self._turn = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._lost_told = False
-        self._paused_protocol = False
-        self.reason = ""
 
     @property
     def unacked_bytes(self) -> int:
         """Return what the peer has not acknowledged."""
-        return self._pipe.unacked_bytes
+        return self._line.unacked_bytes
 
     def connect(self, protocol: asyncio.Protocol) -> PipeTransport:
         """Put an SSH connection on top; no websocket is attached before."""
@@ -150,13 +153,12 @@ class PipeDriver:
 
     def send(self, data: bytes) -> None:
         """Append to our stream."""
-        if data and not self.closed.is_set():
-            self._pipe.send(data, self._now())
-            self._after()
+        self._line.send(data, self._now())
+        self._after()
 
     def end(self) -> None:
         """Close the pipe from this side; CLOSE is still written if a websocket is up."""
-        self._pipe.close(self._now())
+        self._line.close(self._now())
         self._after()
 
     async def serve(self, messages: MessageStream) -> None:
@@ -172,107 +174,99 @@ class PipeDriver:
             return
         self._replaced.set()
         self._replaced = replaced = asyncio.Event()
-        self._turn += 1
-        turn = self._turn
-        self._pipe.attach(self._now())
+        turn = self._line.begin(self._now())
         self._after()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._read(messages, turn))
                 group.create_task(self._write(messages, turn))
-                group.create_task(_until_replaced(replaced))
+                group.create_task(_until(replaced))
         except* StreamLost:
             pass  # the ordinary end of a websocket; the pipe waits for the next one
         except* RemoteError as errors:
             for error in errors.exceptions:
                 _log.warning("pipe %d: %s", self.number, error)
         finally:
-            if turn == self._turn:
-                self._pipe.detach(self._now())
-                self.attached.clear()
-                self._after()
+            self._line.lose(turn, self._now())
+            self._after()
 
     async def _read(self, messages: MessageStream, turn: int) -> None:
-        while True:
+        # Once the pipe is over the writer still has CLOSE to write, and then ends both.
+        while self._line.is_current(turn):
             await self.reading.wait()
             message = await messages.receive()
-            if turn != self._turn:
-                raise StreamLost
-            self._pipe.receive_message(message, self._now())
-            self._after()
-            if self.closed.is_set():
-                raise StreamLost
+            try:
+                self._line.receive(turn, message, self._now())
+            finally:
+                self._after()
 
     async def _write(self, messages: MessageStream, turn: int) -> None:
         while True:
             self._wake.clear()
-            if turn != self._turn:
-                self._wake.set()  # meant for the writer that came after this one
-                raise StreamLost
-            for message in self._pipe.messages_to_send():
+            for message in (waiting := self._line.messages(turn)):
                 await messages.send(message)
-            self._check_writable()
-            if self.closed.is_set():
+            if waiting:
+                continue  # more may have come meanwhile, CLOSE among it
+            if not self._line.is_current(turn):
+                self._wake.set()  # meant for the writer that came after this one
                 raise StreamLost
             await self._wake.wait()
 
     def _after(self) -> None:
-        """Handle what the last call into the pipe brought about."""
-        for event in self._pipe.events():
-            if isinstance(event, Data):
-                self._deliver(event.data)
-            elif isinstance(event, Eof):
-                self._pipe.close(self._now())
-            elif isinstance(event, Closed):
-                self._finish(event.reason)
+        """Carry out what the last call into the attachment brought about."""
+        for effect in self._line.effects(self._now()):
+            if isinstance(effect, Deliver):
+                if self._protocol is not None and not self.closed.is_set():
+                    self._protocol.data_received(effect.data)
+            elif isinstance(effect, Flow):
+                self._hold(effect.may_write)
+            elif isinstance(effect, LineState):
+                if effect.name == "connected":
+                    self.attached.set()
+                else:
+                    self.attached.clear()
+                self._on_state(effect)
             else:
-                self.attached.set()
+                self._finish(effect.reason)
         self._wake.set()
-        self._check_writable()
         self._arm()
 
-    def _deliver(self, data: bytes) -> None:
-        if self._protocol is not None:
-            self._protocol.data_received(data)
+    def _hold(self, may_write: bool) -> None:
+        if self._protocol is None:
+            return
+        if may_write:
+            self._protocol.resume_writing()
+        else:
+            self._protocol.pause_writing()
 
     def _finish(self, reason: str) -> None:
-        self.reason = self.reason or reason
+        self.reason = reason
         self.closed.set()
         self.reading.set()
         self._connected.set()
-        if self._protocol is not None and not self._lost_told:
-            self._lost_told = True
+        if self._protocol is not None:
             error = None if reason == "done" else ConnectionError(f"the pipe closed: {reason}")
             self._protocol.connection_lost(error)
 
-    def _check_writable(self) -> None:
-        if self._protocol is None or self.closed.is_set():
-            return
-        if self._pipe.writable == self._paused_protocol:
-            self._paused_protocol = not self._pipe.writable
-            if self._paused_protocol:
-                self._protocol.pause_writing()
-            else:
-                self._protocol.resume_writing()
-
     def _arm(self) -> None:
+        due = self._line.next_alarm()
+        if due is None:
+            return
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        due = self._pipe.next_deadline()
-        if due is not None:
-            self._timer = asyncio.get_running_loop().call_at(due, self._on_timer)
+        # Looked at often enough that a stop of this process is not taken for time that passed.
+        wait_s = min(max(0.0, due - self._now()), LOOK_S)
+        self._timer = asyncio.get_running_loop().call_later(wait_s, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
-        self._pipe.handle_timeout(self._now())
+        self._line.handle_alarm(self._now())
         self._after()
 
-    @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()
+    def _now(self) -> float:
+        return self._clock.read(asyncio.get_running_loop().time())
 
 
-async def _until_replaced(replaced: asyncio.Event) -> None:
+async def _until(replaced: asyncio.Event) -> None:
     await replaced.wait()
     raise StreamLost

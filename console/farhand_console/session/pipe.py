@@ -2,7 +2,12 @@
 
 Each attachment asks the relay for a fresh one-minute token (which also calls the device's end) and
 dials `/pipe` on the node that holds the session.  What runs on top (SSH here, or a foreign ssh
-through `farhand proxy`) never sees a lost connection until the resume window is over.
+through `farhand proxy`) never sees a lost connection until the resume window is over.  What happens
+when is decided by farhand_protocol.attachment (its table), which has no I/O; this module dials,
+reads, feeds, writes and waits.
+
+A session whose process is not connected just now, or a relay that is restarting, is waited for:
+`PATIENCE_S` the first time, the resume window later.
 """
 
 from __future__ import annotations
@@ -19,21 +24,37 @@ from websockets.exceptions import InvalidHandshake, InvalidURI, WebSocketExcepti
 
 from farhand_console.relay import Relay, segments, tls_context
 from farhand_console.relay.answers import PipeToken
+from farhand_protocol.attachment import Attachment, Deliver, Flow, LineState
 from farhand_protocol.errors import FarhandError, RemoteError
 from farhand_protocol.frames import MAX_PIPE_MESSAGE_BYTES, parse_attach_reply, write_attach
-from farhand_protocol.pipe import PIPE_ID_BYTES, Attached, Closed, Data, Eof, ResumablePipe
+from farhand_protocol.lived import LOOK_S, LivedClock
+from farhand_protocol.pipe import PIPE_ID_BYTES, ResumablePipe
 
-__all__ = ["ConsolePipe", "PipeTransport", "PipeTunnel"]
+__all__ = ["PATIENCE_S", "ConsolePipe", "PipeTransport", "PipeTunnel"]
 
 P = TypeVar("P", bound=asyncio.Protocol)
 # RFC 7600: an address that no host has; asyncssh wants one.
 _PEER_ADDRESS = "192.0.0.8"
+PATIENCE_S = 45.0
 _DIAL_S = 15.0
-_RETRY_S = (0.1, 0.5, 1.0, 2.0, 4.0, 8.0)
+_RETRY_S = (0.1, 0.5, 1.0, 2.0, 4.0)
 # Final answers; everything else may be the network, and is tried again within the resume window.
 _FINAL = frozenset(
     {"session-ended", "session-unknown", "not-found", "not-permitted", "not-signed-in"}
 )
+# What passes by itself soon: a node or a session's process that is being started again.
+_PASSING = frozenset(
+    {
+        "bus-timeout",
+        "bus-unreachable",
+        "pipe-refused",
+        "relay-lost",
+        "relay-timeout",
+        "relay-unreachable",
+        "session-not-connected",
+    }
+)
+_FIRST_TRIES = 4
 
 
 class _AttachmentOver(Exception):
@@ -53,7 +74,7 @@ class PipeTransport(asyncio.Transport):
 
     def get_write_buffer_size(self) -> int:
         """Return what the device has not acknowledged yet."""
-        return self._pipe.state.unacked_bytes
+        return self._pipe.unacked_bytes
 
     def is_closing(self) -> bool:
         """Tell whether the pipe is over."""
@@ -109,30 +130,40 @@ class ConsolePipe:
         relay: the signed-in relay; its calls run in a thread.
         session: session id.
         number: 0 to 7.
-        notice: told in words when the line is lost and when it is back.
+        watch: is told of each state of the line; must not block.
+        patience_s: how long a first attachment may take.
     """
 
     def __init__(
-        self, relay: Relay, session: str, number: int, *, notice: Callable[[str], None]
+        self,
+        relay: Relay,
+        session: str,
+        number: int,
+        *,
+        watch: Callable[[LineState], None] = lambda _: None,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self.closed = asyncio.Event()
         self.reading = asyncio.Event()
         self.reading.set()
         self.reason = ""
-        self.state = ResumablePipe(pipe_id=secrets.token_bytes(PIPE_ID_BYTES))
         self._relay = relay
         self._session = session
         self._number = number
-        self._notice = notice
+        self._watch = watch
+        self._patience_s = patience_s
+        self._clock = LivedClock(asyncio.get_running_loop().time())
+        # The console is the end that renews: it may be a new program on a pipe of an older one.
+        self._line = Attachment(_fresh_pipe, renews=True)
         self._protocol: asyncio.Protocol | None = None
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
-        self._paused = False
-        self._was_attached = False
-        # What was sent before the first byte came back, in case the device still holds an older
-        # pipe of this number and both have to begin anew.
-        self._early: bytearray | None = bytearray()
-        self._fresh_starts = 0
+        self._was_connected = False
+
+    @property
+    def unacked_bytes(self) -> int:
+        """Return what the device has not acknowledged yet."""
+        return self._line.unacked_bytes
 
     def connect(self, protocol: asyncio.Protocol) -> PipeTransport:
         """Put a protocol on top."""
@@ -143,38 +174,35 @@ class ConsolePipe:
 
     def send(self, data: bytes) -> None:
         """Append to our stream."""
-        if data and not self.closed.is_set():
-            if self._early is not None:
-                self._early += data
-            self.state.send(data, self._now())
-            self._after()
+        self._line.send(data, self._now())
+        self._after()
 
     def end(self) -> None:
         """Close the pipe from this side."""
-        self.state.close(self._now())
+        self._line.close(self._now())
         self._after()
 
     async def run(self) -> None:
         """Keep the pipe attached until it closes.
 
         Raises:
-            FarhandError: when the relay says for good that the session is gone.
+            FarhandError: when the relay says for good that the session is gone, or a first
+                attachment did not come about in time.
         """
         attempt = 0
+        give_up_at = self._now() + self._patience_s
         try:
             while not self.closed.is_set():
                 try:
                     websocket = await self._dial()
                 except FarhandError as error:
-                    if error.code in _FINAL or (not self._was_attached and attempt >= 3):
+                    if error.code in _FINAL or self._is_hopeless(error, attempt, give_up_at):
                         raise
-                    await self._pause(attempt)
+                    await self._pause(attempt, give_up_at)
                     attempt += 1
                     continue
                 attempt = 0
                 await self._serve(websocket)
-                if not self.closed.is_set() and self._was_attached:
-                    self._notice("the line is down, reconnecting")
         except FarhandError as error:
             self._finish(error.code)
             raise
@@ -183,9 +211,17 @@ class ConsolePipe:
             if self._timer is not None:
                 self._timer.cancel()
 
-    async def _pause(self, attempt: int) -> None:
-        if not self._was_attached or attempt == 0:
-            self.state.detach(self._now())
+    def _is_hopeless(self, error: FarhandError, attempt: int, give_up_at: float) -> bool:
+        if self._was_connected:
+            return False  # the resume window decides
+        if error.code in _PASSING:
+            return self._now() >= give_up_at
+        return attempt + 1 >= _FIRST_TRIES
+
+    async def _pause(self, attempt: int, give_up_at: float) -> None:
+        if not self._was_connected and attempt == 0:
+            self._line.wait(self._now())
+            self._watch(LineState("connecting", left_s=give_up_at - self._now()))
             self._arm()
         delay = _RETRY_S[min(attempt, len(_RETRY_S) - 1)] * random.uniform(0.5, 1.0)
         try:
@@ -238,84 +274,71 @@ class ConsolePipe:
 
     async def _serve(self, websocket: ClientConnection) -> None:
         """Run one attachment; returns when it is over."""
-        state = self.state
-        state.attach(self._now())
+        turn = self._line.begin(self._now())
         self._after()
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._read(websocket, state))
-                group.create_task(self._write(websocket, state))
+                group.create_task(self._read(websocket, turn))
+                group.create_task(self._write(websocket, turn))
         except* _AttachmentOver:
             pass  # the ordinary end of an attachment; `run` makes the next one
         finally:
-            await websocket.close()
-            self.state.detach(self._now())
+            self._line.lose(turn, self._now())
             self._after()
+            await websocket.close()
 
-    async def _read(self, websocket: ClientConnection, state: ResumablePipe) -> None:
+    async def _read(self, websocket: ClientConnection, turn: int) -> None:
         try:
-            # A pipe begun afresh needs an attachment of its own.
-            while self.state is state and not self.closed.is_set():
+            # Once the pipe is over the writer still has CLOSE to write, and then ends both.
+            while self._line.is_current(turn):
                 await self.reading.wait()
                 message = await websocket.recv()
                 if isinstance(message, str):
-                    break
-                state.receive_message(message, self._now())
-                self._after()
-        except RemoteError as error:
-            self._start_afresh()  # if that is not possible, `run` attaches the same pipe again
+                    raise _AttachmentOver
+                try:
+                    self._line.receive(turn, message, self._now())
+                finally:
+                    self._after()
+        except (WebSocketException, OSError, RemoteError) as error:
             raise _AttachmentOver from error
-        except (WebSocketException, OSError) as error:
-            raise _AttachmentOver from error
-        raise _AttachmentOver
 
-    async def _write(self, websocket: ClientConnection, state: ResumablePipe) -> None:
+    async def _write(self, websocket: ClientConnection, turn: int) -> None:
         try:
             while True:
                 self._wake.clear()
-                for message in state.messages_to_send():
+                for message in (waiting := self._line.messages(turn)):
                     await websocket.send(message)
-                self._check_writable()
-                if self.closed.is_set():
+                if waiting:
+                    continue  # more may have come meanwhile, CLOSE among it
+                if not self._line.is_current(turn):
                     raise _AttachmentOver
                 await self._wake.wait()
         except (WebSocketException, OSError) as error:
             raise _AttachmentOver from error
 
     def _after(self) -> None:
-        for event in self.state.events():
-            if isinstance(event, Data):
-                self._early = None
-                if self._protocol is not None:
-                    self._protocol.data_received(event.data)
-            elif isinstance(event, Attached):
-                if self._was_attached:
-                    self._notice("connected again")
-                self._was_attached = True
-            elif isinstance(event, Closed):
-                if event.reason == "peer-changed" and self._start_afresh():
-                    return
-                self._finish(event.reason)
-            elif isinstance(event, Eof):
-                self.state.close(self._now())
+        """Carry out what the last call into the attachment brought about."""
+        for effect in self._line.effects(self._now()):
+            if isinstance(effect, Deliver):
+                if self._protocol is not None and not self.closed.is_set():
+                    self._protocol.data_received(effect.data)
+            elif isinstance(effect, Flow):
+                self._hold(effect.may_write)
+            elif isinstance(effect, LineState):
+                self._was_connected = self._was_connected or effect.name == "connected"
+                self._watch(effect)
+            else:
+                self._finish(effect.reason)
         self._wake.set()
-        self._check_writable()
         self._arm()
 
-    def _start_afresh(self) -> bool:
-        """Begin with a new pipe, where the device still held an older one of this number.
-
-        Only before anything was received: then nothing can have been lost or doubled.
-        """
-        if self._early is None or self._fresh_starts >= 3:
-            return False
-        self._fresh_starts += 1
-        self._was_attached = False
-        self.state = ResumablePipe(pipe_id=secrets.token_bytes(PIPE_ID_BYTES))
-        if self._early:
-            self.state.send(bytes(self._early), self._now())
-        self._wake.set()
-        return True
+    def _hold(self, may_write: bool) -> None:
+        if self._protocol is None:
+            return
+        if may_write:
+            self._protocol.resume_writing()
+        else:
+            self._protocol.pause_writing()
 
     def _finish(self, reason: str) -> None:
         if self.closed.is_set():
@@ -328,29 +351,24 @@ class ConsolePipe:
             error = None if reason == "done" else ConnectionError(f"the pipe closed: {reason}")
             self._protocol.connection_lost(error)
 
-    def _check_writable(self) -> None:
-        if self._protocol is None or self.closed.is_set():
-            return
-        if self.state.writable == self._paused:
-            self._paused = not self.state.writable
-            if self._paused:
-                self._protocol.pause_writing()
-            else:
-                self._protocol.resume_writing()
-
     def _arm(self) -> None:
+        due = self._line.next_alarm()
+        if due is None or self.closed.is_set():
+            return
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        due = self.state.next_deadline()
-        if due is not None and not self.closed.is_set():
-            self._timer = asyncio.get_running_loop().call_at(due, self._on_timer)
+        # Looked at often enough that a stop of this process is not taken for time that passed.
+        wait_s = min(max(0.0, due - self._now()), LOOK_S)
+        self._timer = asyncio.get_running_loop().call_later(wait_s, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
-        self.state.handle_timeout(self._now())
+        self._line.handle_alarm(self._now())
         self._after()
 
-    @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()
+    def _now(self) -> float:
+        return self._clock.read(asyncio.get_running_loop().time())
+
+
+def _fresh_pipe() -> ResumablePipe:
+    return ResumablePipe(pipe_id=secrets.token_bytes(PIPE_ID_BYTES))
