@@ -9,6 +9,7 @@ import msgspec
 from litestar import Controller, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 
+from farhand_protocol.errors import FarhandError
 from farhand_server.accounts.authorisation import Actor
 from farhand_server.api.area import Area
 from farhand_server.api.guard import FromActor, FromRelay
@@ -23,7 +24,6 @@ from farhand_server.fleet.campaigns import (
     Target,
     control_campaign,
     create_campaign,
-    fill_orders,
     get_campaign,
     list_campaigns,
     list_targets,
@@ -32,18 +32,21 @@ from farhand_server.fleet.campaigns import (
 )
 from farhand_server.fleet.devices import find_device
 from farhand_server.fleet.dispatch import make_dispatch
+from farhand_server.fleet.fills import fill_orders
 from farhand_server.fleet.order_states import FINAL_STATES
 from farhand_server.fleet.orders import (
     MAX_BATCH,
     MAX_ORDER_BYTES,
     OrderLine,
+    OrderResult,
     OrderView,
     cancel_order,
+    check_orders,
     create_orders,
     list_orders,
-    open_order,
     order_view,
     request_cancel,
+    with_results,
 )
 from farhand_server.fleet.packages import in_chunks
 from farhand_server.gateway.node import make_gateway
@@ -55,6 +58,7 @@ MAX_WAIT_S = 60
 
 _Wait = Annotated[float, QueryParameter(name="wait", ge=0, le=MAX_WAIT_S)]
 _State = Annotated[str | None, QueryParameter(name="state", max_length=20)]
+_Results = Annotated[bool, QueryParameter(name="results")]
 _Ref = Annotated[str | None, QueryParameter(max_length=128)]
 
 
@@ -65,7 +69,7 @@ class SealedOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class SealedOrders(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Orders to be stored together, or not at all."""
+    """Orders to be stored together."""
 
     items: Annotated[list[SealedOrder], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
 
@@ -83,6 +87,18 @@ class OrderStates(msgspec.Struct, frozen=True, kw_only=True):
     items: list[OrderState]
 
 
+class FilledOrder(OrderState, frozen=True, kw_only=True):
+    """An order of a campaign and where it stands; or why it was not stored, in `code` alone."""
+
+    code: str | None
+
+
+class FilledOrders(msgspec.Struct, frozen=True, kw_only=True):
+    """In the order in which they were sent."""
+
+    items: list[FilledOrder]
+
+
 class Start(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a console says as it starts a campaign: the targets it signed no order for."""
 
@@ -95,6 +111,12 @@ def _states(pairs: list[tuple[str, str]]) -> OrderStates:
     return OrderStates(items=[OrderState(order=order, state=state) for order, state in pairs])
 
 
+def _filled(outcome: tuple[str, str] | FarhandError) -> FilledOrder:
+    if isinstance(outcome, FarhandError):
+        return FilledOrder(order="", state="", code=outcome.code)
+    return FilledOrder(order=outcome[0], state=outcome[1], code=None)
+
+
 class OrderController(Controller):
     """Orders; the relay keeps and carries them and can make none."""
 
@@ -104,10 +126,11 @@ class OrderController(Controller):
     async def create(
         self, relay: FromRelay, actor: FromActor, data: JSONBody[SealedOrders]
     ) -> OrderStates:
-        """Store orders and tell their devices."""
-        signed = [open_order(one.envelope) for one in data.items]
+        """Store orders, all or none, and tell their devices."""
+        blobs = [one.envelope for one in data.items]
+        checked = await check_orders(relay, blobs, actor=actor.name)
         async with relay.db.write() as c:
-            pairs = await create_orders(c, relay, signed=signed, actor=actor.name)
+            pairs = await create_orders(c, relay, checked=checked, actor=actor.name)
         relay.service(make_dispatch).kick(orders=[order for order, _ in pairs])
         return _states(pairs)
 
@@ -118,10 +141,11 @@ class OrderController(Controller):
         device: _Ref = None,
         campaign: _Ref = None,
         wanted: _State = None,
+        results: _Results = False,
         cursor: Cursor = None,
         limit: Limit = LIMIT_DEFAULT,
-    ) -> Page[OrderLine]:
-        """Return orders, newest first."""
+    ) -> Page[OrderLine | OrderResult]:
+        """Return orders, newest first; with `results`, what their devices signed as well."""
         after = decode_cursor(cursor, str, str)
         async with relay.db.read() as c:
             if device is not None:
@@ -136,7 +160,12 @@ class OrderController(Controller):
                 after=(after[0], after[1]) if after else None,
                 limit=limit + 1,
             )
-        return page_of(rows, limit, lambda row: row, lambda row: (row.created_at, row.order))
+            shown: Sequence[OrderLine | OrderResult] = rows
+            if results:
+                shown = await with_results(c, relay.tenant, rows[:limit])
+                limit = len(shown) or limit
+                shown = [*shown, *rows[limit : limit + 1]]  # the next one tells that there are more
+        return page_of(shown, limit, lambda row: row, lambda row: (row.created_at, row.order))
 
     @get("/{order:str}", action="order.read")
     async def show(self, relay: FromRelay, order: FromPath[str], wait: _Wait = 0.0) -> OrderView:
@@ -225,13 +254,17 @@ class CampaignController(Controller):
         actor: FromActor,
         campaign: FromPath[str],
         data: JSONBody[SealedOrders],
-    ) -> OrderStates:
-        """Fill planned rows with signed orders."""
-        signed = [open_order(one.envelope) for one in data.items]
+    ) -> FilledOrders:
+        """Fill planned rows with signed orders; each item of the answer is about one of them."""
+        blobs = [one.envelope for one in data.items]
+        checked = await check_orders(relay, blobs, actor=actor.name)
         async with relay.db.write() as c:
-            pairs = await fill_orders(c, relay, campaign=campaign, signed=signed, actor=actor.name)
-        relay.service(make_dispatch).kick(orders=[order for order, _ in pairs])
-        return _states(pairs)
+            filled = await fill_orders(
+                c, relay, campaign=campaign, checked=checked, actor=actor.name
+            )
+        stored = [one[0] for one in filled if not isinstance(one, FarhandError)]
+        relay.service(make_dispatch).kick(orders=stored)
+        return FilledOrders(items=[_filled(one) for one in filled])
 
     @post("/{campaign:str}/start", action="campaign.control", status_code=200)
     async def start(

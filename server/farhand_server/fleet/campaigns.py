@@ -33,7 +33,6 @@ from farhand_protocol.trust import Risk
 from farhand_server.errors import not_found
 from farhand_server.fleet.devices import WhoIsOnline, picked
 from farhand_server.fleet.order_rows import add_to_counts, advance, lock_orders
-from farhand_server.fleet.orders import SignedOrder, check_batch, fill_planned
 from farhand_server.fleet.packages import in_chunks
 from farhand_server.fleet.query import parse_query
 from farhand_server.relay import Relay
@@ -54,12 +53,13 @@ __all__ = [
     "Report",
     "Skipped",
     "Target",
+    "campaign_row",
     "control_campaign",
     "create_campaign",
-    "fill_orders",
     "get_campaign",
     "list_campaigns",
     "list_targets",
+    "planned_rows",
     "report",
     "unended_orders",
 ]
@@ -292,7 +292,14 @@ def _campaign(row: RowMapping, counts: dict[str, int]) -> Campaign:
     )
 
 
-async def _row(c: AsyncConnection, tenant: str, campaign: str, *, held: bool = False) -> RowMapping:
+async def campaign_row(
+    c: AsyncConnection, tenant: str, campaign: str, *, held: bool = False
+) -> RowMapping:
+    """Return a campaign's row; `held` until the transaction ends.
+
+    Raises:
+        FarhandError: `not-found`.
+    """
     query = select(campaigns).where(
         campaigns.c.tenant == tenant, campaigns.c.id == campaign.replace("\0", "")
     )
@@ -308,7 +315,7 @@ async def get_campaign(c: AsyncConnection, tenant: str, campaign: str) -> Campai
     Raises:
         FarhandError: `not-found`.
     """
-    row = await _row(c, tenant, campaign)
+    row = await campaign_row(c, tenant, campaign)
     return _campaign(row, _sum((await _counts(c, tenant, [campaign]))[campaign]))
 
 
@@ -347,7 +354,7 @@ async def list_targets(
     Raises:
         FarhandError: `not-found`.
     """
-    await _row(c, tenant, campaign)
+    await campaign_row(c, tenant, campaign)
     query = (
         select(
             orders.c.id.label("order"),
@@ -379,78 +386,10 @@ async def list_targets(
     return [Target(**row) for row in (await c.execute(query)).mappings()]
 
 
-async def fill_orders(
-    c: AsyncConnection,
-    relay: Relay,
-    *,
-    campaign: str,
-    signed: Sequence[SignedOrder],
-    actor: str,
-) -> list[tuple[str, str]]:
-    """Fill planned rows with signed orders; all of them or none.
-
-    Returns: id and state of each, in the order given.
-
-    Raises:
-        FarhandError: as `orders.check_order`; `not-found`, `campaign-state` when it has ended,
-            `order-wrong-campaign` when an order is not what the campaign planned,
-            `order-exists` when the device's row holds another order already.
-    """
-    row = await _row(c, relay.tenant, campaign)
-    if row["state"] in ("finished", "aborted"):
-        raise FarhandError("campaign-state", f"the campaign is {row['state']}")
-    await check_batch(c, relay, signed=signed, actor=actor)
-    parameters = json.loads(row["parameters"])
-    for one in signed:
-        order = one.order
-        said = (order.campaign, order.ring, order.script, order.version, order.digest, order.risk)
-        planned = (campaign, RING, row["script"], row["version"], row["digest"], row["risk"])
-        if said != planned or order.parameters != parameters or order.ticket is not None:
-            raise FarhandError("order-wrong-campaign", "an order is not what the campaign planned")
-    by_device = {one.order.device: one for one in signed}
-    if len(by_device) != len(signed):
-        raise FarhandError("order-exists", "two of these orders are for the same device")
-    held = await _planned_rows(c, relay.tenant, campaign, sorted(by_device))
-    fills: dict[str, SignedOrder] = {}
-    states: dict[str, str] = {}
-    for device, one in by_device.items():
-        found = held.get(device)
-        if found is None:
-            raise FarhandError("order-wrong-campaign", f"{device[:64]!r} is not in the campaign")
-        if found["state"] == "planned":
-            fills[found["id"]] = one
-            states[one.order.id] = "eligible"
-        elif found["envelope"] == one.blob:
-            states[one.order.id] = found["state"]
-        else:
-            raise FarhandError("order-exists", f"{device} has another order of this campaign")
-    if fills:
-        await relay.audit.append(
-            c,
-            actor=actor,
-            action="campaign.sign",
-            subject=campaign,
-            detail={"orders": len(fills)},
-        )
-        await fill_planned(c, relay, signed=fills)
-        ids = [one.order.id for one in fills.values()]
-        rows = await lock_orders(c, relay.tenant, ids)
-        moved = await advance(
-            c,
-            tenant=relay.tenant,
-            rows=rows,
-            after="eligible",
-            at=relay.stamp(),
-            detail={"by": actor},
-        )
-        if len(moved) != len(ids):
-            raise FarhandError("conflict", "somebody else changed these orders just now")
-    return [(one.order.id, states[one.order.id]) for one in signed]
-
-
-async def _planned_rows(
+async def planned_rows(
     c: AsyncConnection, tenant: str, campaign: str, ids: Sequence[str]
 ) -> dict[str, RowMapping]:
+    """Return id, device, state and envelope of these devices' rows, by device."""
     found: dict[str, RowMapping] = {}
     for chunk in in_chunks([one for one in ids if "\0" not in one]):
         query = select(orders.c.id, orders.c.device, orders.c.state, orders.c.envelope).where(
@@ -497,7 +436,7 @@ async def control_campaign(
         await _refuse(
             c, relay, campaign=campaign, device_ids=skipped_devices, code=code, actor=actor
         )
-    row = await _row(c, relay.tenant, campaign, held=True)
+    row = await campaign_row(c, relay.tenant, campaign, held=True)
     after = CAMPAIGN_EVENTS.get((row["state"], event))
     if after is None:
         raise FarhandError("campaign-state", f"the campaign is {row['state']}, it cannot {event}")
@@ -540,7 +479,7 @@ async def _refuse(
     actor: str,
 ) -> None:
     """End planned rows as `refused`; what was signed already is left to its device."""
-    found = await _planned_rows(c, relay.tenant, campaign, device_ids)
+    found = await planned_rows(c, relay.tenant, campaign, device_ids)
     if len(found) != len(device_ids):
         raise FarhandError("order-wrong-campaign", "a skipped device is not in the campaign")
     ids = [row["id"] for row in found.values() if row["state"] == "planned"]
@@ -571,7 +510,7 @@ async def report(c: AsyncConnection, tenant: str, campaign: str) -> Report:
     Raises:
         FarhandError: `not-found`.
     """
-    row = await _row(c, tenant, campaign)
+    row = await campaign_row(c, tenant, campaign)
     rings = (await _counts(c, tenant, [campaign]))[campaign]
     number = func.count().label("number")
     causes = (

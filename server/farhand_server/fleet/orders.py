@@ -7,6 +7,7 @@ the device would refuse anyway, and what the signed-in account has no business t
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, RowMapping, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, RowMapping, bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.envelopes import Envelope, decode_envelope, open_payload, signers
@@ -37,20 +38,27 @@ __all__ = [
     "MAX_BATCH",
     "OrderEvent",
     "OrderLine",
+    "OrderResult",
     "OrderView",
     "SignedOrder",
     "cancel_order",
+    "check_orders",
     "create_orders",
     "list_orders",
     "open_order",
     "open_orders_of_device",
     "order_view",
+    "with_results",
 ]
 
 MAX_BATCH: Final = 500
 MAX_ORDER_BYTES: Final = 64 * 1024
+# A page of a list with results holds so much of them; base64 adds a third.
+MAX_RESULTS_BYTES: Final = 4 * 1024 * 1024
 # A console's clock may run ahead of the relay's by this much.
 CLOCK_TOLERANCE_S: Final = 300
+# Signatures are checked on the loop, a few at a time; everybody else's turn comes in between.
+_CHECKS_AT_ONCE: Final = 16
 _ID: Final = re.compile(r"o-[a-z2-7]{16,26}\Z")
 
 
@@ -82,6 +90,12 @@ class OrderLine(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: str | None
     created_at: str
     updated_at: str
+
+
+class OrderResult(OrderLine, frozen=True, kw_only=True):
+    """An order in a list with its `result`, the envelope that the device signed."""
+
+    result: bytes | None
 
 
 class OrderEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,8 +168,49 @@ def check_order(signed: SignedOrder, *, relay: Relay, actor: str, roster: Roster
         raise RefusedError("order-not-permitted", "the roster does not let you order")
 
 
+async def check_orders(
+    relay: Relay, blobs: Sequence[bytes], *, actor: str
+) -> list[SignedOrder | FarhandError]:
+    """Read and check each order of a request by itself, before any row is held for it.
+
+    Args:
+        relay: the wiring.
+        blobs: at most `MAX_BATCH` sealed orders.
+        actor: name of the signed-in account.
+
+    Returns: each order, or the error that it has: as `open_order` and `check_order`, and
+        `order-exists` for an id that came earlier in the same request.
+
+    Raises:
+        UsageError: `invalid` for too many or none.
+    """
+    if not 1 <= len(blobs) <= MAX_BATCH:
+        raise UsageError("invalid", f"send 1 to {MAX_BATCH} orders at once")
+    async with relay.db.read() as c:
+        roster = await current_roster(c, relay)
+    checked: list[SignedOrder | FarhandError] = []
+    ids: set[str] = set()
+    for number, blob in enumerate(blobs, 1):
+        try:
+            signed = open_order(blob)
+            if signed.order.id in ids:
+                raise FarhandError("order-exists", "two of these orders have the same id")
+            ids.add(signed.order.id)
+            check_order(signed, relay=relay, actor=actor, roster=roster)
+            checked.append(signed)
+        except FarhandError as error:
+            checked.append(error)
+        if number % _CHECKS_AT_ONCE == 0:
+            await asyncio.sleep(0)
+    return checked
+
+
 async def create_orders(
-    c: AsyncConnection, relay: Relay, *, signed: Sequence[SignedOrder], actor: str
+    c: AsyncConnection,
+    relay: Relay,
+    *,
+    checked: Sequence[SignedOrder | FarhandError],
+    actor: str,
 ) -> list[tuple[str, str]]:
     """Store single orders; all of them or none.
 
@@ -165,21 +220,25 @@ async def create_orders(
     Args:
         c: connection of a write transaction.
         relay: the wiring.
-        signed: at most `MAX_BATCH`.
+        checked: from `check_orders`.
         actor: name of the signed-in account.
 
     Returns: id and state of each.
 
     Raises:
-        FarhandError: as `check_order`; `order-exists`, `device-unknown`, `device-retired`,
-            `order-wrong-campaign`, `not-found` for its ticket.
+        FarhandError: the first error among `checked`; `order-exists`, `device-unknown`,
+            `device-retired`, `order-wrong-campaign`, `not-found` for its ticket.
     """
+    signed = []
+    for each in checked:
+        if isinstance(each, FarhandError):
+            raise each
+        signed.append(each)
     for one in signed:
         if one.order.campaign is not None:
             raise FarhandError(
                 "order-wrong-campaign", "an order of a campaign goes to that campaign"
             )
-    await check_batch(c, relay, signed=signed, actor=actor)
     known = await _known(c, relay.tenant, [one.order.id for one in signed])
     await check_devices(c, relay, [one.order.device for one in signed])
     tickets = await _tickets(c, relay.tenant, {one.order.ticket for one in signed})
@@ -220,24 +279,6 @@ async def create_orders(
         (one.order.id, known[one.order.id]["state"] if one.order.id in known else "eligible")
         for one in signed
     ]
-
-
-async def check_batch(
-    c: AsyncConnection, relay: Relay, *, signed: Sequence[SignedOrder], actor: str
-) -> None:
-    """Check each order of a request by itself, and that none is there twice.
-
-    Raises:
-        UsageError: `invalid` for too many or none.
-        FarhandError: as `check_order`; `order-exists`.
-    """
-    if not 1 <= len(signed) <= MAX_BATCH:
-        raise UsageError("invalid", f"send 1 to {MAX_BATCH} orders at once")
-    if len({one.order.id for one in signed}) != len(signed):
-        raise FarhandError("order-exists", "two of these orders have the same id")
-    roster = await current_roster(c, relay)
-    for one in signed:
-        check_order(one, relay=relay, actor=actor, roster=roster)
 
 
 def _is_same(row: RowMapping | None, signed: SignedOrder) -> bool:
@@ -353,6 +394,41 @@ async def list_orders(
         .limit(limit)
     )
     return [OrderLine(**_line(row)) for row in (await c.execute(query)).mappings()]
+
+
+async def with_results(
+    c: AsyncConnection, tenant: str, lines: Sequence[OrderLine]
+) -> list[OrderResult]:
+    """Return these orders with their results: as many, from the first on, as one answer may hold.
+
+    Args:
+        c: connection.
+        tenant: organisation.
+        lines: from `list_orders`.
+
+    Returns: at least the first; together at most `MAX_RESULTS_BYTES` of results, or one result.
+    """
+    ids = [line.order for line in lines]
+    sizes: dict[str, int] = {}
+    results: dict[str, bytes | None] = {}
+    of_tenant = orders.c.tenant == tenant
+    length = func.coalesce(func.length(orders.c.result), 0)
+    for chunk in in_chunks(ids):
+        query = select(orders.c.id, length).where(of_tenant, orders.c.id.in_(chunk))
+        sizes.update((row[0], row[1]) for row in await c.execute(query))
+    total, fitting = 0, 0
+    for order in ids:
+        total += sizes.get(order, 0)
+        if fitting and total > MAX_RESULTS_BYTES:
+            break
+        fitting += 1
+    for chunk in in_chunks([order for order in ids[:fitting] if sizes.get(order)]):
+        query = select(orders.c.id, orders.c.result).where(of_tenant, orders.c.id.in_(chunk))
+        results.update((row[0], row[1]) for row in await c.execute(query))
+    return [
+        OrderResult(**msgspec.structs.asdict(line), result=results.get(line.order))
+        for line in lines[:fitting]
+    ]
 
 
 async def cancel_order(c: AsyncConnection, relay: Relay, *, order: str, actor: str) -> bool:

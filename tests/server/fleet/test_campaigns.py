@@ -135,7 +135,7 @@ async def test_skipped_targets_end_as_refused(
     assert [one["signature"] for one in report["causes"]] == ["device-key-changed"]
     # Nothing fills the row any more; the one that was not named waits for its order.
     answer = await console.send(campaign, console.sign(campaign, forged))
-    assert answer.json()["code"] == "order-exists"
+    assert answer.json()["code"] == "order-final"
     other = console.sign(campaign, late)
     assert (await console.send(campaign, other)).status_code == 201
     await signed.send_result(order)
