@@ -19,6 +19,7 @@ import click
 import msgspec
 
 from farhand_agent import local
+from farhand_agent.alarms import alarms
 from farhand_agent.audit import LogRecord, verify_chain
 from farhand_agent.child import command as child_command
 from farhand_agent.config import Home, load_settings
@@ -148,6 +149,8 @@ def status(home: Home, as_json: bool) -> None:
         click.echo(f"connected to {printable(answer['url'])} since {answer['since']}")
     else:
         click.echo(f"not connected: {printable(answer['trouble'])}")
+    for warning in answer["warnings"]:
+        click.echo(f"warning: {warning['code']}: {warning['words']} (since {warning['at']})")
     for session in answer["sessions"]:
         click.echo(
             f"session {session['id']} with {printable(session['operator'])},"
@@ -164,6 +167,7 @@ def _resting_status(home: Home) -> dict[str, Any]:
         known = {name: getattr(settings, name) for name in known}
     sessions: list[dict[str, Any]] = []
     orders: list[dict[str, Any]] = []
+    raised: list[dict[str, Any]] = []
     if home.journal.exists():
         journal = Journal(home.journal, read_only=True)
         try:
@@ -174,9 +178,18 @@ def _resting_status(home: Home) -> dict[str, Any]:
             orders = [
                 {"id": o.id, "state": o.state, "script": o.script} for o in journal.open_orders()
             ]
+            raised = alarms(journal)
+            known["group"] = journal.meta("group") or known["group"]
         finally:
             journal.close()
-    return {**known, "connected": False, "since": None, "sessions": sessions, "orders": orders}
+    return {
+        **known,
+        "connected": False,
+        "since": None,
+        "sessions": sessions,
+        "orders": orders,
+        "warnings": raised,
+    }
 
 
 @cli.command()
@@ -282,11 +295,11 @@ def policy(home: Home, as_json: bool) -> None:
     """Show what this device allows: signed policy and its own, whichever is stricter."""
     # Late, because the other commands need none of it.
     from farhand_agent.policy import effective_policy, load_own, policy_words
-    from farhand_agent.trust.verified import load_verified
+    from farhand_agent.trust.verified import current_group, load_verified
 
     own = load_own(home)
-    group = load_settings(home).group if home.is_enrolled else ""
     trust = load_verified(home)
+    group = current_group(load_settings(home), trust) if home.is_enrolled else ""
     allowed = effective_policy(home, group, trust)
     words = policy_words(allowed)
     if as_json:

@@ -23,6 +23,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from farhand_agent.alarms import alarms, raise_alarm
 from farhand_agent.config import Home, Settings, load_settings
 from farhand_agent.errors import AlreadyRunning, LinkLost
 from farhand_agent.hostname import host_name
@@ -153,6 +154,7 @@ class Daemon:
         while True:
             # In a task of its own, because of python/cpython#116720.
             trouble = await root.create_task(self._one_link(), name="one-link")
+            await self._look_for_a_twin(trouble)
             self._connected_since = ""
             if self._stopping.is_set():
                 # A link that broke while it was cancelled has swallowed the cancellation.
@@ -167,6 +169,17 @@ class Daemon:
                 detail = f" ({trouble.detail})" if trouble.detail else ""
                 say(f"{trouble}{detail}; trying again")
             await asyncio.sleep(wait_s)
+
+    async def _look_for_a_twin(self, trouble: FarhandError) -> None:
+        """Raise an alarm when the relay closed or refused the link because the key is in use."""
+        reason = trouble.reason if isinstance(trouble, LinkLost) else trouble.detail
+        if reason == "device-key-conflict":
+            now = format_instant(datetime.now(UTC).replace(microsecond=0))
+            await self._guarded(self._alarm("device-key-conflict", now))
+
+    async def _alarm(self, code: str, at: str) -> None:
+        if words := await self._journal.do(lambda j: raise_alarm(j, code, at)):
+            say(words)
 
     async def _one_link(self) -> FarhandError:
         """Hold one link for as long as it lasts; returns why it ended."""
@@ -288,10 +301,11 @@ class Daemon:
         sessions = await self._journal.do(lambda j: j.live_sessions())
         orders = await self._journal.do(lambda j: j.open_orders())
         waiting = await self._journal.do(lambda j: j.outbox(limit=1000))
+        raised = await self._journal.do(alarms)
         return {
             "device": settings.device,
             "name": settings.name,
-            "group": settings.group,
+            "group": self._trust.group,
             "url": settings.url,
             "connected": bool(self._connected_since),
             "since": self._connected_since or None,
@@ -302,6 +316,7 @@ class Daemon:
             ],
             "orders": [{"id": o.id, "state": o.state, "script": o.script} for o in orders[:100]],
             "outbox": len(waiting),
+            "warnings": raised,
         }
 
     async def _stop_sessions(self, request: dict[str, Any]) -> dict[str, Any]:

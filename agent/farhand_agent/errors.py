@@ -89,7 +89,11 @@ class AgentNotRunning(FarhandError):
 
 
 class LinkLost(FarhandError):
-    """The link to the relay ended while something was waiting for it."""
+    """The link to the relay ended while something was waiting for it.
 
-    def __init__(self, detail: str = "") -> None:
+    `reason` is the word with which the relay closed it, empty where there was none.
+    """
+
+    def __init__(self, detail: str = "", *, reason: str = "") -> None:
         super().__init__("link-lost", "the link to the relay was lost", detail=detail)
+        self.reason = reason

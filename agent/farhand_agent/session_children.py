@@ -104,16 +104,17 @@ class SessionChildren:
         """Stop one session or all; returns those that were live."""
         return await self._journal.do(lambda j: stop_sessions(j, reason=reason, session=session))
 
-    async def drop_operators(self, keys: set[str]) -> list[str]:
+    async def drop_operators(self, keys: set[str], *, reason: str) -> list[str]:
         """End the sessions of everybody who is not in the roster any more.
 
         Args:
             keys: hex of every operator key that is.
+            reason: a stable word for the receipt.
         """
         dropped = []
         for row in await self._journal.do(lambda j: j.live_sessions()):
             if row.operator_key not in keys:
-                dropped += await self.stop(row.id, reason="operator-removed")
+                dropped += await self.stop(row.id, reason=reason)
         return dropped
 
     async def run(self) -> None:

@@ -1,17 +1,18 @@
 """Keeps the verified trust copy up to date, and tells the device what it means.
 
 One update at a time, when the relay mentions newer metadata, when an order was signed over newer
-metadata, and twice a day.  After each, changes are looked for: a policy that is not the one last
-announced is announced in the device's log, and sessions of operators who have left the roster are
-ended.  Both compare with the journal, so that neither is lost when the agent dies in between.
+metadata, and twice a day.  After each, changes are looked for: a policy, a group or a roster that
+is not the one last announced is announced in the device's log, and sessions of operators who have
+left the roster are ended, all of them where the device's own key was revoked.  Everything is
+compared with the journal, so that nothing is lost when the agent dies in between.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+from farhand_agent.alarms import raise_alarm
 from farhand_agent.config import Home, Settings, read_limited
 from farhand_agent.errors import LinkLost
 from farhand_agent.journal_thread import JournalThread
@@ -19,7 +20,7 @@ from farhand_agent.link import Link
 from farhand_agent.notices import say
 from farhand_agent.policy import effective_policy, load_own, policy_digest, policy_words
 from farhand_agent.trust.fetching import MAX_ROOT_BYTES, fetch_root, update_trust
-from farhand_agent.trust.verified import load_verified
+from farhand_agent.trust.verified import Verified, current_group, load_verified
 from farhand_protocol.errors import FarhandError
 
 __all__ = ["TrustWatch"]
@@ -27,6 +28,13 @@ __all__ = ["TrustWatch"]
 REFRESH_S: Final = 12 * 3600.0
 # A relay that keeps saying "there is newer" cannot make the device fetch more often than this.
 MIN_PAUSE_S: Final = 2.0
+
+
+class DropOperators(Protocol):
+    """Ends the sessions of everybody whose key is not among these."""
+
+    async def __call__(self, keys: set[str], *, reason: str) -> list[str]:
+        """Return the sessions that were ended."""
 
 
 class TrustWatch:
@@ -45,7 +53,7 @@ class TrustWatch:
         settings: Settings,
         journal: JournalThread,
         *,
-        drop_operators: Callable[[set[str]], Awaitable[list[str]]],
+        drop_operators: DropOperators,
         wanted: asyncio.Event,
         updated: asyncio.Event,
     ) -> None:
@@ -57,6 +65,8 @@ class TrustWatch:
         self._updated = updated
         self.last_error = ""
         self.versions: dict[str, Any] = {}
+        self.group = settings.group
+        self.is_revoked = False
 
     async def follow(self, link: Link) -> None:
         """Update over this link whenever wanted; runs until cancelled.
@@ -127,21 +137,77 @@ class TrustWatch:
             load_own(self._home)
         except FarhandError as error:
             say(str(error))
-        policy = effective_policy(self._home, self._settings.group, trust)
-        digest = policy_digest(policy)
-        words = policy_words(policy)
+        self.group = current_group(self._settings, trust)
+        self.is_revoked = trust.revokes(self._settings.device)
         try:
-            announced = await self._journal.do(lambda j: j.meta("policy"))
-            if announced != digest:
-                await self._journal.do(
-                    lambda j: j.set_meta("policy", digest, kind="policy-changed", allows=words)
-                )
-                if announced is not None:
-                    say("the policy of this device changed:")
-                    for line in words:
-                        say(f"  {line}")
-            keys = {key.hex() for key in trust.roster.all_keys()}
-            for session in await self._drop_operators(keys):
-                say(f"{session} was ended: its operator left")
+            await self._announce_revocation()
+            await self._announce_group()
+            await self._announce_policy(trust)
+            await self._announce_people(trust)
+            await self._end_sessions(trust)
         except FarhandError as error:
             say(str(error))
+
+    async def _announce_revocation(self) -> None:
+        if not self.is_revoked:
+            return
+        words = await self._journal.do(lambda j: raise_alarm(j, "device-revoked", j.now_text()))
+        if words:
+            say(words)
+
+    async def _announce_group(self) -> None:
+        known = await self._journal.do(lambda j: j.meta("group")) or self._settings.group
+        if known != self.group:
+            await self._journal.do(
+                lambda j: j.set_meta(
+                    "group", self.group, kind="group-changed", before=known, group=self.group
+                )
+            )
+            say(f"an admin moved this device from group {known} to {self.group}")
+
+    async def _announce_policy(self, trust: Verified) -> None:
+        policy = effective_policy(self._home, self.group, trust)
+        digest = policy_digest(policy)
+        words = policy_words(policy)
+        announced = await self._journal.do(lambda j: j.meta("policy"))
+        if announced != digest:
+            await self._journal.do(
+                lambda j: j.set_meta("policy", digest, kind="policy-changed", allows=words)
+            )
+            if announced is not None:
+                say("the policy of this device changed:")
+                for line in words:
+                    say(f"  {line}")
+
+    async def _announce_people(self, trust: Verified) -> None:
+        """Say whose keys may act here now, and whose may not any more."""
+        now = {f"{key.hex()} {one.name}" for one in trust.roster.operators for key in one.keys}
+        known = await self._journal.do(lambda j: j.meta("roster"))
+        before = set((known or "").split("\n")) if known else set()
+        if now == before:
+            return
+        added, removed = _names(now - before), _names(before - now)
+        await self._journal.do(
+            lambda j: j.set_meta(
+                "roster", "\n".join(sorted(now)), kind="roster-changed",
+                added=added, removed=removed,
+            )
+        )  # fmt: skip
+        if known is not None:
+            for words, names in (
+                ("may act here now", added),
+                ("may not act here any more", removed),
+            ):
+                if names:
+                    say(f"{', '.join(names)} {words}")
+
+    async def _end_sessions(self, trust: Verified) -> None:
+        keys = set() if self.is_revoked else {key.hex() for key in trust.roster.all_keys()}
+        reason = "device-revoked" if self.is_revoked else "operator-removed"
+        for session in await self._drop_operators(keys, reason=reason):
+            why = "this device's key was revoked" if self.is_revoked else "its operator left"
+            say(f"{session} was ended: {why}")
+
+
+def _names(entries: set[str]) -> list[str]:
+    return sorted({entry.partition(" ")[2] for entry in entries})

@@ -34,6 +34,7 @@ from farhand_protocol.instants import format_instant
 from farhand_protocol.keys import SeedSigner
 from farhand_protocol.manifest import Manifest, manifest_digest
 from farhand_protocol.orders import Order
+from farhand_protocol.placements import PLACEMENTS_PATH, Placements
 from farhand_protocol.tokens import EnrolmentToken, format_enrolment_token
 from farhand_protocol.trust import (
     DEFAULT_APPROVALS,
@@ -102,6 +103,7 @@ class Organisation:
         )
         self.revocations = Revocations(tenant=self.tenant, revoked=[])
         self.floors = Floors(tenant=self.tenant, scripts={})
+        self.placements: Placements | None = None
         self.targets: dict[str, bytes] = {}
         self.version = 0
         self.root_version = 1
@@ -135,6 +137,8 @@ class Organisation:
             REVOCATIONS_PATH: self.revocations,
             FLOORS_PATH: self.floors,
         }
+        if self.placements is not None:
+            documents[PLACEMENTS_PATH] = self.placements
         bodies = {path: encode_document(document) for path, document in documents.items()}
         bodies |= self.targets
         for path in leave_out:

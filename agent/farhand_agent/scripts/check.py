@@ -148,9 +148,7 @@ def _check_trust(order: Order, trust: Verified | None, facts: Facts, now: dateti
         raise _refuse("trust-expired", "the organisation's signed trust metadata has expired")
     if order.targets_version > trust.targets_version:
         raise _refuse("trust-behind", "the signer saw newer trust metadata than this device has")
-    if any(
-        one.kind == "device" and one.subject == facts.device for one in trust.revocations.revoked
-    ):
+    if trust.revokes(facts.device):
         raise _refuse("device-revoked", "this device's key was revoked")
     return trust
 

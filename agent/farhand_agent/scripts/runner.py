@@ -40,7 +40,7 @@ from farhand_agent.scripts.check import (
     check_order,
     read_order,
 )
-from farhand_agent.trust.verified import load_verified, read_target
+from farhand_agent.trust.verified import current_group, load_verified, read_target
 from farhand_protocol.envelopes import encode_envelope, seal
 from farhand_protocol.errors import FarhandError, RefusedError
 from farhand_protocol.orders import FINAL_STATES, Order, OrderState, Result
@@ -202,6 +202,7 @@ class Desk:
     def _check(self, data: bytes, *, ignore: str | None) -> Plan:
         trust = load_verified(self._home)
         settings = self._settings
+        group = current_group(settings, trust)
         return check_order(
             data,
             trust=trust,
@@ -210,12 +211,12 @@ class Desk:
                 tenant=settings.tenant,
                 device=settings.device,
                 host_name=host_name(),
-                group=settings.group,
+                group=group,
                 platform=_platform(),
                 interpreters=frozenset(interpreters()),
                 is_root=os.geteuid() == 0,
             ),
-            policy=effective_policy(self._home, settings.group, trust),
+            policy=effective_policy(self._home, group, trust),
             is_known=lambda order: order != ignore and self._journal.order(order) is not None,
             now=self._journal.now(),
         )

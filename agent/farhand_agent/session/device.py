@@ -18,7 +18,7 @@ from farhand_agent.keeper import SEED_BYTES, create_key, load_key
 from farhand_agent.link import RelayAddress, check_url
 from farhand_agent.policy import effective_policy
 from farhand_agent.session.host import host_key
-from farhand_agent.trust.verified import Verified, load_verified
+from farhand_agent.trust.verified import Verified, current_group, load_verified
 from farhand_protocol.errors import FarhandError, UsageError
 from farhand_protocol.identity import device_id
 from farhand_protocol.keys import SeedSigner
@@ -54,11 +54,6 @@ class Device:
         """The organisation's id, empty on a guest."""
         return self.settings.tenant if self.settings else ""
 
-    @property
-    def group(self) -> str:
-        """The device's group, empty on a guest."""
-        return self.settings.group if self.settings else ""
-
     def trust(self) -> Verified | None:
         """Read the verified trust copy again; None on a guest and where there is none yet.
 
@@ -67,9 +62,13 @@ class Device:
         """
         return load_verified(self.home) if self.settings else None
 
+    def group(self, trust: Verified | None) -> str:
+        """Return the device's group, empty on a guest."""
+        return current_group(self.settings, trust) if self.settings else ""
+
     def policy(self, trust: Verified | None) -> GroupPolicy:
         """Return what this device allows right now."""
-        return effective_policy(self.home, self.group, trust)
+        return effective_policy(self.home, self.group(trust), trust)
 
 
 def load_device(home: Home, url: str | None) -> tuple[Device, Journal]:

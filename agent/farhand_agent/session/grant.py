@@ -5,7 +5,7 @@ The checks stand in this fixed order, and the first that fails decides (fail clo
     grant-malformed          not a sealed grant, or fields out of bounds
     grant-wrong-session      another session than the one the relay set up
     grant-wrong-tenant, grant-wrong-device, grant-wrong-host, grant-wrong-group
-    trust-missing, trust-expired, trust-behind         (enrolled devices only)
+    trust-missing, trust-expired, trust-behind, device-revoked         (enrolled devices only)
     grant-operator-unknown   the roster does not name that operator with that key (enrolled only)
     grant-signature          not signed by the key it names, or by others as well
     grant-transcript         not over this pairing, or over one where there is none
@@ -153,6 +153,8 @@ def _check_trust(grant: Grant, facts: Facts) -> None:
         raise _no("trust-expired", "this device's trust metadata has expired")
     if trust.targets_version < grant.targets_version:
         raise _no("trust-behind", "the grant's signer knew newer trust metadata than this device")
+    if trust.revokes(facts.device):
+        raise _no("device-revoked", "the organisation revoked this device's key")
     operator = trust.roster.find(grant.operator)
     if operator is None or grant.operator_key not in operator.keys:
         raise _no("grant-operator-unknown", "the roster does not name this operator and key")

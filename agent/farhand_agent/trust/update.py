@@ -9,7 +9,8 @@ It speaks frames (farhand_agent.child) with its parent, which owns the link and 
 `root` is the pinned root's bytes, already checked against the token's SHA-256.  Only after the
 whole TUF workflow, the version floor and every document were checked is `verified.json` replaced;
 any failure leaves the copy that is in force.  Revocations are only added to and floors only rise,
-whatever the new documents say.  Target files are kept by hash; those no longer named are removed.
+whatever the new documents say; `groups.json` is there once a device was moved, and then for good.
+Target files are kept by hash; those no longer named are removed.
 
 Run as `python -m farhand_agent.trust.update`.
 """
@@ -35,6 +36,7 @@ from farhand_agent.config import write_atomically
 from farhand_agent.trust.verified import MAX_TARGET_BYTES, TargetEntry, Verified
 from farhand_protocol.errors import FarhandError, RemoteError
 from farhand_protocol.instants import format_instant, parse_instant
+from farhand_protocol.placements import PLACEMENTS_PATH, Placements, check_placements
 from farhand_protocol.trust import (
     FLOORS_PATH,
     POLICY_PATH,
@@ -53,7 +55,7 @@ __all__ = ["update"]
 MAX_TARGETS = 5_000
 MAX_TOTAL_BYTES = 256 * 1024 * 1024
 _WANTED = re.compile(
-    r"(?:roster|policy|revocations|floors)\.json\Z"
+    r"(?:roster|policy|revocations|floors|groups)\.json\Z"
     r"|manifests/[a-z][a-z0-9.-]{0,99}/[0-9]{1,10}\.json\Z|scripts/[0-9a-f]{64}\Z"
 )
 _BASE = "https://trust.invalid"
@@ -158,6 +160,7 @@ def _collect(updater: Updater, folder: Path, wanted: _Request, now: datetime) ->
     policy = _document(folder, entries, POLICY_PATH, Policy, wanted.tenant)
     revocations = _document(folder, entries, REVOCATIONS_PATH, Revocations, wanted.tenant)
     floors = _document(folder, entries, FLOORS_PATH, Floors, wanted.tenant)
+    placements = _placements(folder, entries, old, wanted.tenant)
     if old is not None:
         kept = [one for one in old.revocations.revoked if one not in revocations.revoked]
         revocations = msgspec.structs.replace(revocations, revoked=[*kept, *revocations.revoked])
@@ -183,7 +186,20 @@ def _collect(updater: Updater, folder: Path, wanted: _Request, now: datetime) ->
         revocations=revocations,
         floors=floors,
         targets=entries,
+        placements=placements,
     )
+
+
+def _placements(
+    folder: Path, entries: dict[str, TargetEntry], old: Verified | None, tenant: str
+) -> Placements | None:
+    """Return where admins moved devices; None where none was moved so far."""
+    if PLACEMENTS_PATH not in entries:
+        if old is not None and old.placements is not None:
+            # Without it every moved device would fall back into the group that it left.
+            raise RemoteError("trust-incomplete", f"the signed targets lack {PLACEMENTS_PATH} now")
+        return None
+    return check_placements(_document(folder, entries, PLACEMENTS_PATH, Placements, tenant))
 
 
 def _signed(path: Path, kind: type[Any]) -> Any:

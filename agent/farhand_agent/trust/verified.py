@@ -14,12 +14,20 @@ from typing import Literal
 
 import msgspec
 
-from farhand_agent.config import Home, read_limited
+from farhand_agent.config import Home, Settings, read_limited
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.instants import parse_instant
+from farhand_protocol.placements import Placements
 from farhand_protocol.trust import Floors, Policy, Revocations, Roster
 
-__all__ = ["MAX_TARGET_BYTES", "TargetEntry", "Verified", "load_verified", "read_target"]
+__all__ = [
+    "MAX_TARGET_BYTES",
+    "TargetEntry",
+    "Verified",
+    "current_group",
+    "load_verified",
+    "read_target",
+]
 
 MAX_TARGET_BYTES = 4 * 1024 * 1024
 _MAX_VERIFIED_BYTES = 16 * 1024 * 1024
@@ -33,7 +41,10 @@ class TargetEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Verified(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """verified.json; the expiry times are those of the metadata files, RFC 3339."""
+    """verified.json; the expiry times are those of the metadata files, RFC 3339.
+
+    `placements` is None where no admin has moved any device yet.
+    """
 
     format: Literal[1]
     root_version: int
@@ -49,16 +60,30 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     revocations: Revocations
     floors: Floors
     targets: dict[str, TargetEntry]
+    placements: Placements | None = None
 
     def is_expired(self, now: datetime) -> bool:
         """Whether the offline parts (root, targets) have expired: nothing may be done."""
         return now >= min(parse_instant(self.root_expires), parse_instant(self.targets_expires))
+
+    def revokes(self, device: str) -> bool:
+        """Whether the organisation revoked this device's key: it may do nothing any more."""
+        return any(
+            one.kind == "device" and one.subject == device for one in self.revocations.revoked
+        )
 
     def is_stale(self, now: datetime) -> bool:
         """Whether the online parts have expired: only reading (R0) may be done."""
         return now >= min(
             parse_instant(self.timestamp_expires), parse_instant(self.snapshot_expires)
         )
+
+
+def current_group(settings: Settings, trust: Verified | None) -> str:
+    """Return the group this device is in: the one it enrolled with, or where an admin moved it."""
+    if trust is None or trust.placements is None:
+        return settings.group
+    return trust.placements.group_of(settings.device, settings.group)
 
 
 def load_verified(home: Home) -> Verified | None:

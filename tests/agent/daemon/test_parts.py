@@ -157,8 +157,8 @@ async def test_sessions_of_the_dead_are_ended_and_of_the_dropped_stopped(home: H
     other = Journal(home.journal)
     assert [row.id for row in other.live_sessions()] == ["s-alive"]
     assert [(row.kind, row.subject) for row in other.outbox()] == [("session", "s-dead")]
-    assert await children.drop_operators({(b"k" * 32).hex()}) == []
-    assert await children.drop_operators(set()) == ["s-alive"]
+    assert await children.drop_operators({(b"k" * 32).hex()}, reason="operator-removed") == []
+    assert await children.drop_operators(set(), reason="operator-removed") == ["s-alive"]
     row = other.session("s-alive")
     assert row is not None
     assert (row.state, row.reason) == ("stopping", "operator-removed")

@@ -18,6 +18,7 @@ from farhand_agent import local
 from farhand_agent.config import Home, load_settings
 from farhand_agent.enrolment import enrol
 from farhand_agent.errors import AgentNotRunning
+from farhand_agent.hostname import host_name
 from farhand_agent.journal import Journal
 from farhand_protocol.envelopes import decode_envelope, open_payload, signers
 from farhand_protocol.instants import format_instant
@@ -36,7 +37,9 @@ from farhand_protocol.messages import (
     TrustNotice,
 )
 from farhand_protocol.orders import Result
+from farhand_protocol.placements import Placements
 from farhand_protocol.tokens import parse_enrolment_token
+from farhand_protocol.trust import Roster
 from tests.agent.agents import Resident, agent, resident
 from tests.agent.organisation import Organisation, now
 from tests.agent.relay import TestRelay
@@ -295,6 +298,60 @@ async def test_a_relay_with_another_key_gets_nothing(relay: TestRelay, enrolled:
         await running.line("relay-key-mismatch")
         await running.stop()
     assert relay.of(Present) == []
+
+
+async def test_moves_people_and_revocation_are_announced(
+    relay: TestRelay, organisation: Organisation, enrolled: Home
+) -> None:
+    device = load_settings(enrolled).device
+    async with resident(enrolled.path) as running:
+        await running.line("ready")
+        organisation.placements = Placements(tenant=organisation.tenant, groups={device: "lab"})
+        organisation.roster = Roster(
+            tenant=organisation.tenant, operators=organisation.roster.operators[:2]
+        )
+        organisation.publish()
+        await relay.send(TrustNotice(timestamp_version=organisation.version))
+        await running.line("moved this device from group default to lab")
+        await running.line("cy may not act here any more")
+        script = organisation.add_script(b"echo here\n")
+        organisation.publish()
+        order, data = organisation.order(script, device, host_name(), group="lab")
+        assert (await ordered(relay, enrolled, order, data)).stdout == b"here\n"
+        order, data = organisation.order(script, device, host_name())
+        assert (await ordered(relay, enrolled, order, data)).refusal == "order-wrong-group"
+        assert (await asyncio.to_thread(local.ask, enrolled, {"do": "status"}))["group"] == "lab"
+        organisation.revoke("device", device)
+        organisation.publish()
+        await relay.send(TrustNotice(timestamp_version=organisation.version))
+        await running.line("the organisation revoked this device's key")
+        order, data = organisation.order(script, device, host_name(), group="lab")
+        assert (await ordered(relay, enrolled, order, data)).refusal == "device-revoked"
+        assert await running.stop() == 0
+    told = (await agent("status", "--json", "--home", str(enrolled.path))).json
+    assert (told["group"], [one["code"] for one in told["warnings"]]) == ("lab", ["device-revoked"])
+    journal = Journal(enrolled.journal, read_only=True)
+    kinds = [record.kind for record in journal.log_records()]
+    assert {"group-changed", "roster-changed", "device-revoked"} <= set(kinds)
+    journal.close()
+
+
+async def test_a_device_whose_key_is_in_use_elsewhere_says_so(
+    relay: TestRelay, enrolled: Home
+) -> None:
+    async with resident(enrolled.path) as running:
+        await running.line("ready")
+        for _ in range(2):  # said once, however often the two take each other's place
+            await relay.until(lambda: "device" in relay.links)
+            await relay.links.pop("device").close(1008, "device-key-conflict")
+        await running.line("another machine uses the key of this device")
+        await relay.until(lambda: "device" in relay.links)
+        told = await asyncio.to_thread(local.ask, enrolled, {"do": "status"})
+        assert [one["code"] for one in told["warnings"]] == ["device-key-conflict"]
+        assert await running.stop() == 0
+        assert sum("another machine" in line for line in running.lines) == 1
+    shown = await agent("status", "--home", str(enrolled.path))
+    assert "warning: device-key-conflict: another machine" in shown.stdout
 
 
 async def test_a_policy_change_is_announced(

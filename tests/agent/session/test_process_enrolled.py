@@ -22,6 +22,7 @@ from farhand_agent.trust.verified import Verified
 from farhand_protocol.envelopes import encode_envelope, seal
 from farhand_protocol.identity import device_id
 from farhand_protocol.keys import SeedSigner
+from farhand_protocol.placements import Placements
 from farhand_protocol.receipts import verify_receipt
 from farhand_protocol.trust import (
     DEFAULT_APPROVALS,
@@ -29,6 +30,7 @@ from farhand_protocol.trust import (
     GroupPolicy,
     Operator,
     Policy,
+    Revocation,
     Revocations,
     Roster,
 )
@@ -50,6 +52,8 @@ class Enrolment:
     targets_version: int = 1
     expires: str = "2090-01-01T00:00:00Z"
     trust: bool = True
+    group: str = "default"
+    revoked: bool = False
     own_policy: str = ""
 
     def write(self, url: str) -> SeedSigner:
@@ -79,10 +83,13 @@ class Enrolment:
         if self.own_policy:
             home.policy.write_text(self.own_policy)
         if self.trust:
-            (home.trust / "verified.json").write_bytes(msgspec.json.encode(self._verified()))
+            verified = self._verified(device_id(signer.public_key))
+            (home.trust / "verified.json").write_bytes(msgspec.json.encode(verified))
         return signer
 
-    def _verified(self) -> Verified:
+    def _verified(self, device: str) -> Verified:
+        at = "2026-11-22T08:00:00Z"
+        revocation = Revocation(kind="device", subject=device, reason="stolen", at=at)
         operator = Operator(name="bob", keys=[OPERATOR.public_key], permissions=self.permissions)
         return Verified(
             format=1,
@@ -98,9 +105,10 @@ class Enrolment:
             policy=Policy(
                 tenant=TENANT, approvals=DEFAULT_APPROVALS, groups={"default": self.policy}
             ),
-            revocations=Revocations(tenant=TENANT, revoked=[]),
+            revocations=Revocations(tenant=TENANT, revoked=[revocation] if self.revoked else []),
             floors=Floors(tenant=TENANT, scripts={}),
             targets={},
+            placements=Placements(tenant=TENANT, groups={device: self.group}),
         )
 
 
@@ -175,6 +183,14 @@ REFUSALS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("no-trust", {"trust": False}, {}, "policy-refused"),
     ("expired-trust", {"expires": "2020-01-01T00:00:00Z"}, {}, "trust-expired"),
     ("newer-trust", {}, {"targets_version": 2}, "trust-behind"),
+    ("revoked", {"revoked": True}, {}, "device-revoked"),
+    ("moved", {"group": "servers"}, {"group": "default"}, "grant-wrong-group"),
+    (
+        "moved-out-of-reach",
+        {"group": "servers", "permissions": ["session:*@default"]},
+        {},
+        "grant-not-permitted",
+    ),
     ("stranger", {}, {"operator": "mallory"}, "grant-operator-unknown"),
     ("strangers-key", {}, {"operator_key": bytes(32)}, "grant-operator-unknown"),
     ("other-tenant", {}, {"tenant": "n-other"}, "grant-wrong-tenant"),

@@ -10,10 +10,12 @@ import pytest
 from farhand_agent.config import Home, load_settings
 from farhand_agent.link import KeeperProver, RelayAddress, open_link
 from farhand_agent.trust.fetching import update_trust
-from farhand_agent.trust.verified import load_verified, read_target
+from farhand_agent.trust.verified import current_group, load_verified, read_target
 from farhand_protocol.errors import FarhandError
+from farhand_protocol.identity import device_id
+from farhand_protocol.placements import Placements
 from farhand_protocol.trust import Floors, Roster, manifest_path
-from tests.agent.organisation import Organisation, now
+from tests.agent.organisation import TENANT, Organisation, now
 from tests.agent.relay import TestRelay
 
 
@@ -184,6 +186,52 @@ async def test_a_device_whose_clock_was_set_back_still_sees_expiry(
     with pytest.raises(FarhandError) as caught:
         await update(relay, enrolled, later=timedelta(days=31))
     assert caught.value.code == "trust-expired"
+
+
+async def test_a_moved_device_is_where_the_admin_put_it(
+    relay: TestRelay, organisation: Organisation, enrolled: Home
+) -> None:
+    settings = load_settings(enrolled)
+    other = device_id(bytes(32))
+    organisation.placements = Placements(tenant=organisation.tenant, groups={other: "servers"})
+    organisation.publish()
+    await update(relay, enrolled)
+    assert current_group(settings, load_verified(enrolled)) == "default"
+    for group in ("servers", "default", "lab"):
+        moved = {other: "servers", settings.device: group}
+        organisation.placements = Placements(tenant=organisation.tenant, groups=moved)
+        organisation.publish()
+        await update(relay, enrolled)
+        assert current_group(settings, load_verified(enrolled)) == group
+
+
+@pytest.mark.parametrize(
+    ("placements", "code"),
+    [
+        (None, "trust-incomplete"),
+        (Placements(tenant="n-other", groups={}), "trust-wrong-tenant"),
+        (Placements(tenant=TENANT, groups={"d-short": "lab"}), "trust-malformed"),
+        (Placements(tenant=TENANT, groups={device_id(bytes(32)): "../x"}), "trust-malformed"),
+    ],
+    ids=["gone", "another-tenant", "no-device", "no-group"],
+)
+async def test_placements_that_are_not_taken(
+    relay: TestRelay,
+    organisation: Organisation,
+    enrolled: Home,
+    placements: Placements | None,
+    code: str,
+) -> None:
+    settings = load_settings(enrolled)
+    organisation.placements = Placements(tenant=TENANT, groups={settings.device: "lab"})
+    organisation.publish()
+    await update(relay, enrolled)
+    organisation.placements = placements
+    organisation.publish()
+    with pytest.raises(FarhandError) as caught:
+        await update(relay, enrolled)
+    assert caught.value.code == code
+    assert current_group(settings, load_verified(enrolled)) == "lab"
 
 
 async def test_revocations_stick_and_floors_only_rise(
