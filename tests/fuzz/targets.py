@@ -30,7 +30,7 @@ from farhand_protocol.envelopes import (
 )
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.grants import Grant, Receipt
-from farhand_protocol.identity import parse_public_key_line, public_key_line
+from farhand_protocol.identity import device_id, parse_public_key_line, public_key_line
 from farhand_protocol.instants import format_instant, parse_instant
 from farhand_protocol.inventory import SectionReport, decode_section, encode_section, section_hash
 from farhand_protocol.link import DeviceHandshake, RelayHandshake
@@ -40,6 +40,7 @@ from farhand_protocol.pairing import ConsolePairing, DevicePairing
 from farhand_protocol.parameters import check_parameters, check_schema
 from farhand_protocol.patterns import PatternError, compile_pattern
 from farhand_protocol.pipe import Data, ResumablePipe
+from farhand_protocol.placements import Placements, check_placements
 from farhand_protocol.receipts import open_grant, verify_receipt
 from farhand_protocol.tokens import (
     Confirmation,
@@ -170,9 +171,14 @@ def _statement(kind: type[Statement]) -> Callable[[bytes], None]:
     return run
 
 
-def _document(kind: type[Roster | Policy | Revocations | Floors]) -> Callable[[bytes], None]:
+Kind = type[Roster | Policy | Revocations | Floors | Placements]
+
+
+def _document(kind: Kind) -> Callable[[bytes], None]:
     def run(data: bytes) -> None:
         document = decode_document(data, kind)
+        if isinstance(document, Placements):
+            check_placements(document)
         assert decode_document(encode_document(document), kind) == document
 
     return run
@@ -381,6 +387,9 @@ TARGETS: dict[str, Target] = {
     "policy": Target(_document(Policy), _encoded(samples.policy())),
     "revocations": Target(
         _document(Revocations), _encoded(Revocations(tenant="t", revoked=[REVOKED]))
+    ),
+    "placements": Target(
+        _document(Placements), _encoded(Placements(tenant="t", groups={device_id(bytes(32)): "lab"}))
     ),
     "floors": Target(_document(Floors), _encoded(Floors(tenant="t", scripts={"a.b": 2}))),
 }

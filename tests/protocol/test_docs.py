@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from farhand_protocol import grants, inventory, messages, orders, tokens, trust
+from farhand_protocol import grants, inventory, messages, orders, placements, tokens, trust
 from farhand_protocol.manifest import Manifest
 from tests.protocol.vector_maker import MAKERS
 
@@ -40,6 +40,7 @@ STRUCTS: list[type[msgspec.Struct]] = [
     trust.Revocations,
     trust.Revocation,
     trust.Floors,
+    placements.Placements,
     inventory.SectionReport,
 ]
 
@@ -57,5 +58,6 @@ def test_every_vector_target_path_and_scope_is_named() -> None:
     for name in MAKERS:
         assert f"{name}.json" in WORDS
     paths = {trust.ROSTER_PATH, trust.POLICY_PATH, trust.REVOCATIONS_PATH, trust.FLOORS_PATH}
+    paths.add(placements.PLACEMENTS_PATH)
     assert paths | set(trust.SCOPES) | set(trust.PERMISSIONS) <= WORDS
     assert set(orders.FINAL_STATES) <= WORDS
