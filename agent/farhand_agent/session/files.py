@@ -122,7 +122,9 @@ class FileServer(asyncssh.SFTPServer):
         return handle
 
     def _open_now(self, path: bytes, flags: int, mode: int, append: bool) -> OpenFile:
-        real = self._roots.target(path)
+        # Whoever plants a link under a part's name shall not lead a copy elsewhere.
+        is_part = os.path.basename(path).startswith(PART_PREFIX.encode())
+        real = self._roots.entry(path) if is_part else self._roots.target(path)
         if os.path.lexists(real) and not stat.S_ISREG(os.lstat(real).st_mode):
             if os.path.isdir(real):
                 raise IsADirectoryError(errno.EISDIR, "is a folder")
@@ -201,6 +203,8 @@ class FileServer(asyncssh.SFTPServer):
         if file.read.touched:
             total, sha256 = file.read.summary(found.st_size)
             self._actions.add("file-read", file.path, size_bytes=total, sha256=sha256)
+            if sha256 is not None:
+                self._hashes.note(found, sha256)
 
     async def fstat(self, file_obj: object) -> os.stat_result:
         """Return the attributes of an open file."""
@@ -209,8 +213,10 @@ class FileServer(asyncssh.SFTPServer):
     async def fsetstat(self, file_obj: object, attrs: asyncssh.SFTPAttrs) -> None:
         """Change the attributes of an open file."""
         file = _as_file(file_obj)
+        # Those of a part belong to its writing, and are noted with that.
+        kind: ActionKind | None = None if file.written.touched else "file-change"
         await self._do(
-            lambda: self._set_attributes(file.fd, attrs), "file-change", f"attributes {file.path}"
+            lambda: self._set_attributes(file.fd, attrs), kind, f"attributes {file.path}"
         )
 
     async def fstatvfs(self, file_obj: object) -> os.statvfs_result:

@@ -36,6 +36,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from farhand_agent.session.actions import ActionLog
 from farhand_agent.session.files import FileServer, Roots, serve_files
+from farhand_agent.session.files_flow import KnownHashes
 from farhand_agent.session.lines import read_line
 from farhand_agent.session.pipes import PipeDriver, PipeTunnel
 from farhand_agent.session.scopes import LiveScopes
@@ -80,6 +81,7 @@ class SessionTerms:
     forward_to: frozenset[str]
     subsystems: Mapping[str, Subsystem]
     environment: dict[str, str] = field(default_factory=dict)
+    hashes: KnownHashes = field(default_factory=KnownHashes)
 
 
 def host_key(seed: bytes) -> asyncssh.SSHKey:
@@ -434,7 +436,9 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
         try:
             if self._wanted == "sftp":
                 await serve_files(
-                    FileServer(channel, self._terms.roots, self._terms.actions),
+                    FileServer(
+                        channel, self._terms.roots, self._terms.actions, self._terms.hashes
+                    ),
                     self.stdin,
                     self.stdout,
                 )

@@ -35,6 +35,8 @@ from farhand_agent.session.device import Device
 from farhand_agent.session.ending import ReceiptFacts, SessionEnding, seal_receipt
 from farhand_agent.session.events import ActionSeen, Event
 from farhand_agent.session.files import Roots
+from farhand_agent.session.files_flow import KnownHashes
+from farhand_agent.session.files_hash import serve_hashes
 from farhand_agent.session.grant import Agreed
 from farhand_agent.session.host import MAX_PIPES, SessionHost, SessionTerms
 from farhand_agent.session.pipes import PipeDriver, StreamLost
@@ -136,6 +138,13 @@ class SessionServing:
         self._drivers: dict[int, PipeDriver] = {}
         self._attaching: set[asyncio.Task[None]] = set()
         home = login_environment({})["HOME"]
+        roots = Roots.of(
+            policy.files_roots,
+            home,
+            read_only=policy.files_read_only,
+            bytes_max=policy.file_bytes_max,
+        )
+        hashes = KnownHashes()
         self._host = SessionHost(
             device.ssh_key,
             SessionTerms(
@@ -143,10 +152,15 @@ class SessionServing:
                 console_key=agreed.grant.console_key,
                 scopes=self.scopes,
                 actions=self._actions,
-                roots=Roots.of(policy.files_roots, home, read_only=policy.files_read_only),
+                roots=roots,
+                hashes=hashes,
                 forward_to=agreed.forward_to,
                 subsystems={
                     "farhand-view": Subsystem("view", partial(serve_view, actions=self._actions)),
+                    "farhand-hash": Subsystem(
+                        "files",
+                        partial(serve_hashes, roots=roots, actions=self._actions, hashes=hashes),
+                    ),
                     "farhand-end": Subsystem(None, self.ending.farewell),
                 },
                 environment={SESSION_MARK: self.session},
