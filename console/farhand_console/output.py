@@ -16,9 +16,6 @@ from typing import Any
 
 import click
 import msgspec
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 __all__ = [
     "hint",
@@ -105,6 +102,11 @@ def show_json(value: object) -> None:
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a table of foreign values to stdout; on a terminal, as wide as it is."""
+    # Late: it takes as long to load as the rest of a short command, and --json needs none of it.
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")

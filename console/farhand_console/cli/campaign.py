@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 import click
 import msgspec
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 
 from farhand_console.cli.base import Context, command, group, paged, parse_pairs
 from farhand_console.cli.run import published_script
@@ -25,15 +26,15 @@ from farhand_console.relay import segments
 from farhand_console.relay.answers import (
     Campaign,
     CampaignReport,
-    Nothing,
+    FilledOrders,
     OrderView,
     Page,
     Target,
 )
 from farhand_console.scripts import approved
 from farhand_console.trust.devices import (
+    DeviceCheck,
     VerifiedDevice,
-    check_device,
     check_pin,
     pin_all,
     pins,
@@ -44,7 +45,11 @@ from farhand_protocol.orders import FINAL_STATES, ORDER_STATES
 
 __all__ = ["create_campaign", "follow", "register", "report_of", "start_campaign"]
 
-_BATCH = 200
+_BATCH = 500
+# The relay takes 8 MiB in one request, of which base64 makes a quarter.
+_BATCH_BYTES = 4 * 1024 * 1024
+# Codes of single orders, which are also the whole answer where every order has one.
+_REFUSED_ONE_BY_ONE = ("order-exists", "order-final")
 _ENDED = ("finished", "aborted")
 # What a target and a device answer have in common.
 _PROOF = ("key", "name", "group", "host_name", "enrolment", "token_envelope", "confirmation")
@@ -211,7 +216,9 @@ def create_campaign(
 def start_campaign(context: Context, campaign: str) -> dict[str, Any]:
     """Verify every target, sign its order, hand all over and start.
 
-    A target that cannot be verified is left out with a warning; its order is never signed.
+    Page after page: while the relay stores one batch of orders, the next one is verified and
+    signed.  A target that cannot be verified is left out with a warning, its order is never signed;
+    one that the relay does not take is named too.  A start that was cut short goes on where it was.
 
     Raises:
         FarhandError: `script-changed` when the relay's campaign is not the script it names,
@@ -225,33 +232,125 @@ def start_campaign(context: Context, campaign: str) -> dict[str, Any]:
         raise FarhandError("script-changed", "the campaign names another text of the script")
     now = datetime.now(UTC).replace(microsecond=0)
     draft = OrderDraft(trust, envelope, plan.parameters, operator=context.settings.account, now=now)
-    targets, skipped = _verified_targets(context, campaign)
-    if not targets:
-        raise FarhandError("no-targets", "no device of the campaign can be verified")
     signer = context.signer()
-    items = []
-    for target, device in targets:
-        _, sealed = sign_order(
-            draft,
-            device,
-            signer,
-            now=now,
-            ttl_s=plan.ttl_s,
-            campaign=campaign,
-            ring=target.ring,
-            order_id=target.order,
-        )
-        items.append({"envelope": sealed})
-    for first in range(0, len(items), _BATCH):
-        body = {"items": items[first : first + _BATCH]}
-        context.relay.post(f"{path}/orders", Nothing, body, wait_s=120)
+    check = DeviceCheck(trust, context.home)
+    handed: list[_Handed] = []
+    skipped: list[dict[str, str]] = []
+    before = 0
+    targets = context.relay.pages(f"{path}/targets", Target, limit=_BATCH)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        posting: Future[list[_Handed]] | None = None
+        for page in _in_batches(targets):
+            planned = [target for target in page if target.state == "planned"]
+            before += len(page) - len(planned)
+            signed = []
+            for target, device in _verified(context, check, planned, skipped):
+                order, sealed = sign_order(
+                    draft,
+                    device,
+                    signer,
+                    now=now,
+                    ttl_s=plan.ttl_s,
+                    campaign=campaign,
+                    ring=target.ring,
+                    order_id=target.order,
+                )
+                signed.append(_Signed(order, target, sealed))
+            if posting is not None:
+                handed += posting.result()
+            posting = pool.submit(_hand_over, context, path, signed)
+        if posting is not None:
+            handed += posting.result()
+    check.save()
+    for one in handed:
+        if one.code is not None:
+            warn(f"{one.target.name[:80]}: {one.code}: the relay did not take its order")
+            skipped.append({"device": one.target.device, "code": one.code})
+    taken = sum(one.code is None for one in handed)
+    if not taken and not before:
+        raise FarhandError("no-targets", "no device of the campaign can be verified")
     started = context.relay.post(f"{path}/start", Campaign, {"skipped": skipped}, wait_s=120)
     return {
         "campaign": campaign,
         "state": started.state,
-        "signed": len(items),
+        "signed": taken,
+        "signed_before": before,
         "skipped": skipped,
     }
+
+
+class _Signed(NamedTuple):
+    order: str
+    target: Target
+    sealed: bytes
+
+
+class _Handed(NamedTuple):
+    """What became of one signed order at the relay: taken, or not for the reason in `code`."""
+
+    target: Target
+    code: str | None
+
+
+def _in_batches(targets: Iterator[Target]) -> Iterator[list[Target]]:
+    while page := list(islice(targets, _BATCH)):
+        yield page
+
+
+def _verified(
+    context: Context,
+    check: DeviceCheck,
+    targets: Iterable[Target],
+    skipped: list[dict[str, str]],
+) -> list[tuple[Target, VerifiedDevice]]:
+    """Return the targets that this console can verify, pinned; adds the others to `skipped`."""
+    known = pins(context.home)
+    found: list[tuple[Target, VerifiedDevice]] = []
+    for target in targets:
+        try:
+            device = check.check(_device_answer(target))
+            check_pin(known, device.id, device.key)
+            found.append((target, device))
+        except FarhandError as error:
+            warn(f"{target.name[:80]}: {error.code}: {error.message}")
+            skipped.append({"device": target.device, "code": error.code})
+    pin_all(context.home, {device.id: device.key for _, device in found})
+    return found
+
+
+def _hand_over(context: Context, path: str, signed: Sequence[_Signed]) -> list[_Handed]:
+    """Send signed orders to the relay, in requests of bounded size.
+
+    Raises:
+        FarhandError: `relay-answer` when the answer leaves an order out; a refusal of the campaign.
+    """
+    handed: list[_Handed] = []
+    first = 0
+    while first < len(signed):
+        last, size = first, 0
+        while last < len(signed) and (last == first or size < _BATCH_BYTES):
+            size += len(signed[last].sealed)
+            last += 1
+        batch = signed[first:last]
+        handed += _post(context, path, batch)
+        first = last
+    return handed
+
+
+def _post(context: Context, path: str, batch: Sequence[_Signed]) -> list[_Handed]:
+    body = {"items": [{"envelope": one.sealed} for one in batch]}
+    try:
+        answer = context.relay.post(f"{path}/orders", FilledOrders, body, wait_s=120)
+    except FarhandError as error:
+        if error.code not in _REFUSED_ONE_BY_ONE:
+            raise
+        # Not one of them was taken; the others may fare better.
+        return [_Handed(one.target, error.code) for one in batch]
+    told = [item.order for item in answer.items if item.code is None]
+    asked = [one.order for one, item in zip(batch, answer.items, strict=False) if not item.code]
+    if len(answer.items) != len(batch) or told != asked:
+        raise FarhandError("relay-answer", "the relay did not say what became of every order")
+    return [_Handed(one.target, item.code) for one, item in zip(batch, answer.items, strict=True)]
 
 
 def _device_answer(target: Target) -> dict[str, object]:
@@ -259,27 +358,12 @@ def _device_answer(target: Target) -> dict[str, object]:
     return {name: getattr(target, name) for name in _PROOF} | {"id": target.device}
 
 
-def _verified_targets(
-    context: Context, campaign: str
-) -> tuple[list[tuple[Target, VerifiedDevice]], list[dict[str, str]]]:
-    """Return the targets that this console can verify, pinned, and those left out."""
-    trust, known = context.trust(), pins(context.home)
-    found: list[tuple[Target, VerifiedDevice]] = []
-    skipped: list[dict[str, str]] = []
-    for target in context.relay.pages(segments("campaigns", campaign, "targets"), Target):
-        try:
-            device = check_device(trust, _device_answer(target))
-            check_pin(known, device.id, device.key)
-            found.append((target, device))
-        except FarhandError as error:
-            warn(f"{target.name[:80]}: {error.code}: {error.message}")
-            skipped.append({"device": target.device, "code": error.code})
-    pin_all(context.home, {device.id: device.key for _, device in found})
-    return found, skipped
-
-
 def follow(context: Context, campaign: str) -> None:
     """Show progress on the terminal until the campaign ends."""
+    # Late: it takes as long to load as the rest of a short command.
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
     console = Console(stderr=True)
     columns = (TextColumn("{task.fields[words]}"), BarColumn())
     path = segments("campaigns", campaign, "report")
@@ -300,16 +384,20 @@ def follow(context: Context, campaign: str) -> None:
 def report_of(context: Context, campaign: str) -> dict[str, Any]:
     """Return the report; `unverified` counts final results that no device signature backs."""
     report = context.relay.get(segments("campaigns", campaign, "report"), CampaignReport)
-    trust = context.trust()
-    devices = {}
+    check = DeviceCheck(context.trust(), context.home)
+    devices: dict[str, VerifiedDevice] = {}
+    names: dict[str, str] = {}
     for target in context.relay.pages(segments("campaigns", campaign, "targets"), Target):
+        names[target.device] = target.name
         try:
-            devices[target.device] = check_device(trust, _device_answer(target))
+            devices[target.device] = check.check(_device_answer(target))
         except FarhandError:
             continue  # counted as unverified below if the relay claims a result for it
+    check.save()
     results = []
-    for order in context.relay.pages("/orders", OrderView, campaign=campaign):
-        results.append(_checked_row(context, order, devices.get(order.device)))
+    for order in context.relay.pages("/orders", OrderView, campaign=campaign, results="true"):
+        row = _checked_row(context, order, devices.get(order.device))
+        results.append(row | {"name": names.get(order.device)})
     return {
         "campaign": campaign,
         "state": report.state,
@@ -335,7 +423,7 @@ def _checked_row(
     if order.state not in FINAL_STATES - UNSIGNED_STATES:
         return row
     try:
-        if order.result is None:  # lists leave results out
+        if order.result is None:  # an older relay's lists leave results out
             order = context.relay.get(segments("orders", order.order), OrderView)
         if device is None and order.result is None and order.state == "refused":
             return row  # left out by a console that could not verify the device, as this one

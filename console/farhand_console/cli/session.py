@@ -12,9 +12,6 @@ from typing import Any, TypeVar
 import asyncssh
 import click
 import msgspec
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import Progress, TaskID
 
 from farhand_console.cli.base import Context, command, group, paged
 from farhand_console.home import write_private
@@ -24,6 +21,7 @@ from farhand_console.relay.answers import Device, Page, Session
 from farhand_console.session.config import prepare_host, write_ssh_config
 from farhand_console.session.ending import check_note, end_on_device, kept_receipt
 from farhand_console.session.files import check_pair, copy, parse_endpoint
+from farhand_console.session.jump import prepare_jump
 from farhand_console.session.opening import Wish, open_by_code, open_by_grant
 from farhand_console.session.proxy import listen_forward, run_proxy
 from farhand_console.session.record import SessionRecord, drop, find, load
@@ -331,11 +329,15 @@ def _register_terminal(root: click.Group) -> None:
 
 @contextlib.contextmanager
 def _copy_progress() -> Any:
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    if not sys.stderr.isatty():
         yield None
         return
-    with Progress(console=console) as shown:
+    # Late: it takes as long to load as the rest of a short command.
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import Progress, TaskID
+
+    with Progress(console=Console(stderr=True)) as shown:
         tasks: dict[bytes, TaskID] = {}
 
         def progress(source: bytes, _target: bytes, done: int, total: int) -> None:
@@ -376,7 +378,8 @@ def _register_streams(root: click.Group) -> None:
 
     @command(root, "ssh-config")
     @click.option("--write", is_flag=True, help="Into this home's ssh/config, to be included.")
-    def ssh_config(context: Context, write: bool) -> None:
+    @click.option("--jump", "by_jump", is_flag=True, help="Through the relay's jump port.")
+    def ssh_config(context: Context, write: bool, by_jump: bool) -> None:
         """Print (or write) the configuration with which stock ssh reaches devices."""
         trust = context.trust()
         devices: list[VerifiedDevice] = []
@@ -387,7 +390,8 @@ def _register_streams(root: click.Group) -> None:
                 devices.append(device)
             except FarhandError as error:
                 warn(f"{listed.name[:80]}: {error.code}: left out")
-        text = write_ssh_config(context.home, devices)
+        jump = prepare_jump(context.home, context.settings, context.relay) if by_jump else None
+        text = write_ssh_config(context.home, devices, jump)
         path: Path | None = None
         if write:
             path = context.home.folder / "ssh" / "config"

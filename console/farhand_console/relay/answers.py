@@ -20,6 +20,9 @@ __all__ = [
     "Created",
     "Device",
     "Differences",
+    "FilledOrders",
+    "JumpAddress",
+    "JumpKeyAnswer",
     "Mail",
     "Me",
     "Nothing",
@@ -244,6 +247,18 @@ class OrderStates(_Answer, frozen=True, kw_only=True):
     items: list[OrderState]
 
 
+class FilledOrder(OrderState, frozen=True, kw_only=True):
+    """What became of one order of a campaign; with `code`, why it was not stored."""
+
+    code: str | None = None
+
+
+class FilledOrders(_Answer, frozen=True, kw_only=True):
+    """What became of each order of a campaign, in the order in which they were handed in."""
+
+    items: list[FilledOrder]
+
+
 class OrderLine(_Answer, frozen=True, kw_only=True):
     """An order in the list."""
 
@@ -386,6 +401,21 @@ class Mail(_Answer, frozen=True, kw_only=True):
     """The device's pairing blob."""
 
     body: bytes
+
+
+class JumpAddress(_Answer, frozen=True, kw_only=True):
+    """Where the jump port is; `signature` is checked against the pinned relay key."""
+
+    host: str
+    port: int
+    host_key: bytes
+    signature: bytes
+
+
+class JumpKeyAnswer(_Answer, frozen=True, kw_only=True):
+    """A jump key is registered until then."""
+
+    expires_at: str
 
 
 class PipeToken(_Answer, frozen=True, kw_only=True):

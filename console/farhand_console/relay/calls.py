@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote, urlsplit
 
-import httpx
 import msgspec
 
 from farhand_console.home import Home, Settings
 from farhand_console.relay.answers import Page
+from farhand_console.relay.lean_httpx import httpx
 from farhand_protocol.errors import FarhandError, RefusedError
 
 __all__ = [

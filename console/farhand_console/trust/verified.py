@@ -2,25 +2,18 @@
 
 The console starts from a root it pinned at login (or made itself) and lets python-tuf check
 signatures, versions and expiry; the relay can withhold, never alter.  Unlike a device, a console
-refuses to sign anything on expired metadata.
+refuses to sign anything on expired metadata, but for the ceremonies that renew them (`--expired`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from tuf.api.exceptions import (
-    DownloadError,
-    DownloadHTTPError,
-    ExpiredMetadataError,
-    RepositoryError,
-)
+from tuf.api.exceptions import DownloadError, ExpiredMetadataError, RepositoryError
 from tuf.api.metadata import Metadata, Root, Targets
-from tuf.ngclient import FetcherInterface, Updater
 
 from farhand_console.home import Home, write_private
 from farhand_console.output import warn
@@ -28,6 +21,7 @@ from farhand_console.relay import Relay
 from farhand_console.relay.answers import TrustState
 from farhand_protocol.envelopes import Envelope, decode_envelope
 from farhand_protocol.errors import FarhandError
+from farhand_protocol.placements import PLACEMENTS_PATH, Placements, check_placements
 from farhand_protocol.trust import (
     FLOORS_PATH,
     POLICY_PATH,
@@ -42,31 +36,18 @@ from farhand_protocol.trust import (
     manifest_path,
 )
 
+if TYPE_CHECKING:
+    from tuf.ngclient import Updater
+
 __all__ = ["VerifiedTrust", "load_trust"]
 
 # Then nothing was said that could be false.
 _RELAY_FAILED = frozenset(
     {"relay-unreachable", "relay-timeout", "relay-lost", "not-signed-in", "rate-limited"}
 )
-_BASE = "relay://"
 _MAX_TARGET_BYTES = 8 * 1024 * 1024
 _MANIFEST = re.compile(r"manifests/([^/]+)/([0-9]{1,9})\.json\Z")
 D = TypeVar("D", bound=Document)
-
-
-class _RelayFetcher(FetcherInterface):
-    """Fetches TUF files through the signed-in relay connection."""
-
-    def __init__(self, relay: Relay) -> None:
-        self._relay = relay
-
-    def _fetch(self, url: str) -> Iterator[bytes]:
-        try:
-            yield self._relay.get_bytes("/trust/" + url.removeprefix(_BASE))
-        except FarhandError as error:
-            if error.code in ("not-found", "no-trust-root"):
-                raise DownloadHTTPError(error.message, 404) from error
-            raise DownloadError(str(error)) from error
 
 
 class VerifiedTrust:
@@ -84,6 +65,7 @@ class VerifiedTrust:
         self.policy = self._document(POLICY_PATH, Policy)
         self.revocations = self._document(REVOCATIONS_PATH, Revocations)
         self.floors = self._document(FLOORS_PATH, Floors)
+        self.placements = self._placements()
 
     @property
     def targets_version(self) -> int:
@@ -136,12 +118,22 @@ class VerifiedTrust:
             )
         return decode_envelope(self.read(manifest_path(script, version or versions[-1])))
 
+    def _placements(self) -> Placements:
+        if PLACEMENTS_PATH not in self.targets.signed.targets:
+            return Placements(tenant=self.roster.tenant, groups={})  # nobody was moved yet
+        return check_placements(self._document(PLACEMENTS_PATH, Placements))
+
     def _document(self, path: str, kind: type[D]) -> D:
         return decode_document(self.read(path), kind)
 
 
-def load_trust(home: Home, relay: Relay) -> VerifiedTrust:
+def load_trust(home: Home, relay: Relay, *, expired_too: bool = False) -> VerifiedTrust:
     """Fetch the newest metadata, verify it, and return what it says.
+
+    Args:
+        home: where verified metadata and the pinned root are kept.
+        relay: the signed-in connection.
+        expired_too: as `open_updater`; a relay could then show a state that was replaced since.
 
     Raises:
         FarhandError: `no-trust-root` when the organisation has none yet; `trust-root-mismatch`
@@ -154,26 +146,32 @@ def load_trust(home: Home, relay: Relay) -> VerifiedTrust:
         one.mkdir(parents=True, exist_ok=True, mode=0o700)
     bootstrap = _pinned_root(home, relay)
     with home.locked("trust"):
-        updater = _refreshed(metadata_folder, targets_folder, relay, bootstrap)
+        updater = _refreshed(
+            metadata_folder, targets_folder, relay, bootstrap, expired_too=expired_too
+        )
         return VerifiedTrust(home, updater, (metadata_folder / "root.json").read_bytes())
 
 
-def _refreshed(metadata: Path, targets: Path, relay: Relay, bootstrap: bytes) -> Updater:
+def _refreshed(
+    metadata: Path, targets: Path, relay: Relay, bootstrap: bytes, *, expired_too: bool
+) -> Updater:
+    # Late, as it says itself.
+    from farhand_console.trust.fetching import open_updater
+
     try:
-        updater = Updater(
-            metadata_dir=str(metadata),
-            metadata_base_url=_BASE + "metadata/",
-            target_dir=str(targets),
-            target_base_url=_BASE + "targets/",
-            fetcher=_RelayFetcher(relay),
+        updater = open_updater(
+            relay,
+            metadata=metadata,
+            targets=targets,
             bootstrap=bootstrap,
+            expired_too=expired_too,
         )
         updater.refresh()
     except ExpiredMetadataError as error:
         raise FarhandError(
             "trust-expired",
             "the organisation's trust metadata has expired",
-            hint="an admin runs `farhand trust refresh`",
+            hint="an admin runs `farhand trust refresh --expired`",
             detail=str(error),
         ) from error
     except (RepositoryError, DownloadError) as error:
