@@ -209,6 +209,8 @@ def load_settings(home: Path, flags: Mapping[str, Any] | None = None) -> Setting
     except msgspec.ValidationError as error:
         raise FarhandError("config-malformed", f"config.toml is not right: {error}") from error
     parse_listen(settings.listen)
+    if settings.jump:
+        parse_listen(settings.jump)
     check_url(settings.url)
     if settings.node_url:
         check_url(settings.node_url)

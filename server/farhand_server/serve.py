@@ -32,6 +32,7 @@ from farhand_server.app import build_app
 from farhand_server.config import Settings
 from farhand_server.gateway.listener import make_listener
 from farhand_server.home import open_relay
+from farhand_server.jump import jump_port
 from farhand_server.relay import Relay
 
 __all__ = ["serve"]
@@ -159,7 +160,8 @@ async def serve(
                 url = f"{parts.scheme}://{settings.host}:{bound.getsockname()[1]}"
             server = _Server(config, relay, areas, lambda: ready(url))
             with _signals(server):
-                await server.serve(sockets=[bound])
+                async with jump_port(relay):
+                    await server.serve(sockets=[bound])
             _log.info("stopped")
 
 

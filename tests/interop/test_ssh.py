@@ -1,59 +1,19 @@
-"""Stock ssh, scp, sftp, rsync and paramiko reach a device through ssh-config and proxy."""
+"""Stock ssh, scp, sftp, rsync and paramiko reach devices, by ProxyCommand and by the jump port."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import paramiko
 import pytest
 
-from tests.support.stage import Stage
-
-
-@dataclass
-class Reach:
-    """A device with an open session, as ssh knows it."""
-
-    stage: Stage
-    config: Path
-    device: str
-    session: str
-    home: Path
-
-    def ssh(
-        self, program: str, *arguments: str, stdin: bytes = b"", expect: int = 0
-    ) -> subprocess.CompletedProcess[bytes]:
-        done = subprocess.run(
-            [program, "-F", str(self.config), *arguments],
-            input=stdin,
-            capture_output=True,
-            timeout=60,
-            env=self.stage.env,
-            check=False,
-        )
-        assert done.returncode == expect, done.stderr.decode(errors="replace")
-        return done
-
-
-@pytest.fixture(scope="module")
-def reach() -> Iterator[Reach]:
-    with Stage() as stage:
-        stage.init_relay()
-        stage.start_relay()
-        admin = stage.first_admin(library=False)
-        technician = stage.technician(admin, "tess")
-        agent = stage.agent("alpha")
-        agent.enrol(admin.json("token", "create")["token"])
-        agent.start()
-        helper = agent.code("--yes")
-        opened = technician.json("session", "open", "--code", helper.next_json()["code"])
-        config = Path(technician.json("ssh-config", "--write")["path"])
-        yield Reach(stage, config, agent.device, opened["session"], technician.home)
+from tests.interop.reach import Reach
 
 
 @pytest.mark.needs("ssh")
@@ -103,7 +63,7 @@ def test_rsync(reach: Reach, tmp_path: Path) -> None:
         ],
         capture_output=True,
         timeout=60,
-        env=reach.stage.env,
+        env=reach.field.stage.env,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -113,14 +73,30 @@ def test_rsync(reach: Reach, tmp_path: Path) -> None:
 
 
 @pytest.mark.needs("ssh")
+def test_half_closed_forwarding(reach: Reach) -> None:
+    """`ssh -W` has nothing more to send; the answer comes all the same, and then ssh ends."""
+    to = f"127.0.0.1:{reach.field.forward_to}"
+    done = reach.ssh("ssh", "-W", to, reach.device, stdin=b"x" * 300_000)
+    assert done.stdout == b"300000 bytes"
+    done = reach.ssh("ssh", "-W", to, reach.device)
+    assert done.stdout == b"0 bytes"
+
+
+@pytest.mark.needs("ssh")
+def test_forwarding_elsewhere_is_refused(reach: Reach) -> None:
+    done = reach.ssh("ssh", "-W", "127.0.0.1:22", reach.device, expect=255)
+    assert b"administratively prohibited" in done.stderr
+
+
+@pytest.mark.needs("ssh")
 def test_another_host_key_is_refused(reach: Reach, tmp_path: Path) -> None:
-    known = reach.home / "ssh" / "known_hosts"
+    known = reach.field.technician.home / "ssh" / "known_hosts"
     original = known.read_text()
     other = paramiko.Ed25519Key.from_private_key(
         io.StringIO(_make_key(tmp_path / "other").read_text())
     )
-    name, kind, _ = original.split()[:3]
-    known.write_text(f"{name} {kind} {other.get_base64()}\n")
+    lines = [line.rsplit(" ", 1)[0] for line in original.splitlines()]
+    known.write_text("".join(f"{line} {other.get_base64()}\n" for line in lines))
     try:
         done = reach.ssh("ssh", reach.device, "true", expect=255)
         assert b"REMOTE HOST IDENTIFICATION HAS CHANGED" in done.stderr
@@ -137,21 +113,7 @@ def _make_key(path: Path) -> Path:
 
 def test_paramiko(reach: Reach, tmp_path: Path) -> None:
     config = paramiko.SSHConfig.from_text(_without_match_exec(reach.config.read_text()))
-    options = config.lookup(reach.device)
-    ssh = paramiko.SSHClient()
-    ssh.load_host_keys(options["userknownhostsfile"].strip('"'))
-    ssh.set_missing_host_key_policy(paramiko.RejectPolicy())
-    proxy = paramiko.ProxyCommand(options["proxycommand"])
-    try:
-        ssh.connect(
-            reach.device,
-            username=options["user"],
-            key_filename=options["identityfile"][0].strip(chr(34)),
-            sock=proxy,
-            allow_agent=False,
-            look_for_keys=False,
-            timeout=30,
-        )
+    with _way_in(config, reach) as sock, _paramiko(config, reach.device, sock) as ssh:
         _, stdout, stderr = ssh.exec_command("echo out; echo err >&2; exit 9")
         assert stdout.read() == b"out\n"
         assert stderr.read() == b"err\n"
@@ -167,10 +129,46 @@ def test_paramiko(reach: Reach, tmp_path: Path) -> None:
             with sftp.open(f"{tmp_path}/p", "rb") as file:
                 assert file.read() == data
         assert (tmp_path / "p").read_bytes() == data
+
+
+@contextlib.contextmanager
+def _way_in(config: paramiko.SSHConfig, reach: Reach) -> Iterator[Any]:
+    """Give paramiko the stream that ssh would get from its ProxyCommand or ProxyJump."""
+    if reach.way == "jump":
+        with _paramiko(config, "farhand-jump", None) as jump:
+            transport = jump.get_transport()
+            assert transport is not None
+            yield transport.open_channel("direct-tcpip", (reach.device, 22), ("127.0.0.1", 0))
+        return
+    proxy = paramiko.ProxyCommand(config.lookup(reach.device)["proxycommand"])
+    try:
+        yield proxy
     finally:
-        ssh.close()
         proxy.close()
         proxy.process.communicate(timeout=20)  # paramiko leaves its child and pipes to us
+
+
+@contextlib.contextmanager
+def _paramiko(config: paramiko.SSHConfig, host: str, sock: Any) -> Iterator[paramiko.SSHClient]:
+    """Sign in with paramiko as the configuration says; host keys must be known."""
+    options = config.lookup(host)
+    ssh = paramiko.SSHClient()
+    ssh.load_host_keys(options["userknownhostsfile"].strip('"'))
+    ssh.set_missing_host_key_policy(paramiko.RejectPolicy())
+    try:
+        ssh.connect(
+            options["hostname"],
+            port=int(options.get("port", "22")),
+            username=options["user"],
+            key_filename=options["identityfile"][0].strip('"'),
+            sock=sock,
+            allow_agent=False,
+            look_for_keys=False,
+            timeout=30,
+        )
+        yield ssh
+    finally:
+        ssh.close()
 
 
 def _without_match_exec(text: str) -> str:

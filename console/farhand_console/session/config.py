@@ -1,7 +1,8 @@
 """`farhand ssh-config`: what stock ssh, scp, sftp, rsync and Ansible need to reach devices.
 
 The written `Match ... exec` opens the session first (signed grant, ticket, expiry); then ssh runs
-`farhand proxy` as its ProxyCommand.  Host keys come from verified enrolments, so ssh never asks.
+`farhand proxy` as its ProxyCommand, or goes through the relay's jump port.  Host keys come from
+verified enrolments, so ssh never asks.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from farhand_console.home import Home, write_private
+from farhand_console.session.jump import JUMP_HOST, Jump
 from farhand_console.session.record import SessionRecord, key_file
 from farhand_console.trust.devices import VerifiedDevice
 from farhand_protocol.grants import SSH_USER
@@ -65,8 +67,16 @@ def prepare_host(home: Home, record: SessionRecord) -> None:
         beside.replace(link)
 
 
-def write_ssh_config(home: Home, devices: Iterable[VerifiedDevice]) -> str:
-    """Return the text of the configuration; also writes the known hosts."""
+def write_ssh_config(
+    home: Home, devices: Iterable[VerifiedDevice], jump: Jump | None = None
+) -> str:
+    """Return the text of the configuration; also writes the known hosts.
+
+    Args:
+        home: of the console.
+        devices: to be reached.
+        jump: the relay's jump port, to go through it instead of `farhand proxy`.
+    """
     listed = [(one.id, one.name, one.key) for one in devices]
     known_hosts = write_known_hosts(home, listed)
     hosts = sorted(host for names, _ in _named(listed) for host in names)
@@ -77,8 +87,10 @@ def write_ssh_config(home: Home, devices: Iterable[VerifiedDevice]) -> str:
     quoted = command.replace("\\", "\\\\").replace('"', '\\"')
     keys = str(_ssh_folder(home) / "keys").replace("%", "%%")
     known = str(known_hosts).replace("%", "%%")
+    way = f"ProxyJump {JUMP_HOST}" if jump else f"ProxyCommand {command} proxy %h"
     return (
         "# Written by farhand ssh-config; write it again when devices come or go.\n"
+        f"{_jump_block(jump) if jump else ''}"
         f'Match host {",".join(hosts)} exec "{quoted} session open --if-needed --device %h"\n'
         f"    User {SSH_USER}\n"
         f'    IdentityFile "{keys}/%h"\n'
@@ -92,5 +104,27 @@ def write_ssh_config(home: Home, devices: Iterable[VerifiedDevice]) -> str:
         "    ForwardAgent no\n"
         "    ForwardX11 no\n"
         "    PasswordAuthentication no\n"
-        f"    ProxyCommand {command} proxy %h\n"
+        f"    {way}\n"
+    )
+
+
+def _jump_block(jump: Jump) -> str:
+    key, known = (str(file).replace("%", "%%") for file in (jump.key_file, jump.known_hosts))
+    return (
+        f"# The jump key is good until {jump.expires_at}.\n"
+        f"Host {JUMP_HOST}\n"
+        f"    HostName {jump.host}\n"
+        f"    Port {jump.port}\n"
+        f"    User {SSH_USER}\n"
+        f'    IdentityFile "{key}"\n'
+        "    IdentitiesOnly yes\n"
+        f'    UserKnownHostsFile "{known}"\n'
+        "    GlobalKnownHostsFile /dev/null\n"
+        "    HostKeyAlgorithms ssh-ed25519\n"
+        "    StrictHostKeyChecking yes\n"
+        "    UpdateHostKeys no\n"
+        "    CheckHostIP no\n"
+        "    ForwardAgent no\n"
+        "    ForwardX11 no\n"
+        "    PasswordAuthentication no\n"
     )

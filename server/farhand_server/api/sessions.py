@@ -227,6 +227,7 @@ AREA = Area(
         "device-error": 409,
         "session-exists": 409,
         "session-state": 409,
+        "session-busy": 409,
         "session-not-connected": 409,
         "session-ended": 410,
         "grant-mismatch": 422,

@@ -71,7 +71,7 @@ def init(
 @click.option("--listen", metavar="HOST:PORT", help="Another address for this run.")
 @_database
 @_bus
-@click.option("--jump", metavar="HOST:PORT", help="Also listen for ssh -J (not in this version).")
+@click.option("--jump", metavar="HOST:PORT", help="Also listen for ssh -J here.")
 @click.option(
     "--node-url",
     metavar="URL",
@@ -81,12 +81,6 @@ def init(
 def run(context: Context, /, home: str | None, as_json: bool, **flags: Any) -> None:
     """Run the relay until SIGTERM."""
     settings = load_settings(context.home(home), flags)
-    if settings.jump:
-        raise UsageError(
-            "jump-unavailable",
-            "this version has no jump port",
-            hint="farhand ssh-config sets ssh up without one",
-        )
     configure_logging(settings.log)
 
     def ready(url: str) -> None:

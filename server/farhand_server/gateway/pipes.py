@@ -229,6 +229,19 @@ class Pipes:
         self._wheel.set(splice, self.now() + self.limits.pipe_token_s)
         return splice
 
+    def free_number(self, session: str) -> int:
+        """Return the highest pipe of a session that nobody holds.
+
+        Consoles count from 0, so the two meet last.
+
+        Raises:
+            FarhandError: `session-busy` when all eight are taken.
+        """
+        for number in reversed(range(MAX_PIPES_PER_SESSION)):
+            if (session, number) not in self._splices:
+                return number
+        raise FarhandError("session-busy", "all eight pipes of the session are taken")
+
     def redeem(self, side: Side, session: str, token: bytes) -> Splice | None:
         """Take a token, which then is used up whatever comes of it; None if it gives no place."""
         found = self._by_token.pop(token, None)

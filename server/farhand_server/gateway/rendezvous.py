@@ -232,13 +232,18 @@ class Rendezvous:
             raise FarhandError("no-responders", "the session does not read") from error
         if link.session is None or not link.is_open:
             raise FarhandError("no-responders", "the session has just gone")
-        splice = self._pipes.offer(link.session, request.number)
+        number = request.number
+        if number is None:
+            number = self._pipes.free_number(link.session)
+        splice = self._pipes.offer(link.session, number)
         attach = messages.AttachPipe(
-            session=link.session, number=request.number, token=splice.tokens["device"]
+            session=link.session, number=number, token=splice.tokens["device"]
         )
         if not link.send(attach):
             raise FarhandError("no-responders", "the session has just gone")
-        return control.encode(control.Attached(url=self._pipe_url, token=splice.tokens["console"]))
+        return control.encode(
+            control.Attached(url=self._pipe_url, token=splice.tokens["console"], number=number)
+        )
 
     async def _exchange(self, link: Link, request: control.Mailbox) -> control.Blob:
         place: Place | None = link.mailbox

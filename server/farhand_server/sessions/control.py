@@ -62,9 +62,12 @@ class Mailbox(_Tagged, frozen=True, kw_only=True, tag="mailbox"):
 
 
 class Attach(_Tagged, frozen=True, kw_only=True, tag="attach"):
-    """Make tokens for a pipe, send the session process its own; answered with `Attached`."""
+    """Make tokens for a pipe, send the session process its own; answered with `Attached`.
 
-    number: int
+    Without a `number` the highest that is free is taken.
+    """
+
+    number: int | None
 
 
 Request: TypeAlias = Deliver | Mailbox | Attach
@@ -78,10 +81,11 @@ class Blob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attached(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the console attaches, and with what."""
+    """Where the console attaches pipe `number`, and with what."""
 
     url: str
     token: bytes
+    number: int
 
 
 # Notes to all nodes.

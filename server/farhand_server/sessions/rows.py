@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, RowMapping, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, RowMapping, and_, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.identity import is_session_id
@@ -26,7 +26,7 @@ from farhand_server.sessions.states import (
     first_state,
     next_state,
 )
-from farhand_server.store.schema import session_events, time_entries
+from farhand_server.store.schema import devices, session_events, time_entries
 from farhand_server.store.schema import sessions as table
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "list_sessions",
     "move",
     "open_of_device",
+    "reachable",
     "resolve_ticket",
     "stale",
     "ticket_number",
@@ -139,6 +140,34 @@ async def open_of_device(c: AsyncConnection, tenant: str, device: str) -> list[S
         table.c.device == device, table.c.state.in_([s for s in STATES if s not in FINAL])
     )
     return [_shown(row) for row in (await c.execute(query.order_by(table.c.id))).mappings()]
+
+
+async def reachable(c: AsyncConnection, tenant: str, *, operator: str, name: str) -> Session | None:
+    """Return an operator's newest active session on a device of that id or unique name.
+
+    Args:
+        c: a connection.
+        tenant: the organisation.
+        operator: whose session it must be.
+        name: a session id, a device id or a device's name; case does not matter.
+    """
+    wanted = name.lower()
+    named = select(devices.c.id).where(
+        devices.c.tenant == tenant, func.lower(devices.c.name) == wanted
+    )
+    query = (
+        _query(tenant)
+        .where(
+            table.c.operator == operator,
+            table.c.state == "active",
+            or_(table.c.id == wanted, table.c.device == wanted, table.c.device.in_(named)),
+        )
+        .order_by(table.c.created_at.desc())
+        .limit(20)
+    )
+    found = [_shown(row) for row in (await c.execute(query)).mappings()]
+    # A name that two devices bear stands for neither.
+    return found[0] if len({one.device for one in found}) == 1 else None
 
 
 async def stale(

@@ -196,12 +196,12 @@ class Sessions:
             await self.tell_device(await self.get(session), "device-timeout")
             return await self.get(session)
 
-    async def attach(self, actor: Actor, session: str, number: int) -> control.Attached:
-        """Have the node of the session's control link make a pipe.
+    async def attach(self, actor: Actor, session: str, number: int | None) -> control.Attached:
+        """Have the node of the session's control link make a pipe; any free one for None.
 
         Raises:
             FarhandError: `not-found`, `not-permitted`, `session-ended`, `session-state`,
-                `session-not-connected`.
+                `session-not-connected`, `session-busy`.
         """
         found = await self._own(actor, session)
         if found.state in FINAL or self._is_past(found.expires_at):

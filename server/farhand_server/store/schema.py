@@ -80,6 +80,18 @@ api_tokens = Table(
     ForeignKeyConstraint(["tenant", "account"], ["accounts.tenant", "accounts.id"]),
 )
 
+jump_keys = Table(
+    "jump_keys",
+    metadata,
+    _tenant(),
+    Column("key", Text, nullable=False),  # raw Ed25519 public key, hex
+    Column("account", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("expires_at", Text, nullable=False),
+    PrimaryKeyConstraint("tenant", "key"),
+    ForeignKeyConstraint(["tenant", "account"], ["accounts.tenant", "accounts.id"]),
+)
+
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,
