@@ -4,6 +4,7 @@
     relay.pem      the relay's certificate where it is self-signed
     operator.key   the operator's key, OpenSSH format
     devices.json   device keys this console has verified and pinned
+    proofs.json    digests of the device proofs it has verified, to save doing it again
     trust/         verified TUF metadata and targets; recovery.key until it is moved away
     sessions/ID/   what one open session needs (grant, console key, host key)
     receipts/      receipts this console has countersigned

@@ -10,8 +10,6 @@ import msgspec
 from farhand_console.cli.base import Context, command, group
 from farhand_console.cli.campaign import create_campaign, follow, report_of, start_campaign
 from farhand_console.output import line, show_table
-from farhand_console.relay import segments
-from farhand_console.relay.answers import Target
 
 __all__ = ["register"]
 
@@ -62,9 +60,7 @@ def _campaign(
         return
     follow(context, made["campaign"])
     report = report_of(context, made["campaign"])
-    path = segments("campaigns", made["campaign"], "targets")
-    names = {target.device: target.name for target in context.relay.pages(path, Target)}
-    rows = [_row(names, result) for result in report["results"]]
+    rows = [_row(result) for result in report["results"]]
     context.show(
         report | {"devices": rows},
         lambda: show_table(
@@ -74,10 +70,10 @@ def _campaign(
     )
 
 
-def _row(names: dict[str, str], result: dict[str, Any]) -> dict[str, Any]:
+def _row(result: dict[str, Any]) -> dict[str, Any]:
     row: dict[str, Any] = {
         "device": result["device"],
-        "name": names.get(result["device"]),
+        "name": result["name"],
         "state": result["state"],
         "updates": None,
         "security": None,
