@@ -19,6 +19,7 @@ from farhand_protocol.identity import device_id
 from farhand_protocol.instants import format_instant
 from farhand_protocol.keys import SeedSigner
 from farhand_protocol.manifest import Manifest
+from farhand_protocol.placements import Placements
 from farhand_protocol.tokens import Confirmation, Enrolment, Token
 from farhand_protocol.trust import (
     DEFAULT_APPROVALS,
@@ -47,6 +48,7 @@ class FakeTrust:
     policy: Policy = field(
         default_factory=lambda: Policy(tenant=TENANT, approvals=dict(DEFAULT_APPROVALS), groups={})
     )
+    placements: Placements = field(default_factory=lambda: Placements(tenant=TENANT, groups={}))
     revocations: Revocations = field(default_factory=lambda: Revocations(tenant=TENANT, revoked=[]))
     targets_version: int = 7
 

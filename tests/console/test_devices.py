@@ -87,6 +87,20 @@ def test_an_admins_confirmation(home: Home, organisation: Organisation) -> None:
     assert verify_device(home, organisation.trust, answer).group == "lab"
 
 
+def test_a_signed_move_goes_before_both(home: Home, organisation: Organisation) -> None:
+    device = device_id(organisation.device_key.public_key)
+    organisation.trust.placements.groups[device_id(signer().public_key)] = "elsewhere"
+    assert verify_device(home, organisation.trust, organisation.answer()).group == "office"
+    organisation.trust.placements.groups[device] = "servers"
+    for confirmation in (None, organisation.confirmation()):
+        answer = organisation.answer(confirmation=confirmation)
+        assert verify_device(home, organisation.trust, answer).group == "servers"
+    # It vouches for no key by itself.
+    refused_by_relay = organisation.answer(token_envelope=organisation.token(signer()))
+    with pytest.raises(RefusedError, match="device-unconfirmed"):
+        verify_device(home, organisation.trust, refused_by_relay)
+
+
 def test_a_forged_confirmation(home: Home, organisation: Organisation) -> None:
     code = "device-unverified"
     for by in (signer(), organisation.technician):

@@ -2,8 +2,9 @@
 
 A device is *confirmed* when its enrolment was sealed by a token key that an admin of the roster
 signed, or when an admin confirmed it afterwards.  Its name is the one it enrolled under, its group
-the one an admin signed, last by a move (`groups.json`); the relay's words must agree.  Whoever asked for a device by id or name
-gets that device or an error, never another one.  A pinned key never changes quietly.
+the one an admin signed, last by a move (`groups.json`); the relay's words must agree.  Whoever asked
+for a device by id or name gets that device or an error, never another one.  A pinned key never
+changes quietly.
 """
 
 from __future__ import annotations

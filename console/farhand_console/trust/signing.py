@@ -30,8 +30,10 @@ __all__ = [
     "check_may_sign",
     "make_root",
     "make_targets",
+    "next_root",
     "publish",
     "set_admin_keys",
+    "set_recovery_key",
     "tuf_key",
 ]
 
@@ -140,6 +142,8 @@ def publish(
     load: Callable[[], VerifiedTrust],
     admin: Signer,
     make: Callable[[VerifiedTrust], Change],
+    *,
+    by: Signer | None = None,
 ) -> int:
     """Sign and upload the next targets version, and with them a new root where there is one.
 
@@ -149,8 +153,11 @@ def publish(
     Args:
         relay: the signed-in relay.
         load: returns the newest verified metadata.
-        admin: an operator key of the targets role (and of the root role for a new root).
+        admin: an operator key of the targets role, as the change leaves it; it signs a new root
+            as well.
         make: returns the change; called again after a conflict.
+        by: a key of the root role as it is now, where that is not the admin's own: the recovery
+            key, or the key that is being replaced.
 
     Returns:
         The new targets version.
@@ -161,9 +168,10 @@ def publish(
     """
     for attempt in range(_TRIES):
         trust = load()
-        check_may_sign(trust, admin.public_key, "targets")
+        if by is None:
+            check_may_sign(trust, admin.public_key, "targets")
         change = make(trust)
-        body, version = _upload(trust, admin, change)
+        body, version = _upload(trust, admin, change, by)
         try:
             relay.post("/trust", Nothing, body, wait_s=60)
         except FarhandError as error:
@@ -174,12 +182,16 @@ def publish(
     raise AssertionError("unreachable")
 
 
-def _upload(trust: VerifiedTrust, admin: Signer, change: Change) -> tuple[dict[str, object], int]:
+def _upload(
+    trust: VerifiedTrust, admin: Signer, change: Change, by: Signer | None
+) -> tuple[dict[str, object], int]:
     root = None
     if change.root is not None:
-        check_may_sign(trust, admin.public_key, "root")
+        check_may_sign(trust, (by or admin).public_key, "root")
         metadata = Metadata(change.root)
         metadata.sign(_KeySigner(admin))
+        if by is not None:
+            metadata.sign(_KeySigner(by), append=True)
         root = metadata.to_bytes(JSONSerializer(compact=False))
     targets = copy.deepcopy(trust.targets.signed)
     targets.version += 1
@@ -199,15 +211,21 @@ def _upload(trust: VerifiedTrust, admin: Signer, change: Change) -> tuple[dict[s
     return body, targets.version
 
 
+def next_root(trust: VerifiedTrust) -> Root:
+    """Return the root as it is, one version on and good for another year; unsigned."""
+    root = copy.deepcopy(trust.root.signed)
+    root.version += 1
+    root.expires = _in_days(ROOT_DAYS)
+    return root
+
+
 def set_admin_keys(trust: VerifiedTrust, add: list[bytes], remove: list[bytes]) -> Root:
     """Return the next root with targets and root keys added or removed; unsigned.
 
     Raises:
         FarhandError: `last-admin` when no admin's key would be left.
     """
-    root = copy.deepcopy(trust.root.signed)
-    root.version += 1
-    root.expires = _in_days(ROOT_DAYS)
+    root = next_root(trust)
     for public_key in add:
         for role in ("root", "targets"):
             root.add_key(tuf_key(public_key), role)
@@ -218,4 +236,16 @@ def set_admin_keys(trust: VerifiedTrust, add: list[bytes], remove: list[bytes]) 
                 root.revoke_key(keyid, role)
     if not root.roles["targets"].keyids:
         raise FarhandError("last-admin", "the last admin key cannot be removed")
+    return root
+
+
+def set_recovery_key(trust: VerifiedTrust, public_key: bytes) -> Root:
+    """Return the next root with this recovery key in the place of all earlier ones; unsigned.
+
+    A recovery key is one that may sign the root and nothing else.
+    """
+    root = next_root(trust)
+    for keyid in set(root.roles["root"].keyids) - set(root.roles["targets"].keyids):
+        root.revoke_key(keyid, "root")
+    root.add_key(tuf_key(public_key), "root")
     return root
