@@ -4,6 +4,7 @@
     device.key    32-byte seed of the device key, 0600        relay.pem   the pinned certificate
     journal.db    farhand_agent.journal                        trust/      verified metadata
     orders/ sessions/   locks and grants of running children   receipts/   what the user keeps
+    recordings/   sealed chunks that the relay has not witnessed yet
     policy.toml   the device's own policy                      lock        held by `run`
 
 Not for secrets in memory: no key is read here.  A missing `config.toml` means a guest home.
@@ -93,6 +94,11 @@ class Home:
     def receipts(self) -> Path:
         """Folder of receipts, one file per session."""
         return self.path / "receipts"
+
+    @property
+    def recordings(self) -> Path:
+        """Folder of the sealed chunks that the relay has not witnessed, one folder per session."""
+        return self.path / "recordings"
 
     @property
     def policy(self) -> Path:
