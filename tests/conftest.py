@@ -5,6 +5,7 @@
   put aside too: every process that a test starts would compile all of Farhand anew.
 - `postgres_url` and `nats_url`: real servers, started at first use, one of each per test process.
 - `@pytest.mark.needs("ssh", ...)`: programs that only the operating system's packages have.
+- Tests that share a fixture of their module stay together on one worker, which makes it once.
 - A guard: no process that a test started may be left when the session ends.
 
 With FARHAND_CI=1 whatever is missing is a failure; elsewhere such a test is skipped, with a reason.
@@ -78,6 +79,24 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     absent = [tool for tool in wanted if shutil.which(tool, path=path) is None]
     if absent:
         _missing(f"not installed here: {', '.join(absent)} (see .ci/apt.txt)")
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put tests that share a module's fixture into one group per parameter of that fixture.
+
+    Such a fixture is often a whole house of processes, and every worker would build its own.
+    """
+    for item in items:
+        if not isinstance(item, pytest.Function):
+            continue
+        fixtures = item._fixtureinfo.name2fixturedefs
+        shared = sorted(name for name, made in fixtures.items() if made[-1].scope == "module")
+        if shared:
+            given = item.callspec.params if hasattr(item, "callspec") else {}
+            group = [f"{item.path.parent.name}/{item.path.stem}"]
+            group += [str(given[name]) for name in shared if isinstance(given.get(name), str)]
+            item.add_marker(pytest.mark.xdist_group("-".join(group)))
 
 
 def _missing(reason: str) -> NoReturn:
