@@ -3,16 +3,17 @@
 Up, on the process's stdout, tagged by `event`: what the person must see.  Down, on its stdin:
 
     {"answer": "allow" | "deny"}      to the last `request`
+    {"withdraw": SCOPE}               close one scope of the open session
     {"stop": true}                    end the session now
     end of input                      the same: whoever watched the session is gone
 
-The events that DESIGN section 9 names carry those keys and more; `action` and `failed` are ours.
+The events that DESIGN section 9 names carry those keys and more; the others are ours.
 Text in them is foreign: whoever shows it escapes it (farhand_agent.terminal.printable).
 """
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -23,11 +24,18 @@ __all__ = [
     "ActionSeen",
     "Asked",
     "CodeShown",
+    "Decided",
     "Ended",
     "Event",
     "Failed",
+    "LineChanged",
     "Opened",
+    "Paused",
+    "PolicyChanged",
     "Refused",
+    "Restarting",
+    "ScopesChanged",
+    "Waiting",
     "decode_event",
     "encode_event",
 ]
@@ -51,8 +59,10 @@ class CodeShown(_Event, frozen=True, kw_only=True, tag="code"):
 class Asked(_Event, frozen=True, kw_only=True, tag="request"):
     """Somebody asks; the process waits for an answer.
 
-    `operator` is the roster's name, or on a guest device what the relay says (`guest`).
-    `shortened` names scopes that were asked for and are not on the table.
+    `asks` is `session`, or `scopes` for more in the session that is open (`scopes` and `forward`
+    are then what would be added).  `operator` is the roster's name, or on a guest device what the
+    relay says (`guest`).  `shortened` names scopes that were asked for and are not on the table.
+    `cool_down_s` is what passes between yes and the opening of the scopes `cooling`.
     """
 
     session: str
@@ -71,15 +81,75 @@ class Asked(_Event, frozen=True, kw_only=True, tag="request"):
     forward: list[str]
     shortened: list[str]
     answer_within_s: int
+    asks: Literal["session", "scopes"] = "session"
+    cooling: list[str] = []
+    cool_down_s: int = 0
+    file_bytes_max: int | None = None
+
+
+class Decided(_Event, frozen=True, kw_only=True, tag="decided"):
+    """A question within an open session is over; `reason` is empty, or a stable code."""
+
+    session: str
+    granted: bool
+    reason: str
 
 
 class Opened(_Event, frozen=True, kw_only=True, tag="session"):
-    """The session is open."""
+    """The session is open; `resumed` when it was so before this process, by the same consent."""
 
     session: str
     operator: str
     scopes: list[str]
     expires_at: str
+    resumed: bool = False
+
+
+class LineChanged(_Event, frozen=True, kw_only=True, tag="line"):
+    """The technician's line is up, was lost, or nobody is connected just now.
+
+    `left_s` is how long a lost one is waited for.
+    """
+
+    session: str
+    state: Literal["connected", "reconnecting", "idle"]
+    left_s: int | None = None
+
+
+class Restarting(_Event, frozen=True, kw_only=True, tag="restarting"):
+    """The technician restarts this computer; the session goes on afterwards."""
+
+    session: str
+
+
+class Paused(_Event, frozen=True, kw_only=True, tag="paused"):
+    """This process goes and the session does not: it goes on when the agent is started again."""
+
+    session: str
+    expires_at: str
+
+
+class ScopesChanged(_Event, frozen=True, kw_only=True, tag="scopes"):
+    """What is open now; `forward` are the destinations."""
+
+    session: str
+    scopes: list[str]
+    forward: list[str]
+
+
+class Waiting(_Event, frozen=True, kw_only=True, tag="waiting"):
+    """A request under a scope that cools down waits for `seconds`."""
+
+    scope: str
+    detail: str
+    seconds: int
+
+
+class PolicyChanged(_Event, frozen=True, kw_only=True, tag="policy"):
+    """This device's policy is not the one that was shown last; `words` say what it is now."""
+
+    since: str
+    words: list[str]
 
 
 class ActionSeen(_Event, frozen=True, kw_only=True, tag="action"):
@@ -113,7 +183,22 @@ class Failed(_Event, frozen=True, kw_only=True, tag="failed"):
     hint: str | None
 
 
-Event: TypeAlias = CodeShown | Asked | Opened | ActionSeen | Refused | Ended | Failed
+Event: TypeAlias = (
+    CodeShown
+    | PolicyChanged
+    | Asked
+    | Decided
+    | Opened
+    | ScopesChanged
+    | LineChanged
+    | Restarting
+    | Paused
+    | Waiting
+    | ActionSeen
+    | Refused
+    | Ended
+    | Failed
+)
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 

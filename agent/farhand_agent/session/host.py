@@ -11,11 +11,13 @@
 The host key is the device key, the user name the session id (or `farhand`), and the one key that
 opens is the console key of the grant.  Scopes count from `auth_completed` on, when possession of
 that key is proved, and are asked at each request, so that a scope withdrawn closes on open
-connections too.  Every refusal is noted among the session's actions.
+connections too.  Every refusal is noted among the session's actions.  Under a scope
+that still cools down a request is taken and waits.
 
 asyncssh takes a connection down when a callback or a channel's task raises, so nothing here lets an
 exception out.  It answers channel requests by the name of a method, some of them before asking
-anybody (`x11-req`, `env`, agent forwarding): `_Channel` puts a closed list in front of that.
+anybody (`x11-req`, `env`, agent forwarding): `_Channel` puts a closed list in front of that, and
+answers a malformed request with a refusal.
 """
 
 from __future__ import annotations
@@ -29,19 +31,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import asyncssh
-from asyncssh.forward import SSHForwarder
-from asyncssh.packet import SSHPacket
+from asyncssh.packet import Boolean, PacketDecodeError, SSHPacket, String
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from farhand_agent.session.actions import ActionLog
 from farhand_agent.session.files import FileServer, Roots, serve_files
 from farhand_agent.session.files_flow import KnownHashes
+from farhand_agent.session.forwarding import Forwarded, dial
 from farhand_agent.session.lines import read_line
 from farhand_agent.session.pipes import PipeDriver, PipeTunnel
 from farhand_agent.session.scopes import LiveScopes
 from farhand_agent.session.shell import CHUNK_BYTES, Program, login_environment
 from farhand_agent.session.subsystems import Subsystem
+from farhand_protocol.errors import RefusedError
 from farhand_protocol.grants import SSH_USER
 from farhand_protocol.identity import public_key_line
 
@@ -53,7 +56,6 @@ MAX_PIPES = 8
 MAX_CHANNELS = 16
 MAX_KEY_TRIES = 6
 LOGIN_TIMEOUT_S = 15
-CONNECT_TIMEOUT_S = 20.0
 WINDOW_BYTES = 2 * 1024 * 1024
 MAX_PACKET_BYTES = 32 * 1024
 # AES-GCM first, for processors that have it; ChaCha20 for those that do not.
@@ -69,8 +71,9 @@ _UNREMARKABLE = {"eow@openssh.com", "keepalive@openssh.com", "break"}
 class SessionTerms:
     """What was granted, as the host needs it.
 
-    `forward_to` holds `host:port` destinations, already cut to grant and policy; `subsystems` are
-    by name, `sftp` not among them.
+    `forward_to` holds `host:port` destinations, already cut to grant and policy, and grows when the
+    session is widened; `relay` is the relay's host and port; `subsystems` are by name, `sftp` not
+    among them.  `on_wait` is told of a request (scope, words, seconds) that waits for a cool-down.
     """
 
     session: str
@@ -78,10 +81,12 @@ class SessionTerms:
     scopes: LiveScopes
     actions: ActionLog
     roots: Roots
-    forward_to: frozenset[str]
+    forward_to: set[str]
     subsystems: Mapping[str, Subsystem]
     environment: dict[str, str] = field(default_factory=dict)
     hashes: KnownHashes = field(default_factory=KnownHashes)
+    relay: tuple[str, int] | None = None
+    on_wait: Callable[[str, str, float], None] = lambda *_: None
 
 
 def host_key(seed: bytes) -> asyncssh.SSHKey:
@@ -174,10 +179,10 @@ class SessionHost:
             return False
         return True
 
-    def close(self) -> None:
-        """End every connection."""
+    def close(self, why: str = "the session ended") -> None:
+        """End every connection; the other side is told why."""
         for connection in list(self._connections):
-            connection.disconnect(asyncssh.DISC_BY_APPLICATION, "the session ended")
+            connection.disconnect(asyncssh.DISC_BY_APPLICATION, why)
 
 
 class _Server(asyncssh.SSHServer):
@@ -227,6 +232,12 @@ class _Server(asyncssh.SSHServer):
         """Tell whether a scope is open on this connection now."""
         return self._open and self.terms.scopes.allows(scope)
 
+    async def ready(self, scope: str, what: str) -> bool:
+        """Wait until a scope's cool-down is over; False when it was closed meanwhile."""
+        if left := self.terms.scopes.cooling_s(scope):
+            self.terms.on_wait(scope, what, left)
+        return await self.terms.scopes.ready(scope)
+
     def denied(self, what: str) -> None:
         """Note something that was refused."""
         self.terms.actions.add("denied", what)
@@ -263,24 +274,39 @@ class _Server(asyncssh.SSHServer):
             )
         assert self._connection is not None
         self.take_channel()
-        self.terms.actions.add("forward", destination)
         channel = self._connection.create_tcp_channel()
         return channel, self._forward(channel, dest_host, dest_port)
 
     async def _forward(
         self, channel: asyncssh.SSHTCPChannel[bytes], host: str, port: int
-    ) -> SSHForwarder:
+    ) -> Forwarded:
+        destination = f"{host.lower()}:{port}"
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                _, peer = await asyncio.get_running_loop().create_connection(
-                    SSHForwarder, host, port
-                )
-        except (TimeoutError, OSError, ValueError) as error:
+            if not await self.ready("forward", destination):
+                raise RefusedError("scope-missing", "forwarding was withdrawn")
+            self.terms.actions.add("forward", destination)
+            peer = await dial(host, port, relay=self.terms.relay)
+        except RefusedError as error:
             self.channels -= 1
+            self.denied(f"forward to {destination}: {error.message}")
             raise asyncssh.ChannelOpenError(
-                asyncssh.OPEN_CONNECT_FAILED, "the destination cannot be reached"
+                asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, error.message
             ) from error
-        return _Forward(peer, self, self.terms.scopes.hold("forward", channel.abort))
+        except BaseException:
+            self.channels -= 1
+            raise
+
+        def closed(sent: int, received: int) -> None:
+            forget()
+            self.channels -= 1
+            self.terms.actions.add(
+                "forward",
+                f"{destination} closed: {sent} bytes there, {received} bytes back",
+                size_bytes=sent + received,
+            )
+
+        forget = self.terms.scopes.hold("forward", channel.abort)
+        return Forwarded(peer, closed)
 
     def unix_connection_requested(self, dest_path: str) -> bool:
         self.denied(f"connect to socket {dest_path}")
@@ -301,20 +327,6 @@ class _Server(asyncssh.SSHServer):
     def tap_requested(self, unit: int | None) -> bool:
         self.denied("network tunnel")
         return False
-
-
-class _Forward(SSHForwarder):
-    """One forwarded connection."""
-
-    def __init__(self, peer: SSHForwarder, server: _Server, forget: Callable[[], None]) -> None:
-        super().__init__(peer)
-        self._server = server
-        self._forget = forget
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._forget()
-        self._server.channels -= 1
-        super().connection_lost(exc)
 
 
 class _Channel(asyncssh.SSHServerChannel[bytes]):
@@ -343,11 +355,29 @@ class _Channel(asyncssh.SSHServerChannel[bytes]):
     def _service_next_request(self) -> None:
         request = self._request_queue[0][0]
         if request in _ANSWERED:
-            super()._service_next_request()
-            return
+            waiting = len(self._request_queue)
+            try:
+                super()._service_next_request()
+                return
+            except PacketDecodeError as error:
+                if len(self._request_queue) < waiting:
+                    raise  # it was a request behind this one, and is answered already
+                _log.info("a malformed %s: %s", request, error)
+                request += " (malformed)"
         if request not in _UNREMARKABLE:
             self._server.denied(f"request {request}")
         self._report_response(False)
+
+    def cut(self, why: str) -> None:
+        """End the channel at once, unsent output included; the other side is told why."""
+        if self._send_state not in ("close_pending", "closed"):
+            self._send_request(
+                b"exit-signal", String(b"KILL"), Boolean(False), String(why), String(b"en")
+            )
+        elif self._send_state == "close_pending":
+            self._send_buf.clear()
+            self._close_send()
+        self.abort()
 
     def _process_env_request(self, packet: SSHPacket) -> bool:
         name, value = packet.get_string(), packet.get_string()
@@ -434,11 +464,11 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
             self._forget = self._terms.scopes.hold(self._scope, self._cut)
             self._server.host.begin()
         try:
+            if self._scope and not await self._server.ready(self._scope, self._wanted or "program"):
+                return
             if self._wanted == "sftp":
                 await serve_files(
-                    FileServer(
-                        channel, self._terms.roots, self._terms.actions, self._terms.hashes
-                    ),
+                    FileServer(channel, self._terms.roots, self._terms.actions, self._terms.hashes),
                     self.stdin,
                     self.stdout,
                 )
@@ -464,7 +494,8 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
         """End this channel because its scope was withdrawn."""
         if self._program is not None:
             self._program.kill(signal.SIGKILL)
-        self.channel.abort()
+        assert isinstance(self.channel, _Channel)
+        self.channel.cut(self._terms.scopes.why_closed(self._scope or ""))
 
     async def _run_program(self) -> None:
         extra = dict(self._terms.environment)

@@ -109,7 +109,7 @@ def make_terms(
         scopes=LiveScopes(scopes),
         actions=actions,
         roots=Roots.of([str(root)] if roots else [], str(root), read_only=read_only),
-        forward_to=frozenset(forward_to),
+        forward_to=set(forward_to),
         subsystems={
             "farhand-view": Subsystem("view", partial(serve_view, actions=actions)),
             **(subsystems or {}),

@@ -1,0 +1,230 @@
+"""What is added to an open session and what is taken from it, by a second tap or by the person.
+
+    add        a widening holds, the person agrees    journalled with its report, then opened
+    withdraw   the person, `stop --scope`, policy     journalled, then closed with what runs there
+
+Each is one of the session's actions, is shown at the device and reported to the relay, which knows
+scopes by name and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Final
+
+from farhand_agent.journal import Journal
+from farhand_agent.journal_thread import JournalThread
+from farhand_agent.policy import WIDE_SCOPES
+from farhand_agent.scope_changes import add_scopes, report_scopes, withdraw_scopes
+from farhand_agent.session.asking import Asking
+from farhand_agent.session.device import Device
+from farhand_agent.session.events import Asked, Decided, Event, ScopesChanged
+from farhand_agent.session.grant import Agreed
+from farhand_agent.session.host import SessionTerms
+from farhand_agent.session.widening import SessionWidening, WideningFacts, Wider
+from farhand_protocol.envelopes import Envelope
+from farhand_protocol.errors import FarhandError
+from farhand_protocol.trust import SCOPES, GroupPolicy
+
+__all__ = ["ScopeChanges", "SessionHands", "cool_down"]
+
+_log = logging.getLogger(__name__)
+
+_BY: Final = {
+    "person": "the person at the device withdrew it",
+    "policy": "the device's policy does not allow it any more",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionHands:
+    """What the changes of a session are made with.
+
+    Args:
+        report: writes the session's report for the scopes that are open.
+        deliver: starts to send what the journal holds for the relay.
+    """
+
+    device: Device
+    journal: JournalThread
+    asking: Asking
+    emit: Callable[[Event], None]
+    now: Callable[[], datetime]
+    report: Callable[[list[str]], bytes]
+    deliver: Callable[[], None]
+
+
+def cool_down(scopes: Iterable[str], policy: GroupPolicy, *, asked: bool) -> dict[str, float]:
+    """Return how long each scope stays closed after a person said yes."""
+    wide = WIDE_SCOPES & set(scopes) if asked else frozenset()
+    return {scope: float(policy.cool_down_s) for scope in wide}
+
+
+class ScopeChanges:
+    """The changes of one open session.
+
+    Args:
+        agreed: what it began with.
+        grant: its sealed grant.
+        terms: of its SSH host; changed here.
+        expires: when it ends by itself.
+        hands: see `SessionHands`.
+    """
+
+    def __init__(
+        self,
+        agreed: Agreed,
+        grant: bytes,
+        terms: SessionTerms,
+        expires: datetime,
+        hands: SessionHands,
+    ) -> None:
+        self._agreed = agreed
+        self._grant = grant
+        self._terms = terms
+        self._expires = expires
+        self._hands = hands
+        self._policy = GroupPolicy()
+        self.widened: list[Envelope] = []
+        self.granted_ever: list[str] = list(agreed.scopes)
+        self.widening = SessionWidening(self._facts, self._consent, self._widen, self._decided)
+
+    # Taking away.
+
+    async def withdraw(self, scopes: Iterable[str], *, by: str) -> None:
+        """Close scopes that are open, and end what runs under them."""
+        session = self._terms.session
+        wanted = [scope for scope in scopes if self._terms.scopes.allows(scope)]
+        try:
+            await self._hands.journal.do(partial(_withdraw, session, wanted, by))
+        except FarhandError as error:
+            # A full disk must not keep a scope open.
+            _log.error("a withdrawal could not be journalled: %s", error)
+        for scope in wanted:
+            self._close(scope, by)
+        if wanted:
+            await self._tell(journalled=False)
+
+    async def follow_journal(self) -> None:
+        """Close what the journal no longer names; somebody else has written that there."""
+        row = await self._hands.journal.do(lambda journal: journal.session(self._terms.session))
+        gone = [scope for scope in self._terms.scopes.granted if row and scope not in row.scopes]
+        for scope in gone:
+            self._close(scope, "person")
+        if gone:
+            await self._tell(journalled=False)
+
+    def _close(self, scope: str, by: str) -> None:
+        self._terms.actions.add("scope", f"{scope} was closed: {_BY[by]}")
+        self._terms.scopes.withdraw(scope, f"scope-withdrawn: {_BY[by]}: {scope}")
+
+    # Adding.
+
+    async def _facts(self, seen: frozenset[str]) -> WideningFacts:
+        device = self._hands.device
+        trust = await asyncio.to_thread(device.trust)
+        self._policy = device.policy(trust)
+        return WideningFacts(
+            grant=self._agreed.grant,
+            grant_bytes=self._grant,
+            guest=device.guest,
+            trust=trust,
+            policy=self._policy,
+            open_scopes=frozenset(self._terms.scopes.granted),
+            open_forward=frozenset(self._terms.forward_to),
+            now=self._hands.now(),
+            seen=seen,
+        )
+
+    async def _consent(self, wider: Wider) -> None:
+        policy, grant = self._policy, self._agreed.grant
+        if not self._asks():
+            return
+        cooling = cool_down(wider.scopes, policy, asked=True)
+        asked = Asked(
+            asks="scopes",
+            session=grant.id,
+            operator=grant.operator,
+            organisation=grant.organisation,
+            ticket=grant.ticket,
+            reason=wider.widening.reason,
+            scopes=list(wider.scopes),
+            minutes=self._minutes_left(),
+            words=[],
+            guest=self._hands.device.guest,
+            host_name=grant.host_name,
+            recorded=False,
+            files=list(policy.files_roots),
+            files_read_only=policy.files_read_only or grant.read_only,
+            file_bytes_max=policy.file_bytes_max,
+            forward=sorted(wider.forward_to),
+            shortened=[one for one in wider.widening.scopes if one not in wider.scopes],
+            answer_within_s=policy.consent_s,
+            cooling=sorted(cooling),
+            cool_down_s=policy.cool_down_s,
+        )
+        await self._hands.asking.ask(asked, within_s=policy.consent_s)
+
+    def _asks(self) -> bool:
+        """Whether a person must say yes: without a code policy may be content with a notice."""
+        return self._agreed.grant.transcript is not None or self._policy.consent == "ask"
+
+    def _minutes_left(self) -> int:
+        return max(1, round((self._expires - self._hands.now()).total_seconds() / 60))
+
+    async def _widen(self, wider: Wider) -> None:
+        """Journal what was agreed to, then open it."""
+        session, policy = self._terms.session, self._policy
+        after = self._in_order([*self._terms.scopes.granted, *wider.scopes])
+        report = self._hands.report(after)
+        await self._hands.journal.do(
+            lambda journal: add_scopes(
+                journal, session, wider.scopes, forward=wider.forward_to, report=report
+            )
+        )
+        self.widened.append(wider.envelope)
+        self._terms.forward_to |= wider.forward_to
+        cooling = cool_down(wider.scopes, policy, asked=self._asks())
+        for scope in wider.scopes:
+            self._terms.actions.add("scope", self._added(scope, wider))
+            self._terms.scopes.widen(scope, cool_down_s=cooling.get(scope, 0.0))
+            if scope not in self.granted_ever:
+                self.granted_ever.append(scope)
+        await self._tell(journalled=True)
+
+    def _added(self, scope: str, wider: Wider) -> str:
+        to = f" to {', '.join(sorted(wider.forward_to))}" if scope == "forward" else ""
+        whose = "the person at the device agreed" if self._asks() else "the policy allows it"
+        return f"{scope}{to} was added: {whose}"
+
+    def _decided(self, code: str) -> None:
+        self._hands.emit(Decided(session=self._terms.session, granted=not code, reason=code))
+
+    # Telling.
+
+    async def _tell(self, *, journalled: bool) -> None:
+        session, scopes = self._terms.session, self._in_order(self._terms.scopes.granted)
+        self._hands.emit(
+            ScopesChanged(session=session, scopes=scopes, forward=sorted(self._terms.forward_to))
+        )
+        try:
+            if not journalled:
+                await self._hands.journal.do(
+                    partial(report_scopes, session=session, report=self._hands.report(scopes))
+                )
+        except FarhandError as error:
+            # The relay's list of scopes is for display; the session goes on without that report.
+            _log.error("the change could not be reported: %s", error)
+        self._hands.deliver()
+
+    def _in_order(self, scopes: Iterable[str]) -> list[str]:
+        return [scope for scope in SCOPES if scope in set(scopes)]
+
+
+def _withdraw(session: str, scopes: list[str], by: str, journal: Journal) -> None:
+    withdraw_scopes(journal, session, scopes, by=by)

@@ -1,0 +1,134 @@
+"""Forwarded connections: where they may lead, and what passes through them.
+
+The allow-list holds `host:port` exactly as policy and grant wrote it, and is compared before any
+name is looked up.  A name on it must not become a way to what the list does not name: an address of
+this computer itself (its SSH, its databases) or the relay's own is dialled only where the list says
+so literally, as `localhost:5432` or `127.0.0.1:5432`.
+
+What is dialled is the address that was checked; the name is not looked up again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Callable
+from typing import TypeAlias
+
+import asyncssh
+from asyncssh.forward import SSHForwarder
+
+from farhand_protocol.errors import RefusedError
+
+__all__ = ["CONNECT_TIMEOUT_S", "Forwarded", "dial", "is_loopback_name"]
+
+CONNECT_TIMEOUT_S = 20.0
+
+Address: TypeAlias = tuple[str, int]
+
+
+class Forwarded(SSHForwarder):
+    """The SSH end of one forwarded connection; counts what passes.
+
+    Args:
+        peer: the end towards the destination.
+        closed: called once with bytes sent to the destination and bytes received from it.
+    """
+
+    def __init__(self, peer: Counted, closed: Callable[[int, int], None]) -> None:
+        super().__init__(peer)
+        self._counted = peer
+        self._closed = closed
+        self._sent = 0
+
+    def data_received(self, data: bytes, datatype: int | None = None) -> None:
+        """Carry bytes to the destination."""
+        self._sent += len(data)
+        super().data_received(data, datatype)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Count the connection out."""
+        self._closed(self._sent, self._counted.received)
+        super().connection_lost(exc)
+
+
+class Counted(SSHForwarder):
+    """The end towards the destination."""
+
+    received = 0
+
+    def data_received(self, data: bytes, datatype: int | None = None) -> None:
+        """Carry bytes back."""
+        self.received += len(data)
+        super().data_received(data, datatype)
+
+
+def is_loopback_name(host: str) -> bool:
+    """Tell whether a destination names this computer itself, literally."""
+    if host in ("localhost", "ip6-localhost"):
+        return True
+    try:
+        return _is_own(ipaddress.ip_address(host))
+    except ValueError:
+        return False
+
+
+def _is_own(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Tell whether dialling an address ends at this computer; `0.0.0.0` does."""
+    mapped = getattr(address, "ipv4_mapped", None)
+    if mapped is not None:
+        address = mapped
+    return address.is_loopback or address.is_unspecified
+
+
+async def dial(host: str, port: int, *, relay: Address | None) -> Counted:
+    """Connect to a destination that is on the allow-list.
+
+    Args:
+        host, port: as asked for.
+        relay: host and port of the relay.
+
+    Raises:
+        RefusedError: `forward-own-address` when a name leads to this computer or to the relay.
+        asyncssh.ChannelOpenError: it cannot be reached.
+    """
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            return await _first(await _allowed(host, port, relay), port)
+    except (TimeoutError, OSError, ValueError) as error:
+        raise asyncssh.ChannelOpenError(
+            asyncssh.OPEN_CONNECT_FAILED, "the destination cannot be reached"
+        ) from error
+
+
+async def _allowed(host: str, port: int, relay: Address | None) -> list[str]:
+    found = await _look_up(host, port)
+    refused = set()
+    if not is_loopback_name(host.lower()):
+        refused = {one for one in found if _is_own(ipaddress.ip_address(one.partition("%")[0]))}
+    if relay is not None and port == relay[1] and host.lower() != relay[0].lower():
+        refused |= set(found) & set(await _look_up(*relay))
+    allowed = [one for one in found if one not in refused]
+    if refused and not allowed:
+        raise RefusedError(
+            "forward-own-address", "the name leads to this computer itself or to the relay"
+        )
+    return allowed
+
+
+async def _look_up(host: str, port: int) -> list[str]:
+    rows = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(row[4][0]) for row in rows))
+
+
+async def _first(addresses: list[str], port: int) -> Counted:
+    loop = asyncio.get_running_loop()
+    trouble: OSError = OSError("the name has no address")
+    for address in addresses:
+        try:
+            _, peer = await loop.create_connection(Counted, address, port)
+            return peer
+        except OSError as error:
+            trouble = error
+    raise trouble
