@@ -21,7 +21,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from farhand_agent.hostname import host_name
-from farhand_agent.journal import (
+from farhand_agent.write_points import (
     CLOCK_RAISED,
     LOG_WRITTEN,
     META_SET,
@@ -33,6 +33,7 @@ from farhand_agent.journal import (
     SECTION_ACKED,
     SESSION_ENDED,
     SESSION_GRANTED,
+    SESSION_RESUMED,
     SESSION_STOPPING,
     WRITE_POINTS,
 )
@@ -277,7 +278,7 @@ async def test_every_write_point_is_struck() -> None:
     """A new write point needs a place here."""
     struck = {point for point, _ in ORDER_POINTS} | {
         OFFER_REFUSED, CLOCK_RAISED, META_SET, LOG_WRITTEN, SECTION_ACKED,
-        SESSION_GRANTED, SESSION_STOPPING, SESSION_ENDED,
+        SESSION_GRANTED, SESSION_RESUMED, SESSION_STOPPING, SESSION_ENDED,
     }  # fmt: skip
     assert struck == set(WRITE_POINTS)
 

@@ -1,15 +1,14 @@
 """Scripts that misbehave, a disk that is full, a clock that is wrong: on a real agent.
 
 100 MB of output, output that is no text, a body that ignores SIGTERM; the disk of the agent's home
-full (a small tmpfs where this runs as root, else the test says why it is skipped); the clock ten
-minutes off either way and set back.
+full (a small tmpfs, tests/support/faults/disk.py); the clock ten minutes off either way and set
+back.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +19,7 @@ import pytest
 from farhand_protocol.instants import format_instant
 from farhand_protocol.messages import OfferOrder, ResultReport
 from farhand_protocol.orders import Result
+from tests.support.faults.disk import fill, small_disk
 from tests.support.faults.environment import fault_environment
 from tests.support.hostile_devices import Device, enrolled_device
 from tests.support.hostile_organisation import HostileOrganisation, now
@@ -88,43 +88,23 @@ async def test_a_script_that_ignores_sigterm_is_ended(
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A tmpfs of eight MiB; needs root and the right to mount."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    words = ["mount", "-t", "tmpfs", "-o", "size=8m,mode=0700", "none", str(place)]
-    if os.geteuid() != 0 or subprocess.run(words, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small tmpfs needs root")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Leave no byte free."""
-    ballast = disk / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        for size in (65_536, 4096, 1):
-            try:
-                while True:
-                    file.write(b"\0" * size)
-            except OSError:
-                continue
-    return ballast
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """Eight MiB."""
+    with small_disk(tmp_path / "disk") as disk:
+        yield disk
 
 
 async def test_a_full_disk_accepts_nothing_and_loses_nothing(
-    relay: HostileRelay, organisation: HostileOrganisation, small_disk: Path, tmp_path: Path
+    relay: HostileRelay, organisation: HostileOrganisation, disk: Path, tmp_path: Path
 ) -> None:
     trace = tmp_path / "trace"
     script = organisation.add_script(f"echo ran >> {trace}\n".encode(), id="check.disk")
     organisation.publish()
-    device = await enrolled_device(relay, small_disk / "home")
+    device = await enrolled_device(relay, disk / "home")
     orders = [organisation.order(script, device.id, HOST) for _ in range(2)]
     async with device.resident() as program:
         assert (await device.outcome(*orders[0])).state == "succeeded"
-        ballast = fill(small_disk)
+        ballast = fill(disk)
         order, data = orders[1]
         link = await relay.link(device=device.id)
         since = len(program.lines)
@@ -149,16 +129,16 @@ async def test_a_full_disk_accepts_nothing_and_loses_nothing(
 
 
 async def test_enrolment_on_a_full_disk_leaves_nothing_behind(
-    relay: HostileRelay, small_disk: Path
+    relay: HostileRelay, disk: Path
 ) -> None:
     from farhand_protocol.errors import FarhandError
 
-    fill(small_disk)
+    fill(disk)
     with pytest.raises(FarhandError) as caught:
-        await enrolled_device(relay, small_disk / "home")
+        await enrolled_device(relay, disk / "home")
     assert caught.value.code in ("home-unusable", "journal-full")
-    assert not (small_disk / "home" / "config.toml").exists()
-    assert not (small_disk / "home" / "device.key").exists()
+    assert not (disk / "home" / "config.toml").exists()
+    assert not (disk / "home" / "device.key").exists()
 
 
 # A wrong clock.

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import sqlite3
 import threading
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from farhand_protocol.errors import FarhandError, UsageError
 from farhand_server.store.revisions import current_revision, newest_revision, upgrade
 
-__all__ = ["Database", "sqlite_url"]
+__all__ = ["MIN_FREE_BYTES", "Database", "sqlite_url"]
+
+# With less than this on SQLite's disk the relay is not well, though small writes may still fit.
+MIN_FREE_BYTES = 1024 * 1024
 
 _BUSY_TIMEOUT_S = 10.0
 _READERS = 4
@@ -64,6 +68,8 @@ class Database:
             self.url = make_url(url)
         except ArgumentError as error:
             raise UsageError("database-url", "the database address cannot be read") from error
+        # Whether the last write found no space; `ping` then tries whether there is some again.
+        self._was_full = False
         # The threads in which aiosqlite works; see `close`.
         self._threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
         if self.url.drivername == "sqlite+aiosqlite" and self.url.database:
@@ -158,7 +164,7 @@ class Database:
             FarhandError: as `read`; nothing was written then.
             sqlalchemy.exc.IntegrityError: a constraint was broken; the caller knows what it means.
         """
-        with _translated():
+        with self._noting_space(), _translated():
             async with contextlib.AsyncExitStack() as stack:
                 if self._write_lock is not None:
                     await stack.enter_async_context(self._write_lock)
@@ -199,9 +205,33 @@ class Database:
             )
 
     async def ping(self) -> None:
-        """Check that the database answers; raises as `read`."""
+        """Check that the database answers and has room to write; raises as `write`.
+
+        A full disk can still be read.  SQLite's disk is looked at; and once a write has found no
+        space, here or on PostgreSQL's, one is tried until it succeeds.
+        """
         async with self.read() as connection:
             await connection.execute(text("SELECT 1"))
+        if self.dialect == "sqlite":
+            await asyncio.to_thread(self._require_space)
+        if self._was_full:
+            async with self.write() as connection:
+                await connection.execute(text("UPDATE tenants SET name = name"))
+            self._was_full = False
+
+    def _require_space(self) -> None:
+        free = shutil.disk_usage(Path(str(self.url.database)).parent).free
+        if free < MIN_FREE_BYTES:
+            raise _full(f"{free} bytes free")
+
+    @contextlib.contextmanager
+    def _noting_space(self) -> Iterator[None]:
+        try:
+            yield
+        except FarhandError as error:
+            # A write that succeeds proves nothing: it may have changed nothing.
+            self._was_full = self._was_full or error.code == "store-full"
+            raise
 
     async def close(self) -> None:
         """Close all connections; the last thing a relay does."""
@@ -249,12 +279,7 @@ def _store_error(error: DBAPIError) -> FarhandError:
     state = str(getattr(cause, "sqlstate", "") or "")
     detail = f"{type(cause).__name__}: {cause}"
     if name.startswith("SQLITE_FULL") or state in _FULL_STATES:
-        return FarhandError(
-            "store-full",
-            "the database's disk is full; nothing was written",
-            hint="free some space on the relay's disk",
-            detail=detail,
-        )
+        return _full(detail)
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or state in _BUSY_STATES:
         return FarhandError(
             "store-busy",
@@ -265,6 +290,15 @@ def _store_error(error: DBAPIError) -> FarhandError:
     if name.startswith("SQLITE_CANTOPEN") or state[:2] in {"08", "57"}:
         return FarhandError("store-unreachable", "the database cannot be reached", detail=detail)
     return FarhandError("store-failed", "the database refused the operation", detail=detail)
+
+
+def _full(detail: str) -> FarhandError:
+    return FarhandError(
+        "store-full",
+        "the database's disk is full; nothing was written",
+        hint="free some space on the relay's disk",
+        detail=detail,
+    )
 
 
 def _known(cause: BaseException) -> bool:

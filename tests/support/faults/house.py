@@ -79,6 +79,7 @@ class FaultHouse:
         self.agent = agent
         self.place = place
         self.context = Context(Home(admin.home), as_json=True)
+        self.store = "postgresql" if stage.database else "sqlite"
         self.accepted: set[str] = set()  # orders that the relay said it has
         now = datetime.now(UTC).replace(microsecond=0)
         self.draft = OrderDraft(
@@ -224,21 +225,40 @@ class FaultHouse:
             assert all(count == 1 for count in said.values()), (kind, said)
 
 
+class _PlacedStage(Stage):
+    """A stage whose relay lives on a disk of its own."""
+
+    def __init__(self, disk: Path | None, database: str | None) -> None:
+        super().__init__(database=database)
+        self._disk = disk or self.folder
+
+    @property
+    def relay_home(self) -> Path:
+        """Return the relay's home."""
+        return self._disk / "relay"
+
+
 @contextmanager
 def fault_house(
-    place: Path, *, database: str | None = None, work: str = "", env: dict[str, str] | None = None
+    place: Path,
+    *,
+    database: str | None = None,
+    disk: Path | None = None,
+    work: str = "",
+    env: dict[str, str] | None = None,
 ) -> Iterator[FaultHouse]:
     """Run a house.
 
     Args:
         place: a folder of the test; the bodies leave their lines in `traces` below it.
         database: the relay's, SQLite in its home without one.
+        disk: where the relay's home is made, in the stage's folder without it.
         work: what the body does after it left its line.
         env: added to every process's environment.
     """
     traces = place / "traces"
     traces.mkdir()
-    with Stage(database=database) as stage:
+    with _PlacedStage(disk, database) as stage:
         stage.env |= env or {}
         stage.init_relay()
         stage.start_relay()
