@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -13,9 +14,12 @@ import msgspec
 import pyrage
 import pytest
 
+from farhand_agent.config import Home
+from farhand_agent.locks import try_lock
 from farhand_agent.session.recording.plan import RecordingPlan, plan_recording
 from farhand_agent.session.recording.recorder import Recorder
-from farhand_agent.session.recording.spool import Spool
+from farhand_agent.session.recording.session import STALLED, SessionRecording
+from farhand_agent.session.recording.spool import Spool, leftovers, make_room
 from farhand_agent.session.recording.streams import RecordedStreams
 from farhand_agent.session.recording.upload import RecordingUpload
 from farhand_protocol.casts import CastEvent, CastHeader, read_lines
@@ -380,3 +384,89 @@ def test_a_guest_is_recorded_for_the_operator() -> None:
     pem = private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
     sealed = found.seal(b"shown")
     assert pyrage.decrypt(sealed, [pyrage.ssh.Identity.from_buffer(pem)]) == b"shown"
+
+
+async def test_another_process_goes_on_with_the_chain(tmp_path: Path, relay: FakeRelay) -> None:
+    async with Scene(tmp_path, relay).running() as scene:
+        streams = scene.streams(Console())
+        await streams.write(b"before\n")
+        await scene.recorder.pause()
+    async with Scene(tmp_path, relay).running() as scene:
+        streams = scene.streams(Console())
+        await streams.write(b"after\n")
+        mark = await scene.recorder.finish()
+        assert await scene.upload.settle(20)
+    told = relay.verified()
+    assert (told.complete, told.dropped_bytes, mark.complete) == (True, 0, True)
+    assert mark.chunks == told.chunks
+    assert (relay.text(1), relay.text(2)) == ("before\n", "after\n")
+    headers = [number for number, line in relay.lines() if isinstance(line, CastHeader)]
+    assert headers == [0, 1, 2]
+    scene.spool.close()
+    assert not scene.spool.folder.exists()
+
+
+async def test_a_killed_process_leaves_a_visible_gap(tmp_path: Path, relay: FakeRelay) -> None:
+    async with Scene(tmp_path, relay).running() as scene:
+        await scene.streams(Console()).write(b"before\n")
+        while not relay.chunks:
+            await asyncio.sleep(0)
+    scene.spool.close()
+    assert scene.spool.chain() is not None  # somebody may go on with it
+    async with Scene(tmp_path, relay).running() as scene:
+        mark = await scene.recorder.finish()
+        assert await scene.upload.settle(20)
+    told = relay.verified()
+    assert (told.complete, mark.complete) == (True, False)
+    assert told.dropped_bytes == 1
+
+
+async def test_a_stall_ends_the_session_where_policy_says_so(tmp_path: Path) -> None:
+    for stall, ends in (("stop", True), ("flag", False)):
+        noted: list[str] = []
+        ended: list[str] = []
+        relay = FakeRelay()
+        relay.nack = "recording-full"
+        async with asyncio.TaskGroup() as group:
+            recording = SessionRecording(
+                plan(stall=stall),
+                Home.at(tmp_path / stall),
+                session=SESSION,
+                tenant="n-test",
+                signer=DEVICE,
+                relay_key=RELAY.public_key,
+                ask=relay.ask,
+                now=lambda: datetime.now(UTC),
+                note=noted.append,
+                stop=ended.append,
+                group=group,
+            )
+            await recording.begin()
+            await recording.finish()
+            async with asyncio.timeout(20):
+                while not noted:
+                    await asyncio.sleep(0)
+            await recording.close(settle_s=0.0)
+        assert noted == ["the relay refuses the recording"]
+        assert ended == ([STALLED] if ends else [])
+        assert (tmp_path / stall / "recordings" / SESSION / "00000000.chunk").exists()
+
+
+def test_what_dead_sessions_left_is_found_and_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home.at(tmp_path)
+    home.make()
+    names = [f"s-{letter * 26}" for letter in "bcd"]
+    for at, name in enumerate(names):
+        spool = Spool(home.recordings / name)
+        spool.make()
+        spool.put(0, b"head", b"x" * 1000)
+        os.utime(spool.folder, (at, at))
+    served = try_lock(home.session_lock(names[2]))
+    assert served is not None
+    assert [spool.session for spool in leftovers(home)] == names[:2]
+    monkeypatch.setattr("farhand_agent.session.recording.spool.MAX_LEFT_BYTES", 1500)
+    assert make_room(home) == names[:1]
+    assert [spool.session for spool in leftovers(home)] == names[1:2]
+    served.release()

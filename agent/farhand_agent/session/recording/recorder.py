@@ -11,6 +11,9 @@ session; when it has taken none for `stall_s` the recording is stalled, and poli
 means: `stop` ends the session, `flag` notes it among the session's actions, and what then finds the
 spool full is dropped and counted in the next chunk that is written.  A disk that takes no chunk is
 the same as a stall.
+
+A session that another process takes up goes on with its chain.  Where the process before was killed
+up to `CUT_S` are missing; the recording says so, and is not complete.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from typing import Final
 import msgspec
 
 from farhand_agent.session.recording.plan import RecordingPlan
-from farhand_agent.session.recording.spool import Spool
+from farhand_agent.session.recording.spool import ChainState, Spool
 from farhand_protocol.casts import (
     EVENTS,
     CastHeader,
@@ -106,26 +109,37 @@ class Recorder:
         self._stall_s = stall_s
         self._spool_bytes = spool_bytes
         self._loop = asyncio.get_running_loop()
-        self._begun_at = self._loop.time()
         self._lines: deque[bytes] = deque()
         self._bytes = 0
         self._dropped_bytes = 0
         self._dropped_ever = False
         self._streams = 0
+        self._begun = now().timestamp()
         self._last_at: dict[int, float] = {}
         self._index = 0
         self._previous = FIRST
         self._final = False
         self._ended = False
         self._stalled = False
-        self._moved_at = self._begun_at
+        self._moved_at = self._loop.time()
         self._full = asyncio.Event()
         self._roomy = asyncio.Event()
         self._roomy.set()
         self._moved = asyncio.Event()
         self._cutting = asyncio.Lock()
         self.spooled = asyncio.Event()
-        self._open(EVENTS, "events", Term(cols=80, rows=24), title="what was done", command="")
+        if (state := spool.chain()) is None:
+            self._open(EVENTS, "events", Term(cols=80, rows=24), title="what was done", command="")
+        else:
+            self._go_on(state)
+
+    def _go_on(self, state: ChainState) -> None:
+        self._index, self._previous = state.index, state.previous
+        self._streams, self._begun = state.streams, state.begun
+        self._dropped_ever = state.dropped
+        self._last_at[EVENTS] = self._loop.time()
+        if not state.paused:
+            self._drop(1)  # nobody knows how much it was; at least so much
 
     # What is recorded.
 
@@ -136,16 +150,19 @@ class Recorder:
         return self._streams
 
     def _open(self, stream: int, kind: StreamKind, term: Term, *, title: str, command: str) -> None:
-        at = self._loop.time()
-        self._last_at[stream] = at
+        self._last_at[stream] = self._loop.time()
+        now = self._now().timestamp()
         header = CastHeader(
             version=3,
             term=term,
-            timestamp=int(self._now().timestamp()),
+            timestamp=int(now),
             title=title[:200],
             command=command[:1000],
             farhand=Origin(
-                kind=kind, session=self.session, stream=stream, at_s=round(at - self._begun_at, 3)
+                kind=kind,
+                session=self.session,
+                stream=stream,
+                at_s=max(0.0, round(now - self._begun, 3)),
             ),
         )
         self._append(encode_cast_header(stream, header))
@@ -233,6 +250,28 @@ class Recorder:
             chunks=self._index,
             complete=written and not self._dropped_ever,
         )
+
+    async def pause(self) -> None:
+        """Write what is left, but no end: another process goes on.
+
+        What cannot be written is lost, and the recording will not be complete.
+        """
+        written = True
+        while written and self._lines:
+            written = await self._cut()
+        if written and self._index:
+            await asyncio.to_thread(self._keep_chain, paused=True)
+
+    def _keep_chain(self, *, paused: bool = False) -> None:
+        state = ChainState(
+            index=self._index,
+            previous=self._previous,
+            streams=self._streams,
+            begun=self._begun,
+            dropped=self._dropped_ever,
+            paused=paused,
+        )
+        self.spool.keep_chain(state)
 
     def _watch(self) -> None:
         """Notice a stall."""
@@ -322,3 +361,12 @@ class Recorder:
         self.spool.put(self._index, head, ciphertext)
         self._index += 1
         self._previous = digest
+        try:
+            if final:
+                self.spool.end_chain()
+            else:
+                self._keep_chain()
+        except OSError as error:
+            # The chunk is there.  Only a process that takes up this session would miss its place:
+            # it begins anew, which the relay refuses.
+            _log.warning("the place in the recording was not kept: %s", error)
