@@ -9,7 +9,8 @@
 SHELL := /bin/sh
 PYTHON ?= python3
 VENV ?= .venv
-JOBS ?= 2
+# One test process more than there are processors: some tests wait.
+JOBS ?= $(shell expr "$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)" + 1)
 ARGS ?=
 
 PACKAGES := farhand_protocol farhand_agent farhand_server farhand_console
