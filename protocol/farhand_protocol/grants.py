@@ -181,7 +181,8 @@ class Receipt(Statement, frozen=True, kw_only=True):
     """What the end user keeps: who was here, why, and what was done.
 
     Sealed by the device key and then by the console key named in the grant (one-sided without).
-    `grant` embeds the whole sealed grant; `actions_omitted` counts those past the list's bound.
+    `grant` embeds the whole sealed grant, `widened` the sealed widenings that were granted;
+    `actions_omitted` counts those past the list's bound.
     """
 
     tenant: str
@@ -203,3 +204,4 @@ class Receipt(Statement, frozen=True, kw_only=True):
     actions: list[Action]
     actions_omitted: int
     grant: Envelope
+    widened: list[Envelope] = msgspec.field(default_factory=list)

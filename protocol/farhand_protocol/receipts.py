@@ -1,6 +1,7 @@
 """Checking a receipt, offline and without the relay.
 
-A receipt is a sealed `grants.Receipt` that embeds the sealed grant of its session.  Whoever holds
+A receipt is a sealed `grants.Receipt` that embeds the sealed grant of its session, and what widened
+it.  Whoever holds
 one file can tell: which device key signed it, whether the console that was there countersigned it,
 which operator key granted the session, and that all of them speak of the same session.  What it
 cannot tell is whom the keys belong to: for that the caller passes the device key that was pinned
@@ -13,11 +14,18 @@ without failing.
 
 from __future__ import annotations
 
+import hashlib
 from typing import NamedTuple
 
-from farhand_protocol.envelopes import Envelope, decode_envelope, open_payload, signers
+from farhand_protocol.envelopes import (
+    Envelope,
+    decode_envelope,
+    encode_envelope,
+    open_payload,
+    signers,
+)
 from farhand_protocol.errors import FarhandError
-from farhand_protocol.grants import Grant, Receipt
+from farhand_protocol.grants import Grant, Receipt, Widening
 from farhand_protocol.identity import PUBLIC_KEY_BYTES, device_id
 
 __all__ = ["VerifiedReceipt", "open_grant", "verify_receipt"]
@@ -91,11 +99,27 @@ def verify_receipt(data: bytes, device_key: bytes | None = None) -> VerifiedRece
     by = signers(envelope, expected)
     if receipt.device_key not in by or len(by) != len(envelope.signatures):
         raise FarhandError("receipt-signature", "a signature is missing, wrong or of a stranger")
-    _check_consistent(receipt, grant)
+    _check_consistent(receipt, grant, _opened_later(receipt, grant))
     return VerifiedReceipt(receipt, grant.console_key not in by, device_key is not None)
 
 
-def _check_consistent(receipt: Receipt, grant: Grant) -> None:
+def _opened_later(receipt: Receipt, grant: Grant) -> set[str]:
+    """Return what the widenings inside added; each must be of this grant, by the grant's key."""
+    digest = hashlib.sha256(encode_envelope(receipt.grant)).hexdigest()
+    added: set[str] = set()
+    for envelope in receipt.widened:
+        if len(envelope.signatures) != 1 or not signers(envelope, [grant.operator_key]):
+            raise FarhandError(
+                "receipt-signature", "a widening inside is not signed by the grant's key"
+            )
+        widening = open_payload(envelope, Widening)
+        if widening.session != grant.id or widening.grant_sha256 != digest:
+            raise FarhandError("receipt-inconsistent", "a widening inside is of another session")
+        added |= set(widening.scopes)
+    return added
+
+
+def _check_consistent(receipt: Receipt, grant: Grant, added: set[str]) -> None:
     same = {
         "tenant": receipt.tenant == grant.tenant,
         "session": receipt.session == grant.id,
@@ -103,7 +127,7 @@ def _check_consistent(receipt: Receipt, grant: Grant) -> None:
         "operator": receipt.operator == grant.operator,
         "organisation": receipt.organisation == grant.organisation,
         "ticket": receipt.ticket == grant.ticket,
-        "scopes": set(receipt.scopes) <= set(grant.scopes),
+        "scopes": set(receipt.scopes) <= {*grant.scopes, *added},
         "keys": receipt.device_key != grant.console_key,
     }
     for field, agrees in same.items():

@@ -9,7 +9,7 @@ import pytest
 from farhand_protocol.envelopes import encode_envelope, seal
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.receipts import open_grant, verify_receipt
-from tests.protocol.samples import DEVICE_KEY, grant, order, receipt, signer
+from tests.protocol.samples import DEVICE_KEY, grant, order, receipt, signer, widening
 
 
 def stored(*names: str, **changes: Any) -> bytes:
@@ -79,3 +79,27 @@ def test_a_grant_is_signed_by_the_key_it_names_and_no_other(names: tuple[str, ..
         open_grant(forged)
     with pytest.raises(FarhandError, match="receipt-signature"):
         verify_receipt(stored("device", "console", grant=forged))
+
+
+def test_a_widening_accounts_for_the_scopes_it_added() -> None:
+    added = seal(widening(), signer("carol"))
+    verified = verify_receipt(stored("device", widened=[added], scopes=["view", "forward"]))
+    assert verified.receipt.scopes == ["view", "forward"]
+    with pytest.raises(FarhandError, match="receipt-inconsistent"):
+        verify_receipt(stored("device", scopes=["view", "forward"]))
+
+
+@pytest.mark.parametrize(
+    ("by", "changes", "code"),
+    [
+        ("eve", {}, "receipt-signature"),
+        ("carol", {"session": "s-bbbbbbbbbbbbbbbb"}, "receipt-inconsistent"),
+        ("carol", {"grant_sha256": "0" * 64}, "receipt-inconsistent"),
+    ],
+)
+def test_a_widening_of_something_else_spoils_the_receipt(
+    by: str, changes: dict[str, Any], code: str
+) -> None:
+    foreign = seal(widening(**changes), signer(by))
+    with pytest.raises(FarhandError, match=code):
+        verify_receipt(stored("device", widened=[foreign], scopes=["view", "forward"]))
