@@ -22,7 +22,17 @@ from farhand_protocol.errors import FarhandError
 from farhand_protocol.identity import is_session_id
 from farhand_protocol.instants import parse_instant
 
-__all__ = ["PIPES", "SessionRecord", "claim_pipe", "drop", "find", "load", "open_records", "save"]
+__all__ = [
+    "PIPES",
+    "SessionRecord",
+    "claim_pipe",
+    "drop",
+    "find",
+    "load",
+    "open_records",
+    "save",
+    "update",
+]
 
 PIPES = 8
 
@@ -64,6 +74,11 @@ def key_file(home: Home, session: str) -> Path:
 def save(home: Home, record: SessionRecord, key: bytes) -> None:
     """Store a record and its SSH key."""
     write_private(key_file(home, record.session), key)
+    update(home, record)
+
+
+def update(home: Home, record: SessionRecord) -> None:
+    """Store a record that has changed; its key stays."""
     write_private(_folder(home, record.session) / "session.json", msgspec.json.encode(record))
 
 
