@@ -118,6 +118,10 @@ class Home:
         """Return the lock that the process of a session holds."""
         return self.sessions / f"{session}.lock"
 
+    def session_actions(self, session: str) -> Path:
+        """Return the file of what was done in an open session."""
+        return self.sessions / f"{session}.actions"
+
     @property
     def is_enrolled(self) -> bool:
         """Whether an enrolment was finished here."""

@@ -5,8 +5,9 @@ ends, for whatever reason, another is opened after a wait (farhand_agent.reconne
 sessions go on without a link.  This process imports neither `cryptography` nor any parser of what
 operators sign: keys and checks belong to short-lived children.
 
-On SIGTERM or SIGINT, in this order: the local socket closes, sessions that were started here are
-ended, the link closes, the journal closes.  Runners stay: they finish, journal, and are found
+On SIGTERM or SIGINT, in this order: the local socket closes, the processes of sessions that were
+started here go, the link closes, the journal closes.  The sessions themselves stay open in the
+journal and go on when the agent starts again.  Runners stay: they finish, journal, and are found
 again.
 
 Run as `python -P -m farhand_agent.daemon HOME`, which is what `farhand-agent run` becomes.

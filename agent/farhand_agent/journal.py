@@ -5,12 +5,13 @@ script runners, session processes, the command line); SQLite in WAL mode with sy
 each write one transaction that is on the disk when the call returns, and kill -9 at any moment
 leaves the state before or after it.  Nothing here does I/O other than SQLite, and nothing decides.
 
-Every write goes through `Journal.commit` under the name of its write point (`WRITE_POINTS`), the
+Every write goes through `Journal.commit` under the name of its write point (`write_points`), the
 places where a crash is interesting.
 
     order:   accepted -> running -> succeeded | failed | timeout | interrupted
                       -> cancelled | refused | expired          (before the body started)
-    session: active -> stopping -> ended                        (an ended one never reopens)
+    session: active -> active                                   (another process serves it)
+                    -> stopping -> ended                        (neither ever reopens)
 
 A final state is written together with its report in the outbox, and a row leaves the outbox only
 when the relay has acknowledged it.  Time is the later of the clock and the highest time ever seen.
@@ -25,7 +26,7 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -46,56 +47,33 @@ from farhand_agent.journal_tables import (
     session_row,
     set_aside,
 )
+from farhand_agent.write_points import (
+    CLOCK_RAISED,
+    LOG_WRITTEN,
+    META_SET,
+    OFFER_REFUSED,
+    ORDER_ACCEPTED,
+    ORDER_FINAL,
+    ORDER_RUNNING,
+    OUTBOX_ACKED,
+    SECTION_ACKED,
+    SESSION_ENDED,
+    SESSION_GRANTED,
+    SESSION_RESUMED,
+    SESSION_STOPPING,
+)
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.instants import format_instant, from_unix
 
 __all__ = [
-    "CLOCK_RAISED",
-    "LOG_WRITTEN",
-    "META_SET",
-    "OFFER_REFUSED",
-    "ORDER_ACCEPTED",
-    "ORDER_FINAL",
-    "ORDER_RUNNING",
-    "OUTBOX_ACKED",
-    "SECTION_ACKED",
-    "SESSION_ENDED",
     "SESSION_GRANTED",
     "SESSION_STOPPING",
-    "WRITE_POINTS",
     "Journal",
     "OrderRow",
     "OutboxKind",
     "OutboxRow",
     "SessionRow",
 ]
-
-ORDER_ACCEPTED: Final = "order-accepted"
-ORDER_RUNNING: Final = "order-running"
-ORDER_FINAL: Final = "order-final"
-OFFER_REFUSED: Final = "offer-refused"
-OUTBOX_ACKED: Final = "outbox-acked"
-SESSION_GRANTED: Final = "session-granted"
-SESSION_STOPPING: Final = "session-stopping"
-SESSION_ENDED: Final = "session-ended"
-SECTION_ACKED: Final = "section-acked"
-CLOCK_RAISED: Final = "clock-raised"
-LOG_WRITTEN: Final = "log-written"
-META_SET: Final = "meta-set"
-WRITE_POINTS: Final = (
-    ORDER_ACCEPTED,
-    ORDER_RUNNING,
-    ORDER_FINAL,
-    OFFER_REFUSED,
-    OUTBOX_ACKED,
-    SESSION_GRANTED,
-    SESSION_STOPPING,
-    SESSION_ENDED,
-    SECTION_ACKED,
-    CLOCK_RAISED,
-    LOG_WRITTEN,
-    META_SET,
-)
 
 _BUSY_TIMEOUT_S = 20.0
 # Refusals of statements that nobody signed are remembered only so far; a hostile relay can fill
@@ -182,7 +160,7 @@ class Journal:
         """Run `act` in one durable transaction, the write point `point`.
 
         Args:
-            point: one of `WRITE_POINTS`; tests end the process before or after it.
+            point: one of `write_points`; tests end the process before or after it.
             act: SQL on the connection it is given, nothing else.
 
         Raises:
@@ -512,6 +490,29 @@ class Journal:
                 post_report(c, at, "session", session, report)
 
         self.commit(SESSION_GRANTED, act)
+
+    def resume_session(self, session: str, *, pid: int, pid_started: float) -> bool:
+        """Journal that another process serves an active session from now on.
+
+        Args:
+            session: its id.
+            pid, pid_started: the new session process (`processes.started_at`).
+
+        Returns:
+            False when it is being stopped or has ended, and must not be opened.
+        """
+        at = self.now_text()
+
+        def act(c: sqlite3.Connection) -> bool:
+            done = c.execute(
+                "UPDATE sessions SET pid = ?, pid_started = ? WHERE id = ? AND state = 'active'",
+                (pid, pid_started, session),
+            )
+            if done.rowcount == 1:
+                append_log(c, at, "session-resumed", {"session": session})
+            return done.rowcount == 1
+
+        return self.commit(SESSION_RESUMED, act)
 
     def stop_session(self, session: str, reason: str) -> bool:
         """Journal the wish to end a session, before its process is told; False when it ended."""

@@ -1,8 +1,15 @@
-"""What the resident agent does about sessions: start unattended ones, stop any, bury the dead.
+"""What the resident agent does about sessions: start unattended ones, stop any, revive the dead.
 
-The registry is the journal (see farhand_agent.local); nothing of a session is parsed here.  A
-session whose lock is free while the journal calls it live has lost its process: it is ended as
-`interrupted`, with its report in the outbox, and never reopens.
+The registry is the journal (see farhand_agent.local); nothing of a session is parsed here.
+
+    lock held                            served, by whomever
+    lock free, the journal says live     another process is started for it (`--resume`): it goes on
+                                         under the same grant and consent, or (expired, stopped,
+                                         policy changed) ends with the receipt of what was done
+    that came to nothing MAX_TRIES times ended as `interrupted`, with its report in the outbox
+
+An ended session never reopens.  When the agent itself stops, its sessions' processes go and the
+sessions stay: they go on when it starts again.
 """
 
 from __future__ import annotations
@@ -10,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import subprocess
+from collections import Counter
 from typing import Final
 
 import msgspec
@@ -29,7 +37,10 @@ from farhand_protocol.messages import EndSession, OfferGrant
 __all__ = ["SessionChildren", "stop_sessions"]
 
 MAX_SESSIONS: Final = 8
+MAX_TRIES: Final = 3
 _POLL_S: Final = 30.0
+# While a session runs here, the end of its process is noticed this soon.
+_CHILD_POLL_S: Final = 1.0
 
 
 def stop_sessions(journal: Journal, *, reason: str, session: str | None = None) -> list[str]:
@@ -62,6 +73,8 @@ class SessionChildren:
         self._posted = posted
         self._wake = asyncio.Event()
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._tries: Counter[str] = Counter()
+        self._is_closing = False
 
     def wake(self) -> None:
         """Look into the journal soon."""
@@ -81,20 +94,17 @@ class SessionChildren:
         path = self._home.sessions / f"{session}.grant"
         try:
             write_atomically(path, message.envelope)
-            self._children[session] = subprocess.Popen(  # noqa: ASYNC220 - returns at once
-                [
-                    *command("farhand_agent.session"),
-                    "--home",
-                    str(self._home.path),
-                    "--grant",
-                    str(path),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+            self._start(session, "--grant", str(path))
         except OSError as error:
             say(f"{session} was not opened: {error}")
+
+    def _start(self, session: str, *how: str) -> None:
+        self._children[session] = subprocess.Popen(
+            [*command("farhand_agent.session"), "--home", str(self._home.path), *how],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
     async def end(self, message: EndSession) -> None:
         """The relay ends a session; that it may always do."""
@@ -118,21 +128,37 @@ class SessionChildren:
         return dropped
 
     async def run(self) -> None:
-        """Bury sessions whose process died; runs until cancelled."""
+        """Revive sessions whose process died; runs until cancelled."""
         while True:
             self._wake.clear()
             self._reap()
             try:
                 for row in await self._journal.do(lambda j: j.live_sessions()):
-                    if not self._is_served(row):
-                        await self._bury(row)
+                    if row.id not in self._children and not self._is_served(row):
+                        await self._revive(row)
             except FarhandError as error:
                 say(str(error))
             try:
-                async with asyncio.timeout(_POLL_S):
+                async with asyncio.timeout(_CHILD_POLL_S if self._children else _POLL_S):
                     await self._wake.wait()
             except TimeoutError:
                 continue
+
+    async def _revive(self, row: SessionRow) -> None:
+        """Start another process for a session; one that cannot be served is buried."""
+        if self._is_closing or len(self._children) >= MAX_SESSIONS:
+            return
+        if self._tries[row.id] >= MAX_TRIES or not is_session_id(row.id):
+            await self._bury(row)
+            return
+        self._tries[row.id] += 1
+        try:
+            self._start(row.id, "--resume", row.id)
+        except OSError as error:
+            say(f"{row.id} was not taken up again: {error}")
+            return
+        if row.state == "active":
+            say(f"session {row.id} goes on; farhand-agent stop ends it")
 
     def _is_served(self, row: SessionRow) -> bool:
         return is_held(self._home.session_lock(row.id)) or is_process(row.pid, row.pid_started)
@@ -151,11 +177,12 @@ class SessionChildren:
         self._posted.set()
 
     async def close(self, timeout_s: float) -> None:
-        """End the sessions that this agent started and wait for their processes a while."""
+        """Let go of the sessions that run here and wait for their processes a while.
+
+        A child that has not journalled its session yet is asking for consent, and ends.
+        """
+        self._is_closing = True
         self._reap()
-        for session in self._children:
-            await self.stop(session, reason="agent-stopped")
-        # A child that has not journalled its session yet is asking for consent.
         for child in self._children.values():
             child.send_signal(signal.SIGTERM)
         deadline = asyncio.get_running_loop().time() + timeout_s

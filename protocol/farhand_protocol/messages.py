@@ -300,12 +300,15 @@ class MailboxBlob(Message, frozen=True, kw_only=True, tag="mailbox-blob"):
 class AttachPipe(Message, frozen=True, kw_only=True, tag="attach-pipe"):
     """The console opened or re-attached a pipe: dial `/pipe` with this token.
 
-    `number` 0 to 7 names the pipe within the session; the token only attaches.
+    `number` 0 to 7 names the pipe within the session; the token only attaches.  `url` is the node
+    that holds the console's half, empty for the relay's own address; followed only to origins that
+    token or signed policy name.
     """
 
     session: Word
     number: Annotated[int, msgspec.Meta(ge=0, lt=MAX_PIPES)]
     token: Token
+    url: Line = ""
 
 
 class EndSession(Message, frozen=True, kw_only=True, tag="end-session"):

@@ -1,8 +1,9 @@
 """`python -m farhand_agent.session`: one session in a process of its own.
 
 stdin and stdout carry the lines of farhand_agent.session.events, stderr the log.  Whoever started
-it with a pipe as stdin ends it by closing that pipe; with `--grant` (started by the resident agent,
-with no pipe) SIGTERM does.  SIGINT is left to whoever owns the terminal.
+it with a pipe as stdin ends it by closing that pipe.  SIGTERM only ends this process: an open
+session stays open in the journal and goes on in the next process (`--resume`), unless the journal
+says that it stops.  SIGINT is left to whoever owns the terminal.
 """
 
 from __future__ import annotations
@@ -80,6 +81,7 @@ def _options(arguments: list[str] | None) -> Options:
     parser.add_argument("--scope")
     parser.add_argument("--minutes", type=int)
     parser.add_argument("--grant", type=Path)
+    parser.add_argument("--resume")
     given = parser.parse_args(arguments)
     return Options(
         home=Home.at(given.home),
@@ -87,6 +89,7 @@ def _options(arguments: list[str] | None) -> Options:
         scopes=tuple(given.scope.split(",")) if given.scope else None,
         minutes=given.minutes,
         grant=given.grant,
+        resume=given.resume,
     )
 
 
@@ -97,19 +100,23 @@ async def _listen(process: SessionProcess, descriptor: int) -> None:
     pipe = os.fdopen(descriptor, "rb", closefd=False)
     transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
     left_over = bytearray()
+    stopped = False
     try:
         while line := await read_line(
             lambda: reader.read(MAX_INPUT_LINE), MAX_INPUT_LINE, left_over
         ):
             fields = msgspec.json.decode(line, type=dict[str, object])
-            if fields.get("stop") is True:
+            if stopped := fields.get("stop") is True:
                 break
             if fields.get("answer") in ("allow", "deny"):
                 process.answer(fields["answer"] == "allow")
     except (RemoteError, msgspec.MsgspecError) as error:
         logging.getLogger(__name__).error("stdin: %s", error)
     finally:
-        process.stop("stopped")
+        if stopped:
+            process.stop("stopped")
+        else:
+            process.hang_up()
         transport.close()
 
 
@@ -118,8 +125,8 @@ async def _main(options: Options) -> int:
     has_pipe = stat.S_ISFIFO(os.fstat(0).st_mode) or stat.S_ISSOCK(os.fstat(0).st_mode)
     process = SessionProcess(options, writer.emit, can_ask=has_pipe)
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, process.stop, "shutdown")
-    loop.add_signal_handler(signal.SIGHUP, process.stop, "shutdown")
+    loop.add_signal_handler(signal.SIGTERM, process.leave, "shutdown")
+    loop.add_signal_handler(signal.SIGHUP, process.leave, "shutdown")
     async with asyncio.TaskGroup() as group:
         group.create_task(writer.run())
         listening = group.create_task(_listen(process, 0)) if has_pipe else None

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+from farhand_agent.session.action_file import ActionFile
 from farhand_protocol.grants import Action, ActionKind
 from farhand_protocol.instants import format_instant
 
@@ -26,16 +27,28 @@ class ActionLog:
     Args:
         clock: returns the time as an aware datetime.
         on_action: is told of each action, those past the bound included; must not block.
+        file: keeps them for a session process that comes after this one; what it holds already
+            comes first.
     """
 
     def __init__(
-        self, clock: Callable[[], datetime], on_action: Callable[[Action], None] | None = None
+        self,
+        clock: Callable[[], datetime],
+        on_action: Callable[[Action], None] | None = None,
+        *,
+        file: ActionFile | None = None,
     ) -> None:
         self._clock = clock
         self._on_action = on_action
-        self._bytes = 0
-        self.actions: list[Action] = []
-        self.omitted = 0
+        self._file = file
+        self.actions: list[Action] = list(file.actions[:MAX_ACTIONS]) if file else []
+        self.omitted = file.omitted if file else 0
+        self._bytes = sum(len(action.detail.encode()) for action in self.actions)
+
+    async def settle(self) -> None:
+        """Wait until what was noted would survive a loss of power; OSError when it cannot."""
+        if self._file is not None:
+            await self._file.settle()
 
     def add(
         self,
@@ -64,7 +77,11 @@ class ActionLog:
         self._bytes += len(detail.encode())
         if len(self.actions) < MAX_ACTIONS and self._bytes <= MAX_DETAIL_BYTES:
             self.actions.append(action)
+            if self._file is not None:
+                self._file.append(action)
         else:
             self.omitted += 1
+            if self._file is not None:
+                self._file.omit(self.omitted)
         if self._on_action is not None:
             self._on_action(action)

@@ -2,7 +2,9 @@
 
 It shows the code, asks for consent, shows what is done, and stops the session at Ctrl-C.  The
 session itself runs in a process of its own (farhand_agent.session), tied to this one by a pipe:
-when this command ends, however it ends, the session ends.
+when this command ends, however it ends, the session ends.  Only a restart of the computer that the
+technician announced, and a kill of both processes, leave it open in the journal: the resident agent
+takes it up again, or `--resume` does where none runs.
 
 With `--json` stdout carries one JSON object per line as DESIGN section 9 fixes it; words, questions
 and the countdown go to stderr in any case.
@@ -27,6 +29,8 @@ from farhand_agent.child import command as child_command
 from farhand_agent.config import PROGRAM, Home
 from farhand_agent.consent import CALLER_WARNING, consent_lines, is_yes, reason_words
 from farhand_agent.home_option import home_option
+from farhand_agent.journal import Journal
+from farhand_agent.locks import is_held
 from farhand_agent.session.events import (
     MAX_LINE_BYTES,
     ActionSeen,
@@ -35,14 +39,17 @@ from farhand_agent.session.events import (
     Ended,
     Event,
     Failed,
+    LineChanged,
     Opened,
+    Paused,
     Refused,
+    Restarting,
     decode_event,
 )
 from farhand_agent.session.grant import SERVED_SCOPES
 from farhand_agent.session.lines import read_line
 from farhand_agent.terminal import printable
-from farhand_protocol.errors import UsageError
+from farhand_protocol.errors import FarhandError, UsageError
 from farhand_protocol.grants import MAX_GRANT_MINUTES
 
 __all__ = ["code"]
@@ -57,6 +64,7 @@ STOP_GRACE_S: Final = 30.0
 @click.option("--url", help="The relay's address; needed where this folder was never enrolled.")
 @click.option("--scope", help=f"What to offer, comma-separated: {', '.join(SERVED_SCOPES)}.")
 @click.option("--minutes", type=click.IntRange(1, MAX_GRANT_MINUTES), help="At most this long.")
+@click.option("--resume", is_flag=True, help="Go on with the session that was interrupted here.")
 @click.option("--yes", is_flag=True, help="Answer the question with yes (demos and checks).")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line on stdout.")
 @click.pass_context
@@ -66,6 +74,7 @@ def code(
     url: str | None,
     scope: str | None,
     minutes: int | None,
+    resume: bool,
     yes: bool,
     as_json: bool,
 ) -> None:
@@ -80,7 +89,26 @@ def code(
         arguments += ["--scope", ",".join(_scopes(scope))]
     if minutes is not None:
         arguments += ["--minutes", str(minutes)]
-    context.exit(asyncio.run(_Terminal(yes=yes, as_json=as_json).run(arguments)))
+    if resume:
+        arguments += ["--resume", _interrupted(home)]
+    context.exit(asyncio.run(_Terminal(home, yes=yes, as_json=as_json).run(arguments)))
+
+
+def _interrupted(home: Home) -> str:
+    """Return the newest session that is open in the journal and served by no process."""
+    journal = Journal(home.journal, read_only=True)
+    try:
+        rows = journal.live_sessions()
+    finally:
+        journal.close()
+    waiting = [row.id for row in rows if not is_held(home.session_lock(row.id))]
+    if not waiting:
+        raise FarhandError(
+            "session-none",
+            "there is no interrupted session here",
+            hint="leave --resume out to get a new code; farhand-agent status shows what runs",
+        )
+    return waiting[-1]
 
 
 def _scopes(text: str) -> list[str]:
@@ -98,7 +126,8 @@ def _scopes(text: str) -> list[str]:
 class _Terminal:
     """Shows the events of one session process, and answers it."""
 
-    def __init__(self, *, yes: bool, as_json: bool) -> None:
+    def __init__(self, home: Home, *, yes: bool, as_json: bool) -> None:
+        self._home = home
         self._yes = yes
         self._as_json = as_json
         self._ticks = sys.stderr.isatty()
@@ -106,6 +135,8 @@ class _Terminal:
         self._ticking: asyncio.TimerHandle | None = None
         self._question: _Question | None = None
         self._stopped = False
+        self._restarting = False
+        self._session = ""
         self._line_open = False
 
     async def run(self, arguments: list[str]) -> int:
@@ -117,11 +148,15 @@ class _Terminal:
             start_new_session=True,  # Ctrl-C is ours to understand
         )
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self._stop)
+        loop.add_signal_handler(signal.SIGINT, self._stop)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._go)
         try:
             await self._follow()
-            return await self._process.wait()
+            status = await self._process.wait()
+            if self._stopped and self._session:
+                await asyncio.to_thread(self._journal_stop)
+            return status
         finally:
             self._quiet()
             if self._process.returncode is None:
@@ -145,6 +180,21 @@ class _Terminal:
         self._send({"stop": True})
         asyncio.get_running_loop().call_later(STOP_GRACE_S, self._kill)
 
+    def _go(self) -> None:
+        """This command is ended by somebody else: a stop, unless the computer restarts just now."""
+        if self._restarting:
+            self._process.terminate()
+        else:
+            self._stop()
+
+    def _journal_stop(self) -> None:
+        """Write down that a process which was killed had to stop, so that none goes on with it."""
+        journal = Journal(self._home.journal)
+        try:
+            journal.stop_session(self._session, "stopped")
+        finally:
+            journal.close()
+
     def _kill(self) -> None:
         if self._process.returncode is None:
             self._process.kill()
@@ -159,7 +209,7 @@ class _Terminal:
     def _show(self, event: Event) -> None:
         if not isinstance(event, ActionSeen):
             self._quiet()
-        if self._as_json and not isinstance(event, ActionSeen | Failed):
+        if self._as_json and not isinstance(event, ActionSeen | Failed | LineChanged):
             click.echo(json.dumps(msgspec.to_builtins(event), ensure_ascii=True))
             sys.stdout.flush()
         match event:
@@ -168,14 +218,27 @@ class _Terminal:
             case Asked():
                 self._ask(event)
             case Opened():
+                self._session = event.session
                 who = printable(event.operator, 80)
+                if event.resumed:
+                    self._say("The session that was interrupted goes on; nobody is asked again.")
                 self._say(f"{who} may now work on this computer: {', '.join(event.scopes)}.")
                 self._say(f"It ends by itself at {event.expires_at}. Ctrl-C stops it at once.")
+            case LineChanged():
+                self._show_line(event)
+            case Restarting():
+                self._restarting = True
+                self._say("The technician restarts this computer. The session goes on afterwards.")
+            case Paused():
+                self._session = ""
+                self._say("The session pauses: it goes on when this computer's agent runs again,")
+                self._say(f"until {event.expires_at}. farhand-agent stop ends it.")
             case ActionSeen():
                 self._say(f"  {event.kind:<11}  {printable(event.detail, 160)}")
             case Refused():
                 self._say(f"No session: {reason_words(event.reason)} ({printable(event.reason)}).")
             case Ended():
+                self._session = ""
                 self._say(f"The session is over: {reason_words(event.reason)}.")
                 if event.receipt:
                     self._say(f"Your receipt: {event.receipt}")
@@ -186,6 +249,17 @@ class _Terminal:
                 )
                 if event.hint:
                     click.echo(f"{PROGRAM}: hint: {printable(event.hint, 400)}", err=True)
+
+    def _show_line(self, event: LineChanged) -> None:
+        if event.state == "connected":
+            self._say("The technician is connected.")
+        elif event.state == "idle" or event.left_s is None:
+            self._say("The technician is not connected just now.")
+        elif self._ticks:
+            due = asyncio.get_running_loop().time() + event.left_s
+            self._tick(lambda left: f"  The line is down, waiting for it: {left} s left ", due)
+        else:
+            self._say(f"The line is down; it is waited for, {event.left_s} s at most.")
 
     def _show_code(self, event: CodeShown) -> None:
         if not self._as_json:

@@ -66,6 +66,17 @@ class Device:
         """Return the device's group, empty on a guest."""
         return current_group(self.settings, trust) if self.settings else ""
 
+    def relay_origins(self) -> list[str]:
+        """Return the addresses that the signed policy names for the relay's nodes; may read files.
+
+        Empty on a guest, and where the verified copy cannot be read.
+        """
+        try:
+            trust = self.trust()
+        except FarhandError:
+            return []
+        return trust.policy.relay_origins if trust else []
+
     def policy(self, trust: Verified | None) -> GroupPolicy:
         """Return what this device allows right now."""
         return effective_policy(self.home, self.group(trust), trust)

@@ -29,6 +29,7 @@ __all__ = [
     "Event",
     "Failed",
     "LineChanged",
+    "LineShown",
     "Opened",
     "Paused",
     "PolicyChanged",
@@ -41,6 +42,7 @@ __all__ = [
 ]
 
 MAX_LINE_BYTES = 256 * 1024
+LineShown: TypeAlias = Literal["connected", "reconnecting", "idle"]
 
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
@@ -112,7 +114,7 @@ class LineChanged(_Event, frozen=True, kw_only=True, tag="line"):
     """
 
     session: str
-    state: Literal["connected", "reconnecting", "idle"]
+    state: LineShown
     left_s: int | None = None
 
 

@@ -1,64 +1,61 @@
 """The session process's one run: a code or a grant, consent, the session, its end.
 
+    start     --resume ID, and it still holds -> open       (journalled; nobody is asked again)
+    start     --resume ID, and it does not    -> over       (receipt of what was done, report)
     start     by code                         -> shown      (AllocateNameplate, code on the screen)
     shown     MailboxOpen, pake, confirm      -> paired     (the console proved that it knows it)
     shown     the link is lost                -> shown      (with a new code)
     paired    request: the grant holds        -> asked      start   --grant FILE holds -> asked
     asked     the person allows it            -> open       (journalled, then reported, then told)
     open      closed, stopped, expired, ended -> over       (receipt, report)
+    open      told to go, not to end it       -> paused     (active in the journal; see --resume)
     any       a refusal, a wrong code         -> refused    (reported with its stable code)
 
-Exit status: 0 when a session was held, 1 for a code that came to nothing or a failure, 3 when
-policy, trust or consent refused.
+Exit status: 0 when a session was held or paused, 1 for a code that came to nothing or a failure, 3
+when policy, trust or consent refused.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from farhand_agent.config import Home, read_limited
 from farhand_agent.consent import CONSENT_TIMEOUT_S
-from farhand_agent.errors import LinkLost
-from farhand_agent.journal import Journal
-from farhand_agent.journal_tables import report_message
+from farhand_agent.journal import SessionRow
 from farhand_agent.journal_thread import JournalThread
+from farhand_agent.session.codes import CodeDesk, Unlinked
 from farhand_agent.session.control import Control
 from farhand_agent.session.device import Device, load_device
-from farhand_agent.session.events import Asked, CodeShown, Ended, Event, Failed, Opened, Refused
+from farhand_agent.session.events import (
+    Asked,
+    Ended,
+    Event,
+    Failed,
+    Opened,
+    Paused,
+    Refused,
+)
 from farhand_agent.session.exchange import CodeExchange
 from farhand_agent.session.freshness import TrustFreshness
 from farhand_agent.session.grant import SERVED_SCOPES, Agreed, Facts, check_grant
+from farhand_agent.session.reports import REPORT_S, deliver_reports, report_refused
 from farhand_agent.session.serving import SessionServing
-from farhand_protocol.codes import CODE_RANDOM_BYTES, format_code, secret_from_random
-from farhand_protocol.envelopes import MAX_ENVELOPE_BYTES
-from farhand_protocol.errors import FarhandError, RefusedError, RemoteError, UsageError
-from farhand_protocol.grants import Decision, DeviceOffer
+from farhand_protocol.envelopes import MAX_ENVELOPE_BYTES, decode_envelope, open_payload
+from farhand_protocol.errors import FarhandError, RefusedError, UsageError
+from farhand_protocol.grants import Decision, Grant
 from farhand_protocol.identity import is_session_id
-from farhand_protocol.instants import format_instant
+from farhand_protocol.instants import format_instant, parse_instant
 from farhand_protocol.messages import (
-    Ack,
-    AllocateNameplate,
     AttachPipe,
-    DeviceMessage,
     EndSession,
     MailboxBlob,
     MailboxOpen,
-    MailboxReply,
-    Nack,
-    Nameplate,
     RelayMessage,
-    SessionReport,
 )
 from farhand_protocol.trust import GroupPolicy
 
@@ -68,27 +65,24 @@ _log = logging.getLogger(__name__)
 
 # What a code offers when the person names nothing: all that policy allows but these.
 NOT_BY_DEFAULT: Final = ("forward", "control")
-MAX_CODE_S: Final = 600
-PAIRING_S: Final = 60.0
-REPORT_S: Final = 10.0
-_MAIL_QUEUE: Final = 32
 # These say something about a code or the network; every other refusal is a decision.
 _EXIT_1: Final = ("code-expired", "code-wrong", "code-burned", "pairing-malformed", "link-lost")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the process was started with; `grant` names a file that is read once and removed."""
+    """What the process was started with.
+
+    `grant` names a file that is read once and removed; `resume` a session of the journal that has
+    no process any more.
+    """
 
     home: Home
     url: str | None = None
     scopes: tuple[str, ...] | None = None
     minutes: int | None = None
     grant: Path | None = None
-
-
-class _Unlinked(Exception):
-    """The link was lost under a code that nobody has claimed; a new one is shown."""
+    resume: str | None = None
 
 
 class SessionProcess:
@@ -113,14 +107,15 @@ class SessionProcess:
         self._emit = emit
         self._can_ask = can_ask
         self._consent_s = consent_s
-        self._mail: asyncio.Queue[MailboxOpen | MailboxBlob | None] = asyncio.Queue(_MAIL_QUEUE)
         self._answer: asyncio.Future[bool] | None = None
         self._stopping = asyncio.Event()
         self._stop_reason = ""
+        self._leaving = False
         self._serving: SessionServing | None = None
         self._device: Device
         self._journal: JournalThread
         self._control: Control
+        self._codes: CodeDesk
         self._freshness: TrustFreshness
 
     # What comes from outside.
@@ -136,6 +131,22 @@ class SessionProcess:
             self._stop_reason = reason
             self._stopping.set()
         self.answer(False)
+
+    def leave(self, reason: str) -> None:
+        """Go, and leave an open session to the next process; what is not open yet ends.
+
+        Where the journal says that it stops, that is why this process is told to go, and it ends.
+        """
+        if self._serving is not None and not self._stopping.is_set():
+            self._leaving = True
+        self.stop(reason)
+
+    def hang_up(self) -> None:
+        """The terminal is gone: the end of the session, unless this computer restarts just now."""
+        if self._serving is not None and self._serving.is_restarting:
+            self.leave("stopped")
+        else:
+            self.stop("stopped")
 
     # The run.
 
@@ -154,12 +165,15 @@ class SessionProcess:
             relay_key=self._device.settings.relay_key_raw if self._device.settings else None,
             signer=self._device.signer,
             on_message=self._on_message,
-            on_lost=lambda: self._post(None),
+            on_lost=lambda: self._codes.post(None),
         )
+        self._codes = CodeDesk(self._device, self._journal, self._control, self._emit)
         self._freshness = TrustFreshness(self._device, self._journal, self._control)
         if self._options.grant is not None:
             # Before the link is opened, whose first message names the session.
             self._control.session = _granted_session(self._options.grant)
+        if self._options.resume is not None:
+            self._control.session = self._options.resume
         status = 1
         try:
             status = await self._run_linked()
@@ -187,7 +201,9 @@ class SessionProcess:
 
     async def _work(self, group: asyncio.TaskGroup) -> int:
         try:
-            if self._options.grant is not None:
+            if self._options.resume is not None:
+                await self._by_journal(group, self._options.resume)
+            elif self._options.grant is not None:
                 await self._by_grant(group, self._options.grant)
             else:
                 await self._by_code(group)
@@ -212,18 +228,13 @@ class SessionProcess:
     async def _on_message(self, message: RelayMessage) -> None:
         match message:
             case MailboxOpen() | MailboxBlob():
-                self._post(message)
+                self._codes.post(message)
             case AttachPipe() if self._serving and message.session == self._serving.session:
                 self._serving.attach(message)
             case EndSession() if message.session == self._control.session:
                 self.stop("ended-by-relay")
             case _:
                 _log.debug("a %s means nothing to a session", type(message).__name__)
-
-    def _post(self, message: MailboxOpen | MailboxBlob | None) -> None:
-        with suppress(asyncio.QueueFull):
-            # More than a pairing can need: whoever sends that much only loses its own session.
-            self._mail.put_nowait(message)
 
     # By code.
 
@@ -237,9 +248,9 @@ class SessionProcess:
         minutes = min(self._options.minutes or policy.minutes_max, policy.minutes_max)
         while True:
             try:
-                exchange, opened = await self._pair(offered, minutes)
+                exchange, opened = await self._codes.pair(offered, minutes)
                 break
-            except _Unlinked:
+            except Unlinked:
                 continue
         self._control.session = opened.session
         assert exchange.grant is not None
@@ -252,8 +263,8 @@ class SessionProcess:
             no = Decision(
                 granted=False, code=error.code, words=error.message, scopes=[], expires=""
             )
-            await self._reply(opened.session, "request", exchange.decide(no))
-            await self._report_refused(opened.session, error.code)
+            await self._codes.reply(opened.session, "request", exchange.decide(no))
+            await report_refused(self._control, opened.session, error.code)
             raise
         assert self._serving is not None
         yes = Decision(
@@ -263,7 +274,7 @@ class SessionProcess:
             scopes=self._serving.granted,
             expires=format_instant(self._serving.expires),
         )
-        await self._reply(opened.session, "request", exchange.decide(yes))
+        await self._codes.reply(opened.session, "request", exchange.decide(yes))
 
     def _offered(self, policy: GroupPolicy) -> tuple[str, ...]:
         wanted = self._options.scopes
@@ -276,106 +287,6 @@ class SessionProcess:
         if not offered:
             raise RefusedError("scope-empty", "this device's policy allows none of these scopes")
         return offered
-
-    async def _pair(
-        self, offered: tuple[str, ...], minutes: int
-    ) -> tuple[CodeExchange, MailboxOpen]:
-        """Show a code and wait until a console has proved itself and sent its request."""
-        while not self._mail.empty():
-            self._mail.get_nowait()
-        try:
-            answer = await self._control.request(lambda seq: AllocateNameplate(seq=seq))
-        except LinkLost as error:
-            raise _Unlinked from error
-        if isinstance(answer, Nack):
-            raise FarhandError(answer.code[:60], answer.message[:200])
-        if not isinstance(answer, Nameplate):
-            raise RemoteError("relay-malformed", "the relay gave no nameplate")
-        secret = secret_from_random(os.urandom(CODE_RANDOM_BYTES))
-        code = format_code(answer.nameplate, secret)
-        opened: MailboxOpen | None = None
-
-        def offer() -> DeviceOffer:
-            assert opened is not None
-            return self._offer(opened.session, offered, minutes)
-
-        exchange = await asyncio.to_thread(
-            CodeExchange, self._device.address.url, answer.nameplate, secret, offer
-        )
-        valid_s = max(1, min(answer.expires_in_s, MAX_CODE_S))
-        now = await self._journal.do(lambda journal: journal.now())
-        self._emit(
-            CodeShown(
-                code=code,
-                expires_at=format_instant(
-                    (now + timedelta(seconds=valid_s)).replace(microsecond=0)
-                ),
-                expires_in_s=valid_s,
-                url=self._device.address.url,
-            )
-        )
-        try:
-            async with asyncio.timeout(valid_s):
-                opened = await self._claimed(answer.nameplate)
-        except TimeoutError as error:
-            raise FarhandError("code-expired", "nobody used the code in time") from error
-        try:
-            async with asyncio.timeout(PAIRING_S):
-                await self._exchange(exchange, opened.session)
-        except TimeoutError as error:
-            raise RemoteError("pairing-malformed", "the pairing was not finished") from error
-        return exchange, opened
-
-    async def _claimed(self, nameplate: str) -> MailboxOpen:
-        while True:
-            message = await self._mail.get()
-            if message is None:
-                raise _Unlinked
-            if (
-                isinstance(message, MailboxOpen)
-                and message.nameplate == nameplate
-                and is_session_id(message.session)
-            ):
-                return message
-
-    async def _exchange(self, exchange: CodeExchange, session: str) -> None:
-        while exchange.grant is None:
-            message = await self._mail.get()
-            if message is None:
-                raise FarhandError("link-lost", "the link to the relay was lost while pairing")
-            if not isinstance(message, MailboxBlob) or message.session != session:
-                continue
-            try:
-                body = await asyncio.to_thread(exchange.take, message.phase, message.body)
-            except FarhandError as error:
-                await self._reply(session, message.phase, b"", error.code)
-                raise
-            if body is not None:
-                await self._reply(session, message.phase, body)
-
-    def _offer(self, session: str, scopes: tuple[str, ...], minutes: int) -> DeviceOffer:
-        device = self._device
-        trust = device.trust()
-        return DeviceOffer(
-            session=session,
-            device=device.id,
-            device_key=device.signer.public_key,
-            host_name=device.host_name,
-            group=device.group(trust),
-            tenant=device.tenant,
-            guest=device.guest,
-            scopes=list(scopes),
-            minutes_max=minutes,
-            targets_version=trust.targets_version if trust else 0,
-            at=format_instant(datetime.now(UTC).replace(microsecond=0)),
-        )
-
-    async def _reply(self, session: str, phase: str, body: bytes, error: str = "") -> None:
-        reply = MailboxReply(session=session, phase=phase, body=body, error=error)
-        try:
-            await self._control.send(reply, timeout_s=REPORT_S)
-        except FarhandError as lost:
-            _log.info("an answer could not be sent: %s", lost)
 
     # By grant alone.
 
@@ -396,8 +307,68 @@ class SessionProcess:
             await self._journal.do(
                 lambda journal: journal.log("session-refused", session=session, code=refusal)
             )
-            await self._report_refused(session, refusal)
+            await report_refused(self._control, session, refusal)
             raise
+
+    # By the journal: another process served it before.
+
+    async def _by_journal(self, group: asyncio.TaskGroup, session: str) -> None:
+        """Take up a session that has no process any more; one that no longer holds is ended.
+
+        Raises:
+            FarhandError: `session-ended`, `grant-reused` when a process serves it after all.
+        """
+        row = await self._journal.do(lambda journal: journal.session(session))
+        if row is None or row.state == "ended":
+            raise FarhandError("session-ended", "there is no such session to go on with")
+        agreed, ended = await self._agree_again(row)
+        device = self._device
+        trust = await asyncio.to_thread(device.trust)
+        now = await self._journal.do(lambda journal: journal.now())
+        serving = SessionServing(
+            device, self._journal, agreed, row.grant, device.policy(trust),
+            group=group, now=now.replace(microsecond=0), emit=self._emit, resumed=row,
+        )  # fmt: skip
+        await serving.open()
+        self._serving = serving
+        if ended:
+            self.stop(ended)
+            return
+        self._emit(
+            Opened(
+                session=serving.session,
+                operator=agreed.grant.operator,
+                scopes=list(agreed.scopes),
+                expires_at=format_instant(serving.expires),
+                resumed=True,
+            )
+        )
+
+    async def _agree_again(self, row: SessionRow) -> tuple[Agreed, str]:
+        """Return what a journalled session may still do, and why it ends if it may nothing more.
+
+        The grant is checked as at the beginning, against roster and policy of today; only the
+        person is not asked again.
+        """
+        grant = open_payload(decode_envelope(row.grant), Grant)
+        nothing = Agreed(grant=grant, scopes=(), minutes=0, forward_to=frozenset())
+        if row.state != "active":
+            return nothing, row.reason or "interrupted"
+        facts = await self._facts(tuple(row.scopes), 24 * 60, None, None)
+        if facts.now >= parse_instant(row.expires):
+            return nothing, "expired"
+        facts = replace(
+            facts,
+            session=row.id,
+            transcript=grant.transcript,
+            relay_operator=grant.operator,
+            was_seen=False,
+        )
+        try:
+            return check_grant(row.grant, facts), ""
+        except FarhandError as error:
+            _log.info("%s does not go on: %s", row.id, error)
+            return nothing, error.code
 
     # The decision.
 
@@ -445,7 +416,7 @@ class SessionProcess:
                 expires_at=format_instant(serving.expires),
             )
         )
-        await self._deliver(serving.session)
+        await deliver_reports(self._control, self._journal, serving.session)
 
     async def _facts(
         self,
@@ -522,10 +493,16 @@ class SessionProcess:
         stopping = group.create_task(self._stopping.wait())
         await asyncio.wait({expiring, closing, stopping}, return_when=asyncio.FIRST_COMPLETED)
         reason = self._stop_reason if self._stopping.is_set() else "expired"
+        if self._leaving and not expiring.done() and await self._may_leave(serving):
+            for task in (closing, stopping, expiring):
+                task.cancel()
+            await serving.leave()
+            self._emit(Paused(session=serving.session, expires_at=format_instant(serving.expires)))
+            return
         await serving.ending.finish(reason)
         for task in (expiring, closing, stopping):
             task.cancel()
-        await self._deliver(serving.session)
+        await deliver_reports(self._control, self._journal, serving.session)
         await serving.close()
         self._emit(
             Ended(
@@ -535,52 +512,17 @@ class SessionProcess:
             )
         )
 
-    # Reports.
-
-    async def _deliver(self, session: str) -> None:
-        """Send what the journal holds of this session; the resident agent sends the rest later."""
-        rows = await self._journal.do(lambda journal: journal.outbox(limit=1000))
-        for row in rows:
-            if row.kind != "session" or row.subject != session:
-                continue
-            try:
-                report_message(row)
-            except FarhandError as error:
-                _log.error("a report is set aside: %s (%s)", error, error.detail)
-                await self._journal.do(partial(Journal.set_aside, seq=row.seq))
-                continue
-            try:
-                answer = await self._control.request(
-                    partial(report_message, row), timeout_s=REPORT_S
-                )
-            except FarhandError as error:
-                _log.info("a report waits in the journal: %s", error)
-                return
-            if isinstance(answer, Ack | Nack):
-                refused = answer.code[:100] if isinstance(answer, Nack) else None
-                await self._journal.do(partial(_acknowledge, row.seq, refused))
-
-    async def _report_refused(self, session: str, code: str) -> None:
-        report = SessionReport(seq=0, session=session, state="refused", reason=code)
-        try:
-            await self._control.request(partial(_numbered, report), timeout_s=REPORT_S)
-        except FarhandError as error:
-            _log.info("the refusal could not be reported: %s", error)
+    async def _may_leave(self, serving: SessionServing) -> bool:
+        if serving.ending.begun.is_set():
+            return False
+        row = await self._journal.do(lambda journal: journal.session(serving.session))
+        return row is not None and row.state == "active"
 
 
 def _granted_session(path: Path) -> str | None:
     """Return the session that a grant file is named after, None where that is no session id."""
     session = path.name.removesuffix(".grant")
     return session if is_session_id(session) else None
-
-
-def _numbered(report: SessionReport, seq: int) -> DeviceMessage:
-    """Return the report with the link's next number."""
-    return msgspec.structs.replace(report, seq=seq)
-
-
-def _acknowledge(seq: int, refused: str | None, journal: Journal) -> None:
-    journal.acknowledge(seq, refused=refused)
 
 
 def _first(errors: BaseExceptionGroup[FarhandError]) -> FarhandError:

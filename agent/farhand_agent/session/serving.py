@@ -3,6 +3,9 @@
 It begins journalled (`SessionServing.open`), and everything of it runs in the task group that is
 passed in.  The order of the end is fixed: journal the stop, withdraw the scopes, kill what still
 runs, sign the receipt, store it, journal the end with its report, close the connections.
+
+A session whose process goes without ending it (`leave`, or a kill) stays active in the journal; the
+next process takes it up (`resumed`), with its start, its expiry and its actions.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
@@ -23,27 +26,30 @@ import msgspec
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from farhand_agent.journal import Journal
+from farhand_agent.journal import Journal, SessionRow
 from farhand_agent.journal_thread import JournalThread
-from farhand_agent.link import open_websocket
+from farhand_agent.link import RelayAddress, open_websocket, origin
 from farhand_agent.local import notify
 from farhand_agent.locks import Lock, try_lock
 from farhand_agent.processes import end_marked, started_at
 from farhand_agent.receipts import store_receipt
+from farhand_agent.session.action_file import ActionFile
 from farhand_agent.session.actions import ActionLog
 from farhand_agent.session.device import Device
 from farhand_agent.session.ending import ReceiptFacts, SessionEnding, seal_receipt
-from farhand_agent.session.events import ActionSeen, Event
+from farhand_agent.session.events import ActionSeen, Event, LineChanged, LineShown, Restarting
 from farhand_agent.session.files import Roots
 from farhand_agent.session.files_flow import KnownHashes
 from farhand_agent.session.files_hash import serve_hashes
 from farhand_agent.session.grant import Agreed
 from farhand_agent.session.host import MAX_PIPES, SessionHost, SessionTerms
 from farhand_agent.session.pipes import PipeDriver, StreamLost
+from farhand_agent.session.restart import MachineRestart
 from farhand_agent.session.scopes import LiveScopes
 from farhand_agent.session.shell import login_environment
 from farhand_agent.session.subsystems import Subsystem
 from farhand_agent.session.view import serve_view
+from farhand_protocol.attachment import LineState
 from farhand_protocol.envelopes import Envelope, decode_envelope, open_payload
 from farhand_protocol.errors import FarhandError, RefusedError
 from farhand_protocol.frames import MAX_PIPE_MESSAGE_BYTES, parse_attach_reply, write_attach
@@ -62,6 +68,10 @@ QUIET_S: Final = 3.0
 CLOSE_S: Final = 5.0
 # A laptop that sleeps stops the loop's clock; the wall clock is looked at this often.
 CLOCK_CHECK_S: Final = 15.0
+# The relay pings a pipe; one that says nothing at all for so long is dead.
+SILENCE_S: Final = 90.0
+# A shorter loss of the line is nothing that a receipt must tell.
+TOLD_LOSS_S: Final = 5.0
 
 
 class _WebsocketStream:
@@ -79,13 +89,24 @@ class _WebsocketStream:
 
     async def receive(self) -> bytes:
         """Return the next message; text is not spoken on a pipe."""
-        try:
-            message = await self._websocket.recv()
-        except (ConnectionClosed, OSError) as error:
-            raise StreamLost from error
+        message: bytes | str | None = None
+        while message is None:
+            heard_at = self._heard_at()
+            try:
+                async with asyncio.timeout_at(heard_at + SILENCE_S):
+                    message = await self._websocket.recv()
+            except TimeoutError as error:
+                if self._heard_at() <= heard_at:
+                    raise StreamLost("the relay fell silent") from error
+            except (ConnectionClosed, OSError) as error:
+                raise StreamLost from error
         if isinstance(message, str):
             raise StreamLost("the relay sent text on a pipe")
         return message
+
+    def _heard_at(self) -> float:
+        heard_at: float = getattr(self._websocket, "heard_at", 0.0)
+        return heard_at or asyncio.get_running_loop().time()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +125,9 @@ class SessionServing:
         grant: the sealed grant.
         policy: of this device, for the files roots.
         group: where its tasks run.
+        now: the time.
         emit: tells the person at the device.
+        resumed: the journal's row, where another process served this session before.
     """
 
     def __init__(
@@ -118,6 +141,7 @@ class SessionServing:
         group: asyncio.TaskGroup,
         now: datetime,
         emit: Callable[[Event], None],
+        resumed: SessionRow | None = None,
     ) -> None:
         self._device = device
         self._journal = journal
@@ -126,17 +150,29 @@ class SessionServing:
         self._group = group
         self._emit = emit
         self.session = agreed.grant.id
-        until = now + timedelta(minutes=agreed.minutes)
-        self._times = _Times(
-            started_at=now, expires=min(until, parse_instant(agreed.grant.expires))
-        )
-        self._clock_base = time.monotonic()
+        self._resumed = resumed
+        if resumed is None:
+            until = now + timedelta(minutes=agreed.minutes)
+            self._times = _Times(
+                started_at=now, expires=min(until, parse_instant(agreed.grant.expires))
+            )
+        else:
+            self._times = _Times(
+                started_at=parse_instant(resumed.started_at),
+                expires=parse_instant(resumed.expires),
+            )
+        self._clock_base = now, time.monotonic()
         self.scopes = LiveScopes(agreed.scopes)
-        self._actions = ActionLog(self._now, self._on_action)
+        self._action_file = ActionFile(device.home.session_actions(self.session))
+        self._actions = ActionLog(self._now, self._on_action, file=self._action_file)
+        self._restart = MachineRestart(self._actions, self._restarting)
         self.ending = SessionEnding(self._halt, self._sign, self._keep)
         self._lock: Lock | None = None
         self._drivers: dict[int, PipeDriver] = {}
-        self._attaching: set[asyncio.Task[None]] = set()
+        self._attaching: dict[int, asyncio.Task[None]] = {}
+        self._lines: dict[int, LineState] = {}
+        self._line_shown = ""
+        self._lost_at: float | None = None
         home = login_environment({})["HOME"]
         roots = Roots.of(
             policy.files_roots,
@@ -154,7 +190,7 @@ class SessionServing:
                 actions=self._actions,
                 roots=roots,
                 hashes=hashes,
-                forward_to=agreed.forward_to,
+                forward_to=set(agreed.forward_to),
                 subsystems={
                     "farhand-view": Subsystem("view", partial(serve_view, actions=self._actions)),
                     "farhand-hash": Subsystem(
@@ -162,6 +198,7 @@ class SessionServing:
                         partial(serve_hashes, roots=roots, actions=self._actions, hashes=hashes),
                     ),
                     "farhand-end": Subsystem(None, self.ending.farewell),
+                    "farhand-restart": Subsystem("terminal", self._restart.serve),
                 },
                 environment={SESSION_MARK: self.session},
             ),
@@ -179,7 +216,7 @@ class SessionServing:
         return self._times.expires
 
     async def open(self) -> None:
-        """Journal the session, before anything of it is opened.
+        """Journal the session, or that it goes on here, before anything of it is opened.
 
         Raises:
             RefusedError: `grant-reused`.
@@ -189,6 +226,9 @@ class SessionServing:
         self._lock = await asyncio.to_thread(try_lock, home.session_lock(self.session))
         if self._lock is None:
             raise RefusedError("grant-reused", "a process serves this session already")
+        if self._resumed is not None:
+            await self._take_up()
+            return
         report = self._report(
             state="active",
             scopes=list(self._agreed.scopes),
@@ -218,6 +258,21 @@ class SessionServing:
             raise
         await asyncio.to_thread(notify, home, "sessions-changed")
 
+    async def _take_up(self) -> None:
+        assert self._lock is not None
+        # What the process before left running belongs to nobody any more.
+        await asyncio.to_thread(end_marked, f"{SESSION_MARK}={self.session}")
+        pid = os.getpid()
+        started = started_at(pid)
+        try:
+            await self._journal.do(
+                lambda journal: journal.resume_session(self.session, pid=pid, pid_started=started)
+            )
+        except FarhandError:
+            self._lock.release()
+            raise
+        self._actions.add("link", "the agent was started again and the session went on")
+
     def attach(self, message: AttachPipe) -> None:
         """Dial a pipe that the console opened or attached again."""
         if not 0 <= message.number < MAX_PIPES or len(message.token) != 16:
@@ -225,18 +280,39 @@ class SessionServing:
             return
         if self.ending.begun.is_set() and message.number not in self._drivers:
             return
-        task = self._group.create_task(self._attach(message))
-        self._attaching.add(task)
-        task.add_done_callback(self._attaching.discard)
+        if (before := self._attaching.get(message.number)) is not None:
+            before.cancel()  # the relay has dropped what that one dialled
+        self._attaching[message.number] = self._group.create_task(self._attach(message))
+
+    def _node(self, url: str) -> RelayAddress:
+        """Return where a pipe is dialled: the node that holds its other half, if we may go there.
+
+        Only what the token or the signed policy names; anywhere else our own relay's address has to
+        do, behind which the node may stand.
+        """
+        address = self._device.address
+        try:
+            wanted = origin(url) if url else origin(address.url)
+            allowed = {origin(one) for one in (address.url, *self._device.relay_origins())}
+        except ValueError:
+            return address
+        if wanted in allowed:
+            return replace(address, url=url or address.url)
+        _log.warning("a pipe at an address that neither token nor policy names was not followed")
+        return address
 
     async def _attach(self, message: AttachPipe) -> None:
-        driver = self._drivers.get(message.number)
+        number = message.number
+        driver = self._drivers.get(number)
         if driver is None or driver.closed.is_set():
-            driver = self._drivers[message.number] = PipeDriver(message.number)
+            driver = self._drivers[number] = PipeDriver(
+                number, on_state=partial(self._on_line, number)
+            )
             self._group.create_task(self._host.serve(driver))
+        address = await asyncio.to_thread(self._node, message.url)
         try:
             async with open_websocket(
-                self._device.address, "/pipe", max_size=MAX_PIPE_MESSAGE_BYTES
+                address, "/pipe", max_size=MAX_PIPE_MESSAGE_BYTES
             ) as websocket:
                 stream = _WebsocketStream(websocket)
                 async with asyncio.timeout(ATTACH_TIMEOUT_S):
@@ -261,11 +337,30 @@ class SessionServing:
             async with asyncio.timeout(CLOSE_S):
                 for driver in self._drivers.values():
                     await driver.closed.wait()
-        for task in self._attaching:
+        for task in self._attaching.values():
             task.cancel()
+        self._action_file.close()
         if self._lock is not None:
             self._lock.release()
             self._device.home.session_lock(self.session).unlink(missing_ok=True)
+
+    @property
+    def is_restarting(self) -> bool:
+        """Whether this computer is about to go down; the end of its terminal ends nothing then."""
+        return self._restart.is_due
+
+    async def leave(self) -> None:
+        """Let go of the session without ending it.
+
+        No goodbye is said on the pipes: the consoles dial again until the next process is there.
+        """
+        for task in self._attaching.values():
+            task.cancel()
+        await asyncio.to_thread(end_marked, f"{SESSION_MARK}={self.session}")
+        await self._actions.settle()
+        self._action_file.close()
+        if self._lock is not None:
+            self._lock.release()
 
     # The steps of the end.
 
@@ -293,7 +388,7 @@ class SessionServing:
             grant_envelope=decode_envelope(self._grant_bytes),
             host_name=self._device.host_name,
             guest=self._device.guest,
-            scopes=self._agreed.scopes,
+            scopes=tuple(self._resumed.scopes) if self._resumed else self._agreed.scopes,
             started_at=self._times.started_at,
         )
         return seal_receipt(
@@ -309,6 +404,7 @@ class SessionServing:
         try:
             path = await asyncio.to_thread(store_receipt, self._device.home, receipt)
             self.receipt_path = str(path)
+            self._action_file.remove()
         except OSError as error:
             _log.error("the receipt could not be stored: %s", error)
         reason, note = self.ending.reason, self.ending.note
@@ -336,6 +432,33 @@ class SessionServing:
             }
         )
 
+    # What the person is told.
+
+    def _on_line(self, number: int, state: LineState) -> None:
+        """Tell when the technician's line changed: of several, one that is up counts."""
+        self._lines[number] = state
+        names = {line.name for line in self._lines.values()}
+        shown: LineShown = "idle"
+        if "connected" in names:
+            shown = "connected"
+        elif "reconnecting" in names:
+            shown = "reconnecting"
+        if shown == self._line_shown:
+            return
+        now = time.monotonic()
+        if shown == "reconnecting":
+            self._lost_at = now
+        elif self._lost_at is not None:
+            if now - self._lost_at >= TOLD_LOSS_S and shown == "connected":
+                self._actions.add("link", f"the line was lost for {now - self._lost_at:.0f} s")
+            self._lost_at = None
+        self._line_shown = shown
+        left_s = None if state.left_s is None else round(state.left_s)
+        self._emit(LineChanged(session=self.session, state=shown, left_s=left_s))
+
+    def _restarting(self) -> None:
+        self._emit(Restarting(session=self.session))
+
     def _on_action(self, action: Action) -> None:
         self._emit(ActionSeen(at=action.at, kind=action.kind, detail=action.detail))
 
@@ -344,7 +467,6 @@ class SessionServing:
 
         A clock set back during a session must not make it longer.
         """
-        passed = time.monotonic() - self._clock_base
-        started = self._times.started_at
-        steady = started + timedelta(seconds=passed)
-        return max(steady, datetime.now(started.tzinfo)).replace(microsecond=0)
+        base, at = self._clock_base
+        steady = base + timedelta(seconds=time.monotonic() - at)
+        return max(steady, datetime.now(base.tzinfo)).replace(microsecond=0)

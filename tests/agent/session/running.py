@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from farhand_agent.config import Home
-from farhand_agent.session.events import ActionSeen, Asked, CodeShown, Event, Opened
+from farhand_agent.session.events import ActionSeen, Asked, CodeShown, Event, LineChanged, Opened
 from farhand_agent.session.process import Options, SessionProcess
 from tests.agent.session.code_console import CodeConsole
 from tests.support.session_relay import SessionRelay, running_relay
@@ -42,7 +42,7 @@ class Run:
                 event = await self.events.get()
                 if isinstance(event, kind):
                     return event
-                assert isinstance(event, ActionSeen), event
+                assert isinstance(event, ActionSeen | LineChanged), event
 
     async def end(self) -> int:
         return await asyncio.wait_for(asyncio.shield(self.status), 30)

@@ -328,7 +328,7 @@ async def test_a_session_survives_the_loss_of_link_and_pipe(tmp_path: Path) -> N
 async def test_the_end_is_reported_later_when_the_relay_is_silent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("farhand_agent.session.process.REPORT_S", 0.2)
+    monkeypatch.setattr("farhand_agent.session.reports.REPORT_S", 0.2)
     async with running(tmp_path) as run:
         await open_session(run)
         await run.relay.reports.get()

@@ -39,7 +39,7 @@ def arm(kill: Path, point: str, moment: Moment, module: str = "") -> None:
 
     Args:
         kill: the file given to `fault_environment`.
-        point: one of `farhand_agent.journal.WRITE_POINTS`, or of `site/relay_points.py`.
+        point: one of `farhand_agent.write_points.WRITE_POINTS`, or of `site/relay_points.py`.
         moment: before the transaction, inside it just before COMMIT, or after COMMIT.
         module: only in a process started as this module, else in any.
     """
