@@ -50,12 +50,12 @@ from farhand_protocol.keys import SeedSigner
 from farhand_protocol.messages import Ack, Enrol, Nack
 from farhand_protocol.tokens import Enrolment, EnrolmentToken
 
-__all__ = ["enrol", "fetch_certificate"]
+__all__ = ["AGAIN_S", "enrol", "fetch_certificate"]
 
 MAX_NAME_CHARS = 64
 _TLS_TIMEOUT_S = 20.0
 # How long an enrolment is sent again whose answer was lost; a relay restarts within seconds.
-_AGAIN_S = 60.0
+AGAIN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,11 +286,11 @@ async def _send_again(
     """Send an enrolment again that may have arrived, until the relay answers.
 
     Raises:
-        LinkLost, RelayUnavailable: it did not within `_AGAIN_S`.
+        LinkLost, RelayUnavailable: it did not within `AGAIN_S`.
         FarhandError, RemoteError: its answer is no, or none.
     """
     loop = asyncio.get_running_loop()
-    until = loop.time() + _AGAIN_S
+    until = loop.time() + AGAIN_S
     backoff = Backoff(random.random)
     while True:
         await asyncio.sleep(backoff.next_wait_s())

@@ -76,7 +76,7 @@ def test_a_relay_whose_disk_is_full_refuses_and_recovers(
         503,
         {"status": "failing", "store": "store-full", "bus": "ok"},
     )
-    assert house.admin.refused("ticket", "new", "More paper", "--body", WORDS) == "store-full"
+    assert house.admin.refused("ticket", "new", "--title", "Paper", "--body", WORDS) == "store-full"
 
     # What is there can be read, and none of what was refused is.
     assert house.http.get(f"/orders/{order}").json()["state"] == "running"
