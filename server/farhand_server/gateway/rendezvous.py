@@ -111,6 +111,8 @@ class Rendezvous:
         self._pipes = pipes
         self._limits = limits
         self._pipe_url = pipe_url(node_url)
+        # Devices dial the relay's own address unless this node has another.
+        self._device_url = "" if node_url == relay.settings.url else node_url
         wrong_s = limits.wrong_codes_window_s
         self._by_technician = Windows(limits.wrong_codes_per_technician, wrong_s)
         self._by_address = Windows(limits.wrong_codes_per_address, wrong_s)
@@ -237,7 +239,10 @@ class Rendezvous:
             number = self._pipes.free_number(link.session)
         splice = self._pipes.offer(link.session, number)
         attach = messages.AttachPipe(
-            session=link.session, number=number, token=splice.tokens["device"]
+            session=link.session,
+            number=number,
+            token=splice.tokens["device"],
+            url=self._device_url,
         )
         if not link.send(attach):
             raise FarhandError("no-responders", "the session has just gone")
