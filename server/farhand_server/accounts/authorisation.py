@@ -51,6 +51,7 @@ ACTIONS: dict[str, dict[str, Reach]] = {
     "session.open": _STAFF,
     "session.attach": _STAFF,
     "session.end": _STAFF,
+    "recording.read": {**_OVERSIGHT, "technician": "own"},
     # the fleet
     "device.read": _READERS,
     "device.tag": _STAFF,

@@ -6,7 +6,7 @@ Everything in it is used by `app.build_app` (routes, statuses) and `app.serve` (
 
 from __future__ import annotations
 
-from farhand_server.api import desk, fleet, foundation, jump, orders, scripts, sessions
+from farhand_server.api import desk, fleet, foundation, jump, orders, recordings, scripts, sessions
 from farhand_server.api.area import Area
 
 __all__ = ["AREAS"]
@@ -14,6 +14,7 @@ __all__ = ["AREAS"]
 AREAS: tuple[Area, ...] = (
     foundation.AREA,
     sessions.AREA,
+    recordings.AREA,
     jump.AREA,
     fleet.AREA,
     orders.AREA,

@@ -39,6 +39,7 @@ _ALLOWED: dict[Role, frozenset[type[Any]]] = {
             messages.OrderProgress,
             messages.ResultReport,
             messages.SessionReport,
+            messages.RecordingChunk,
         }
     ),
     "enrol": frozenset({messages.Enrol, messages.FetchTrust}),
@@ -49,6 +50,7 @@ _ALLOWED: dict[Role, frozenset[type[Any]]] = {
             messages.AllocateNameplate,
             messages.MailboxReply,
             messages.SessionReport,
+            messages.RecordingChunk,
         }
     ),
 }
@@ -58,6 +60,7 @@ _GUEST = frozenset(
         messages.AllocateNameplate,
         messages.MailboxReply,
         messages.SessionReport,
+        messages.RecordingChunk,
     }
 )
 _HANDLERS: dict[type[Any], str] = {
@@ -68,6 +71,7 @@ _HANDLERS: dict[type[Any], str] = {
     messages.ResultReport: "on_result",
     messages.FetchTrust: "on_fetch_trust",
     messages.SessionReport: "on_session_report",
+    messages.RecordingChunk: "on_recording_chunk",
     messages.AllocateNameplate: "on_allocate_nameplate",
     messages.MailboxReply: "on_mailbox_reply",
 }
@@ -122,6 +126,9 @@ class LinkHandler(Protocol):
     ) -> messages.RelayMessage | None: ...
     async def on_mailbox_reply(
         self, link: Link, message: messages.MailboxReply
+    ) -> messages.RelayMessage | None: ...
+    async def on_recording_chunk(
+        self, link: Link, message: messages.RecordingChunk
     ) -> messages.RelayMessage | None: ...
     async def on_closed(self, link: Link) -> None: ...
 

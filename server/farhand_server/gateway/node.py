@@ -26,6 +26,7 @@ from farhand_server.gateway.trust_files import TrustFiles, notice_of
 from farhand_server.metrics import make_metrics
 from farhand_server.relay import Relay
 from farhand_server.sessions import control
+from farhand_server.sessions.recordings import make_recordings
 from farhand_server.sessions.service import make_sessions
 
 __all__ = ["Gateway", "make_gateway"]
@@ -53,6 +54,7 @@ class Gateway:
         self._subscriptions: list[Subscription] = []
         self.node = secrets.token_hex(8)
         self.sessions = relay.service(make_sessions)
+        self.recordings = relay.service(make_recordings)
         self.wheel = TimerWheel(now=relay.clock.monotonic(), tick_s=_TICK_S)
         self.presence = Presence(
             tenant=relay.tenant, db=relay.db, clock=relay.clock, node=self.node
@@ -73,6 +75,7 @@ class Gateway:
         self.pipes.use(self.doorway)
         self.links.dispatcher.serve_control(self.rendezvous.on_control)
         self.plug(self.sessions)
+        self.plug(self.recordings)
         self.plug(self.rendezvous)
         self.plug(TrustFiles(relay))
 
@@ -151,6 +154,7 @@ class Gateway:
 
     async def _sweep(self) -> None:
         await self.sessions.sweep()
+        await self.recordings.sweep()
         await self.rendezvous.sweep()
 
     # Other nodes.
