@@ -40,7 +40,17 @@ class _Echo:
         self._thread.join(10)
 
 
-@pytest.fixture(scope="module")
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep these tests on one worker: all use the same relay, agents and sessions."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("interop"))
+            # The first of them waits for three agents, the slowest for Ansible.
+            item.add_marker(pytest.mark.timeout(300))
+
+
+@pytest.fixture(scope="session")
 def field() -> Iterator[Field]:
     echo = _Echo()
     try:
@@ -50,7 +60,7 @@ def field() -> Iterator[Field]:
         echo.close()
 
 
-@pytest.fixture(scope="module", params=["proxy", "jump"])
+@pytest.fixture(scope="session", params=["proxy", "jump"])
 def reach(
     request: pytest.FixtureRequest, field: Field, tmp_path_factory: pytest.TempPathFactory
 ) -> Reach:

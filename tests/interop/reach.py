@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.support.stage import ConsoleHome, Stage, free_port
 
 NAMES = ("alpha", "beta", "gamma")
+_SCOPES = "view,terminal,files,forward"
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,15 @@ class Field:
     sessions: dict[str, str]
     forward_to: int
     jump_port: int
+
+    def open_session(self, name: str) -> None:
+        """Have a device let the technician in, by a code."""
+        shown = self.stage.agent(name).code("--yes", "--scope", _SCOPES)
+        opened = self.technician.json(
+            "session", "open", "--code", shown.next_json()["code"],
+            "--scope", _SCOPES, "--forward-to", f"127.0.0.1:{self.forward_to}",
+        )  # fmt: skip
+        self.devices[name], self.sessions[name] = opened["device"], opened["session"]
 
     def config(self, way: str, folder: Path) -> Path:
         """Write ssh's configuration for `proxy` or `jump` and return its path."""
@@ -39,19 +49,13 @@ def open_field(stage: Stage, forward_to: int) -> Field:
     admin = stage.first_admin(library=False)
     technician = stage.technician(admin, "tess")
     admin.run("trust", "policy", "*", "--forward-to", f"127.0.0.1:{forward_to}")
-    devices, sessions = {}, {}
+    field = Field(stage, admin, technician, {}, {}, forward_to, jump_port)
     for name in NAMES:
         agent = stage.agent(name)
         agent.enrol(admin.json("token", "create")["token"])
         agent.start()
-        shown = agent.code("--yes", "--scope", "view,terminal,files,forward")
-        opened = technician.json(
-            "session", "open", "--code", shown.next_json()["code"],
-            "--scope", "view,terminal,files,forward",
-            "--forward-to", f"127.0.0.1:{forward_to}",
-        )  # fmt: skip
-        devices[name], sessions[name] = agent.device, opened["session"]
-    return Field(stage, admin, technician, devices, sessions, forward_to, jump_port)
+        field.open_session(name)
+    return field
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from tests.interop.reach import Field
 pytestmark = pytest.mark.needs("ssh")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def config(field: Field, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return field.config("jump", tmp_path_factory.mktemp("jump"))
 
@@ -109,6 +109,9 @@ def _make_key(path: Path) -> Path:
 def test_an_ended_session_is_out_of_reach(field: Field, config: Path) -> None:
     assert _ssh(field, config, "gamma", "true").returncode == 0
     field.technician.run("session", "end", field.sessions["gamma"], "--note", "done")
-    done = _ssh(field, config, "-W", "gamma:22", "farhand-jump")
-    assert done.returncode != 0
-    assert b"no open session" in done.stderr
+    try:
+        done = _ssh(field, config, "-W", "gamma:22", "farhand-jump")
+        assert done.returncode != 0
+        assert b"no open session" in done.stderr
+    finally:
+        field.open_session("gamma")
