@@ -385,12 +385,12 @@ async def list_orders(
     if after is not None:
         made, last = after
         where.append(
-            (orders.c.created_at < made) | ((orders.c.created_at == made) & (orders.c.id > last))
+            (orders.c.created_at < made) | ((orders.c.created_at == made) & (orders.c.id < last))
         )
     query = (
         select(*[orders.c[n] for n in ("id", *OrderLine.__struct_fields__) if n != "order"])
         .where(*where)
-        .order_by(orders.c.created_at.desc(), orders.c.id)
+        .order_by(orders.c.created_at.desc(), orders.c.id.desc())
         .limit(limit)
     )
     return [OrderLine(**_line(row)) for row in (await c.execute(query)).mappings()]

@@ -314,6 +314,8 @@ orders = Table(
     Index("ix_orders_device", "tenant", "device", "state"),
     Index("ix_orders_campaign", "tenant", "campaign", "ring", "state"),
     Index("ix_orders_state", "state", "expires_at"),
+    Index("ix_orders_listed", "tenant", "campaign", "created_at", "id"),
+    Index("ix_orders_target", "tenant", "campaign", "device"),
 )
 
 order_events = Table(

@@ -77,13 +77,13 @@ async def test_nobody_is_answered_before_it_is_stored(tasks: Tasks) -> None:
     assert not first.done()
     assert store.calls == [["a"]], "who comes meanwhile waits for the next one"
     store.may_go.set()
-    assert await asyncio.gather(first, second) == ["a stored", "b stored"]
+    assert [await first, await second] == ["a stored", "b stored"]
 
 
 async def test_an_item_of_its_own_error(tasks: Tasks) -> None:
     store = Store(tasks)
     good, bad, other = await store.put_all("a", "b!", "c")
-    assert (good, other) == ("a stored", "c stored")
+    assert [good, other] == ["a stored", "c stored"]
     assert isinstance(bad, ValueError)
     assert len(store.calls) == 1
 
@@ -96,7 +96,7 @@ async def test_a_batch_that_fails_is_tried_one_by_one(tasks: Tasks) -> None:
 
     store = Broken(tasks)
     good, bad, other = await store.put_all("a", "b", "c")
-    assert (good, other) == ("a stored", "c stored")
+    assert [good, other] == ["a stored", "c stored"]
     assert isinstance(bad, KeyError)
     assert store.calls == [["a", "b", "c"], ["a"], ["b"], ["c"]]
 
