@@ -15,8 +15,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import Final
 
+from farhand_agent.config import write_atomically
 from farhand_agent.journal import Journal
 from farhand_agent.journal_thread import JournalThread
 from farhand_agent.policy import WIDE_SCOPES
@@ -27,8 +29,9 @@ from farhand_agent.session.events import Asked, Decided, Event, ScopesChanged
 from farhand_agent.session.grant import Agreed
 from farhand_agent.session.host import SessionTerms
 from farhand_agent.session.widening import SessionWidening, WideningFacts, Wider
-from farhand_protocol.envelopes import Envelope
+from farhand_protocol.envelopes import Envelope, decode_envelope, encode_envelope, open_payload
 from farhand_protocol.errors import FarhandError
+from farhand_protocol.grants import Widening
 from farhand_protocol.trust import SCOPES, GroupPolicy
 
 __all__ = ["ScopeChanges", "SessionHands", "cool_down"]
@@ -46,17 +49,16 @@ class SessionHands:
     """What the changes of a session are made with.
 
     Args:
-        report: writes the session's report for the scopes that are open.
         deliver: starts to send what the journal holds for the relay.
+        consent_s: how long a question stands; what the policy says, where it is None.
     """
 
     device: Device
     journal: JournalThread
     asking: Asking
     emit: Callable[[Event], None]
-    now: Callable[[], datetime]
-    report: Callable[[list[str]], bytes]
-    deliver: Callable[[], None]
+    deliver: Callable[[], object]
+    consent_s: float | None = None
 
 
 def cool_down(scopes: Iterable[str], policy: GroupPolicy, *, asked: bool) -> dict[str, float]:
@@ -74,6 +76,8 @@ class ScopeChanges:
         terms: of its SSH host; changed here.
         expires: when it ends by itself.
         hands: see `SessionHands`.
+        now: the time.
+        report: writes the session's report for the scopes that are open.
     """
 
     def __init__(
@@ -83,16 +87,31 @@ class ScopeChanges:
         terms: SessionTerms,
         expires: datetime,
         hands: SessionHands,
+        *,
+        now: Callable[[], datetime],
+        report: Callable[[list[str]], bytes],
     ) -> None:
         self._agreed = agreed
         self._grant = grant
         self._terms = terms
         self._expires = expires
         self._hands = hands
+        self._now = now
+        self._report = report
+        self._file = hands.device.home.sessions / f"{terms.session}.widened"
         self._policy = GroupPolicy()
-        self.widened: list[Envelope] = []
-        self.granted_ever: list[str] = list(agreed.scopes)
+        self.widened = _read_widened(self._file)
+        self.granted_ever = [scope for scope in SCOPES if scope in self._known_scopes()]
         self.widening = SessionWidening(self._facts, self._consent, self._widen, self._decided)
+
+    def _known_scopes(self) -> set[str]:
+        """Return what was granted at first and, by a process before this one, later."""
+        later = (open_payload(one, Widening).scopes for one in self.widened)
+        return {*self._agreed.scopes, *(scope for scopes in later for scope in scopes)}
+
+    def forget(self) -> None:
+        """Remove what was kept for a next process; the receipt holds it."""
+        self._file.unlink(missing_ok=True)
 
     # Taking away.
 
@@ -137,7 +156,7 @@ class ScopeChanges:
             policy=self._policy,
             open_scopes=frozenset(self._terms.scopes.granted),
             open_forward=frozenset(self._terms.forward_to),
-            now=self._hands.now(),
+            now=self._now(),
             seen=seen,
         )
 
@@ -146,6 +165,8 @@ class ScopeChanges:
         if not self._asks():
             return
         cooling = cool_down(wider.scopes, policy, asked=True)
+        override = self._hands.consent_s
+        within_s = policy.consent_s if override is None else override
         asked = Asked(
             asks="scopes",
             session=grant.id,
@@ -158,36 +179,37 @@ class ScopeChanges:
             words=[],
             guest=self._hands.device.guest,
             host_name=grant.host_name,
-            recorded=False,
+            recorded=self._agreed.recording is not None,
             files=list(policy.files_roots),
             files_read_only=policy.files_read_only or grant.read_only,
             file_bytes_max=policy.file_bytes_max,
             forward=sorted(wider.forward_to),
             shortened=[one for one in wider.widening.scopes if one not in wider.scopes],
-            answer_within_s=policy.consent_s,
+            answer_within_s=round(within_s),
             cooling=sorted(cooling),
             cool_down_s=policy.cool_down_s,
         )
-        await self._hands.asking.ask(asked, within_s=policy.consent_s)
+        await self._hands.asking.ask(asked, within_s=within_s)
 
     def _asks(self) -> bool:
         """Whether a person must say yes: without a code policy may be content with a notice."""
         return self._agreed.grant.transcript is not None or self._policy.consent == "ask"
 
     def _minutes_left(self) -> int:
-        return max(1, round((self._expires - self._hands.now()).total_seconds() / 60))
+        return max(1, round((self._expires - self._now()).total_seconds() / 60))
 
     async def _widen(self, wider: Wider) -> None:
         """Journal what was agreed to, then open it."""
         session, policy = self._terms.session, self._policy
         after = self._in_order([*self._terms.scopes.granted, *wider.scopes])
-        report = self._hands.report(after)
+        report = self._report(after)
         await self._hands.journal.do(
             lambda journal: add_scopes(
                 journal, session, wider.scopes, forward=wider.forward_to, report=report
             )
         )
         self.widened.append(wider.envelope)
+        await asyncio.to_thread(_write_widened, self._file, self.widened)
         self._terms.forward_to |= wider.forward_to
         cooling = cool_down(wider.scopes, policy, asked=self._asks())
         for scope in wider.scopes:
@@ -215,7 +237,7 @@ class ScopeChanges:
         try:
             if not journalled:
                 await self._hands.journal.do(
-                    partial(report_scopes, session=session, report=self._hands.report(scopes))
+                    partial(report_scopes, session=session, report=self._report(scopes))
                 )
         except FarhandError as error:
             # The relay's list of scopes is for display; the session goes on without that report.
@@ -228,3 +250,15 @@ class ScopeChanges:
 
 def _withdraw(session: str, scopes: list[str], by: str, journal: Journal) -> None:
     withdraw_scopes(journal, session, scopes, by=by)
+
+
+def _read_widened(file: Path) -> list[Envelope]:
+    """Return the widenings of a session that another process served before."""
+    try:
+        return [decode_envelope(line) for line in file.read_bytes().splitlines()]
+    except FileNotFoundError:
+        return []
+
+
+def _write_widened(file: Path, widened: list[Envelope]) -> None:
+    write_atomically(file, b"".join(encode_envelope(one) + b"\n" for one in widened))

@@ -15,6 +15,7 @@ The checks stand in this fixed order, and the first that fails decides (fail clo
     grant-not-permitted      the roster does not let the operator open one of the scopes here
     policy-refused           this device allows no such session
     scope-empty              nothing is left of what was asked for
+    recording-impossible     it must be recorded, and there is no audit key to seal it to
 
 On a guest device the signature only ties grant, transcript and receipt together: the operator's
 name is what the relay says.
@@ -27,6 +28,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from farhand_agent.policy import SERVED_SCOPES
+from farhand_agent.session.recording.plan import RecordingPlan, plan_recording
 from farhand_agent.trust.verified import Verified
 from farhand_protocol.envelopes import decode_envelope, open_payload
 from farhand_protocol.errors import FarhandError, RefusedError
@@ -75,6 +77,7 @@ class Agreed:
     scopes: tuple[str, ...]
     minutes: int
     forward_to: frozenset[str]
+    recording: RecordingPlan | None = None
 
 
 def check_grant(data: bytes, facts: Facts) -> Agreed:
@@ -179,8 +182,6 @@ def _agree(grant: Grant, facts: Facts) -> Agreed:
     by_code = facts.transcript is not None
     if not (policy.attended if by_code else policy.unattended):
         raise _no("policy-refused", "this device allows no such session")
-    if policy.recording == "required":
-        raise _no("policy-refused", "sessions here must be recorded, and this agent cannot record")
     forward_to = frozenset(one.lower() for one in grant.forward) & frozenset(
         one.lower() for one in policy.forward_to
     )
@@ -199,4 +200,5 @@ def _agree(grant: Grant, facts: Facts) -> Agreed:
         scopes=scopes,
         minutes=min(grant.minutes, facts.offered_minutes, policy.minutes_max),
         forward_to=forward_to if "forward" in scopes else frozenset(),
+        recording=plan_recording(policy, grant, guest=facts.guest),
     )

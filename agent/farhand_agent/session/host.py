@@ -41,8 +41,10 @@ from farhand_agent.session.files_flow import KnownHashes
 from farhand_agent.session.forwarding import Forwarded, dial
 from farhand_agent.session.lines import read_line
 from farhand_agent.session.pipes import PipeDriver, PipeTunnel
+from farhand_agent.session.recording.session import SessionRecording
+from farhand_agent.session.recording.streams import RecordedStreams
 from farhand_agent.session.scopes import LiveScopes
-from farhand_agent.session.shell import CHUNK_BYTES, Program, login_environment
+from farhand_agent.session.shell import CHUNK_BYTES, Program, Streams, login_environment
 from farhand_agent.session.subsystems import Subsystem
 from farhand_protocol.errors import RefusedError
 from farhand_protocol.grants import SSH_USER
@@ -85,6 +87,7 @@ class SessionTerms:
     subsystems: Mapping[str, Subsystem]
     environment: dict[str, str] = field(default_factory=dict)
     hashes: KnownHashes = field(default_factory=KnownHashes)
+    recording: SessionRecording | None = None
     relay: tuple[str, int] | None = None
     on_wait: Callable[[str, str, float], None] = lambda *_: None
 
@@ -401,6 +404,7 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
         self._server = server
         self._terms = server.terms
         self._program: Program | None = None
+        self._recorded: RecordedStreams | None = None
         self._has_terminal = False
         self._wanted = ""
         self._scope: str | None = "terminal"
@@ -448,6 +452,8 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
     def terminal_size_changed(self, width: int, height: int, pixwidth: int, pixheight: int) -> None:
         if self._program is not None:
             self._program.resize(width, height, pixwidth, pixheight)
+        if self._recorded is not None:
+            self._recorded.resize(width, height)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.channels -= 1
@@ -512,11 +518,18 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
             size=size,
             is_away=lambda: not self._server.driver.attached.is_set(),
         )
+        streams: Streams = _ProcessStreams(self)
+        if self._terms.recording is not None:
+            streams = self._recorded = self._terms.recording.record(
+                streams, command=self.command, size=size and size[:2], term=term or ""
+            )
         try:
-            status = await self._program.run(_ProcessStreams(self))
+            status = await self._program.run(streams)
         except OSError as error:
-            await self.write(f"farhand: cannot start: {error.strerror}\n".encode(), error=True)
+            await streams.write(f"farhand: cannot start: {error.strerror}\n".encode(), error=True)
             status = 126
+        if self._recorded is not None:
+            self._recorded.end(status)
         if self.channel.is_closing():
             return
         if status >= 0:

@@ -20,14 +20,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from farhand_agent.config import Home, read_limited
-from farhand_agent.consent import CONSENT_TIMEOUT_S
 from farhand_agent.journal import SessionRow
 from farhand_agent.journal_thread import JournalThread
+from farhand_agent.session.asking import Asking
+from farhand_agent.session.changes import ScopeChanges, SessionHands, cool_down
 from farhand_agent.session.codes import CodeDesk, Unlinked
 from farhand_agent.session.control import Control
 from farhand_agent.session.device import Device, load_device
@@ -65,6 +67,7 @@ _log = logging.getLogger(__name__)
 
 # What a code offers when the person names nothing: all that policy allows but these.
 NOT_BY_DEFAULT: Final = ("forward", "control")
+_MAX_WITHDRAWALS: Final = 32
 # These say something about a code or the network; every other refusal is a decision.
 _EXIT_1: Final = ("code-expired", "code-wrong", "code-burned", "pairing-malformed", "link-lost")
 
@@ -92,7 +95,7 @@ class SessionProcess:
         options: see `Options`.
         emit: tells the person at the device.
         can_ask: whether somebody may answer; without, a needed consent is `consent-timeout`.
-        consent_s: how long the question stands.
+        consent_s: how long a question stands; what the policy says, where it is None.
     """
 
     def __init__(
@@ -101,17 +104,17 @@ class SessionProcess:
         emit: Callable[[Event], None],
         *,
         can_ask: bool = True,
-        consent_s: float = CONSENT_TIMEOUT_S,
+        consent_s: float | None = None,
     ) -> None:
         self._options = options
         self._emit = emit
-        self._can_ask = can_ask
         self._consent_s = consent_s
-        self._answer: asyncio.Future[bool] | None = None
+        self._asking = Asking(emit, can_ask=can_ask)
         self._stopping = asyncio.Event()
         self._stop_reason = ""
         self._leaving = False
         self._serving: SessionServing | None = None
+        self._withdrawn: asyncio.Queue[str | None] = asyncio.Queue(_MAX_WITHDRAWALS)
         self._device: Device
         self._journal: JournalThread
         self._control: Control
@@ -122,15 +125,20 @@ class SessionProcess:
 
     def answer(self, allow: bool) -> None:
         """Take the person's answer; without a question it means nothing."""
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_result(allow)
+        self._asking.answer(allow)
+
+    def withdraw(self, scope: str | None) -> None:
+        """Close one scope of the open session; None for those that the journal names no more."""
+        with suppress(asyncio.QueueFull):
+            # More than there are scopes: what waits already closes them all.
+            self._withdrawn.put_nowait(scope)
 
     def stop(self, reason: str) -> None:
         """End it, whatever it is doing; the first reason stands."""
         if not self._stopping.is_set():
             self._stop_reason = reason
             self._stopping.set()
-        self.answer(False)
+        self._asking.refuse_all()
 
     def leave(self, reason: str) -> None:
         """Go, and leave an open session to the next process; what is not open yet ends.
@@ -192,7 +200,7 @@ class SessionProcess:
             if not work.done() and self._serving is None:
                 # Nothing is open yet, so nothing needs an orderly end.  A question was answered
                 # with no, and that answer may still be on its way to the console.
-                await asyncio.wait({work}, timeout=REPORT_S if self._answer else 0.0)
+                await asyncio.wait({work}, timeout=REPORT_S if self._asking.asked else 0.0)
                 work.cancel()
             await asyncio.wait({work})
             stop.cancel()
@@ -328,6 +336,8 @@ class SessionProcess:
         serving = SessionServing(
             device, self._journal, agreed, row.grant, device.policy(trust),
             group=group, now=now.replace(microsecond=0), emit=self._emit, resumed=row,
+            hands=self._hands(group, row.id),
+            ask=self._control.request, stop=self.stop,
         )  # fmt: skip
         await serving.open()
         self._serving = serving
@@ -398,12 +408,14 @@ class SessionProcess:
             facts = await self._facts(offered, minutes, exchange, opened)
             agreed = check_grant(data, facts)
         by_code = exchange is not None
-        if by_code or facts.policy.consent == "ask":
+        if asked := by_code or facts.policy.consent == "ask":
             await self._ask(agreed, facts, exchange.words if exchange else [])
         now = await self._journal.do(lambda journal: journal.now())
         serving = SessionServing(
             self._device, self._journal, agreed, data, facts.policy,
-            group=group, now=now.replace(microsecond=0), emit=self._emit,
+            group=group, now=now.replace(microsecond=0), emit=self._emit, asked=asked,
+            hands=self._hands(group, agreed.grant.id),
+            ask=self._control.request, stop=self.stop,
         )  # fmt: skip
         await serving.open()
         self._serving = serving
@@ -450,12 +462,9 @@ class SessionProcess:
 
     async def _ask(self, agreed: Agreed, facts: Facts, words: list[str]) -> None:
         """Ask the person; silence and no are different refusals."""
-        if not self._can_ask:
-            raise RefusedError("consent-timeout", "nobody is there to be asked")
-        grant = agreed.grant
-        self._answer = asyncio.get_running_loop().create_future()
-        policy = facts.policy
-        self._emit(
+        grant, policy = agreed.grant, facts.policy
+        within_s = policy.consent_s if self._consent_s is None else self._consent_s
+        await self._asking.ask(
             Asked(
                 session=grant.id,
                 operator=grant.operator,
@@ -467,23 +476,39 @@ class SessionProcess:
                 words=words,
                 guest=facts.guest,
                 host_name=facts.host_name,
-                recorded=False,
+                recorded=agreed.recording is not None,
                 files=list(policy.files_roots),
-                files_read_only=policy.files_read_only,
+                files_read_only=policy.files_read_only or grant.read_only,
+                file_bytes_max=policy.file_bytes_max,
                 forward=sorted(agreed.forward_to),
                 shortened=[scope for scope in grant.scopes if scope not in agreed.scopes],
-                answer_within_s=round(self._consent_s),
-            )
+                answer_within_s=round(within_s),
+                cooling=sorted(cool_down(agreed.scopes, policy, asked=True)),
+                cool_down_s=policy.cool_down_s,
+            ),
+            within_s=within_s,
         )
-        if self._stopping.is_set():
-            self.answer(False)
-        try:
-            async with asyncio.timeout(self._consent_s):
-                allowed = await self._answer
-        except TimeoutError as error:
-            raise RefusedError("consent-timeout", "nobody answered at the device") from error
-        if not allowed:
-            raise RefusedError("consent-refused", "the person at the device refused")
+
+    def _hands(self, group: asyncio.TaskGroup, session: str) -> SessionHands:
+        return SessionHands(
+            device=self._device,
+            journal=self._journal,
+            asking=self._asking,
+            emit=self._emit,
+            deliver=lambda: group.create_task(
+                deliver_reports(self._control, self._journal, session)
+            ),
+            consent_s=self._consent_s,
+        )
+
+    async def _withdraw_as_told(self, changes: ScopeChanges) -> None:
+        """Close scopes as the person, or somebody through the journal, wants; until cancelled."""
+        while True:
+            scope = await self._withdrawn.get()
+            if scope is None:
+                await changes.follow_journal()
+            else:
+                await changes.withdraw([scope], by="person")
 
     # The open session.
 
@@ -491,7 +516,9 @@ class SessionProcess:
         expiring = group.create_task(serving.expire())
         closing = group.create_task(serving.ending.over.wait())
         stopping = group.create_task(self._stopping.wait())
+        narrowing = group.create_task(self._withdraw_as_told(serving.changes))
         await asyncio.wait({expiring, closing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        narrowing.cancel()
         reason = self._stop_reason if self._stopping.is_set() else "expired"
         if self._leaving and not expiring.done() and await self._may_leave(serving):
             for task in (closing, stopping, expiring):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import math
 import os
 import time
 from collections.abc import Callable
@@ -35,15 +36,26 @@ from farhand_agent.processes import end_marked, started_at
 from farhand_agent.receipts import store_receipt
 from farhand_agent.session.action_file import ActionFile
 from farhand_agent.session.actions import ActionLog
+from farhand_agent.session.changes import ScopeChanges, SessionHands, cool_down
 from farhand_agent.session.device import Device
 from farhand_agent.session.ending import ReceiptFacts, SessionEnding, seal_receipt
-from farhand_agent.session.events import ActionSeen, Event, LineChanged, LineShown, Restarting
+from farhand_agent.session.events import (
+    ActionSeen,
+    Event,
+    LineChanged,
+    LineShown,
+    Restarting,
+    Waiting,
+)
 from farhand_agent.session.files import Roots
 from farhand_agent.session.files_flow import KnownHashes
 from farhand_agent.session.files_hash import serve_hashes
 from farhand_agent.session.grant import Agreed
 from farhand_agent.session.host import MAX_PIPES, SessionHost, SessionTerms
 from farhand_agent.session.pipes import PipeDriver, StreamLost
+from farhand_agent.session.recording.recorder import Mark
+from farhand_agent.session.recording.session import SessionRecording
+from farhand_agent.session.recording.upload import Ask
 from farhand_agent.session.restart import MachineRestart
 from farhand_agent.session.scopes import LiveScopes
 from farhand_agent.session.shell import login_environment
@@ -54,9 +66,9 @@ from farhand_protocol.envelopes import Envelope, decode_envelope, open_payload
 from farhand_protocol.errors import FarhandError, RefusedError
 from farhand_protocol.frames import MAX_PIPE_MESSAGE_BYTES, parse_attach_reply, write_attach
 from farhand_protocol.grants import Action, Receipt
-from farhand_protocol.instants import format_instant, parse_instant
+from farhand_protocol.instants import format_instant, from_unix, parse_instant
 from farhand_protocol.messages import AttachPipe
-from farhand_protocol.trust import GroupPolicy
+from farhand_protocol.trust import SCOPES, GroupPolicy
 
 __all__ = ["SESSION_MARK", "SessionServing"]
 
@@ -127,6 +139,10 @@ class SessionServing:
         group: where its tasks run.
         now: the time.
         emit: tells the person at the device.
+        ask: sends a message over the session's control link and returns its answer.
+        stop: ends the session for a reason.
+        hands: what its changes are made with.
+        asked: whether a person agreed to it just now.
         resumed: the journal's row, where another process served this session before.
     """
 
@@ -141,6 +157,10 @@ class SessionServing:
         group: asyncio.TaskGroup,
         now: datetime,
         emit: Callable[[Event], None],
+        ask: Ask,
+        stop: Callable[[str], None],
+        hands: SessionHands,
+        asked: bool = False,
         resumed: SessionRow | None = None,
     ) -> None:
         self._device = device
@@ -158,13 +178,17 @@ class SessionServing:
             )
         else:
             self._times = _Times(
-                started_at=parse_instant(resumed.started_at),
+                started_at=parse_instant(resumed.started_at).replace(microsecond=0),
                 expires=parse_instant(resumed.expires),
             )
         self._clock_base = now, time.monotonic()
-        self.scopes = LiveScopes(agreed.scopes)
+        self.scopes = LiveScopes(
+            agreed.scopes, cool_down_s=cool_down(agreed.scopes, policy, asked=asked)
+        )
         self._action_file = ActionFile(device.home.session_actions(self.session))
         self._actions = ActionLog(self._now, self._on_action, file=self._action_file)
+        self._recording = self._recorder(ask, stop)
+        self._mark: Mark | None = None
         self._restart = MachineRestart(self._actions, self._restarting)
         self.ending = SessionEnding(self._halt, self._sign, self._keep)
         self._lock: Lock | None = None
@@ -177,33 +201,57 @@ class SessionServing:
         roots = Roots.of(
             policy.files_roots,
             home,
-            read_only=policy.files_read_only,
+            read_only=policy.files_read_only or agreed.grant.read_only,
             bytes_max=policy.file_bytes_max,
         )
         hashes = KnownHashes()
-        self._host = SessionHost(
-            device.ssh_key,
-            SessionTerms(
-                session=self.session,
-                console_key=agreed.grant.console_key,
-                scopes=self.scopes,
-                actions=self._actions,
-                roots=roots,
-                hashes=hashes,
-                forward_to=set(agreed.forward_to),
-                subsystems={
-                    "farhand-view": Subsystem("view", partial(serve_view, actions=self._actions)),
-                    "farhand-hash": Subsystem(
-                        "files",
-                        partial(serve_hashes, roots=roots, actions=self._actions, hashes=hashes),
-                    ),
-                    "farhand-end": Subsystem(None, self.ending.farewell),
-                    "farhand-restart": Subsystem("terminal", self._restart.serve),
-                },
-                environment={SESSION_MARK: self.session},
+        subsystems = {
+            "farhand-view": Subsystem("view", partial(serve_view, actions=self._actions)),
+            "farhand-hash": Subsystem(
+                "files",
+                partial(serve_hashes, roots=roots, actions=self._actions, hashes=hashes),
             ),
+            "farhand-end": Subsystem(None, self.ending.farewell),
+            "farhand-restart": Subsystem("terminal", self._restart.serve),
+        }
+        terms = SessionTerms(
+            session=self.session,
+            console_key=agreed.grant.console_key,
+            scopes=self.scopes,
+            actions=self._actions,
+            roots=roots,
+            hashes=hashes,
+            recording=self._recording,
+            forward_to=set(agreed.forward_to),
+            subsystems=subsystems,
+            environment={SESSION_MARK: self.session},
+            relay=origin(device.address.url)[1:],
+            on_wait=self._on_wait,
         )
+        self.changes = ScopeChanges(
+            agreed, grant, terms, self.expires, hands, now=self._now, report=self._active_report
+        )
+        subsystems["farhand-widen"] = Subsystem(None, self.changes.widening.serve)
+        self._host = SessionHost(device.ssh_key, terms)
         self.receipt_path: str | None = None
+
+    def _recorder(self, ask: Ask, stop: Callable[[str], None]) -> SessionRecording | None:
+        device, plan = self._device, self._agreed.recording
+        if plan is None:
+            return None
+        return SessionRecording(
+            plan,
+            device.home,
+            session=self.session,
+            tenant=device.tenant,
+            signer=device.signer,
+            relay_key=device.settings.relay_key_raw if device.settings else None,
+            ask=ask,
+            now=self._now,
+            note=partial(self._actions.add, "recording"),
+            stop=stop,
+            group=self._group,
+        )
 
     @property
     def granted(self) -> list[str]:
@@ -219,43 +267,44 @@ class SessionServing:
         """Journal the session, or that it goes on here, before anything of it is opened.
 
         Raises:
-            RefusedError: `grant-reused`.
+            RefusedError: `grant-reused`, `recording-impossible`.
             FarhandError: `journal-...`.
         """
-        home, grant = self._device.home, self._agreed.grant
+        home = self._device.home
         self._lock = await asyncio.to_thread(try_lock, home.session_lock(self.session))
         if self._lock is None:
             raise RefusedError("grant-reused", "a process serves this session already")
-        if self._resumed is not None:
-            await self._take_up()
-            return
-        report = self._report(
-            state="active",
-            scopes=list(self._agreed.scopes),
-            expires=format_instant(self.expires),
-        )
-        pid = os.getpid()
         try:
-            await self._journal.do(
-                lambda journal: journal.grant_session(
-                    self.session,
-                    grant=self._grant_bytes,
-                    operator=grant.operator,
-                    operator_key=grant.operator_key,
-                    organisation=grant.organisation,
-                    ticket=grant.ticket,
-                    scopes=self._agreed.scopes,
-                    expires=format_instant(self.expires),
-                    pid=pid,
-                    pid_started=started_at(pid),
-                    report=report,
-                )
-            )
+            if self._recording is not None:
+                await self._recording.begin()
+            await (self._begin() if self._resumed is None else self._take_up())
         except FarhandError as error:
+            if self._recording is not None:
+                await self._recording.close(settle_s=0.0)
             self._lock.release()
             if error.code == "grant-replayed":
                 raise RefusedError("grant-reused", error.message) from error
             raise
+
+    async def _begin(self) -> None:
+        home, grant = self._device.home, self._agreed.grant
+        report = self._active_report(list(self._agreed.scopes))
+        pid = os.getpid()
+        await self._journal.do(
+            lambda journal: journal.grant_session(
+                self.session,
+                grant=self._grant_bytes,
+                operator=grant.operator,
+                operator_key=grant.operator_key,
+                organisation=grant.organisation,
+                ticket=grant.ticket,
+                scopes=self._agreed.scopes,
+                expires=format_instant(self.expires),
+                pid=pid,
+                pid_started=started_at(pid),
+                report=report,
+            )
+        )
         await asyncio.to_thread(notify, home, "sessions-changed")
 
     async def _take_up(self) -> None:
@@ -264,13 +313,9 @@ class SessionServing:
         await asyncio.to_thread(end_marked, f"{SESSION_MARK}={self.session}")
         pid = os.getpid()
         started = started_at(pid)
-        try:
-            await self._journal.do(
-                lambda journal: journal.resume_session(self.session, pid=pid, pid_started=started)
-            )
-        except FarhandError:
-            self._lock.release()
-            raise
+        await self._journal.do(
+            lambda journal: journal.resume_session(self.session, pid=pid, pid_started=started)
+        )
         self._actions.add("link", "the agent was started again and the session went on")
 
     def attach(self, message: AttachPipe) -> None:
@@ -340,6 +385,8 @@ class SessionServing:
         for task in self._attaching.values():
             task.cancel()
         self._action_file.close()
+        if self._recording is not None:
+            await self._recording.close()
         if self._lock is not None:
             self._lock.release()
             self._device.home.session_lock(self.session).unlink(missing_ok=True)
@@ -359,6 +406,8 @@ class SessionServing:
         await asyncio.to_thread(end_marked, f"{SESSION_MARK}={self.session}")
         await self._actions.settle()
         self._action_file.close()
+        if self._recording is not None:
+            await self._recording.leave()
         if self._lock is not None:
             self._lock.release()
 
@@ -380,6 +429,8 @@ class SessionServing:
         await asyncio.to_thread(end_marked, f"{SESSION_MARK}={self.session}")
         if not await self._host.quiet(QUIET_S):
             _log.warning("a channel did not end in time")
+        if self._recording is not None:
+            self._mark = await self._recording.finish()
         return effective
 
     def _sign(self, reason: str, note: str) -> Envelope:
@@ -388,7 +439,8 @@ class SessionServing:
             grant_envelope=decode_envelope(self._grant_bytes),
             host_name=self._device.host_name,
             guest=self._device.guest,
-            scopes=tuple(self._resumed.scopes) if self._resumed else self._agreed.scopes,
+            scopes=self._receipt_scopes(),
+            widened=tuple(self.changes.widened),
             started_at=self._times.started_at,
         )
         return seal_receipt(
@@ -405,6 +457,7 @@ class SessionServing:
             path = await asyncio.to_thread(store_receipt, self._device.home, receipt)
             self.receipt_path = str(path)
             self._action_file.remove()
+            self.changes.forget()
         except OSError as error:
             _log.error("the receipt could not be stored: %s", error)
         reason, note = self.ending.reason, self.ending.note
@@ -432,7 +485,19 @@ class SessionServing:
             }
         )
 
+    def _active_report(self, scopes: list[str]) -> bytes:
+        return self._report(state="active", scopes=scopes, expires=format_instant(self.expires))
+
+    def _receipt_scopes(self) -> tuple[str, ...]:
+        """Return all that was ever open; grant and widenings account for it."""
+        before = self._resumed.scopes if self._resumed else []
+        known = {*self.changes.granted_ever, *before}
+        return tuple(scope for scope in SCOPES if scope in known)
+
     # What the person is told.
+
+    def _on_wait(self, scope: str, detail: str, seconds: float) -> None:
+        self._emit(Waiting(scope=scope, detail=detail, seconds=math.ceil(seconds)))
 
     def _on_line(self, number: int, state: LineState) -> None:
         """Tell when the technician's line changed: of several, one that is up counts."""
@@ -460,6 +525,8 @@ class SessionServing:
         self._emit(Restarting(session=self.session))
 
     def _on_action(self, action: Action) -> None:
+        if self._recording is not None:
+            self._recording.event(action)
         self._emit(ActionSeen(at=action.at, kind=action.kind, detail=action.detail))
 
     def _now(self) -> datetime:
@@ -469,4 +536,4 @@ class SessionServing:
         """
         base, at = self._clock_base
         steady = base + timedelta(seconds=time.monotonic() - at)
-        return max(steady, datetime.now(base.tzinfo)).replace(microsecond=0)
+        return max(steady, from_unix(time.time())).replace(microsecond=0)

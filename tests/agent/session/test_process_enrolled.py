@@ -284,7 +284,7 @@ ALONE: list[tuple[str, GroupPolicy, dict[str, Any], str]] = [
         "must-be-recorded",
         GroupPolicy(unattended=True, consent="notify", recording="required"),
         {},
-        "policy-refused",
+        "recording-impossible",
     ),
     ("nobody-to-ask", GroupPolicy(unattended=True), {}, "consent-timeout"),
     (
