@@ -21,10 +21,12 @@ from pathlib import Path
 import msgspec
 
 from farhand_agent.config import Home
+from farhand_agent.scope_changes import SIGWITHDRAW
 from farhand_agent.session.events import ActionSeen, Event, encode_event
 from farhand_agent.session.lines import read_line
 from farhand_agent.session.process import Options, SessionProcess
 from farhand_protocol.errors import RemoteError
+from farhand_protocol.trust import SCOPES
 
 MAX_EVENTS = 1000
 MAX_INPUT_LINE = 4096
@@ -110,6 +112,8 @@ async def _listen(process: SessionProcess, descriptor: int) -> None:
                 break
             if fields.get("answer") in ("allow", "deny"):
                 process.answer(fields["answer"] == "allow")
+            if (scope := fields.get("withdraw")) in SCOPES:
+                process.withdraw(str(scope))
     except (RemoteError, msgspec.MsgspecError) as error:
         logging.getLogger(__name__).error("stdin: %s", error)
     finally:
@@ -125,6 +129,7 @@ async def _main(options: Options) -> int:
     has_pipe = stat.S_ISFIFO(os.fstat(0).st_mode) or stat.S_ISSOCK(os.fstat(0).st_mode)
     process = SessionProcess(options, writer.emit, can_ask=has_pipe)
     loop = asyncio.get_running_loop()
+    loop.add_signal_handler(SIGWITHDRAW, process.withdraw, None)
     loop.add_signal_handler(signal.SIGTERM, process.leave, "shutdown")
     loop.add_signal_handler(signal.SIGHUP, process.leave, "shutdown")
     async with asyncio.TaskGroup() as group:

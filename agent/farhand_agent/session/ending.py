@@ -55,6 +55,7 @@ class ReceiptFacts:
     guest: bool
     scopes: tuple[str, ...]
     started_at: datetime
+    widened: tuple[Envelope, ...] = ()
 
 
 def seal_receipt(
@@ -88,6 +89,7 @@ def seal_receipt(
         actions=list(actions.actions),
         actions_omitted=actions.omitted,
         grant=facts.grant_envelope,
+        widened=list(facts.widened),
     )
     return seal(receipt, signer)
 
