@@ -278,3 +278,35 @@ async def test_a_single_request_of_orders_is_still_all_or_nothing(
     assert answer.json()["code"] == "order-exists"
     with pytest.raises(FarhandError, match="order-unknown"):
         await device.progress(twice, "accepted")
+
+
+async def test_looking_for_orders_goes_through_no_others(
+    relay: Relay, dispatch: Dispatch, signed: dict[FakeDevice, Order]
+) -> None:
+    if relay.db.dialect != "sqlite":
+        return  # PostgreSQL plans by what is in the table, and here that is next to nothing
+    asked: list[str] = []
+
+    def note(_c: object, _cursor: object, statement: str, parameters: object, *_m: object) -> None:
+        if "LEFT OUTER JOIN campaigns" in statement:
+            asked.append(statement)
+
+    engine = relay.db._reader.sync_engine
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        dispatch.kick(campaigns=[campaign_of(signed)], orders=["o-aaaaaaaaaaaaaaaa"])
+        await dispatch.tell_kicked()
+        dispatch.devices_here = lambda: [[one.id for one in signed]]
+        await dispatch.sweep()
+        await next(iter(signed)).present()
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+    assert len(asked) >= 5
+    async with relay.db.read() as c:
+        for statement in asked:
+            marks = statement.count("?")
+            plan = await c.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", ("x",) * marks)
+            first = str(next(iter(plan.mappings()))["detail"])
+            # By key only with the whole key; else by a state, or by devices.
+            assert "SCAN" not in first, first
+            assert any(one in first for one in ("id=?", "state=?", "device=?", "campaign=?")), first
