@@ -7,6 +7,7 @@ start.  `FARHAND_PASSPHRASE` answers for a passphrase where nobody can be asked.
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from farhand_protocol.errors import FarhandError
 from farhand_protocol.identity import parse_public_key_line, public_key_line
 from farhand_protocol.keys import SeedSigner, Signer
 
-__all__ = ["create_key", "load_signer", "read_public_key"]
+__all__ = ["create_key", "load_signer", "make_recovery_key", "read_public_key"]
 
 _MAX_KEY_BYTES = 64 * 1024
 
@@ -75,6 +76,22 @@ def create_key(path: Path, comment: str) -> bytes:
         write_private(path, data)
     write_private(_beside(path), f"{public_key_line(public, comment)}\n".encode())
     return public
+
+
+def make_recovery_key(path: Path) -> Signer:
+    """Make a recovery key, 0600 and without a passphrase: it is to be moved off this machine.
+
+    Raises:
+        FarhandError: `home-unwritable`.
+    """
+    seed = secrets.token_bytes(32)
+    data = Ed25519PrivateKey.from_private_bytes(seed).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.OpenSSH,
+        serialization.NoEncryption(),
+    )
+    write_private(path, data)
+    return SeedSigner(seed)
 
 
 def read_public_key(path: Path) -> bytes:

@@ -95,10 +95,13 @@ def test_a_signed_move_goes_before_both(home: Home, organisation: Organisation) 
     for confirmation in (None, organisation.confirmation()):
         answer = organisation.answer(confirmation=confirmation)
         assert verify_device(home, organisation.trust, answer).group == "servers"
-    # It vouches for no key by itself.
-    refused_by_relay = organisation.answer(token_envelope=organisation.token(signer()))
-    with pytest.raises(RefusedError, match="device-unconfirmed"):
-        verify_device(home, organisation.trust, refused_by_relay)
+    # It is an admin's word for the key, whoever signed the token; the name is the device's own.
+    by_relay = organisation.token(signer())
+    answer = organisation.answer(token_envelope=by_relay)
+    assert verify_device(home, organisation.trust, answer).group == "servers"
+    renamed = organisation.answer(token_envelope=by_relay, name="workshop")
+    with pytest.raises(FarhandError, match="device-unverified"):
+        verify_device(home, organisation.trust, renamed)
 
 
 def test_a_forged_confirmation(home: Home, organisation: Organisation) -> None:

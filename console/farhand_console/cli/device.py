@@ -1,4 +1,4 @@
-"""device list, show, inventory, diff, tag, confirm, retire."""
+"""device list, show, inventory, diff, tag, confirm, move, retire."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from farhand_console.relay.answers import (
     SectionName,
     Tags,
 )
+from farhand_console.trust.ceremonies import placed
 from farhand_console.trust.devices import pin, pins, verify_device
-from farhand_console.trust.signing import check_may_sign
+from farhand_console.trust.signing import check_may_sign, publish
 from farhand_protocol.envelopes import (
     decode_envelope,
     encode_envelope,
@@ -31,9 +32,10 @@ from farhand_protocol.envelopes import (
     seal,
     signers,
 )
-from farhand_protocol.errors import FarhandError, RefusedError
+from farhand_protocol.errors import FarhandError, RefusedError, UsageError
 from farhand_protocol.identity import PUBLIC_KEY_BYTES, device_id, key_fingerprint
 from farhand_protocol.instants import format_instant
+from farhand_protocol.placements import is_group
 from farhand_protocol.tokens import Confirmation, Enrolment
 
 __all__ = ["register"]
@@ -180,10 +182,11 @@ def _register_writing(devices: click.Group) -> None:
         context: Context, device: str, fingerprint: str | None, device_group: str | None
     ) -> None:
         """Vouch for a device's key; needed after enrolment with a token of the relay."""
+        _check_group(device_group)
         trust = context.trust()
         check_may_sign(trust, context.signer().public_key, "targets")
         told = context.relay.get(segments("devices", device), _Unconfirmed)
-        key = _claimed_key(context, told, device)
+        key, enrolled_group = _claimed(context, told, device)
         seen = key_fingerprint(key)
         if fingerprint is not None and fingerprint not in (seen, told.id):
             raise FarhandError("device-unverified", f"the device's key is {seen}")
@@ -191,18 +194,34 @@ def _register_writing(devices: click.Group) -> None:
             click.confirm(f"does the device itself show {seen}?", abort=True, err=True)
         elif fingerprint is None:
             warn(f"confirming {told.id} uncompared; --key {seen} is what it should show")
+        group = trust.placements.group_of(told.id, enrolled_group)
+        if device_group is not None and device_group != group:
+            group = _move(context, told.id, device_group)
         statement = Confirmation(
             tenant=context.settings.tenant,
             device=told.id,
             device_key=key,
-            group=device_group or told.group,
+            group=group,
             at=format_instant(datetime.now(UTC).replace(microsecond=0)),
         )
         sealed = encode_envelope(seal(statement, context.signer()))
         path = segments("devices", told.id, "confirm")
         context.relay.post(path, Nothing, {"envelope": sealed})
         pin(context.home, told.id, key)
-        answer = {"device": told.id, "confirmed": True, "fingerprint": seen}
+        answer = {"device": told.id, "confirmed": True, "fingerprint": seen, "group": group}
+        context.show(answer, lambda: show_fields(answer))
+
+    @command(devices)
+    @click.argument("device")
+    @click.argument("group")
+    def move(context: Context, device: str, group: str) -> None:
+        """Sign a device into another group; it takes the move over and checks orders by it."""
+        _check_group(group)
+        told = context.relay.get(segments("devices", device), dict[str, Any])
+        found = verify_device(context.home, context.trust(), told, asked=device)
+        if found.group != group:
+            _move(context, found.id, group)
+        answer = {"device": found.id, "group": group, "before": found.group}
         context.show(answer, lambda: show_fields(answer))
 
     @command(devices)
@@ -219,12 +238,29 @@ class _Unconfirmed(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     name: str
-    group: str
     enrolment: bytes
 
 
-def _claimed_key(context: Context, told: _Unconfirmed, asked: str) -> bytes:
-    """Return the key that a device enrolled with, which its own signature proves it holds."""
+def _check_group(group: str | None) -> None:
+    if group is not None and not is_group(group):
+        raise UsageError(
+            "usage", f"{group[:80]!r} is not a group's name: small letters, digits, ._-"
+        )
+
+
+def _move(context: Context, device: str, group: str) -> str:
+    """Sign a device into a group and return that."""
+    publish(
+        context.relay,
+        context.fresh_trust,
+        context.signer(),
+        lambda verified: placed(verified, {device: group}),
+    )
+    return group
+
+
+def _claimed(context: Context, told: _Unconfirmed, asked: str) -> tuple[bytes, str]:
+    """Return key and group that a device enrolled with; its own signature proves the key."""
     envelope = decode_envelope(told.enrolment)
     enrolment = open_payload(envelope, Enrolment)
     key = enrolment.device_key
@@ -238,4 +274,4 @@ def _claimed_key(context: Context, told: _Unconfirmed, asked: str) -> bytes:
         raise FarhandError("device-unverified", "the device's enrolment does not verify")
     if pins(context.home).get(told.id, key.hex()) != key.hex():
         raise RefusedError("device-key-changed", f"{told.id} has another key than is pinned here")
-    return key
+    return key, enrolment.group

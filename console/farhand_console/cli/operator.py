@@ -9,20 +9,18 @@ from typing import Any
 import click
 
 from farhand_console.cli.base import Context, command, group
+from farhand_console.cli.ceremonies import lost_approvals
 from farhand_console.keys import read_public_key
 from farhand_console.output import show_fields, show_table, warn
-from farhand_console.scripts import approved
-from farhand_console.trust.signing import Change, publish, set_admin_keys
+from farhand_console.trust.ceremonies import admin_keys, with_roster
+from farhand_console.trust.signing import Change, publish
 from farhand_console.trust.verified import VerifiedTrust
+from farhand_console.trust.vouching import keep_devices
 from farhand_protocol.errors import FarhandError, UsageError
 from farhand_protocol.identity import key_fingerprint, parse_public_key_line
 from farhand_protocol.trust import (
     PERMISSIONS,
-    ROSTER_PATH,
     Operator,
-    Roster,
-    decode_document,
-    encode_document,
     is_permission,
 )
 
@@ -99,22 +97,11 @@ def register(root: click.Group) -> None:
             return others
 
         _sign_roster(context, change)
-        lost = _unapproved(context.fresh_trust())
+        lost = lost_approvals(context.fresh_trust())
         if lost:
             warn(f"{len(lost)} scripts lack an approval now: {', '.join(lost[:5])}")
         answer = {"name": name, "removed": True, "unapproved": lost}
         context.show(answer, lambda: show_fields(answer))
-
-
-def _unapproved(trust: VerifiedTrust) -> list[str]:
-    """Return the published scripts that the roster of now does not approve."""
-    lost = []
-    for script, version in trust.published():
-        try:
-            approved(trust.manifest(script, version), trust)
-        except FarhandError:
-            lost.append(f"{script} {version}")
-    return lost
 
 
 def _read_key(path: Path) -> bytes:
@@ -172,28 +159,13 @@ def _sign_roster(context: Context, make: Callable[[list[Operator]], list[Operato
 
     def change(trust: VerifiedTrust) -> Change:
         operators = make(trust.roster.operators)
-        before = _admin_keys(trust.roster.operators)
-        after = _admin_keys(operators)
-        if not after:
-            raise FarhandError("last-admin", "the roster needs at least one admin")
+        before, after = admin_keys(trust.roster.operators), admin_keys(operators)
         if own in before and own not in after:
             raise FarhandError(
                 "last-admin",
                 "you cannot take the admin's part from the key you sign with",
                 hint="another admin does that",
             )
-        body = encode_document(Roster(tenant=trust.roster.tenant, operators=operators))
-        try:
-            decode_document(body, Roster)  # a roster that devices refuse would stop everything
-        except FarhandError as error:
-            raise UsageError("usage", error.message) from error
-        root = None
-        if before != after:
-            root = set_admin_keys(trust, sorted(after - before), sorted(before - after))
-        return Change({ROSTER_PATH: body}, root)
+        return keep_devices(context.relay, trust, with_roster(trust, operators))
 
     return publish(context.relay, context.fresh_trust, context.signer(), change)
-
-
-def _admin_keys(operators: list[Operator]) -> set[bytes]:
-    return {key for one in operators if "admin" in one.permissions for key in one.keys}

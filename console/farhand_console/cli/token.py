@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from datetime import UTC, datetime, timedelta
 
@@ -17,11 +16,10 @@ from farhand_protocol.errors import UsageError
 from farhand_protocol.identity import make_id
 from farhand_protocol.instants import format_instant
 from farhand_protocol.keys import SeedSigner
+from farhand_protocol.placements import is_group
 from farhand_protocol.tokens import EnrolmentToken, Token, format_enrolment_token
 
 __all__ = ["register"]
-
-_GROUP = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\Z")
 
 
 def register(root: click.Group) -> None:
@@ -40,7 +38,7 @@ def register(root: click.Group) -> None:
     )
     def create(context: Context, device_group: str, uses: int, ttl: int) -> None:
         """Make a token that enrols devices into a group; the relay gets only its registration."""
-        if not _GROUP.match(device_group):
+        if not is_group(device_group):
             raise UsageError(
                 "usage", f"{device_group[:80]!r} is not a group's name: small letters, digits, ._-"
             )

@@ -1,39 +1,38 @@
-"""trust init, status, policy, refresh: the organisation's trust root, made and signed here."""
+"""trust init, status: the organisation's trust root, made here; its changes stand beside this.
+
+`rules` brings policy and rules, `ceremonies` refresh, revoke, floor, rotate and recover.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import secrets
 from datetime import UTC, datetime, timedelta
-from typing import Any, get_args
+from typing import Any
 
 import click
-import msgspec
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from farhand_console.cli import ceremonies, rules
 from farhand_console.cli.base import Context, command, group
+from farhand_console.cli.rules import parse_approvals
 from farhand_console.home import write_private
+from farhand_console.keys import make_recovery_key
 from farhand_console.library.catalogue import shipped
 from farhand_console.output import hint, say, show_fields, show_table
 from farhand_console.relay.answers import Nothing, TrustState
 from farhand_console.scripts import shipped_manifest
-from farhand_console.trust.signing import Change, make_root, make_targets, publish
-from farhand_console.trust.verified import VerifiedTrust
+from farhand_console.trust.signing import make_root, make_targets
 from farhand_protocol.envelopes import encode_envelope, seal
 from farhand_protocol.errors import FarhandError, UsageError
 from farhand_protocol.identity import key_fingerprint
 from farhand_protocol.instants import format_instant
-from farhand_protocol.keys import SeedSigner, Signer
+from farhand_protocol.keys import Signer
 from farhand_protocol.trust import (
     DEFAULT_APPROVALS,
     FLOORS_PATH,
     PERMISSIONS,
     POLICY_PATH,
     REVOCATIONS_PATH,
-    RISKS,
     ROSTER_PATH,
-    SCOPES,
     Approval,
     Floors,
     Operator,
@@ -61,11 +60,11 @@ def register(root: click.Group) -> None:
     def init(context: Context, with_library: bool, approvals: str) -> None:
         """Make the trust root, with this operator's key and an offline recovery key."""
         settings = context.settings
-        rules = _parse_approvals(approvals)
+        counts = DEFAULT_APPROVALS | parse_approvals(approvals)
         state = context.relay.get("/trust", TrustState)
         if state.root_version:
             raise FarhandError("trust-exists", "the organisation has a trust root already")
-        if with_library and rules["R0"].count > 1:
+        if with_library and counts["R0"].count > 1:
             raise UsageError(
                 "usage", "--with-library approves alone, and R0 is to need several approvals"
             )
@@ -74,8 +73,8 @@ def register(root: click.Group) -> None:
             raise FarhandError("relay-key-mismatch", "the relay names another online key")
         admin = context.signer()
         recovery_file = context.home.folder / "trust" / "recovery.key"
-        recovery = _make_recovery_key(recovery_file)
-        files = _first_documents(settings.tenant, settings.account, admin.public_key, rules)
+        recovery = make_recovery_key(recovery_file)
+        files = _first_documents(settings.tenant, settings.account, admin.public_key, counts)
         library = _library_files(settings.tenant, admin) if with_library else {}
         files |= library
         root_bytes = make_root(admin=admin, recovery=recovery, online_key=online_key)
@@ -128,45 +127,8 @@ def register(root: click.Group) -> None:
         }
         context.show(answer, lambda: _show_status(answer))
 
-    @command(trust)
-    @click.argument("device_group", metavar="GROUP")
-    @click.option("--attended/--no-attended", default=None, help="By code, asked on the device.")
-    @click.option("--unattended/--no-unattended", default=None, help="By a signed grant alone.")
-    @click.option("--consent", type=click.Choice(["ask", "notify"]), help="notify: do not ask.")
-    @click.option("--scope", "scopes", help="Scopes that may be granted, comma-separated.")
-    @click.option("--minutes", "minutes_max", type=click.IntRange(1, 480))
-    @click.option("--forward-to", multiple=True, help="HOST:PORT that may be forwarded to.")
-    def policy(context: Context, /, device_group: str, **options: Any) -> None:
-        """Show or sign the rules of a device group; * is every group without its own."""
-        changes = {name: value for name, value in options.items() if value not in (None, ())}
-        if "scopes" in changes:
-            changes["scopes"] = list(filter(None, changes["scopes"].replace(" ", "").split(",")))
-            if unknown := set(changes["scopes"]) - set(SCOPES):
-                raise UsageError("scope-unknown", f"{min(unknown)[:40]!r} is not a scope")
-        if "forward_to" in changes:
-            changes["forward_to"] = list(changes["forward_to"])
-
-        def change(verified: VerifiedTrust) -> Change:
-            before = verified.policy
-            rules = msgspec.structs.replace(before.for_group(device_group), **changes)
-            document = msgspec.structs.replace(before, groups=before.groups | {device_group: rules})
-            return Change({POLICY_PATH: encode_document(document)})
-
-        if changes:
-            publish(context.relay, context.fresh_trust, context.signer(), change)
-        rules = context.fresh_trust().policy.for_group(device_group)
-        answer = {"group": device_group} | msgspec.to_builtins(rules)
-        context.show(answer, lambda: show_fields(answer))
-
-    @command(trust)
-    def refresh(context: Context) -> None:
-        """Sign the targets again for another 30 days."""
-        version = publish(
-            context.relay, context.fresh_trust, context.signer(), lambda _: Change({})
-        )
-        expires = context.fresh_trust().targets.signed.expires
-        answer = {"targets_version": version, "expires": format_instant(expires)}
-        context.show(answer, lambda: show_fields(answer))
+    rules.register(trust)
+    ceremonies.register(trust)
 
 
 def _show_status(answer: dict[str, Any]) -> None:
@@ -188,33 +150,6 @@ def _show_status(answer: dict[str, Any]) -> None:
         ("operator", "may", "key"),
         [(o["name"], " ".join(o["permissions"]), " ".join(o["keys"])) for o in answer["operators"]],
     )
-
-
-def _parse_approvals(text: str) -> dict[Risk, Approval]:
-    rules: dict[Risk, Approval] = dict(DEFAULT_APPROVALS)
-    for part in filter(None, text.split(",")):
-        risk, _, count = part.strip().partition("=")
-        if risk not in get_args(Risk) or count not in "123456789" or len(count) != 1:
-            raise UsageError(
-                "usage",
-                f"{part[:40]!r} is not like R2=1",
-                hint=f"one of {', '.join(RISKS)}, 1 to 9",
-            )
-        known: Risk = msgspec.convert(risk, Risk)
-        rules[known] = msgspec.structs.replace(rules[known], count=int(count))
-    return rules
-
-
-def _make_recovery_key(path: Any) -> Signer:
-    seed = secrets.token_bytes(32)
-    private = Ed25519PrivateKey.from_private_bytes(seed)
-    data = private.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.OpenSSH,
-        serialization.NoEncryption(),
-    )
-    write_private(path, data)
-    return SeedSigner(seed)
 
 
 def _first_documents(

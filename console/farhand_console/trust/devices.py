@@ -1,10 +1,10 @@
 """Which device key belongs to a name: verified without believing the relay, then pinned.
 
 A device is *confirmed* when its enrolment was sealed by a token key that an admin of the roster
-signed, or when an admin confirmed it afterwards.  Its name is the one it enrolled under, its group
-the one an admin signed, last by a move (`groups.json`); the relay's words must agree.  Whoever asked
-for a device by id or name gets that device or an error, never another one.  A pinned key never
-changes quietly.
+signed, when an admin confirmed it afterwards, or when one put it into a group (`groups.json`).  Its
+name is the one it enrolled under, its group the one an admin signed last; the relay's words must
+agree.  Whoever asked for a device by id or name gets that device or an error, never another one.
+A pinned key never changes quietly.
 """
 
 from __future__ import annotations
@@ -183,9 +183,16 @@ class DeviceCheck:
             id=told.id,
             key=told.key,
             name=told.name,
-            group=self._placements.group_of(told.id, self._group(told)),
+            group=self._placed_group(told) or self._group(told),
             host_name=told.host_name,
         )
+
+    def _placed_group(self, told: _Answer) -> str | None:
+        """Return the group that an admin put this very key into; its name is its own word."""
+        group = self._placements.groups.get(told.id)
+        if group is not None:
+            self._enrolment(told, decode_envelope(told.enrolment))
+        return group
 
     def save(self) -> None:
         """Keep which proofs were verified, so that the next command need not.

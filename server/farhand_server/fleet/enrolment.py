@@ -22,11 +22,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from farhand_protocol.envelopes import Envelope, decode_envelope, open_payload, signers
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.identity import PUBLIC_KEY_BYTES, device_id
+from farhand_protocol.placements import PLACEMENTS_PATH, Placements
 from farhand_protocol.tokens import Enrolment
 from farhand_server.clock import stamp
 from farhand_server.fleet.devices import lock_device
 from farhand_server.relay import Relay
 from farhand_server.store.schema import devices, enrolment_tokens
+from farhand_server.trust.service import make_trust
 
 __all__ = ["MAX_ENROLMENT_BYTES", "enrol", "open_enrolment"]
 
@@ -128,14 +130,17 @@ async def enrol(
             )
         )
         return
+    # A move stands, whatever group another token names.
+    moves = await relay.service(make_trust).document(c, PLACEMENTS_PATH, Placements)
+    group = moves.group_of(said.device, said.group) if moves else said.group
     # An admin's confirmation speaks of key and group; it stands as long as both do.
-    stands = known["confirmation"] is not None and known["device_group"] == said.group
+    stands = known["confirmation"] is not None and known["device_group"] == group
     await _update(
         c,
         relay.tenant,
         said.device,
         name=said.name,
-        device_group=said.group,
+        device_group=group,
         token=token["id"],
         enrolment=blob,
         confirmed=confirmed or stands,

@@ -26,11 +26,13 @@ from tuf.api.metadata import Metadata, Root, Targets
 
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.messages import TRUST_CHUNK_BYTES
+from farhand_protocol.placements import PLACEMENTS_PATH
 from farhand_protocol.trust import ROSTER_PATH, Document, Roster, decode_document
 from farhand_server.clock import stamp
 from farhand_server.relay import Relay
 from farhand_server.store.schema import tenants, trust_metadata, trust_targets
 from farhand_server.trust.online import SNAPSHOT_TTL, TIMESTAMP_TTL, OnlineSigner, online_key
+from farhand_server.trust.placements import place_devices
 from farhand_server.trust.publication import (
     check_files,
     check_root,
@@ -297,6 +299,8 @@ class TrustService:
             new = check_files(metadata.signed, files, await self._stored(c))
             for (sha256, path), content in new.items():
                 await self._store_target(c, sha256, path, content)
+                if path == PLACEMENTS_PATH:
+                    await place_devices(c, self._relay.tenant, content)
             await self._store(c, "targets", metadata, body)
         await self._sign_online(c, root, metadata, body, now)
 
