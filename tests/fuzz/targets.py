@@ -389,7 +389,8 @@ TARGETS: dict[str, Target] = {
         _document(Revocations), _encoded(Revocations(tenant="t", revoked=[REVOKED]))
     ),
     "placements": Target(
-        _document(Placements), _encoded(Placements(tenant="t", groups={device_id(bytes(32)): "lab"}))
+        _document(Placements),
+        _encoded(Placements(tenant="t", groups={device_id(bytes(32)): "lab"})),
     ),
     "floors": Target(_document(Floors), _encoded(Floors(tenant="t", scripts={"a.b": 2}))),
 }
