@@ -3,7 +3,8 @@
 `ssh -J` brings a TCP stream and cannot speak the pipe's frames, so the jump port does it for her.
 What runs inside stays SSH between her ssh and the device: these bytes are carried, never read.
 A lost websocket is dialled again with a fresh token, as a console would, until the resume window is
-over; what the far side has not taken yet holds back the near one.
+over; what the far side has not taken yet holds back the near one.  What happens when is decided by
+farhand_protocol.attachment; this module dials, reads, feeds, writes and waits.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from urllib.parse import urlsplit, urlunsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, WebSocketException
 
+from farhand_protocol.attachment import Attachment, Deliver, Flow, Over
 from farhand_protocol.errors import FarhandError, RemoteError
 from farhand_protocol.frames import MAX_PIPE_MESSAGE_BYTES, parse_attach_reply, write_attach
-from farhand_protocol.pipe import PIPE_ID_BYTES, Attached, Closed, Data, Eof, ResumablePipe
+from farhand_protocol.lived import LOOK_S, LivedClock
+from farhand_protocol.pipe import PIPE_ID_BYTES, ResumablePipe
 from farhand_server.sessions import control
 
 __all__ = ["JumpPipe"]
@@ -35,7 +38,7 @@ _QUEUE: Final = 16
 _FINAL: Final = frozenset({"session-ended", "session-state", "not-found", "not-permitted"})
 
 
-class _Over(Exception):
+class _Detached(Exception):
     """One websocket below the pipe is gone or no longer needed."""
 
 
@@ -70,18 +73,19 @@ class JumpPipe:
         self._tls = tls
         self._deliver = deliver
         self._on_writable = on_writable
-        self._pipe = ResumablePipe(pipe_id=random(PIPE_ID_BYTES))
+        self._clock = LivedClock(asyncio.get_running_loop().time())
+        self._line = Attachment(lambda: ResumablePipe(pipe_id=random(PIPE_ID_BYTES)), renews=True)
         self._wake = asyncio.Event()
-        self._held_back = False
+        self._timer: asyncio.TimerHandle | None = None
 
     def send(self, data: bytes) -> None:
         """Append bytes to the stream towards the device."""
-        self._pipe.send(data, self._now())
+        self._line.send(data, self._now())
         self._after()
 
     def end(self) -> None:
         """Close the pipe after what was sent."""
-        self._pipe.close(self._now())
+        self._line.close(self._now())
         self._after()
 
     async def run(self) -> None:
@@ -90,27 +94,27 @@ class JumpPipe:
         Safe to cancel: the device's end then waits for its resume window.
         """
         attempt = 0
-        async with asyncio.TaskGroup() as group:
-            timing = group.create_task(self._keep_time())
-            try:
-                while not self.closed.is_set():
-                    try:
-                        websocket = await self._dial()
-                    except FarhandError as error:
-                        _log.info("session %s: %s", self.session, error)
-                        if error.code in _FINAL:
-                            self._finish(error.code)
-                            break
-                        await self._wait(attempt)
-                        attempt += 1
-                        continue
-                    attempt = 0
-                    await self._serve(websocket)
-            finally:
-                timing.cancel()
+        try:
+            while not self.closed.is_set():
+                try:
+                    websocket = await self._dial()
+                except FarhandError as error:
+                    _log.info("session %s: %s", self.session, error)
+                    if error.code in _FINAL:
+                        self._finish(error.code)
+                        break
+                    await self._wait(attempt)
+                    attempt += 1
+                    continue
+                attempt = 0
+                await self._serve(websocket)
+        finally:
+            self._finish("done")
+            if self._timer is not None:
+                self._timer.cancel()
 
     async def _wait(self, attempt: int) -> None:
-        self._pipe.detach(self._now())
+        self._line.wait(self._now())
         self._after()
         try:
             async with asyncio.timeout(_RETRY_S[min(attempt, len(_RETRY_S) - 1)]):
@@ -151,74 +155,76 @@ class JumpPipe:
         return websocket
 
     async def _serve(self, websocket: ClientConnection) -> None:
-        self._pipe.attach(self._now())
+        turn = self._line.begin(self._now())
         self._after()
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._read(websocket))
-                group.create_task(self._write(websocket))
-        except* _Over:
+                group.create_task(self._read(websocket, turn))
+                group.create_task(self._write(websocket, turn))
+        except* _Detached:
             pass  # the ordinary end of a websocket; `run` dials the next one
         finally:
-            await websocket.close()
-            self._pipe.detach(self._now())
+            self._line.lose(turn, self._now())
             self._after()
+            await websocket.close()
 
-    async def _read(self, websocket: ClientConnection) -> None:
+    async def _read(self, websocket: ClientConnection, turn: int) -> None:
         try:
-            while not self.closed.is_set():
+            # Once the pipe is over the writer still has CLOSE to write, and then ends both.
+            while self._line.is_current(turn):
                 await self.reading.wait()
                 message = await websocket.recv()
                 if isinstance(message, str):
-                    break
-                self._pipe.receive_message(message, self._now())
-                self._after()
+                    raise _Detached
+                try:
+                    self._line.receive(turn, message, self._now())
+                finally:
+                    self._after()
         except (WebSocketException, OSError, RemoteError) as error:
-            raise _Over from error
-        raise _Over
+            raise _Detached from error
 
-    async def _write(self, websocket: ClientConnection) -> None:
+    async def _write(self, websocket: ClientConnection, turn: int) -> None:
         try:
             while True:
                 self._wake.clear()
-                for message in self._pipe.messages_to_send():
+                for message in (waiting := self._line.messages(turn)):
                     await websocket.send(message)
-                self._consider()
-                if self.closed.is_set():
-                    raise _Over
+                if waiting:
+                    continue  # more may have come meanwhile, CLOSE among it
+                if not self._line.is_current(turn):
+                    raise _Detached
                 await self._wake.wait()
         except (WebSocketException, OSError) as error:
-            raise _Over from error
-
-    async def _keep_time(self) -> None:
-        """Let the pipe acknowledge and give up in time; its deadlines are far apart."""
-        while not self.closed.is_set():
-            due = self._pipe.next_deadline()
-            # Without a deadline one may still appear; it is looked for this often.
-            delay = 0.1 if due is None else max(0.0, due - self._now())
-            await asyncio.sleep(min(delay, 0.1))
-            if due is not None and self._now() >= due:
-                self._pipe.handle_timeout(self._now())
-                self._after()
+            raise _Detached from error
 
     def _after(self) -> None:
-        for event in self._pipe.events():
-            match event:
-                case Data():
-                    self._deliver(event.data)
-                case Eof():
-                    self._pipe.close(self._now())
-                case Closed():
-                    self._finish(event.reason)
-                case Attached():
-                    _log.debug("session %s: attached at %d", self.session, event.resumed_at)
+        """Carry out what the last call into the attachment brought about."""
+        for effect in self._line.effects(self._now()):
+            match effect:
+                case Deliver():
+                    self._deliver(effect.data)
+                case Flow():
+                    self._on_writable(effect.may_write)
+                case Over():
+                    self._finish(effect.reason)
+                case _:
+                    _log.debug("session %s: %s", self.session, effect.name)
         self._wake.set()
-        self._consider()
+        self._arm()
 
-    def _consider(self) -> None:
-        if self._held_back == self._pipe.writable and not self.closed.is_set():
-            self._held_back = not self._pipe.writable
-            self._on_writable(not self._held_back)
+    def _arm(self) -> None:
+        if (due := self._line.next_alarm()) is None or self.closed.is_set():
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        # Looked at often, so that lived time stays true.
+        delay = min(max(0.0, due - self._now()), LOOK_S)
+        self._timer = asyncio.get_running_loop().call_later(delay, self._on_alarm)
+
+    def _on_alarm(self) -> None:
+        self._timer = None
+        self._line.handle_alarm(self._now())
+        self._after()
 
     def _finish(self, reason: str) -> None:
         self.reason = self.reason or reason
@@ -226,6 +232,5 @@ class JumpPipe:
         self.reading.set()
         self._wake.set()
 
-    @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()
+    def _now(self) -> float:
+        return self._clock.read(asyncio.get_running_loop().time())
