@@ -57,6 +57,7 @@ class Control:
         relay_key: the pinned key, None on a guest.
         signer: the device key.
         on_message: is given every message that is no answer; must not wait for answers itself.
+        on_up: is told when a link is up, the first and each one after it.
         on_lost: is told when a link that was up is gone.
     """
 
@@ -68,6 +69,7 @@ class Control:
         relay_key: bytes | None,
         signer: Signer,
         on_message: Callable[[RelayMessage], Awaitable[None]],
+        on_up: Callable[[], None] = lambda: None,
         on_lost: Callable[[], None] = lambda: None,
     ) -> None:
         self.address = address
@@ -76,6 +78,7 @@ class Control:
         self._relay_key = relay_key
         self._signer = signer
         self._on_message = on_message
+        self._on_up = on_up
         self._on_lost = on_lost
         self._link: Link | None = None
         self._was_up = False
@@ -127,6 +130,7 @@ class Control:
             backoff.connected(link.welcome.reconnect_window_s)
             self._link, self._was_up = link, True
             self._up.set()
+            self._on_up()
             try:
                 while True:
                     message = await link.receive()

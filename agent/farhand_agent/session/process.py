@@ -117,6 +117,7 @@ class SessionProcess:
         self._withdrawn: asyncio.Queue[str | None] = asyncio.Queue(_MAX_WITHDRAWALS)
         self._device: Device
         self._journal: JournalThread
+        self._linked = asyncio.Event()
         self._control: Control
         self._codes: CodeDesk
         self._freshness: TrustFreshness
@@ -173,6 +174,7 @@ class SessionProcess:
             relay_key=self._device.settings.relay_key_raw if self._device.settings else None,
             signer=self._device.signer,
             on_message=self._on_message,
+            on_up=self._linked.set,
             on_lost=lambda: self._codes.post(None),
         )
         self._codes = CodeDesk(self._device, self._journal, self._control, self._emit)
@@ -510,6 +512,16 @@ class SessionProcess:
             else:
                 await changes.withdraw([scope], by="person")
 
+    async def _report_on_each_link(self, session: str) -> None:
+        """Send what an earlier link took with it, such as that the session is open.
+
+        Until the relay knows that, it lets nobody attach.  Runs until cancelled.
+        """
+        while True:
+            await self._linked.wait()
+            self._linked.clear()
+            await deliver_reports(self._control, self._journal, session)
+
     # The open session.
 
     async def _serve(self, group: asyncio.TaskGroup, serving: SessionServing) -> None:
@@ -517,8 +529,10 @@ class SessionProcess:
         closing = group.create_task(serving.ending.over.wait())
         stopping = group.create_task(self._stopping.wait())
         narrowing = group.create_task(self._withdraw_as_told(serving.changes))
+        reporting = group.create_task(self._report_on_each_link(serving.session))
         await asyncio.wait({expiring, closing, stopping}, return_when=asyncio.FIRST_COMPLETED)
         narrowing.cancel()
+        reporting.cancel()
         reason = self._stop_reason if self._stopping.is_set() else "expired"
         if self._leaving and not expiring.done() and await self._may_leave(serving):
             for task in (closing, stopping, expiring):
