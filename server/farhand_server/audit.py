@@ -20,7 +20,7 @@ the relay's owner from writing another history.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -35,6 +35,7 @@ from farhand_server.store.schema import tenants
 
 __all__ = [
     "FIRST",
+    "Act",
     "Audit",
     "AuditHead",
     "AuditRecord",
@@ -58,6 +59,15 @@ class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
     previous: str
     hash: str
+
+
+class Act(msgspec.Struct, frozen=True, kw_only=True):
+    """What is about to be done, for a record; see `Audit.append`."""
+
+    actor: str
+    action: str
+    subject: str
+    detail: Mapping[str, Any] = {}
 
 
 class AuditHead(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,23 +160,35 @@ class Audit:
 
         Returns: the record.
         """
+        act = Act(actor=actor, action=action, subject=subject, detail=detail or {})
+        return (await self.append_all(c, [act]))[0]
+
+    async def append_all(self, c: AsyncConnection, acts: Sequence[Act]) -> list[AuditRecord]:
+        """Add a record for each act, in this order; as `append`, in no more statements than one."""
+        if not acts:
+            return []
         # On PostgreSQL the row lock makes writers take turns, so the chain never forks.
         await c.execute(select(tenants.c.id).where(tenants.c.id == self._tenant).with_for_update())
         seq, previous = await self._last(c)
-        unhashed = AuditRecord(
-            seq=seq + 1,
-            at=stamp(self._clock.now()),
-            actor=actor,
-            action=action,
-            subject=subject,
-            detail=msgspec.json.encode(dict(detail or {}), order="sorted").decode(),
-            previous=previous,
-            hash="",
-        )
-        record = msgspec.structs.replace(unhashed, hash=record_hash(self._tenant, unhashed))
-        values = msgspec.structs.asdict(record)
-        await c.execute(insert(audit_table).values(tenant=self._tenant, **values))
-        return record
+        at = stamp(self._clock.now())
+        records: list[AuditRecord] = []
+        for act in acts:
+            seq += 1
+            unhashed = AuditRecord(
+                seq=seq,
+                at=at,
+                actor=act.actor,
+                action=act.action,
+                subject=act.subject,
+                detail=msgspec.json.encode(dict(act.detail), order="sorted").decode(),
+                previous=previous,
+                hash="",
+            )
+            previous = record_hash(self._tenant, unhashed)
+            records.append(msgspec.structs.replace(unhashed, hash=previous))
+        rows = [{"tenant": self._tenant, **msgspec.structs.asdict(record)} for record in records]
+        await c.execute(insert(audit_table), rows)
+        return records
 
     async def _last(self, c: AsyncConnection) -> tuple[int, str]:
         row = (

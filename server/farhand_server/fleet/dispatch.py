@@ -50,8 +50,8 @@ _AT_ONCE: Final = 32
 _DELIVER_S: Final = 10.0
 # A link takes 4 MiB that its device has not read; what goes beyond this follows with a sweep.
 _PRESENT_BYTES: Final = 1024 * 1024
-# Orders are told by id and while they last, but must not be looked for so: read along the indexes of
-# these columns, a page for two devices goes through all orders.  As expressions they only sort and
+# Orders are told by id and while they last, but must not be looked for so: along the indexes of
+# these columns a page for two devices goes through all orders.  As expressions they only sort and
 # sift, and the index of what was asked for (devices, ids, a state) is taken.
 _by_id = func.coalesce(orders.c.id, "")
 _lasts_until = func.coalesce(orders.c.expires_at, "")

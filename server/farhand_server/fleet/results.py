@@ -28,6 +28,7 @@ from farhand_protocol.errors import FarhandError
 from farhand_protocol.instants import parse_instant
 from farhand_protocol.messages import MAX_MESSAGE_BYTES, OrderProgress
 from farhand_protocol.orders import Order, Result
+from farhand_server.audit import Act
 from farhand_server.clock import stamp
 from farhand_server.fleet.batches import Batches
 from farhand_server.fleet.causes import cause_of
@@ -220,16 +221,20 @@ class Results:
     ) -> dict[str, str | Exception]:
         """Take all steps; returns each order's state afterwards, or its conflict."""
         relay = self._relay
-        for one in checked:
-            if one.result is not None and one.result.state == "refused":
-                # The audit's lock comes before the orders'.
-                await relay.audit.append(
-                    c,
+        # The audit's lock comes before the orders'.
+        await relay.audit.append_all(
+            c,
+            [
+                Act(
                     actor=f"device:{one.said.device}",
                     action="order.refused",
                     subject=one.said.order,
                     detail={"code": one.refusal},
                 )
+                for one in checked
+                if one.result is not None and one.result.state == "refused"
+            ],
+        )
         locked = await lock_orders(c, relay.tenant, [one.said.order for one in checked])
         rows = {row["id"]: row for row in locked}
         found = {order: str(row["state"]) for order, row in rows.items()}
@@ -308,22 +313,19 @@ class Results:
     ) -> None:
         """Write down what devices sent that cannot be, or cannot be any more."""
         refused = [
-            (said, error)
+            Act(
+                actor=f"device:{said.device}",
+                action=f"order.{error.code}",
+                subject=said.order,
+                detail={"why": error.detail or error.message},
+            )
             for said in batch
             if isinstance(error := outcomes[said.order], FarhandError)
             and error.code in ("result-invalid", "result-conflict")
         ]
-        if not refused:
-            return
-        async with self._relay.db.write() as c:
-            for said, error in refused:
-                await self._relay.audit.append(
-                    c,
-                    actor=f"device:{said.device}",
-                    action=f"order.{error.code}",
-                    subject=said.order,
-                    detail={"why": error.detail or error.message},
-                )
+        if refused:
+            async with self._relay.db.write() as c:
+                await self._relay.audit.append_all(c, refused)
 
 
 _RESULT_COLUMNS: Final = ("exit_code", "refusal", "cause", "result")
