@@ -1,4 +1,4 @@
-"""kill -9 at every named journal write point, and at random moments.
+"""kill -9 at every named journal write point; at random moments: test_random_kills.py.
 
 An accepted order ends once in a final state, no body starts twice, nothing that was accepted is
 lost, and the device's log stays one chain.  The points are those of `farhand_agent.journal`; a
@@ -12,13 +12,11 @@ import os
 import random
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
-import psutil
 import pytest
-from websockets.exceptions import ConnectionClosed
 
 from farhand_agent.hostname import host_name
 from farhand_agent.write_points import (
@@ -60,8 +58,6 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 RUNNER = "farhand_agent.scripts.runner"
 SESSION = "farhand_agent.session"
 DAEMON = "farhand_agent.daemon"
-KILLS = 200
-SEED = 20261122
 WAIT_S = 60.0
 
 
@@ -281,55 +277,3 @@ async def test_every_write_point_is_struck() -> None:
         SESSION_GRANTED, SESSION_RESUMED, SESSION_STOPPING, SESSION_ENDED,
     }  # fmt: skip
     assert struck == set(WRITE_POINTS)
-
-
-def victims(device: Device, module: str) -> list[psutil.Process]:
-    """Return this device's processes of one module."""
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            words = process.cmdline()
-            if module in words and str(device.home.path) in words:
-                found.append(process)
-    return found
-
-
-async def test_two_hundred_kills_at_random_moments(
-    device: Device, organisation: HostileOrganisation, relay: HostileRelay, place: Path
-) -> None:
-    """Kill the agent or a runner again and again while orders come in.
-
-    The moments are drawn from a fixed seed; what they meet depends on the machine.
-    """
-    draw = random.Random(SEED)
-    device.env = {}
-    script = tracing_script(organisation, place, "sleep 0.05")
-    orders = Orders(device, script, place)
-    kills = daemon_kills = 0
-    while kills < KILLS:
-        async with started(device) as program:
-            life_s = draw.uniform(0.3, 5.0)
-            end = asyncio.get_running_loop().time() + life_s
-            while asyncio.get_running_loop().time() < end and kills < KILLS:
-                link = relay.find("device", device=device.id)
-                waiting = orders.unfinished()
-                if link is not None and len(waiting) < 4:
-                    waiting.append(orders.make()[0])
-                if link is not None:
-                    with suppress(ConnectionClosed):
-                        for order in draw.sample(waiting, min(2, len(waiting))):
-                            await link.send(OfferOrder(order=order, envelope=orders.sealed[order]))
-                await asyncio.sleep(draw.uniform(0.0, 0.25))
-                for process in victims(device, RUNNER):
-                    with suppress(psutil.NoSuchProcess):
-                        process.kill()
-                        kills += 1
-            await program.end(signal.SIGKILL)
-            daemon_kills += 1
-            kills += 1
-    await settle(device, orders)
-    states = list(orders.check().values())
-    assert daemon_kills >= 5
-    assert kills >= KILLS
-    # It was a test of something: some came through, some were cut off.
-    assert states.count("succeeded") >= 1

@@ -1,0 +1,367 @@
+"""Two hundred kill -9 at random moments: script runners, session processes, the agent, the relay.
+
+One real relay, one real agent.  Orders come in all the time; sessions are opened one after the
+other, each with a command and an upload under way.  Whom each kill strikes and how long it waits
+are drawn from a fixed seed; what it meets depends on the machine.  After each kill the journal
+opens.  In the end every order that the relay accepted has ended once, no body and no command has
+started twice, every session has ended once, on both ends (another process goes on with one whose
+process was killed), and the relay's audit and the device's log are whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import re
+import signal
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncssh
+import psutil
+import pytest
+from sqlalchemy import select
+
+from farhand_console.session.ending import end_on_device
+from farhand_console.session.record import SessionRecord
+from farhand_console.session.ssh import connect_ssh
+from farhand_protocol.errors import FarhandError
+from farhand_protocol.orders import FINAL_STATES
+from farhand_server.store.schema import orders, session_events, sessions
+from tests.support.faults.house import FaultHouse, fault_house
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+
+SEED = 20261122
+VICTIMS = {"runner": 100, "session": 60, "agent": 28, "relay": 12}
+MODULES = {"runner": "farhand_agent.scripts.runner", "session": "farhand_agent.session"}
+_SESSION = re.compile(r"\bs-[a-z2-7]{26}\b")
+WORKERS = 4
+ORDERS = 4
+SESSION_S = 20.0
+TRIES = 3
+SETTLE_S = 120.0
+UPLOAD = 400_000
+T = TypeVar("T")
+
+
+class Chaos:
+    """What goes on while the kills strike, and what was seen of it."""
+
+    def __init__(self, house: FaultHouse, place: Path, draw: random.Random) -> None:
+        self.house = house
+        self.place = place
+        self.draw = draw
+        self.kills: Counter[str] = Counter()
+        self.seen: Counter[str] = Counter()
+        self.whole: dict[str, str] = {}  # uploads that were reported as done, with their hash
+        self.commands: set[str] = set()  # commands whose end was reported
+        self.cut: dict[str, asyncio.Event] = {}
+        self.sent: dict[str, bytes] = {}
+        self._number = 0
+        # Calls of the console block, some of them for as long as a device may take to decide.
+        self._threads = ThreadPoolExecutor(max_workers=24)
+
+    async def call(self, act: Callable[[], T]) -> T:
+        """Do something of the console's in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, act)
+
+    # Orders.
+
+    async def order(self) -> None:
+        """Keep a few orders under way; runs until cancelled."""
+        while True:
+            await asyncio.sleep(0.1)
+            states = [one["state"] for one in await self.house.rows(select(orders.c.state))]
+            if sum(one not in FINAL_STATES for one in states) >= ORDERS:
+                continue
+            order, sealed = self.house.sign()
+            self.sent[order] = sealed
+            await self.call(lambda sealed=sealed: self.house.order(sealed))  # type: ignore[misc]
+
+    # Sessions.
+
+    async def technician(self) -> None:
+        """Open one session after the other and work in it; runs until cancelled."""
+        while True:
+            try:
+                record = await self.call(self.house.open_session)
+            except FarhandError:
+                # The relay or the device is gone, or the answer is; what was left open is ended.
+                await asyncio.sleep(0.2)
+                await self.end_strays()
+                continue
+            self.cut[record.session] = asyncio.Event()
+            try:
+                for _ in range(TRIES):
+                    if await self._work_until_cut(record):
+                        break
+            finally:
+                del self.cut[record.session]
+            await self.end(record.session)
+
+    async def _work_until_cut(self, record: SessionRecord) -> bool:
+        """Work until done, or until the session's process is killed; True for done.
+
+        A session outlives its process, so what was cut off is tried once more in the same one.
+        """
+        was_cut = self.cut[record.session].is_set()
+        self.cut[record.session].clear()
+        work = asyncio.ensure_future(self._work(record))
+        cut = asyncio.ensure_future(self.cut[record.session].wait())
+        try:
+            await asyncio.wait({work, cut}, timeout=SESSION_S, return_when="FIRST_COMPLETED")
+        finally:
+            work.cancel()
+            cut.cancel()
+            (outcome, _) = await asyncio.gather(work, cut, return_exceptions=True)
+        for error in _leaves(outcome):
+            expected = (FarhandError, asyncssh.Error, OSError, asyncio.CancelledError)
+            assert isinstance(error, expected), repr(error)
+        self.seen["revived"] += was_cut and outcome is None
+        return outcome is None
+
+    async def _work(self, record: SessionRecord) -> None:
+        self._number += 1
+        name = f"{self._number:04d}"
+        async with connect_ssh(
+            self.house.context.home, self.house.context.relay, record, notice=self._noted
+        ) as connection:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._command(connection, name))
+                group.create_task(self._upload(connection, name))
+            self.seen["worked"] += 1
+            receipt, digest = await end_on_device(self.house.context.home, record, connection, "")
+            assert receipt.session == record.session
+            self.seen["receipt"] += 1
+            body = {"note": "", "active_s": receipt.active_s, "receipt_sha256": digest}
+            await self.call(lambda: self.house.post(f"/sessions/{record.session}/end", body))
+
+    def _noted(self, words: str) -> None:
+        self.seen["resumed"] += words == "connected again"
+
+    async def _command(self, connection: asyncssh.SSHClientConnection, name: str) -> None:
+        trace = self.place / f"command-{name}"
+        done = await connection.run(f"echo start >> {trace}; sleep 0.3; echo {name}; exit 3")
+        assert (done.exit_status, done.stdout) in (
+            (3, f"{name}\n"),
+            (None, ""),
+            (None, f"{name}\n"),
+        )
+        if done.exit_status == 3:
+            self.commands.add(name)
+
+    async def _upload(self, connection: asyncssh.SSHClientConnection, name: str) -> None:
+        data = self.draw.randbytes(UPLOAD)
+        target = self.place / f"upload-{name}"
+        async with connection.start_sftp_client() as sftp:
+            async with sftp.open(str(target), "wb") as file:
+                for start in range(0, UPLOAD, 40_000):
+                    await file.write(data[start : start + 40_000])
+                    await asyncio.sleep(0.02)  # it is to be under way for a while
+        self.whole[name] = hashlib.sha256(data).hexdigest()
+
+    async def end(self, session: str) -> None:
+        """Tell the relay that a session is over; it may be down just now."""
+        await self.call(lambda: self.house.post(f"/sessions/{session}/end", {"note": ""}))
+
+    async def end_strays(self) -> None:
+        """End sessions that nobody here works in."""
+        with suppress(OSError):
+            live = await self.house.rows(select(sessions.c.id).where(sessions.c.state == "active"))
+            for one in live:
+                if one["id"] not in self.cut:
+                    await self.end(one["id"])
+
+    # Kills.
+
+    async def strike(self, kind: str) -> None:
+        """Kill one process of a kind, at a random moment of its life."""
+        if kind == "relay":
+            await asyncio.sleep(self.draw.uniform(0.0, 0.5))
+            assert self.house.stage.relay is not None
+            self.house.stage.relay.popen.kill()
+            await self.call(self._restart_relay)
+        elif kind == "agent":
+            await asyncio.sleep(self.draw.uniform(0.0, 0.5))
+            await self.call(self.restart_agent)
+        else:
+            await self._strike_child(MODULES[kind])
+        self.kills[kind] += 1
+        self.house.journal().close()
+
+    async def _strike_child(self, module: str) -> None:
+        async with asyncio.timeout(SETTLE_S):
+            while True:
+                if await self.call(lambda: self.find(module)):
+                    # Alive now; it is struck a random part of its life later, if it still is.
+                    await asyncio.sleep(self.draw.uniform(0.0, 0.6))
+                    found = await self.call(lambda: self.find(module))
+                    if found:
+                        session = self._kill(self.draw.choice(found))
+                        if session is not None and session not in self.cut:
+                            # It may not have been open yet, and nobody waits for what is dead.
+                            await self.end(session)
+                        return
+                await asyncio.sleep(0.02)  # others start it; there is nothing to wait on
+
+    def _kill(self, process: psutil.Process) -> str | None:
+        """Kill a process; returns the session that it served or was about to."""
+        with suppress(psutil.NoSuchProcess):
+            words = " ".join(process.cmdline())
+            process.kill()
+            found = _SESSION.search(words)
+            if found is not None and found[0] in self.cut:
+                self.cut[found[0]].set()
+            return found[0] if found is not None else None
+        return None
+
+    def find(self, module: str) -> list[psutil.Process]:
+        """Return the living processes of one module that belong to this house's agent."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                words = process.cmdline()
+                if module in words and any(str(self.house.agent.home) in one for one in words):
+                    found.append(process)
+        return found
+
+    def _restart_relay(self) -> None:
+        assert self.house.stage.relay is not None
+        self.house.stage.relay.end()
+        self.house.stage.start_relay()
+
+    def restart_agent(self) -> None:
+        """kill -9, and start again; it need not be ready when this returns."""
+        assert self.house.agent.process is not None
+        self.house.agent.process.end(signal.SIGKILL)
+        self.house.agent.process = self.house.stage.start(self.house.agent.words("run"))
+
+    def close(self) -> None:
+        """Wait for what the threads still do."""
+        self._threads.shutdown()
+
+
+def _leaves(outcome: object) -> list[BaseException]:
+    if isinstance(outcome, BaseExceptionGroup):
+        return [leaf for one in outcome.exceptions for leaf in _leaves(one)]
+    return [outcome] if isinstance(outcome, BaseException) else []
+
+
+async def settle(chaos: Chaos) -> None:
+    """Start relay and agent once more, and wait until nothing is under way."""
+    house = chaos.house
+    # This also ends the calls that still wait for devices' answers.
+    assert house.stage.relay is not None
+    house.stage.relay.popen.kill()
+    await chaos.call(chaos._restart_relay)
+    await chaos.call(chaos.restart_agent)
+    for order, sealed in chaos.sent.items():
+        if order not in house.accepted:
+            # The answer was lost; an order is known by its id, so it is given again.
+            await chaos.call(lambda sealed=sealed: house.order(sealed))  # type: ignore[misc]
+    async with asyncio.timeout(SETTLE_S):
+        while not await is_quiet(chaos):
+            await asyncio.sleep(0.3)  # both work on; there is nothing to wait on
+            await chaos.end_strays()
+
+
+async def is_quiet(chaos: Chaos) -> bool:
+    """Tell whether device and relay have nothing left to say to each other."""
+    journal = chaos.house.journal()
+    try:
+        if journal.live_sessions() or journal.outbox() or journal.open_orders():
+            return False
+    finally:
+        journal.close()
+    states = await chaos.house.rows(select(orders.c.state))
+    live = await chaos.house.rows(select(sessions.c.id).where(sessions.c.state == "active"))
+    return not live and all(one["state"] in FINAL_STATES for one in states)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Any:
+    """A house whose bodies take a moment."""
+    with fault_house(tmp_path, work="sleep 0.1") as house:
+        yield house
+
+
+async def test_two_hundred_kills_at_random_moments(house: FaultHouse, tmp_path: Path) -> None:
+    draw = random.Random(SEED)
+    place = tmp_path / "work"
+    place.mkdir()
+    chaos = Chaos(house, place, draw)
+    turns = [kind for kind, count in VICTIMS.items() for _ in range(count)]
+    draw.shuffle(turns)
+    try:
+        busy = [asyncio.ensure_future(chaos.order())]
+        busy += [asyncio.ensure_future(chaos.technician()) for _ in range(WORKERS)]
+        try:
+            for kind in turns:
+                await chaos.strike(kind)
+                broken = [one for one in busy if one.done()]
+                assert not broken, broken
+        finally:
+            for task in busy:
+                task.cancel()
+            assert all(
+                isinstance(one, asyncio.CancelledError)
+                for one in await asyncio.gather(*busy, return_exceptions=True)
+            )
+        await settle(chaos)
+    finally:
+        await asyncio.to_thread(chaos.close)
+    assert chaos.kills == VICTIMS
+    await house.laws()
+    await check_orders(chaos)
+    await check_sessions(chaos)
+    # It was a test of something: work came through, and work was cut off and went on.
+    assert chaos.seen["receipt"] >= 3, chaos.seen
+    assert chaos.seen["resumed"] >= 1, chaos.seen
+    assert chaos.seen["revived"] >= 1, chaos.seen
+
+
+async def check_orders(chaos: Chaos) -> None:
+    """What the relay calls an order's end is what the device journalled."""
+    journal = chaos.house.journal()
+    try:
+        rows = {one["id"]: one["state"] for one in await chaos.house.rows(select(orders))}
+        for order, state in rows.items():
+            row = journal.order(order)
+            assert row is not None
+            assert row.state == state
+            assert state in ("succeeded", "interrupted"), (order, state)
+    finally:
+        journal.close()
+    states = list(rows.values())
+    assert states.count("succeeded") >= 5
+    assert states.count("interrupted") >= 1
+
+
+async def check_sessions(chaos: Chaos) -> None:
+    """Each session ended once, on both ends, and what was done in it was done once."""
+    journal = chaos.house.journal()
+    try:
+        rows = await chaos.house.rows(select(sessions))
+        for row in rows:
+            kept = journal.session(row["id"])
+            if row["state"] == "ended" and row["started_at"] is not None:
+                assert kept is not None
+                assert kept.state == "ended"
+        granted = {one for one in (row["id"] for row in rows) if journal.session(one) is not None}
+    finally:
+        journal.close()
+    told = await chaos.house.rows(select(session_events).where(session_events.c.kind == "ended"))
+    assert granted <= {one["session"] for one in told}
+    for trace in chaos.place.glob("command-*"):
+        assert trace.read_text() == "start\n", trace.name
+    for name in chaos.commands:
+        assert (chaos.place / f"command-{name}").exists()
+    for name, digest in chaos.whole.items():
+        data = (chaos.place / f"upload-{name}").read_bytes()
+        assert hashlib.sha256(data).hexdigest() == digest
