@@ -47,6 +47,11 @@ class Keyboard:
         self._on_line: Callable[[str], None] | None = None
         self._line = ""
 
+    @property
+    def typed(self) -> str:
+        """Return what was typed of the line that is read now."""
+        return self._line if self._on_line is not None else ""
+
     def hold(self) -> bool:
         """Take the terminal; False when it is none, or another program's at this moment."""
         try:

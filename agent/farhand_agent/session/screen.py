@@ -1,0 +1,314 @@
+"""What the person at the device sees of one session, and the keys she has.
+
+    key            while no question stands
+    q, Ctrl-C      stop everything, at once
+    w              take one thing back: the next key says which
+    ?              show the keys again
+
+A question is answered with a line: `y` and Enter, and everything else is no.  Its prompt comes a
+moment after its words, and what was typed before the prompt is thrown away, so that nobody says yes
+to what she has not seen.  Where stdin is no terminal there are no keys, and a question is answered
+by nobody; `--yes` answers it at once.
+
+Words and questions go to stderr, the code and (as JSON) the events to stdout.  All foreign text is
+escaped on its way here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+import click
+import msgspec
+
+from farhand_agent.config import PROGRAM
+from farhand_agent.consent import (
+    CALLER_WARNING,
+    FIRST_MINUTE_S,
+    action_words,
+    consent_lines,
+    is_yes,
+    reason_words,
+    scope_words,
+)
+from farhand_agent.session.events import (
+    ActionSeen,
+    Asked,
+    CodeShown,
+    Decided,
+    Ended,
+    Event,
+    Failed,
+    LineChanged,
+    Opened,
+    Paused,
+    PolicyChanged,
+    Refused,
+    Restarting,
+    ScopesChanged,
+    Waiting,
+)
+from farhand_agent.session.keyboard import CTRL_C, Keyboard
+from farhand_agent.terminal import printable
+
+__all__ = ["READ_FIRST_S", "SessionScreen"]
+
+# So long a question is on the screen before it can be answered.
+READ_FIRST_S: Final = 1.0
+_LEGEND: Final = (
+    "Keys:  q or Ctrl-C stops everything    w takes one thing back    ? shows this again"
+)
+_NOT_IN_JSON: Final = (ActionSeen, Failed, LineChanged)
+
+
+class SessionScreen:
+    """Shows events, and turns keys into answers.
+
+    Args:
+        yes: answers every question with yes.
+        as_json: prints the events on stdout.
+        send: takes a command for the session process.
+        stop: ends everything.
+    """
+
+    def __init__(
+        self,
+        *,
+        yes: bool,
+        as_json: bool,
+        send: Callable[[dict[str, Any]], None],
+        stop: Callable[[], None],
+    ) -> None:
+        self._yes = yes
+        self._as_json = as_json
+        self._send = send
+        self._stop = stop
+        self._ticks = sys.stderr.isatty()
+        self._ticking: asyncio.TimerHandle | None = None
+        self._prompting: asyncio.TimerHandle | None = None
+        self._prompt = ""
+        self._line_open = False
+        self._scopes: list[str] = []
+        self._choices: dict[str, str] = {}
+        self.session = ""
+        self.is_restarting = False
+        self._keys: dict[str, Callable[[], None]] = {
+            "q": self._stop,
+            CTRL_C: self._stop,
+            "w": self._offer_withdrawal,
+            "?": self._show_legend,
+        }
+        self._keyboard: Keyboard | None = None
+        if sys.stdin.isatty():
+            keyboard = Keyboard(sys.stdin.fileno(), self._on_key, self._echo)
+            self._keyboard = keyboard if keyboard.hold() else None
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self._rest()
+        self._end_question()
+        if self._line_open:
+            self._echo("\n")
+            self._line_open = False
+        if self._keyboard is not None:
+            self._keyboard.release()
+
+    def show(self, event: Event) -> None:
+        """Show one event."""
+        if self._as_json and not isinstance(event, _NOT_IN_JSON):
+            click.echo(json.dumps(msgspec.to_builtins(event), ensure_ascii=True))
+            sys.stdout.flush()
+        if not isinstance(event, ActionSeen):
+            self._rest()
+        if isinstance(event, Opened | Decided | Refused | Ended | Paused | Failed):
+            self._end_question()
+        match event:
+            case CodeShown():
+                self._show_code(event)
+            case PolicyChanged():
+                self.say(f"What this computer allows was changed ({event.since}):")
+                for line in event.words:
+                    self.say(f"  - {printable(line, 200)}")
+            case Asked():
+                self._ask(event)
+            case Decided():
+                self._show_decided(event)
+            case Opened():
+                self._show_opened(event)
+            case ScopesChanged():
+                self._scopes = list(event.scopes)
+                self.say(f"Allowed now: {', '.join(event.scopes) or 'nothing'}.")
+            case Waiting():
+                what = f"{printable(event.scope, 20)} ({printable(event.detail, 80)})"
+                self.say(f"In {event.seconds} s it opens: {what}. q stops it.")
+            case LineChanged():
+                self._show_line(event)
+            case Restarting():
+                self.is_restarting = True
+                self.say("The technician restarts this computer. The session goes on afterwards.")
+            case Paused():
+                self.session = ""
+                self.say("The session pauses: it goes on when this computer's agent runs again,")
+                self.say(f"until {event.expires_at}. farhand-agent stop ends it.")
+            case ActionSeen():
+                self.say(f"  {action_words(event.kind, event.detail)}")
+            case Refused():
+                self.say(f"No session: {reason_words(event.reason)} ({printable(event.reason)}).")
+            case Ended():
+                self.session = ""
+                self.say(f"The session is over: {reason_words(event.reason)}.")
+                if event.receipt:
+                    self.say(f"Your receipt: {event.receipt}")
+            case Failed():
+                self._show_failed(event)
+
+    def say(self, text: str) -> None:
+        """Write one line; a prompt that stands is written again under it."""
+        if self._line_open:
+            self._echo("\n")
+        self._line_open = False
+        click.echo(text, err=True)
+        if self._prompt:
+            typed = self._keyboard.typed if self._keyboard else ""
+            self._echo(self._prompt + typed)
+            self._line_open = True
+
+    # Showing.
+
+    def _show_code(self, event: CodeShown) -> None:
+        if not self._as_json:
+            wide = "  ".join(printable(event.code, 20))
+            frame = "=" * (len(wide) + 6)
+            for line in ("", frame, f"   {wide}", frame, ""):
+                click.echo(line)
+            click.echo(f"Your code: {printable(event.code, 20)}")
+            sys.stdout.flush()
+        for line in CALLER_WARNING:
+            self.say(line)
+        self.say(f"Relay: {printable(event.url, 100)}")
+        if not self._ticks:
+            self.say(f"Valid until {event.expires_at}, for one use.")
+            return
+        calm_at = event.expires_in_s - FIRST_MINUTE_S
+
+        def words(left: int) -> str:
+            warning = "called unasked? keep it to yourself" if left > calm_at else "q ends it"
+            return f"  valid for {left // 60}:{left % 60:02d}, one use; {warning:<36}"
+
+        self._tick(words, asyncio.get_running_loop().time() + event.expires_in_s)
+
+    def _show_opened(self, event: Opened) -> None:
+        self.session = event.session
+        self._scopes = list(event.scopes)
+        if event.resumed:
+            self.say("The session that was interrupted goes on; nobody is asked again.")
+        who = printable(event.operator, 80)
+        self.say(f"{who} may now work on this computer: {', '.join(event.scopes)}.")
+        self.say(f"It ends by itself at {event.expires_at}. Ctrl-C stops it at once.")
+        self._show_legend()
+
+    def _show_decided(self, event: Decided) -> None:
+        if not event.granted:
+            self.say(f"It stays as it was: {reason_words(event.reason)}.")
+
+    def _show_line(self, event: LineChanged) -> None:
+        if event.state == "connected":
+            self.say("The technician is connected.")
+        elif event.state == "idle" or event.left_s is None:
+            self.say("The technician is not connected just now.")
+        elif self._ticks and not self._prompt:
+            due = asyncio.get_running_loop().time() + event.left_s
+            self._tick(lambda left: f"  The line is down, waiting for it: {left} s left ", due)
+        else:
+            self.say(f"The line is down; it is waited for, {event.left_s} s at most.")
+
+    def _show_failed(self, event: Failed) -> None:
+        self.say(f"{PROGRAM}: error: {printable(event.code)}: {printable(event.message)}")
+        if event.hint:
+            self.say(f"{PROGRAM}: hint: {printable(event.hint, 400)}")
+
+    def _show_legend(self) -> None:
+        if self._keyboard is not None:
+            self.say(_LEGEND)
+
+    # Asking.
+
+    def _ask(self, event: Asked) -> None:
+        self._end_question()
+        for line in consent_lines(event):
+            self.say(line)
+        if self._yes:
+            self.say("Allowed by --yes.")
+            self._send({"answer": "allow"})
+        elif self._keyboard is None:
+            self.say("There is no terminal to ask on, so the answer will be no.")
+        else:
+            left = round(event.answer_within_s - READ_FIRST_S)
+            self._prompting = asyncio.get_running_loop().call_later(
+                READ_FIRST_S, self._open_prompt, left
+            )
+
+    def _open_prompt(self, seconds: int) -> None:
+        assert self._keyboard is not None
+        self._prompt = f"Allow this? [y/N] (no answer in {seconds} s means no) "
+        self._keyboard.read_line(self._answer)
+        if self._line_open:
+            self._echo("\n")
+        self._echo(self._prompt)
+        self._line_open = True
+
+    def _answer(self, text: str) -> None:
+        self._prompt, self._line_open = "", False
+        self._send({"answer": "allow" if is_yes(text) else "deny"})
+
+    def _end_question(self) -> None:
+        self._prompt = ""
+        if self._prompting is not None:
+            self._prompting.cancel()
+            self._prompting = None
+        if self._keyboard is not None:
+            self._keyboard.drop_line()
+
+    # Keys.
+
+    def _on_key(self, key: str) -> None:
+        if self._choices and key != CTRL_C:
+            self._withdraw(key)
+        elif (act := self._keys.get(key)) is not None:
+            act()
+
+    def _offer_withdrawal(self) -> None:
+        if not self._scopes or not self.session:
+            return
+        self._choices = {str(number): scope for number, scope in enumerate(self._scopes, 1)}
+        self.say("Take back which? (any other key: none)")
+        for key, scope in self._choices.items():
+            self.say(f"  {key}  {scope}: {scope_words(scope)}")
+
+    def _withdraw(self, key: str) -> None:
+        scope, self._choices = self._choices.get(key), {}
+        if scope is None:
+            self.say("Nothing was taken back.")
+        else:
+            self._send({"withdraw": scope})
+
+    # The lines that change while they stand.
+
+    def _tick(self, text: Callable[[int], str], due: float) -> None:
+        loop = asyncio.get_running_loop()
+        left = max(0, round(due - loop.time()))
+        self._echo(f"\r{text(left)}")
+        self._line_open = True
+        self._ticking = loop.call_later(1.0, self._tick, text, due)
+
+    def _rest(self) -> None:
+        if self._ticking is not None:
+            self._ticking.cancel()
+            self._ticking = None
+
+    def _echo(self, text: str) -> None:
+        click.echo(text, err=True, nl=False)
