@@ -58,7 +58,7 @@ def _register_reading(devices: click.Group) -> None:
         context.show(
             page,
             lambda: show_table(
-                ("name", "id", "group", "online", "confirmed", "os", "last seen"),
+                ("name", "id", "group", "online", "confirmed", "os", "last seen", "warning"),
                 [
                     (
                         d.name,
@@ -68,6 +68,7 @@ def _register_reading(devices: click.Group) -> None:
                         "yes" if d.confirmed else "no",
                         d.os,
                         d.last_seen,
+                        d.warning or "",
                     )
                     for d in page.items
                 ],

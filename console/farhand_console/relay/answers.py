@@ -157,6 +157,8 @@ class Device(_Answer, frozen=True, kw_only=True):
     agent_version: str = ""
     enrolled_at: str = ""
     retired_at: str | None = None
+    warning: str | None = None
+    warning_at: str | None = None
 
 
 class Tags(_Answer, frozen=True, kw_only=True):

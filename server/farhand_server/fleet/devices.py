@@ -57,7 +57,7 @@ class WhoIsOnline(Protocol):
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):
-    """A device in a list."""
+    """A device in a list; `warning` is a stable code: `device-key-conflict` for a copied key."""
 
     id: str
     name: str
@@ -71,6 +71,8 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     enrolled_at: str
     last_seen: str | None
     retired_at: str | None
+    warning: str | None
+    warning_at: str | None
 
 
 class DeviceDetail(Device, frozen=True, kw_only=True):
@@ -171,6 +173,9 @@ def _fields(row: RowMapping, tags: list[str], presence: WhoIsOnline) -> dict[str
         "enrolled_at": row["enrolled_at"],
         "last_seen": row["last_seen"],
         "retired_at": row["retired_at"],
+        # The one thing about a device that somebody has to look at.
+        "warning": "device-key-conflict" if row["key_conflict_at"] else None,
+        "warning_at": row["key_conflict_at"],
     }
 
 
@@ -311,7 +316,7 @@ async def confirm_device(
     await c.execute(
         update(devices)
         .where(devices.c.tenant == relay.tenant, devices.c.id == row["id"])
-        .values(confirmed=True, confirmation=envelope)
+        .values(confirmed=True, confirmation=envelope, key_conflict_at=None)
     )
 
 

@@ -9,6 +9,7 @@
     id:d-abc                exactly that id
     online:true             connected now (or false)
     confirmed:true          confirmed (or false)
+    conflict:true           its key was seen on two links (or false)
     version:0.1             agents whose version begins so
     -group:sales            not that
     os:debian tag:lab       both; several terms are always joined by `and`
@@ -126,7 +127,7 @@ def parse_query(text: str, *, must_pick: bool = False) -> list[Term]:
             raise _invalid(f"there is no key {key[:40]!r}")
         if not value:
             raise _invalid(f"{key}: needs a value" if key else "an empty word matches nothing")
-        if key in ("online", "confirmed") and value.lower() not in ("true", "false"):
+        if key in ("online", "confirmed", "conflict") and value.lower() not in ("true", "false"):
             raise _invalid(f"{key} is true or false")
         terms.append(Term(key, value, negated))
     if len(terms) > MAX_TERMS:
@@ -221,6 +222,11 @@ def _confirmed(value: str, _present: _Online) -> ColumnElement[bool]:
     return devices.c.confirmed == (true() if value.lower() == "true" else false())
 
 
+def _conflict(value: str, _present: _Online) -> ColumnElement[bool]:
+    seen = devices.c.key_conflict_at.is_not(None)
+    return seen if value.lower() == "true" else not_(seen)
+
+
 def _version(value: str, _present: _Online) -> ColumnElement[bool]:
     return devices.c.agent_version.startswith(value, autoescape=True)
 
@@ -234,5 +240,6 @@ _COMPILERS: Final[dict[str, Compiler]] = {
     "id": _id,
     "online": _online,
     "confirmed": _confirmed,
+    "conflict": _conflict,
     "version": _version,
 }

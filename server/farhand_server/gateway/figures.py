@@ -21,6 +21,7 @@ _FIGURES: Final[dict[str, tuple[_Kind, str]]] = {
     "unproved": ("gauge", "Websockets that have not proved a key or a token yet."),
     "links": ("gauge", "Device links that were admitted: resident, enrolling and of sessions."),
     "devices": ("gauge", "Devices whose resident link is on this node."),
+    "key_conflicts": ("counter", "Times that a device's key was alive on two links at once."),
     "pipes": ("gauge", "Session pipes that wait for a side or are joined."),
     "pipe_bytes": ("counter", "Bytes copied between the two sides of pipes."),
     "pipes_refused": ("counter", "Attempts to attach to a pipe that were refused."),

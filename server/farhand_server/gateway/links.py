@@ -1,8 +1,9 @@
 """All device links of a node: who is admitted, who is resident, and how they are let go.
 
 One resident link per device: a newcomer takes its place, and the old link is pinged; if it answers,
-the same key is alive twice, which is audited (`device-key-conflict`), and after a few such flips
-newcomers are refused, so a cloned key shows and does not fight forever.  Between nodes a note says
+the same key is alive twice, which is audited (`device-key-conflict`), kept in the device's row and
+told to the link that is closed.  After a few such flips newcomers are refused and the link that is
+there stays, so a cloned key shows and does not fight forever.  Between nodes a note says
 where a device has just connected.
 """
 
@@ -11,6 +12,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+
+from sqlalchemy import update
 
 from farhand_protocol import messages
 from farhand_protocol.errors import FarhandError
@@ -32,6 +35,7 @@ from farhand_server.gateway.protocol import (
 )
 from farhand_server.relay import Relay
 from farhand_server.sessions import control
+from farhand_server.store.schema import devices
 
 __all__ = ["Links"]
 
@@ -64,6 +68,7 @@ class Links:
         self.dispatcher = Dispatcher(relay.tasks, limits)
         self.admission = Admission(relay, self._admitted)
         self.inbound_bytes = 0
+        self.conflicts = 0
         self.refused: Counter[str] = Counter()
 
     def __len__(self) -> int:
@@ -191,7 +196,7 @@ class Links:
             link.connection.abort()
 
     async def _conflict(self, link: Link) -> None:
-        self.count("device-key-conflict")
+        self.conflicts += 1
         logger.warning("the key of %s is alive on two links", link.device)
         async with self._relay.db.write() as c:
             await self._relay.audit.append(
@@ -200,6 +205,11 @@ class Links:
                 action="device-key-conflict",
                 subject=link.device,
                 detail={"address": link.address},
+            )
+            await c.execute(
+                update(devices)
+                .where(devices.c.tenant == self._relay.tenant, devices.c.id == link.device)
+                .values(key_conflict_at=self._relay.stamp())
             )
         await self._announcer.tell(control.Conflict(device=link.device))
 

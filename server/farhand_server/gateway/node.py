@@ -120,6 +120,7 @@ class Gateway:
             "unproved": self.doorway.unproved,
             "links": len(self.links),
             "devices": len(self.presence),
+            "key_conflicts": self.links.conflicts,
             "pipes": len(self.pipes),
             "pipe_bytes": self.pipes.bytes_spliced,
             "pipes_refused": self.pipes.refused,

@@ -188,6 +188,8 @@ devices = Table(
     Column("retired_at", Text),
     Column("timestamp_version", Integer, nullable=False, default=0),
     Column("targets_version", Integer, nullable=False, default=0),
+    # When its key was last seen alive on two links; an admin's confirmation clears it.
+    Column("key_conflict_at", Text),
     PrimaryKeyConstraint("tenant", "id"),
     Index("ix_devices_name", "tenant", "name"),
 )

@@ -12,6 +12,8 @@ from websockets.exceptions import ConnectionClosed
 from farhand_protocol import messages
 from farhand_protocol.errors import FarhandError, RemoteError
 from farhand_server.bus.bus import MAX_BUS_BYTES
+from farhand_server.clock import stamp
+from farhand_server.fleet.devices import list_devices
 from farhand_server.gateway.limits import GatewayLimits
 from farhand_server.gateway.link import Link
 from farhand_server.relay import Relay
@@ -259,6 +261,18 @@ async def test_a_cloned_key_shows_and_does_not_fight_forever(node: Node, device:
     for _ in range(3):
         link = await conflict(node, device, link)
     assert await node.audited("device-key-conflict") == 3
+    # The admin sees it, in the list and among the metrics.
+    assert node.gateway.figures()["key_conflicts"] == 3
+    async with node.relay.db.read() as c:
+        found = await list_devices(
+            c, node.relay.tenant, query="conflict:true", presence=node.gateway.presence
+        )
+        others = await list_devices(
+            c, node.relay.tenant, query="-conflict:true", presence=node.gateway.presence
+        )
+    assert [(one.id, one.warning) for one in found] == [(device.id, "device-key-conflict")]
+    assert found[0].warning_at == stamp(node.relay.now())
+    assert device.id not in {one.id for one in others}
     # From now on the link that is there stays.
     with pytest.raises(ConnectionClosed) as lost:
         await device.dial(node)
