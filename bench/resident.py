@@ -48,7 +48,7 @@ def until_rested(pid: int) -> None:
 def run(*, quick: bool) -> list[Figure]:
     """Start a TLS relay and one agent, wait until it rests, and read its memory."""
     idle_s = 3 if quick else 40
-    with Stage() as stage:
+    with Stage(whole_inventory=True) as stage:
         stage.url = stage.url.replace("http://", "https://")
         stage.init_relay(url=stage.url)
         stage.start_relay()

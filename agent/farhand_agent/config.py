@@ -177,6 +177,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         root_version, root_sha256: the TUF root that the token pinned.
         targets_floor: lowest targets version to accept.
         inventory_interval_s: seconds between inventory uploads, 60 to 86400.
+        inventory_leave_out: sections that this device keeps to itself, neither collected nor sent.
     """
 
     program: Literal["farhand-agent"]
@@ -193,6 +194,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     root_sha256: str
     targets_floor: int
     inventory_interval_s: int = 3600
+    inventory_leave_out: tuple[str, ...] = ()
 
     @property
     def relay_key_raw(self) -> bytes:

@@ -1,6 +1,6 @@
 """Collects inventory for the relay: a short-lived child that sends only what changed.
 
-    parent -> {"known": {name: hash}}
+    parent -> {"known": {name: hash}, "leave_out": [name]}
     child  -> {"section": {"name", "hash", "blob"}}    for each section that the relay lacks
     child  -> {"done": {"hashes": {name: hash}}}       every section of the report
 
@@ -34,7 +34,7 @@ def main() -> int:
         request = read_frame(sys.stdin.buffer) or {}
         known = dict(request.get("known", {}))
         hashes = {}
-        for name, report in collect_all().items():
+        for name, report in collect_all(leave_out=request.get("leave_out", ())).items():
             blob = encode_section(report) if known.get(name) != report.hash else b""
             if len(blob) > MAX_SENT_BYTES:
                 write_frame(sink, {"skipped": {"name": name, "bytes": len(blob)}})

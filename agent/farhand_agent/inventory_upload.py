@@ -7,7 +7,7 @@ to the link, at most one message's worth at a time, and remembers what the relay
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from farhand_agent.child import Child
@@ -24,6 +24,8 @@ MAX_BATCH_BYTES: Final = 900 * 1024
 MAX_RESENT: Final = 100
 _COLLECT_TIMEOUT_S: Final = 600.0
 _HASH_CHARS: Final = 16
+# No reason to end a link: nothing is sent this time.
+_HARMLESS: Final = ("child-failed", "journal-full", "inventory-refused", "section-unknown")
 
 
 class InventoryUpload:
@@ -33,14 +35,21 @@ class InventoryUpload:
         journal: of the device.
         interval_s: seconds between reports.
         random: returns a float in [0, 1), for the splay.
+        leave_out: sections that are neither collected nor sent.
     """
 
     def __init__(
-        self, journal: JournalThread, interval_s: int, random: Callable[[], float]
+        self,
+        journal: JournalThread,
+        interval_s: int,
+        random: Callable[[], float],
+        *,
+        leave_out: Sequence[str] = (),
     ) -> None:
         self._journal = journal
         self._interval_s = interval_s
         self._random = random
+        self._leave_out = list(leave_out)
         self._now = asyncio.Event()
         self._next_at = 0.0
 
@@ -75,7 +84,7 @@ class InventoryUpload:
         try:
             async with asyncio.timeout(_COLLECT_TIMEOUT_S):
                 async with Child("farhand_agent.inventory_report") as child:
-                    await child.send({"known": known})
+                    await child.send({"known": known, "leave_out": self._leave_out})
                     while (frame := await child.receive()) is not None:
                         match frame:
                             case {"section": {"blob": bytes(blob)} as section}:
@@ -92,7 +101,7 @@ class InventoryUpload:
         except TimeoutError:
             say("collecting the inventory took too long")
         except FarhandError as error:
-            if error.code not in ("child-failed", "journal-full", "inventory-refused"):
+            if error.code not in _HARMLESS:
                 raise
             say(f"no inventory was sent: {error}")
 

@@ -275,7 +275,7 @@ def stay(stage: Stage) -> None:
 def main() -> int:
     """Run the demo; 0 when every step was as told."""
     try:
-        with Stage() as stage:
+        with Stage(whole_inventory=True) as stage:
             walk(stage)
             if sys.stdin.isatty() and sys.stdout.isatty():
                 stay(stage)

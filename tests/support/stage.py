@@ -22,7 +22,15 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["AgentHome", "CommandFailed", "ConsoleHome", "Process", "Stage", "free_port"]
+__all__ = [
+    "AgentHome",
+    "CommandFailed",
+    "ConsoleHome",
+    "Process",
+    "Stage",
+    "free_port",
+    "leave_out_updates",
+]
 
 _READY_S = 60.0
 _COMMAND_S = 120.0
@@ -33,6 +41,18 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def leave_out_updates(home: Path) -> None:
+    """Let an enrolled agent keep the section `updates` to itself.
+
+    For it the package manager works several seconds after each start, which is most of what an
+    agent under test would cost.  Tests of the section itself and the demo have it.
+    """
+    config = home / "config.toml"
+    before, line, after = config.read_text().partition("inventory_leave_out = []")
+    assert line, "an enrolled agent names what it leaves out"
+    config.write_text(f'{before}inventory_leave_out = ["updates"]{after}')
 
 
 class CommandFailed(AssertionError):
@@ -257,6 +277,8 @@ class AgentHome:
         """Enrol with a token."""
         answer = self.json("enrol", token, "--name", self.name)
         self.device = str(answer["device"])
+        if not self.stage.whole_inventory:
+            leave_out_updates(self.home)
         return answer
 
     def start(self, *, env: dict[str, str] | None = None) -> Process:
@@ -273,8 +295,15 @@ class AgentHome:
 class Stage:
     """The folder, the relay and everything that was started; a context manager."""
 
-    def __init__(self, *, database: str | None = None, bus: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        database: str | None = None,
+        bus: str | None = None,
+        whole_inventory: bool = False,
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="farhand-"))
+        self.whole_inventory = whole_inventory
         self.database = database
         self.bus = bus
         self.port = free_port()

@@ -46,6 +46,7 @@ ContextMaker = Callable[[Section], Context]
 def collect_all(
     names: Iterable[str] | None = None,
     *,
+    leave_out: Iterable[str] = (),
     personal: bool = True,
     root: Path = Path("/"),
 ) -> dict[str, SectionReport]:
@@ -53,6 +54,7 @@ def collect_all(
 
     Args:
         names: which ones; None for all.
+        leave_out: of these, which ones not.
         personal: False keeps values back that say something about a person.
         root: the folder that stands for "/".
 
@@ -61,7 +63,8 @@ def collect_all(
     """
     known = sections()
     wanted = list(known) if names is None else list(dict.fromkeys(names))
-    for name in wanted:
+    unwanted = set(leave_out)
+    for name in (*wanted, *sorted(unwanted)):
         if name not in known:
             raise FarhandError(
                 "section-unknown",
@@ -72,7 +75,8 @@ def collect_all(
     def make(section: Section) -> Context:
         return Context(root=root, timeout_s=section.timeout_s)
 
-    reports = _collect_beside([known[name] for name in wanted], make, personal)
+    chosen = [known[name] for name in wanted if name not in unwanted]
+    reports = _collect_beside(chosen, make, personal)
     return {name: reports[name] for name in sorted(reports)}
 
 

@@ -192,6 +192,7 @@ async def test_inventory_is_sent_once_and_again_only_on_request(
         names = {decode_section(blob).name for blob in first.changed}
         assert "system" in names
         assert set(first.hashes) >= names
+        assert "updates" not in first.hashes  # this device keeps it to itself
         await relay.send(Resend(sections=["system"]))
         await relay.until(lambda: len(relay.of(ReportSections)) >= 2)
         again = {decode_section(blob).name for blob in relay.of(ReportSections)[1].changed}

@@ -114,7 +114,13 @@ def test_a_collector_that_hangs_costs_only_its_own_section() -> None:
 def test_unknown_sections_are_named() -> None:
     with pytest.raises(FarhandError) as caught:
         collect_all(["nope"])
+    with pytest.raises(FarhandError, match="section-unknown"):
+        collect_all(["cpu"], leave_out=["nope"])
     assert caught.value.code == "section-unknown"
+
+
+def test_a_section_left_out_is_not_collected() -> None:
+    assert set(collect_all(["cpu", "os"], leave_out=["os", "updates"])) == {"cpu"}
 
 
 def test_names_are_taken_once() -> None:
