@@ -21,7 +21,7 @@ _BROUGHT_BY = {
     "account": "account",
     "audit": "audit",
     "campaign": "campaign",
-    "cp": "session",
+    "cp": "copy",
     "device": "device",
     "doctor": "login",
     "exec": "session",

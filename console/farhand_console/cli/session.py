@@ -1,44 +1,43 @@
-"""session open, list, show, end; shell, exec, cp, forward, proxy, ssh-config."""
+"""session open, list, show, end, reboot; shell, exec, forward, proxy, ssh-config."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
-from collections.abc import Coroutine, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
 
-import asyncssh
 import click
 import msgspec
 
 from farhand_console.cli.base import Context, command, group, paged
+from farhand_console.cli.joining import (
+    DEFAULT_SCOPES,
+    joined,
+    make_wish,
+    open_session_as,
+    run_session,
+)
+from farhand_console.cli.reboot import register_reboot
 from farhand_console.home import write_private
-from farhand_console.output import line, printable, say, show_fields, show_table, warn
+from farhand_console.output import line, say, show_fields, show_table, warn
 from farhand_console.relay import segments
 from farhand_console.relay.answers import Device, Page, Session
 from farhand_console.session.config import prepare_host, write_ssh_config
 from farhand_console.session.ending import check_note, end_on_device, kept_receipt
-from farhand_console.session.files import check_pair, copy, parse_endpoint
 from farhand_console.session.jump import prepare_jump
-from farhand_console.session.opening import Wish, open_by_code, open_by_grant
 from farhand_console.session.proxy import listen_forward, run_proxy
 from farhand_console.session.record import SessionRecord, drop, find, load
-from farhand_console.session.ssh import connect_ssh
+from farhand_console.session.ssh import SessionRestarted, connect_ssh
 from farhand_console.session.terminal import join_command, run_exec, run_shell
 from farhand_console.trust.devices import VerifiedDevice, verify_device
 from farhand_protocol.errors import FarhandError, UsageError
 from farhand_protocol.grants import Receipt
 from farhand_protocol.identity import is_session_id
-from farhand_protocol.trust import SCOPES
 
 __all__ = ["register"]
 
-_DEFAULT_SCOPES = "view,terminal,files"
 # A session ends without a receipt when the device does not sign by then.
 _END_S = 10
-T = TypeVar("T")
 
 
 def register(root: click.Group) -> None:
@@ -47,93 +46,9 @@ def register(root: click.Group) -> None:
     _register_open(sessions)
     _register_reading(sessions)
     _register_end(sessions)
+    register_reboot(sessions)
     _register_terminal(root)
     _register_streams(root)
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Run session work; of a group of errors the one that says most is raised."""
-    try:
-        return asyncio.run(work)
-    except ExceptionGroup as errors:
-        leaves = sorted(_leaves(errors), key=_rank)
-        raise _translated(leaves[0]) from errors
-    except asyncssh.Error as error:
-        raise _translated(error) from error
-
-
-def _leaves(group: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
-    for one in group.exceptions:
-        if isinstance(one, BaseExceptionGroup):
-            yield from _leaves(one)
-        else:
-            yield one
-
-
-def _rank(error: BaseException) -> int:
-    """Order errors by how much they say: ours, a bug, the system's, the library's."""
-    if isinstance(error, FarhandError):
-        return 0
-    return 3 if isinstance(error, asyncssh.Error) else 2 if isinstance(error, OSError) else 1
-
-
-def _translated(error: BaseException) -> BaseException:
-    if isinstance(error, asyncssh.Error):
-        return FarhandError(
-            "session-lost", "the connection to the device was lost", detail=str(error)
-        )
-    return error
-
-
-def _wish(
-    ticket: str | None, scopes: str, forward: tuple[str, ...], minutes: int, reason: str
-) -> Wish:
-    wanted = [part.strip() for part in scopes.split(",") if part.strip()]
-    for scope in wanted:
-        if scope not in SCOPES:
-            raise UsageError("scope-unknown", f"{scope[:40]!r} is not one of {', '.join(SCOPES)}")
-    return Wish(
-        ticket=ticket,
-        scopes=list(dict.fromkeys(wanted)),
-        forward=list(forward),
-        minutes=minutes,
-        reason=reason,
-    )
-
-
-def _open(context: Context, code: str | None, device: str | None, wish: Wish) -> SessionRecord:
-    if not wish.scopes:
-        raise UsageError("scope-unknown", "a session needs a scope", hint=_DEFAULT_SCOPES)
-    if code is not None:
-        return open_by_code(
-            context.home,
-            context.settings,
-            context.relay,
-            code,
-            wish,
-            signer=context.signer,
-            trust=context.trust,
-            say=say,
-        )
-    return open_by_grant(
-        context.home,
-        context.settings,
-        context.relay,
-        device or "",
-        wish,
-        signer=context.signer,
-        trust=context.trust(),
-        say=say,
-    )
-
-
-def _joined(context: Context, name: str) -> SessionRecord:
-    """Return the open session of that name, opening one on the device of that name otherwise."""
-    record = find(context.home, name)
-    if record is None:
-        record = _open(context, None, name, _wish(None, _DEFAULT_SCOPES, (), 30, ""))
-        say(f"session {record.session} is open until {record.expires}")
-    return record
 
 
 def _register_open(sessions: click.Group) -> None:
@@ -141,7 +56,7 @@ def _register_open(sessions: click.Group) -> None:
     @click.option("--code", help="The one-time code that the person at the device reads out.")
     @click.option("--device", help="An enrolled device whose policy allows it.")
     @click.option("--ticket", help="Number, id or external key; a walk-in ticket without it.")
-    @click.option("--scope", "scopes", default=_DEFAULT_SCOPES, show_default=True)
+    @click.option("--scope", "scopes", default=DEFAULT_SCOPES, show_default=True)
     @click.option("--forward-to", multiple=True, help="HOST:PORT for the scope forward.")
     @click.option("--minutes", type=click.IntRange(1, 480), default=30, show_default=True)
     @click.option("--reason", default="", help="Shown to the person at the device.")
@@ -160,10 +75,10 @@ def _register_open(sessions: click.Group) -> None:
         """Open a session; waits until it is granted or refused."""
         if (code is None) == (device is None):
             raise UsageError("usage", "give either --code or --device")
-        wish = _wish(ticket, scopes, forward_to, minutes, reason)
+        wish = make_wish(ticket, scopes, forward_to, minutes, reason)
         record = find(context.home, device) if if_needed and device else None
         if record is None:
-            record = _open(context, code, device, wish)
+            record = open_session_as(context, code, device, wish)
         prepare_host(context.home, record)
         answer = {
             "session": record.session,
@@ -247,7 +162,7 @@ def _register_end(sessions: click.Group) -> None:
         if signed is None and context.relay.get(path, Session).state != "ended":
             try:
                 record = load(context.home, session)
-                signed = _run(_end_on_device(context, record, note))
+                signed = run_session(_end_on_device(context, record, note))
             except (FarhandError, OSError) as error:
                 # The relay is told in any case: a device that is gone must not keep a ticket open.
                 silent = "the device did not answer"
@@ -286,13 +201,21 @@ def _register_terminal(root: click.Group) -> None:
     @click.argument("session")
     def shell(context: Context, session: str) -> None:
         """Open an interactive shell; S is a session or a device."""
-        record = _joined(context, session)
+        record = joined(context, session)
 
         async def work() -> int:
             async with connect_ssh(context.home, context.relay, record, notice=say) as connection:
                 return await run_shell(connection)
 
-        sys.exit(_run(work()))
+        while True:
+            try:
+                status = run_session(work())
+            except SessionRestarted as error:
+                warn(error.message)
+                if not click.confirm("Open a new shell on the session?", default=True, err=True):
+                    raise
+            else:
+                sys.exit(status)
 
     @command(root, "exec", context_settings={"ignore_unknown_options": True})
     @click.argument("session")
@@ -300,53 +223,13 @@ def _register_terminal(root: click.Group) -> None:
     def exec_command(context: Context, session: str, words: tuple[str, ...]) -> None:
         """Run a command as ssh does: farhand exec S -- COMMAND..."""
         context.failure_status = 255
-        record = _joined(context, session)
+        record = joined(context, session)
 
         async def work() -> int:
             async with connect_ssh(context.home, context.relay, record, notice=say) as connection:
                 return await run_exec(connection, join_command(words))
 
-        sys.exit(_run(work()))
-
-    @command(root)
-    @click.option("-r", "recurse", is_flag=True, help="Folders too.")
-    @click.argument("source")
-    @click.argument("target")
-    def cp(context: Context, recurse: bool, source: str, target: str) -> None:
-        """Copy files: farhand cp [-r] SRC DST, one of them S:PATH."""
-        one, other = parse_endpoint(source), parse_endpoint(target)
-        record = _joined(context, check_pair(one, other))
-
-        async def work() -> None:
-            async with connect_ssh(context.home, context.relay, record, notice=say) as connection:
-                with _copy_progress() as progress:
-                    await copy(connection, one, other, recurse=recurse, progress=progress)
-
-        _run(work())
-        answer = {"source": source, "target": target, "copied": True}
-        context.show(answer, lambda: say("copied"))
-
-
-@contextlib.contextmanager
-def _copy_progress() -> Any:
-    if not sys.stderr.isatty():
-        yield None
-        return
-    # Late: it takes as long to load as the rest of a short command.
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import Progress, TaskID
-
-    with Progress(console=Console(stderr=True)) as shown:
-        tasks: dict[bytes, TaskID] = {}
-
-        def progress(source: bytes, _target: bytes, done: int, total: int) -> None:
-            if source not in tasks:
-                name = escape(printable(source.decode(errors="replace"), 60))
-                tasks[source] = shown.add_task(name, total=total)
-            shown.update(tasks[source], completed=done, total=total)
-
-        yield progress
+        sys.exit(run_session(work()))
 
 
 def _register_streams(root: click.Group) -> None:
@@ -355,13 +238,13 @@ def _register_streams(root: click.Group) -> None:
     @click.argument("spec")
     def forward(context: Context, session: str, spec: str) -> None:
         """Listen locally and carry to a destination the grant names: LPORT:HOST:PORT."""
-        record = _joined(context, session)
+        record = joined(context, session)
 
         async def work() -> None:
             async with connect_ssh(context.home, context.relay, record, notice=say) as connection:
                 await listen_forward(connection, spec, say=say)
 
-        _run(work())
+        run_session(work())
 
     @command(root)
     @click.argument("device")
@@ -374,7 +257,7 @@ def _register_streams(root: click.Group) -> None:
                 f"there is no open session on {device[:80]!r}",
                 hint="farhand session open --device D, or --code CODE",
             )
-        _run(run_proxy(context.home, context.relay, record, notice=say))
+        run_session(run_proxy(context.home, context.relay, record, notice=say))
 
     @command(root, "ssh-config")
     @click.option("--write", is_flag=True, help="Into this home's ssh/config, to be included.")

@@ -42,7 +42,15 @@ class QueueStream:
     async def send(self, message: bytes) -> None:
         if self.lost.is_set():
             raise StreamLost
-        await self._outgoing.put(message)
+        async with asyncio.TaskGroup() as group:
+            putting = group.create_task(self._outgoing.put(message))
+            losing = group.create_task(self.lost.wait())
+            await asyncio.wait({putting, losing}, return_when=asyncio.FIRST_COMPLETED)
+            losing.cancel()
+            if putting.done():
+                return
+            putting.cancel()
+        raise StreamLost
 
     async def receive(self) -> bytes:
         async with asyncio.TaskGroup() as group:
@@ -72,9 +80,12 @@ class Wire:
         self._group.create_task(self.console.serve(self._streams[0]))
         self._group.create_task(self.device.serve(self._streams[1]))
 
-    async def cut(self) -> None:
+    def drop(self) -> None:
         for stream in self._streams:
             stream.lost.set()
+
+    async def cut(self) -> None:
+        self.drop()
         while self.device.attached.is_set() or self.console.attached.is_set():
             await asyncio.sleep(0)
 
@@ -138,6 +149,7 @@ async def ssh_pair(terms: SessionTerms, **client: Any) -> AsyncIterator[Pair]:
             wire.console.end()
             wire.device.end()
             await serving
+            wire.drop()  # a writer whose reader has gone would wait for ever
 
 
 async def open_client(wire: Wire, **options: Any) -> asyncssh.SSHClientConnection:

@@ -1,0 +1,112 @@
+"""What every command on an open session begins with: open it, join it, run its work.
+
+joined        the open session of a name, or one opened on the spot on the device of that name
+run_session   asyncio.run, and of a group of errors the one that says most
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from typing import Any, TypeVar
+
+import asyncssh
+
+from farhand_console.cli.base import Context
+from farhand_console.output import say
+from farhand_console.session.opening import Wish, open_by_code, open_by_grant
+from farhand_console.session.record import SessionRecord, find
+from farhand_protocol.errors import FarhandError, UsageError
+from farhand_protocol.trust import SCOPES
+
+__all__ = ["DEFAULT_SCOPES", "joined", "make_wish", "open_session_as", "run_session"]
+
+DEFAULT_SCOPES = "view,terminal,files"
+T = TypeVar("T")
+
+
+def run_session(work: Coroutine[Any, Any, T]) -> T:
+    """Run session work; of a group of errors the one that says most is raised."""
+    try:
+        return asyncio.run(work)
+    except ExceptionGroup as errors:
+        leaves = sorted(_leaves(errors), key=_rank)
+        raise _translated(leaves[0]) from errors
+    except asyncssh.Error as error:
+        raise _translated(error) from error
+
+
+def _leaves(group: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
+    for one in group.exceptions:
+        if isinstance(one, BaseExceptionGroup):
+            yield from _leaves(one)
+        else:
+            yield one
+
+
+def _rank(error: BaseException) -> int:
+    """Order errors by how much they say: ours, a bug, the system's, the library's."""
+    if isinstance(error, FarhandError):
+        return 0
+    return 3 if isinstance(error, asyncssh.Error) else 2 if isinstance(error, OSError) else 1
+
+
+def _translated(error: BaseException) -> BaseException:
+    if isinstance(error, asyncssh.Error):
+        return FarhandError(
+            "session-lost", "the connection to the device was lost", detail=str(error)
+        )
+    return error
+
+
+def make_wish(
+    ticket: str | None, scopes: str, forward: tuple[str, ...], minutes: int, reason: str
+) -> Wish:
+    wanted = [part.strip() for part in scopes.split(",") if part.strip()]
+    for scope in wanted:
+        if scope not in SCOPES:
+            raise UsageError("scope-unknown", f"{scope[:40]!r} is not one of {', '.join(SCOPES)}")
+    return Wish(
+        ticket=ticket,
+        scopes=list(dict.fromkeys(wanted)),
+        forward=list(forward),
+        minutes=minutes,
+        reason=reason,
+    )
+
+
+def open_session_as(
+    context: Context, code: str | None, device: str | None, wish: Wish
+) -> SessionRecord:
+    if not wish.scopes:
+        raise UsageError("scope-unknown", "a session needs a scope", hint=DEFAULT_SCOPES)
+    if code is not None:
+        return open_by_code(
+            context.home,
+            context.settings,
+            context.relay,
+            code,
+            wish,
+            signer=context.signer,
+            trust=context.trust,
+            say=say,
+        )
+    return open_by_grant(
+        context.home,
+        context.settings,
+        context.relay,
+        device or "",
+        wish,
+        signer=context.signer,
+        trust=context.trust(),
+        say=say,
+    )
+
+
+def joined(context: Context, name: str) -> SessionRecord:
+    """Return the open session of that name, opening one on the device of that name otherwise."""
+    record = find(context.home, name)
+    if record is None:
+        record = open_session_as(context, None, name, make_wish(None, DEFAULT_SCOPES, (), 30, ""))
+        say(f"session {record.session} is open until {record.expires}")
+    return record
