@@ -28,7 +28,8 @@ __all__ = ["Control", "SignerProver"]
 
 _log = logging.getLogger(__name__)
 
-MAX_WAIT_S: Final = 15.0
+# Somebody waits at the other end, and there are as many of these links as sessions, not devices.
+MAX_WAIT_S: Final = 5.0
 
 
 class SignerProver:

@@ -146,7 +146,7 @@ async def connect_ssh(
             raise FarhandError("session-lost", words, detail=str(error)) from error
         try:
             yield connection
-        except (asyncssh.Error, OSError, FarhandError, ExceptionGroup) as error:
+        except (asyncssh.Error, OSError, EOFError, FarhandError, ExceptionGroup) as error:
             if not _is_loss(error):
                 raise
             if pipe.reason == "peer-changed":
@@ -169,7 +169,7 @@ def _is_loss(error: Exception) -> bool:
         return all(_is_loss(one) for one in error.exceptions)
     if isinstance(error, FarhandError):
         return error.code in _LOST
-    return isinstance(error, asyncssh.Error | OSError)
+    return isinstance(error, asyncssh.Error | OSError | EOFError)
 
 
 async def reconnect(
