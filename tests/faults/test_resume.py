@@ -220,4 +220,5 @@ async def test_a_session_outlives_whatever_happens(house: House, tmp_path: Path)
     assert ("link", "the agent was started again and the session went on") in told
     assert [detail for kind, detail in told if kind == "exec"][-1] == "echo again"
     assert any(detail.startswith("stty raw") for _, detail in told)
+    context.relay.close()
     house.clock.unlink()

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from farhand_agent.config import write_atomically
+from farhand_agent.config import Home, write_atomically
 from farhand_agent.journal import Journal
 from farhand_agent.journal_thread import JournalThread
 from farhand_agent.policy import WIDE_SCOPES
@@ -34,7 +34,7 @@ from farhand_protocol.errors import FarhandError
 from farhand_protocol.grants import Widening
 from farhand_protocol.trust import SCOPES, GroupPolicy
 
-__all__ = ["ScopeChanges", "SessionHands", "cool_down"]
+__all__ = ["ScopeChanges", "SessionHands", "cool_down", "read_widened"]
 
 _log = logging.getLogger(__name__)
 
@@ -98,9 +98,9 @@ class ScopeChanges:
         self._hands = hands
         self._now = now
         self._report = report
-        self._file = hands.device.home.sessions / f"{terms.session}.widened"
+        self._file = _widened_file(hands.device.home, terms.session)
         self._policy = GroupPolicy()
-        self.widened = _read_widened(self._file)
+        self.widened = read_widened(hands.device.home, terms.session)
         self.granted_ever = [scope for scope in SCOPES if scope in self._known_scopes()]
         self.widening = SessionWidening(self._facts, self._consent, self._widen, self._decided)
 
@@ -252,10 +252,15 @@ def _withdraw(session: str, scopes: list[str], by: str, journal: Journal) -> Non
     withdraw_scopes(journal, session, scopes, by=by)
 
 
-def _read_widened(file: Path) -> list[Envelope]:
+def _widened_file(home: Home, session: str) -> Path:
+    return home.sessions / f"{session}.widened"
+
+
+def read_widened(home: Home, session: str) -> list[Envelope]:
     """Return the widenings of a session that another process served before."""
     try:
-        return [decode_envelope(line) for line in file.read_bytes().splitlines()]
+        lines = _widened_file(home, session).read_bytes().splitlines()
+        return [decode_envelope(line) for line in lines]
     except FileNotFoundError:
         return []
 
