@@ -25,9 +25,7 @@ from farhand_protocol.trust import may_open
 __all__ = ["agree_again"]
 
 
-def agree_again(
-    row: SessionRow, facts: Facts, widened: Iterable[Widening]
-) -> tuple[Agreed, str]:
+def agree_again(row: SessionRow, facts: Facts, widened: Iterable[Widening]) -> tuple[Agreed, str]:
     """Return what the session may do, and why it ends where it may nothing more.
 
     Args:

@@ -135,24 +135,18 @@ def open_by_code(
     answer = relay.post(mailbox, Mail, asked, wait_s=_DECISION_S).body
     decision = _decode(pairing.open(answer), Decision, "decision")
     _check_granted(decision, grant)
-    record = SessionRecord(
-        session=session,
-        device=device.id,
-        device_name=device.name,
-        device_key=device.key,
+    return _keep(
+        home,
+        settings,
+        grant,
+        key_file,
+        device=device,
         guest=offer.guest,
-        url=settings.url,
-        ticket=ticket,
-        operator=settings.account,
-        organisation=settings.organisation,
         scopes=decision.scopes,
-        granted_at=grant.issued_at,
         expires=decision.expires,
         words=pairing.words,
-        grant=envelope,
+        envelope=envelope,
     )
-    save(home, record, key_file)
-    return record
 
 
 def _offered_device(
@@ -296,20 +290,48 @@ def open_by_grant(
     _check_within(answer.scopes, expires, grant)
     if not answer.scopes:
         raise RefusedError("scope-empty", "nothing of what was asked for is allowed there")
+    return _keep(
+        home,
+        settings,
+        grant,
+        key_file,
+        device=device,
+        guest=False,
+        scopes=answer.scopes,
+        expires=expires,
+        words=[],
+        envelope=envelope,
+    )
+
+
+def _keep(
+    home: Home,
+    settings: Settings,
+    grant: Grant,
+    key_file: bytes,
+    *,
+    device: VerifiedDevice,
+    guest: bool,
+    scopes: list[str],
+    expires: str,
+    words: list[str],
+    envelope: bytes,
+) -> SessionRecord:
+    """Store a granted session and its key, so that every later command can join it."""
     record = SessionRecord(
-        session=session,
+        session=grant.id,
         device=device.id,
         device_name=device.name,
         device_key=device.key,
-        guest=False,
+        guest=guest,
         url=settings.url,
-        ticket=ticket,
-        operator=settings.account,
-        organisation=settings.organisation,
-        scopes=answer.scopes,
+        ticket=grant.ticket,
+        operator=grant.operator,
+        organisation=grant.organisation,
+        scopes=scopes,
         granted_at=grant.issued_at,
         expires=expires,
-        words=[],
+        words=words,
         grant=envelope,
     )
     save(home, record, key_file)
