@@ -194,10 +194,14 @@ def _resting_status(home: Home) -> dict[str, Any]:
 
 @cli.command()
 @click.argument("session", required=False)
+@click.option("--scope", help="Only take these back, comma-separated; the session goes on.")
 @home_option
 @json_option
-def stop(session: str | None, home: Home, as_json: bool) -> None:
+def stop(session: str | None, scope: str | None, home: Home, as_json: bool) -> None:
     """End every session on this device (or the one named), now."""
+    if scope is not None:
+        _take_back(home, session, scope, as_json=as_json)
+        return
     try:
         stopped = local.ask(home, {"do": "stop", "session": session})["stopped"]
     except AgentNotRunning:
@@ -208,6 +212,34 @@ def stop(session: str | None, home: Home, as_json: bool) -> None:
         click.echo(f"ended: {', '.join(stopped)}")
     else:
         click.echo("no session is open")
+
+
+def _take_back(home: Home, session: str | None, scope: str, *, as_json: bool) -> None:
+    # Late, because the other commands need none of it.
+    from farhand_agent.scope_changes import withdraw_scopes_everywhere
+    from farhand_protocol.trust import SCOPES
+
+    wanted = [one.strip() for one in scope.split(",") if one.strip()]
+    unknown = [one for one in wanted if one not in SCOPES]
+    if unknown or not wanted:
+        raise UsageError(
+            "scope-unknown",
+            f"{printable(unknown[0] if unknown else scope, 40)!r} is not a scope",
+            hint=f"choose of: {', '.join(SCOPES)}",
+        )
+    closed: dict[str, list[str]] = {}
+    if home.journal.exists():
+        journal = Journal(home.journal)
+        try:
+            closed = withdraw_scopes_everywhere(journal, wanted, by="person", session=session)
+        finally:
+            journal.close()
+    if as_json:
+        _emit({"withdrawn": closed})
+    for one, scopes in closed.items() if not as_json else ():
+        click.echo(f"{one}: {', '.join(scopes)} taken back")
+    if not closed and not as_json:
+        click.echo("no session has that open")
 
 
 def _stop_alone(home: Home, session: str | None) -> list[str]:
@@ -295,6 +327,7 @@ def policy(home: Home, as_json: bool) -> None:
     """Show what this device allows: signed policy and its own, whichever is stricter."""
     # Late, because the other commands need none of it.
     from farhand_agent.policy import effective_policy, load_own, policy_words
+    from farhand_agent.policy_changes import policy_since
     from farhand_agent.trust.verified import current_group, load_verified
 
     own = load_own(home)
@@ -302,11 +335,19 @@ def policy(home: Home, as_json: bool) -> None:
     group = current_group(load_settings(home), trust) if home.is_enrolled else ""
     allowed = effective_policy(home, group, trust)
     words = policy_words(allowed)
+    since = None
+    if home.journal.exists():
+        journal = Journal(home.journal, read_only=True)
+        try:
+            since = policy_since(journal)
+        finally:
+            journal.close()
     if as_json:
         _emit(
             {
                 "policy": msgspec.to_builtins(allowed),
                 "words": words,
+                "since": since,
                 "own": msgspec.to_builtins(own),
                 "group": group or None,
                 "targets_version": trust.targets_version if trust else None,
@@ -316,6 +357,8 @@ def policy(home: Home, as_json: bool) -> None:
         return
     for line in words:
         click.echo(printable(line))
+    if since is not None:
+        click.echo(f"last changed at {since}; farhand-agent log tells what it was")
 
 
 @cli.command()

@@ -18,7 +18,8 @@ from farhand_agent.errors import LinkLost
 from farhand_agent.journal_thread import JournalThread
 from farhand_agent.link import Link
 from farhand_agent.notices import say
-from farhand_agent.policy import effective_policy, load_own, policy_digest, policy_words
+from farhand_agent.policy import effective_policy, load_own
+from farhand_agent.policy_changes import note_policy
 from farhand_agent.trust.fetching import MAX_ROOT_BYTES, fetch_root, update_trust
 from farhand_agent.trust.verified import Verified, current_group, load_verified
 from farhand_protocol.errors import FarhandError
@@ -167,17 +168,11 @@ class TrustWatch:
 
     async def _announce_policy(self, trust: Verified) -> None:
         policy = effective_policy(self._home, self.group, trust)
-        digest = policy_digest(policy)
-        words = policy_words(policy)
-        announced = await self._journal.do(lambda j: j.meta("policy"))
-        if announced != digest:
-            await self._journal.do(
-                lambda j: j.set_meta("policy", digest, kind="policy-changed", allows=words)
-            )
-            if announced is not None:
-                say("the policy of this device changed:")
-                for line in words:
-                    say(f"  {line}")
+        news = await self._journal.do(lambda j: note_policy(j, policy))
+        if news is not None:
+            say("the policy of this device changed:")
+            for line in news.words:
+                say(f"  {line}")
 
     async def _announce_people(self, trust: Verified) -> None:
         """Say whose keys may act here now, and whose may not any more."""

@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from farhand_agent.config import Home, write_atomically
-from farhand_agent.journal import Journal
+from farhand_agent.journal import Journal, SessionRow
 from farhand_agent.journal_thread import JournalThread
 from farhand_agent.policy import WIDE_SCOPES
 from farhand_agent.scope_changes import add_scopes, report_scopes, withdraw_scopes
@@ -38,6 +40,7 @@ __all__ = ["ScopeChanges", "SessionHands", "cool_down", "read_widened"]
 
 _log = logging.getLogger(__name__)
 
+_LOOK_BACK: Final = 50
 _BY: Final = {
     "person": "the person at the device withdrew it",
     "policy": "the device's policy does not allow it any more",
@@ -131,16 +134,17 @@ class ScopeChanges:
 
     async def follow_journal(self) -> None:
         """Close what the journal no longer names; somebody else has written that there."""
-        row = await self._hands.journal.do(lambda journal: journal.session(self._terms.session))
+        row, by = await self._hands.journal.do(partial(_look, self._terms.session))
         gone = [scope for scope in self._terms.scopes.granted if row and scope not in row.scopes]
         for scope in gone:
-            self._close(scope, "person")
+            self._close(scope, by)
         if gone:
             await self._tell(journalled=False)
 
     def _close(self, scope: str, by: str) -> None:
-        self._terms.actions.add("scope", f"{scope} was closed: {_BY[by]}")
-        self._terms.scopes.withdraw(scope, f"scope-withdrawn: {_BY[by]}: {scope}")
+        words = _BY.get(by, _BY["person"])
+        self._terms.actions.add("scope", f"{scope} was closed: {words}")
+        self._terms.scopes.withdraw(scope, f"scope-withdrawn: {words}: {scope}")
 
     # Adding.
 
@@ -246,6 +250,16 @@ class ScopeChanges:
 
     def _in_order(self, scopes: Iterable[str]) -> list[str]:
         return [scope for scope in SCOPES if scope in set(scopes)]
+
+
+def _look(session: str, journal: Journal) -> tuple[SessionRow | None, str]:
+    """Return a session's row, and by whom something was last taken from it."""
+    by = "person"
+    for record in journal.latest_log_records(_LOOK_BACK):
+        detail = msgspec.json.decode(record.detail, type=dict[str, Any])
+        if record.kind == "scope-withdrawn" and detail.get("session") == session:
+            by = str(detail.get("by"))
+    return journal.session(session), by
 
 
 def _withdraw(session: str, scopes: list[str], by: str, journal: Journal) -> None:

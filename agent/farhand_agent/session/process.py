@@ -21,15 +21,15 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from farhand_agent.config import Home, read_limited
-from farhand_agent.journal import SessionRow
 from farhand_agent.journal_thread import JournalThread
+from farhand_agent.policy_changes import unshown_policy
 from farhand_agent.session.asking import Asking
-from farhand_agent.session.changes import ScopeChanges, SessionHands, cool_down
+from farhand_agent.session.changes import ScopeChanges, SessionHands, cool_down, read_widened
 from farhand_agent.session.codes import CodeDesk, Unlinked
 from farhand_agent.session.control import Control
 from farhand_agent.session.device import Device, load_device
@@ -40,18 +40,20 @@ from farhand_agent.session.events import (
     Failed,
     Opened,
     Paused,
+    PolicyChanged,
     Refused,
 )
 from farhand_agent.session.exchange import CodeExchange
 from farhand_agent.session.freshness import TrustFreshness
 from farhand_agent.session.grant import SERVED_SCOPES, Agreed, Facts, check_grant
 from farhand_agent.session.reports import REPORT_S, deliver_reports, report_refused
+from farhand_agent.session.resuming import agree_again
 from farhand_agent.session.serving import SessionServing
-from farhand_protocol.envelopes import MAX_ENVELOPE_BYTES, decode_envelope, open_payload
+from farhand_protocol.envelopes import MAX_ENVELOPE_BYTES, open_payload
 from farhand_protocol.errors import FarhandError, RefusedError, UsageError
-from farhand_protocol.grants import Decision, Grant
+from farhand_protocol.grants import Decision, Widening
 from farhand_protocol.identity import is_session_id
-from farhand_protocol.instants import format_instant, parse_instant
+from farhand_protocol.instants import format_instant
 from farhand_protocol.messages import (
     AttachPipe,
     EndSession,
@@ -252,6 +254,9 @@ class SessionProcess:
         await self._freshness.refresh()
         trust = await asyncio.to_thread(self._device.trust)
         policy = self._device.policy(trust)
+        news = await self._journal.do(lambda journal: unshown_policy(journal, policy))
+        if news is not None:
+            self._emit(PolicyChanged(since=news.since, words=news.words))
         if not policy.attended:
             raise RefusedError("policy-refused", "this device allows no sessions by code")
         offered = self._offered(policy)
@@ -317,6 +322,7 @@ class SessionProcess:
             await self._journal.do(
                 lambda journal: journal.log("session-refused", session=session, code=refusal)
             )
+            self._device.home.session_approvals(session).unlink(missing_ok=True)
             await report_refused(self._control, session, refusal)
             raise
 
@@ -331,16 +337,19 @@ class SessionProcess:
         row = await self._journal.do(lambda journal: journal.session(session))
         if row is None or row.state == "ended":
             raise FarhandError("session-ended", "there is no such session to go on with")
-        agreed, ended = await self._agree_again(row)
+        facts = await self._facts(tuple(row.scopes), 24 * 60, None, None)
         device = self._device
-        trust = await asyncio.to_thread(device.trust)
-        now = await self._journal.do(lambda journal: journal.now())
+        widened = await asyncio.to_thread(read_widened, device.home, session)
+        wishes = [open_payload(one, Widening) for one in widened]
+        agreed, ended = agree_again(row, facts, wishes)
         serving = SessionServing(
-            device, self._journal, agreed, row.grant, device.policy(trust),
-            group=group, now=now.replace(microsecond=0), emit=self._emit, resumed=row,
+            device, self._journal, agreed, row.grant, facts.policy,
+            group=group, now=facts.now.replace(microsecond=0), emit=self._emit, resumed=row,
             hands=self._hands(group, row.id),
             ask=self._control.request, stop=self.stop,
         )  # fmt: skip
+        if ended:
+            serving.scopes.withdraw_all()
         await serving.open()
         self._serving = serving
         if ended:
@@ -355,32 +364,6 @@ class SessionProcess:
                 resumed=True,
             )
         )
-
-    async def _agree_again(self, row: SessionRow) -> tuple[Agreed, str]:
-        """Return what a journalled session may still do, and why it ends if it may nothing more.
-
-        The grant is checked as at the beginning, against roster and policy of today; only the
-        person is not asked again.
-        """
-        grant = open_payload(decode_envelope(row.grant), Grant)
-        nothing = Agreed(grant=grant, scopes=(), minutes=0, forward_to=frozenset())
-        if row.state != "active":
-            return nothing, row.reason or "interrupted"
-        facts = await self._facts(tuple(row.scopes), 24 * 60, None, None)
-        if facts.now >= parse_instant(row.expires):
-            return nothing, "expired"
-        facts = replace(
-            facts,
-            session=row.id,
-            transcript=grant.transcript,
-            relay_operator=grant.operator,
-            was_seen=False,
-        )
-        try:
-            return check_grant(row.grant, facts), ""
-        except FarhandError as error:
-            _log.info("%s does not go on: %s", row.id, error)
-            return nothing, error.code
 
     # The decision.
 
@@ -460,6 +443,8 @@ class SessionProcess:
             relay_operator=opened.operator if opened else None,
             now=await self._journal.do(lambda journal: journal.now()),
             was_seen=seen,
+            approvals=await asyncio.to_thread(_read_approvals, device.home, session),
+            local_now=datetime.now().astimezone(),
         )
 
     async def _ask(self, agreed: Agreed, facts: Facts, words: list[str]) -> None:
@@ -558,6 +543,17 @@ class SessionProcess:
             return False
         row = await self._journal.do(lambda journal: journal.session(serving.session))
         return row is not None and row.state == "active"
+
+
+def _read_approvals(home: Home, session: str | None) -> tuple[bytes, ...]:
+    """Return what other operators sealed for a session's grant, where anybody did."""
+    if session is None:
+        return ()
+    try:
+        data = read_limited(home.session_approvals(session), MAX_APPROVALS * MAX_ENVELOPE_BYTES)
+    except OSError:
+        return ()
+    return tuple(data.splitlines())
 
 
 def _granted_session(path: Path) -> str | None:
