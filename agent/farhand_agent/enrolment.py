@@ -25,7 +25,16 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from farhand_agent.config import PROGRAM, Home, Settings, write_atomically, write_settings
+import msgspec
+
+from farhand_agent.config import (
+    PROGRAM,
+    Home,
+    Settings,
+    load_settings,
+    write_atomically,
+    write_settings,
+)
 from farhand_agent.errors import AlreadyRunning, HomeUnusable, LinkLost
 from farhand_agent.hostname import host_name
 from farhand_agent.journal import Journal
@@ -238,6 +247,12 @@ async def _prepare(
     if not answered:
         progress("the link was lost; sending the enrolment again")
         await _send_again(connect, envelope)
+    settings = _as_chosen_here(home, token, key, name)
+    return _Prepared(folder, settings)
+
+
+def _as_chosen_here(home: Home, token: EnrolmentToken, key: SeedSigner, name: str) -> Settings:
+    """Return the new settings; what the owner chose under an earlier enrolment stays."""
     settings = Settings(
         program=PROGRAM,
         url=token.url,
@@ -255,7 +270,15 @@ async def _prepare(
         root_sha256=token.root_sha256.hex(),
         targets_floor=token.targets_version,
     )
-    return _Prepared(folder, settings)
+    try:
+        before = load_settings(home)
+    except FarhandError:
+        return settings  # there was none, or it is what this enrolment repairs
+    return msgspec.structs.replace(
+        settings,
+        inventory_interval_s=before.inventory_interval_s,
+        inventory_leave_out=before.inventory_leave_out,
+    )
 
 
 def _seal_enrolment(token: EnrolmentToken, key: SeedSigner, name: str, now: str) -> bytes:

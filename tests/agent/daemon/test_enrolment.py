@@ -55,6 +55,7 @@ async def test_a_second_enrolment_needs_again_and_takes_a_new_key(
     again = await agent("--home", str(enrolled.path), "enrol", relay.token(), "--again")
     assert again.status == 0, again.stderr
     assert load_settings(enrolled).device != before.device
+    assert load_settings(enrolled).inventory_leave_out == before.inventory_leave_out == ("updates",)
     journal = Journal(enrolled.journal)
     assert journal.meta("device") == load_settings(enrolled).device
     journal.close()
@@ -129,7 +130,7 @@ async def test_addresses_that_are_refused(
 
 async def test_a_damaged_token_is_one_line_on_stderr(tmp_path: Path) -> None:
     done = await agent("enrol", "--home", str(tmp_path), "fh1:AAAA")
-    assert done.status == 1
+    assert done.status == 2
     assert done.stderr.startswith("farhand-agent: error: token-malformed: ")
     assert "farhand-agent: hint: " in done.stderr
     assert not done.stdout
