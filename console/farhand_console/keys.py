@@ -21,7 +21,7 @@ from farhand_protocol.errors import FarhandError
 from farhand_protocol.identity import parse_public_key_line, public_key_line
 from farhand_protocol.keys import SeedSigner, Signer
 
-__all__ = ["create_key", "load_signer", "make_recovery_key", "read_public_key"]
+__all__ = ["create_key", "load_private_key", "load_signer", "make_recovery_key", "read_public_key"]
 
 _MAX_KEY_BYTES = 64 * 1024
 
@@ -136,6 +136,20 @@ def load_signer(path: Path) -> Signer:
     except OSError as error:
         raise FarhandError("key-missing", f"cannot read {path}: {error.strerror}") from error
     return SeedSigner(_load_private(data, path).private_bytes_raw())
+
+
+def load_private_key(path: Path) -> Ed25519PrivateKey:
+    """Return the private key in a file, for what a signer cannot do: opening recordings.
+
+    Raises:
+        FarhandError: `key-missing`, `key-malformed`, `key-passphrase`.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_KEY_BYTES)
+    except OSError as error:
+        raise FarhandError("key-missing", f"cannot read {path}: {error.strerror}") from error
+    return _load_private(data, path)
 
 
 def _load_private(data: bytes, path: Path) -> Ed25519PrivateKey:

@@ -32,6 +32,7 @@ _BROUGHT_BY = {
     "patch": "patch",
     "proxy": "session",
     "receipt": "receipt",
+    "recording": "recording",
     "run": "run",
     "script": "script",
     "session": "session",

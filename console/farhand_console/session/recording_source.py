@@ -1,0 +1,204 @@
+"""Sealed recordings from the relay or from a file, checked chunk by chunk as they come.
+
+Nothing is decrypted here.  A recording counts with the device's key that this console pinned (or
+that the caller names) and the relay's key from the sign-in; where one of them is not known, the
+result says so.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from farhand_console.home import Home
+from farhand_console.relay import Relay, segments
+from farhand_console.relay.answers import Page
+from farhand_console.session.ending import kept_receipt
+from farhand_console.trust.devices import pins
+from farhand_protocol.errors import FarhandError
+from farhand_protocol.identity import is_session_id
+from farhand_protocol.recording import (
+    MAGIC,
+    Chunk,
+    RecordingChain,
+    SealedReader,
+    VerifiedRecording,
+    Witness,
+    open_head,
+    write_chunk,
+)
+
+__all__ = ["Checked", "Known", "Recording", "check", "fetch", "known_keys", "read_file", "save"]
+
+_READ_BYTES: Final = 256 * 1024
+_PAGE_S: Final = 60.0
+
+
+class Recording(msgspec.Struct, frozen=True, kw_only=True):
+    """A recording as the relay tells of it."""
+
+    session: str
+    device: str
+    operator: str
+    started_at: str
+    last_at: str
+    expires_at: str
+    erased_at: str | None
+    chunks: int
+    size_bytes: int
+    dropped_bytes: int
+    complete: bool
+
+
+class _StoredChunk(msgspec.Struct, frozen=True, kw_only=True):
+    head: bytes
+    ciphertext: bytes
+    witnessed_at: str
+    witness: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What this console knows without the recording; None where it does not know it."""
+
+    device_key: bytes | None
+    relay_key: bytes | None
+    head_sha256: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """A recording that holds, and against what it was held."""
+
+    recording: VerifiedRecording
+    known: Known
+
+
+def fetch(relay: Relay, session: str, relay_key: bytes) -> Iterator[Chunk]:
+    """Fetch the chunks of a recording, page by page.
+
+    Raises:
+        FarhandError: what the relay answers; `session-unknown` for what is no session id.
+    """
+    if not is_session_id(session):
+        raise FarhandError("session-unknown", f"{session[:60]!r} is not a session")
+    cursor: str | None = None
+    while True:
+        page = relay.get(
+            segments("recordings", session, "chunks"),
+            Page[_StoredChunk],
+            wait_s=_PAGE_S,
+            cursor=cursor,
+        )
+        for one in page.items:
+            witness = Witness(at=one.witnessed_at, relay_key=relay_key, signature=one.witness)
+            yield Chunk(head=one.head, ciphertext=one.ciphertext, witness=witness)
+        # A page without anything would be asked for again for ever.
+        if page.next is None or not page.items:
+            return
+        cursor = page.next
+
+
+def read_file(path: Path) -> Iterator[Chunk]:
+    """Read the chunks of a sealed file.
+
+    Raises:
+        FarhandError: `recording-malformed`.
+    """
+    reader = SealedReader()
+    with path.open("rb") as file:
+        while data := file.read(_READ_BYTES):
+            yield from reader.receive_data(data)
+    reader.receive_eof()
+
+
+def save(chunks: Iterable[Chunk], path: Path) -> Iterator[Chunk]:
+    """Write chunks into a new sealed file while they pass; it is there once all of them have.
+
+    Raises:
+        FarhandError: `recording-export` when the file is there already or cannot be written.
+    """
+    if path.exists():
+        raise FarhandError("recording-export", f"{path} is there already")
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        with beside.open("wb") as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.write(MAGIC)
+            for chunk in chunks:
+                yield chunk
+                # Asked for the next one: this one has been checked.
+                file.write(write_chunk(chunk))
+        beside.replace(path)
+    except OSError as error:
+        raise FarhandError(
+            "recording-export", f"{path} cannot be written: {error.strerror}"
+        ) from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def known_keys(
+    home: Home, first: Chunk, *, relay_key: bytes | None, device_key: bytes | None = None
+) -> Known:
+    """Return what this console knows of the recording that begins with this chunk.
+
+    Raises:
+        FarhandError: `recording-malformed`, `recording-signature`, `home-unreadable`.
+    """
+    head = open_head(first.head).head
+    kept = kept_receipt(home, head.session)
+    receipt = kept[0] if kept else None
+    if device_key is None and (pinned := pins(home).get(head.device)) is not None:
+        device_key = bytes.fromhex(pinned)
+    if device_key is None and receipt is not None:
+        # The console checked it when it countersigned; of a guest device nothing else is kept.
+        device_key = receipt.device_key
+    mark = getattr(receipt, "recording", None)
+    return Known(
+        device_key=device_key,
+        relay_key=relay_key,
+        head_sha256=mark.head_sha256 if mark is not None else None,
+    )
+
+
+def check(
+    chunks: Iterable[Chunk],
+    home: Home,
+    *,
+    relay_key: bytes | None,
+    device_key: bytes | None = None,
+    session: str | None = None,
+    open_end: bool = False,
+) -> Iterator[Chunk | Checked]:
+    """Yield each chunk after it was checked, and at last what the recording came to.
+
+    Args:
+        chunks: in their order.
+        home: of this console, with its pins and receipts.
+        relay_key, device_key: raw keys where they are known.
+        session: the recording that was asked for.
+        open_end: take one whose end is missing.
+
+    Raises:
+        FarhandError: the codes of farhand_protocol.recording.
+    """
+    chain: RecordingChain | None = None
+    known = Known(device_key=None, relay_key=None)
+    for chunk in chunks:
+        if chain is None:
+            known = known_keys(home, chunk, relay_key=relay_key, device_key=device_key)
+            chain = RecordingChain(
+                device_key=known.device_key, relay_key=known.relay_key, session=session
+            )
+        chain.add(chunk)
+        yield chunk
+    told = (chain or RecordingChain()).finish(
+        open_end=open_end, head_sha256=None if open_end else known.head_sha256
+    )
+    yield Checked(recording=told, known=known)
