@@ -23,6 +23,7 @@ __all__ = [
     "action_words",
     "consent_lines",
     "is_yes",
+    "parting_words",
     "reason_words",
     "scope_words",
 ]
@@ -66,6 +67,15 @@ _ACTIONS: Final = {
     "recording": "the recording: {}",
 }
 
+_PARTINGS: Final = {
+    "closed": "the technician ended the session",
+    "stopped": "the person at the device ended the session",
+    "expired": "the agreed time is over",
+    "shutdown": "the device's agent is shutting down",
+    "operator-removed": "the operator is no longer on the roster",
+    "ended-by-relay": "the relay ended the session",
+}
+
 _REASONS: Final = {
     "closed": "the technician finished",
     "stopped": "you stopped it",
@@ -90,6 +100,12 @@ def scope_words(scope: str) -> str:
 def reason_words(reason: str) -> str:
     """Say a reason code in words; an unknown one as it is."""
     return _REASONS.get(reason, printable(reason, 80))
+
+
+def parting_words(reason: str) -> str:
+    """Say to the technician, as `CODE: words`, why the session ended."""
+    words = _PARTINGS.get(reason, f"the session ended ({printable(reason, 60)})")
+    return f"session-ended: {words}"
 
 
 def action_words(kind: str, detail: str) -> str:

@@ -15,6 +15,7 @@ import asyncssh
 from farhand_console.cli.base import Context
 from farhand_console.output import say
 from farhand_console.session.opening import Wish, open_by_code, open_by_grant
+from farhand_console.session.partings import parting
 from farhand_console.session.record import SessionRecord, find
 from farhand_protocol.errors import FarhandError, UsageError
 from farhand_protocol.trust import SCOPES
@@ -52,6 +53,8 @@ def _rank(error: BaseException) -> int:
 
 
 def _translated(error: BaseException) -> BaseException:
+    if isinstance(error, asyncssh.DisconnectError) and (told := parting(error.reason)):
+        return told
     if isinstance(error, asyncssh.Error):
         return FarhandError(
             "session-lost", "the connection to the device was lost", detail=str(error)
@@ -60,7 +63,13 @@ def _translated(error: BaseException) -> BaseException:
 
 
 def make_wish(
-    ticket: str | None, scopes: str, forward: tuple[str, ...], minutes: int, reason: str
+    ticket: str | None,
+    scopes: str,
+    forward: tuple[str, ...],
+    minutes: int,
+    reason: str,
+    *,
+    read_only: bool = False,
 ) -> Wish:
     wanted = [part.strip() for part in scopes.split(",") if part.strip()]
     for scope in wanted:
@@ -72,6 +81,7 @@ def make_wish(
         forward=list(forward),
         minutes=minutes,
         reason=reason,
+        read_only=read_only,
     )
 
 

@@ -18,6 +18,7 @@ from farhand_console.cli.joining import (
     run_session,
 )
 from farhand_console.cli.reboot import register_reboot
+from farhand_console.cli.widen import register_widen
 from farhand_console.home import write_private
 from farhand_console.output import line, say, show_fields, show_table, warn
 from farhand_console.relay import segments
@@ -47,6 +48,7 @@ def register(root: click.Group) -> None:
     _register_reading(sessions)
     _register_end(sessions)
     register_reboot(sessions)
+    register_widen(sessions)
     _register_terminal(root)
     _register_streams(root)
 
@@ -60,6 +62,7 @@ def _register_open(sessions: click.Group) -> None:
     @click.option("--forward-to", multiple=True, help="HOST:PORT for the scope forward.")
     @click.option("--minutes", type=click.IntRange(1, 480), default=30, show_default=True)
     @click.option("--reason", default="", help="Shown to the person at the device.")
+    @click.option("--read-only", is_flag=True, help="Files are read and never written.")
     @click.option("--if-needed", is_flag=True, help="Join the open session on the device.")
     def open_session(
         context: Context,
@@ -70,12 +73,13 @@ def _register_open(sessions: click.Group) -> None:
         forward_to: tuple[str, ...],
         minutes: int,
         reason: str,
+        read_only: bool,
         if_needed: bool,
     ) -> None:
         """Open a session; waits until it is granted or refused."""
         if (code is None) == (device is None):
             raise UsageError("usage", "give either --code or --device")
-        wish = make_wish(ticket, scopes, forward_to, minutes, reason)
+        wish = make_wish(ticket, scopes, forward_to, minutes, reason, read_only=read_only)
         record = find(context.home, device) if if_needed and device else None
         if record is None:
             record = open_session_as(context, code, device, wish)

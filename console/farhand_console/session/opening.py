@@ -59,6 +59,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     forward: list[str]
     minutes: int
     reason: str
+    read_only: bool = False
 
 
 def _session_key(comment: str) -> tuple[bytes, bytes]:
@@ -217,6 +218,7 @@ def _grant(
         issued_at=format_instant(now),
         not_before=format_instant(now - _SKEW),
         expires=format_instant(now + timedelta(minutes=wish.minutes) + _SKEW),
+        read_only=wish.read_only,
     )
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import asyncssh
 
+from farhand_console.session.partings import parting_of
 from farhand_console.session.stdio import StdinReader
 from farhand_protocol.errors import FarhandError
 
@@ -55,6 +56,8 @@ async def run_exec(connection: asyncssh.SSHClientConnection, command: str) -> in
 
 
 def _ended(process: asyncssh.SSHClientProcess[bytes]) -> int:
+    if (error := parting_of(process)) is not None:
+        raise error
     if process.exit_status is None and not process.exit_signal:
         raise FarhandError("session-lost", "the session ended before the command did")
     return exit_status(process)
