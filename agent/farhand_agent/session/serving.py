@@ -27,6 +27,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
+from farhand_agent.consent import parting_words
 from farhand_agent.journal import Journal, SessionRow
 from farhand_agent.journal_thread import JournalThread
 from farhand_agent.link import RelayAddress, open_websocket, origin
@@ -375,7 +376,7 @@ class SessionServing:
 
     async def close(self) -> None:
         """Close what is left of the connections and let go of the session."""
-        self._host.close()
+        self._host.close(parting_words(self.ending.reason))
         for driver in self._drivers.values():
             driver.end()
         with suppress(TimeoutError):
@@ -425,7 +426,7 @@ class SessionServing:
             # A full disk must not keep a session open; the lock's end tells the resident agent.
             _log.error("the stop could not be journalled: %s", error)
             effective = reason
-        self.scopes.withdraw_all()
+        self.scopes.withdraw_all(parting_words(effective))
         await asyncio.to_thread(end_marked, f"{SESSION_MARK}={self.session}")
         if not await self._host.quiet(QUIET_S):
             _log.warning("a channel did not end in time")
