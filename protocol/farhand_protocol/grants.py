@@ -25,6 +25,7 @@ __all__ = [
     "Grant",
     "GrantApproval",
     "Receipt",
+    "RecordingMark",
     "Widening",
 ]
 
@@ -177,12 +178,27 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     sha256: str | None
 
 
+class RecordingMark(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The recording of a session as its receipt names it.
+
+    `head_sha256` is the place of the last of `chunks` in the chain (recording.py); `complete` that
+    its end was written and nothing of it was dropped.
+    """
+
+    id: str
+    head_sha256: str
+    chunks: int
+    complete: bool
+
+
 class Receipt(Statement, frozen=True, kw_only=True):
     """What the end user keeps: who was here, why, and what was done.
 
     Sealed by the device key and then by the console key named in the grant (one-sided without).
-    `grant` embeds the whole sealed grant, `widened` the sealed widenings that were granted;
-    `actions_omitted` counts those past the list's bound.
+    `grant` embeds the whole sealed grant, `widened` the sealed widenings that were granted,
+    `approvals` those of other operators that policy asked for, `joined` the grants of those who
+    joined, `recording` is None where nothing was recorded; `actions_omitted` counts those past
+    the list's bound.
     """
 
     tenant: str
@@ -205,3 +221,6 @@ class Receipt(Statement, frozen=True, kw_only=True):
     actions_omitted: int
     grant: Envelope
     widened: list[Envelope] = msgspec.field(default_factory=list)
+    approvals: list[Envelope] = msgspec.field(default_factory=list)
+    joined: list[Envelope] = msgspec.field(default_factory=list)
+    recording: RecordingMark | None = None

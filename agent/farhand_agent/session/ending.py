@@ -30,7 +30,7 @@ from farhand_agent.session.actions import ActionLog
 from farhand_agent.session.subsystems import Lines
 from farhand_protocol.envelopes import Envelope, decode_envelope, encode_envelope, seal
 from farhand_protocol.errors import FarhandError, RemoteError
-from farhand_protocol.grants import Grant, Receipt
+from farhand_protocol.grants import Grant, Receipt, RecordingMark
 from farhand_protocol.identity import make_id
 from farhand_protocol.instants import format_instant
 from farhand_protocol.keys import Signer
@@ -56,6 +56,8 @@ class ReceiptFacts:
     scopes: tuple[str, ...]
     started_at: datetime
     widened: tuple[Envelope, ...] = ()
+    approvals: tuple[Envelope, ...] = ()
+    recording: RecordingMark | None = None
 
 
 def seal_receipt(
@@ -90,6 +92,8 @@ def seal_receipt(
         actions_omitted=actions.omitted,
         grant=facts.grant_envelope,
         widened=list(facts.widened),
+        approvals=list(facts.approvals),
+        recording=facts.recording,
     )
     return seal(receipt, signer)
 

@@ -54,7 +54,6 @@ from farhand_agent.session.files_hash import serve_hashes
 from farhand_agent.session.grant import Agreed
 from farhand_agent.session.host import MAX_PIPES, SessionHost, SessionTerms
 from farhand_agent.session.pipes import PipeDriver, StreamLost
-from farhand_agent.session.recording.recorder import Mark
 from farhand_agent.session.recording.session import SessionRecording
 from farhand_agent.session.recording.upload import Ask
 from farhand_agent.session.restart import MachineRestart
@@ -66,7 +65,7 @@ from farhand_protocol.attachment import LineState
 from farhand_protocol.envelopes import Envelope, decode_envelope, open_payload
 from farhand_protocol.errors import FarhandError, RefusedError
 from farhand_protocol.frames import MAX_PIPE_MESSAGE_BYTES, parse_attach_reply, write_attach
-from farhand_protocol.grants import Action, Receipt
+from farhand_protocol.grants import Action, Receipt, RecordingMark
 from farhand_protocol.instants import format_instant, from_unix, parse_instant
 from farhand_protocol.messages import AttachPipe
 from farhand_protocol.trust import SCOPES, GroupPolicy
@@ -189,7 +188,7 @@ class SessionServing:
         self._action_file = ActionFile(device.home.session_actions(self.session))
         self._actions = ActionLog(self._now, self._on_action, file=self._action_file)
         self._recording = self._recorder(ask, stop)
-        self._mark: Mark | None = None
+        self._mark: RecordingMark | None = None
         self._restart = MachineRestart(self._actions, self._restarting)
         self.ending = SessionEnding(self._halt, self._sign, self._keep)
         self._lock: Lock | None = None
@@ -443,6 +442,7 @@ class SessionServing:
             scopes=self._receipt_scopes(),
             widened=tuple(self.changes.widened),
             started_at=self._times.started_at,
+            recording=self._mark,
         )
         return seal_receipt(
             facts,

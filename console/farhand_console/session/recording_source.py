@@ -159,7 +159,7 @@ def known_keys(
     if device_key is None and receipt is not None:
         # The console checked it when it countersigned; of a guest device nothing else is kept.
         device_key = receipt.device_key
-    mark = getattr(receipt, "recording", None)
+    mark = receipt.recording if receipt is not None else None
     return Known(
         device_key=device_key,
         relay_key=relay_key,

@@ -23,7 +23,6 @@ import hashlib
 import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -41,13 +40,13 @@ from farhand_protocol.casts import (
     encode_cast_event,
     encode_cast_header,
 )
-from farhand_protocol.grants import Action
+from farhand_protocol.grants import Action, RecordingMark
 from farhand_protocol.identity import device_id
 from farhand_protocol.instants import format_instant
 from farhand_protocol.keys import Signer
 from farhand_protocol.recording import FIRST, MAX_PLAINTEXT_BYTES, RecordingHead, seal_head
 
-__all__ = ["MAX_SPOOL_BYTES", "Mark", "Recorder"]
+__all__ = ["MAX_SPOOL_BYTES", "Recorder"]
 
 _log = logging.getLogger(__name__)
 
@@ -58,16 +57,6 @@ MAX_SPOOL_BYTES: Final = 64 * 1024 * 1024
 MAX_BUFFER_BYTES: Final = 256 * 1024
 # Events do not wait; past this much even they are dropped and counted.
 _HARD_BUFFER_BYTES: Final = 4 * MAX_BUFFER_BYTES
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mark:
-    """What the receipt says of a recording; `complete`: an end was written and nothing dropped."""
-
-    id: str
-    head_sha256: str
-    chunks: int
-    complete: bool
 
 
 class Recorder:
@@ -232,7 +221,7 @@ class Recorder:
                 if self._lines and not await self._cut():
                     break
 
-    async def finish(self) -> Mark:
+    async def finish(self) -> RecordingMark:
         """Write what is left and the end; nothing is recorded after it.
 
         Returns:
@@ -244,7 +233,7 @@ class Recorder:
         self._final = True
         written = written and await self._cut(final=True)
         self._roomy.set()
-        return Mark(
+        return RecordingMark(
             id=self.session,
             head_sha256=self._previous,
             chunks=self._index,

@@ -16,13 +16,13 @@ from typing import Final
 
 from farhand_agent.config import Home
 from farhand_agent.session.recording.plan import RecordingPlan
-from farhand_agent.session.recording.recorder import Mark, Recorder
+from farhand_agent.session.recording.recorder import Recorder
 from farhand_agent.session.recording.spool import Spool, make_room
 from farhand_agent.session.recording.streams import RecordedStreams
 from farhand_agent.session.recording.upload import Ask, RecordingUpload
 from farhand_agent.session.shell import Streams
 from farhand_protocol.errors import FarhandError, RefusedError
-from farhand_protocol.grants import Action
+from farhand_protocol.grants import Action, RecordingMark
 from farhand_protocol.keys import Signer
 
 __all__ = ["STALLED", "SessionRecording"]
@@ -128,7 +128,7 @@ class SessionRecording:
             raise FarhandError("recording-impossible", "the recording has not begun")
         return RecordedStreams(streams, self._recorder, command=command, size=size, term=term)
 
-    async def finish(self) -> Mark | None:
+    async def finish(self) -> RecordingMark | None:
         """Write the recording's end; returns what the receipt says of it."""
         return None if self._recorder is None else await self._recorder.finish()
 
