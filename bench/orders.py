@@ -1,21 +1,30 @@
-"""What the per-order check costs on a device, beside one bare Ed25519 verification."""
+"""What one order costs each side, beside one bare Ed25519 verification.
+
+The device's whole check of an order; and of the console, which signs thousands in a row, the look
+at a device's proofs (the first time, and when it remembers them) and the signing.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import socket
+import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from bench.report import Figure
 from farhand_agent.scripts.check import Facts, check_order
 from farhand_agent.trust.verified import TargetEntry, Verified
+from farhand_console.home import Home
+from farhand_console.trust.devices import DeviceCheck
 from farhand_protocol.identity import device_id
 from farhand_protocol.instants import format_instant
 from farhand_protocol.keys import SeedSigner, verify
 from farhand_protocol.trust import GroupPolicy
 from tests.agent.organisation import TENANT, Organisation
+from tests.console.organisation import Organisation as FleetOrganisation
 
 __all__ = ["run"]
 
@@ -31,19 +40,35 @@ def _each_us(work: Callable[[], object], count: int) -> float:
 
 
 def run(*, quick: bool) -> list[Figure]:
-    """Measure signing one order and checking one, R0 with two signatures on the manifest."""
+    """Measure signing one order, checking one (R0, two signatures on the manifest), and devices."""
     count = 20 if quick else 300
     signer = SeedSigner(bytes(range(32)))
     message = bytes(600)
     signature = signer.sign(message)
     bare = _each_us(lambda: verify(signer.public_key, signature, message), count)
     checked, sealed = _order_costs(count)
+    first, again = _device_costs(count)
     name = "one bare verification"
     return [
         Figure("one order signed", sealed, "us", name, bare),
         Figure("one order checked", checked, "us", name, bare),
         Figure("orders checked in a second", 1e6 / checked, "orders/s"),
+        Figure("one device verified by a console", first, "us", name, bare),
+        Figure("the same device again", again, "us", name, bare),
     ]
+
+
+def _device_costs(count: int) -> tuple[float, float]:
+    """Return what a device costs whose token is known: its proofs new, and remembered."""
+    organisation = FleetOrganisation()
+    answer = organisation.answer()
+    with tempfile.TemporaryDirectory() as folder:
+        new = DeviceCheck(organisation.trust)
+        new.check(answer)
+        first = _each_us(lambda: new.check(answer), count)
+        remembering = DeviceCheck(organisation.trust, Home(Path(folder)))
+        remembering.check(answer)
+        return first, _each_us(lambda: remembering.check(answer), count)
 
 
 def _order_costs(count: int) -> tuple[float, float]:
