@@ -12,8 +12,8 @@ reconnecting  both ends have greeted                     connected
 any           close, CLOSE, resume window over           ended        (effect Over)
 
 An end that `renews` may begin with a fresh pipe as long as nothing was received on it: then
-nothing can be lost and nothing doubled.  Only one of the two ends may, else both would run after
-each other.
+nothing can be lost and nothing doubled.  Only one of the two ends does, and it keeps its id, so
+that a peer which is new itself takes the fresh pipe for the one that it has greeted already.
 Clock values are lived seconds (farhand_protocol.lived).
 """
 
@@ -23,7 +23,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from farhand_protocol.errors import RemoteError
 from farhand_protocol.pipe import Attached, Closed, CloseReason, Data, ResumablePipe
 
 __all__ = ["Attachment", "Deliver", "Effect", "Flow", "LineName", "LineState", "Over"]
@@ -76,7 +75,7 @@ class Attachment:
     """One end of a pipe, with its transports.
 
     Args:
-        make_pipe: returns a fresh pipe with an id of its own.
+        make_pipe: returns a fresh pipe, each time with the same id, which is this end's own.
         renews: whether this end may begin afresh where the peer holds an older pipe.
     """
 
@@ -141,9 +140,6 @@ class Attachment:
             return
         try:
             self._pipe.receive_message(message, now)
-        except RemoteError:
-            self._renew(now)
-            raise
         finally:
             self._settle(now)
 

@@ -130,7 +130,8 @@ class PipeDriver:
         self.attached = asyncio.Event()
         self.reason = ""
         self._clock = LivedClock(asyncio.get_running_loop().time())
-        self._line = Attachment(lambda: pipe or ResumablePipe(pipe_id=os.urandom(PIPE_ID_BYTES)))
+        pipe = pipe or ResumablePipe(pipe_id=os.urandom(PIPE_ID_BYTES))
+        self._line = Attachment(lambda: pipe)
         self._on_state = on_state
         self._protocol: asyncio.Protocol | None = None
         self._connected = asyncio.Event()
@@ -178,8 +179,9 @@ class PipeDriver:
         self._after()
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._read(messages, turn))
+                # HELLO goes out before the other's is read, which may end the pipe.
                 group.create_task(self._write(messages, turn))
+                group.create_task(self._read(messages, turn))
                 group.create_task(_until(replaced))
         except* StreamLost:
             pass  # the ordinary end of a websocket; the pipe waits for the next one

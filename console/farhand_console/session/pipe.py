@@ -154,7 +154,8 @@ class ConsolePipe:
         self._patience_s = patience_s
         self._clock = LivedClock(asyncio.get_running_loop().time())
         # The console is the end that renews: it may be a new program on a pipe of an older one.
-        self._line = Attachment(_fresh_pipe, renews=True)
+        pipe_id = secrets.token_bytes(PIPE_ID_BYTES)
+        self._line = Attachment(lambda: ResumablePipe(pipe_id=pipe_id), renews=True)
         self._protocol: asyncio.Protocol | None = None
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -278,8 +279,9 @@ class ConsolePipe:
         self._after()
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._read(websocket, turn))
+                # HELLO goes out before the other's is read, which may end this attachment.
                 group.create_task(self._write(websocket, turn))
+                group.create_task(self._read(websocket, turn))
         except* _AttachmentOver:
             pass  # the ordinary end of an attachment; `run` makes the next one
         finally:
@@ -368,7 +370,3 @@ class ConsolePipe:
 
     def _now(self) -> float:
         return self._clock.read(asyncio.get_running_loop().time())
-
-
-def _fresh_pipe() -> ResumablePipe:
-    return ResumablePipe(pipe_id=secrets.token_bytes(PIPE_ID_BYTES))
