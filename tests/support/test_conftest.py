@@ -43,6 +43,25 @@ def test_it():
         print("place", folder)
     assert not {"FARHAND_HOME", "FARHAND_PASSPHRASE", "SSH_AUTH_SOCK"} & set(os.environ)
 """
+SHARED = """
+import pytest
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def house(request):
+    return request.param
+@pytest.fixture
+def own():
+    return 1
+@pytest.fixture(autouse=True)
+def groups(request):
+    marks = request.node.iter_markers("xdist_group")
+    print("group", request.node.name, *(mark.args[0].rpartition("/")[2] for mark in marks))
+def test_one(house):
+    pass
+def test_two(own, house):
+    pass
+def test_alone(own):
+    pass
+"""
 
 
 def _pytest(folder: Path, text: str, **env: str) -> tuple[int, str]:
@@ -108,3 +127,22 @@ def test_the_session_has_places_of_its_own(tmp_path: Path) -> None:
     places = re.findall(r"place (.*)", said)
     assert len(places) == 2
     assert not any(Path(place).exists() for place in places)
+
+
+def test_what_shares_a_modules_fixture_stays_on_one_worker(tmp_path: Path) -> None:
+    status, said = _pytest(tmp_path, SHARED)
+    assert status == 0, said
+    groups = dict(re.findall(r"group (\S+) ?(.*)", said))
+    assert groups.pop("test_alone") == ""
+    assert groups == {
+        f"test_{which}[{store}]": f"test_case-{store}"
+        for which in ("one", "two")
+        for store in ("sqlite", "postgresql")
+    }
+
+
+def test_bytecode_is_kept_whatever_the_person_has_set(tmp_path: Path) -> None:
+    text = "import os, sys\ndef test_it():\n    assert not sys.dont_write_bytecode\n"
+    text += "    assert 'PYTHONDONTWRITEBYTECODE' not in os.environ\n"
+    status, said = _pytest(tmp_path, text, PYTHONDONTWRITEBYTECODE="1")
+    assert status == 0, said
