@@ -27,6 +27,7 @@ from typing import Final, Literal
 import msgspec
 
 from farhand_agent.errors import HomeForeign, HomeUnusable, NotEnrolled
+from farhand_protocol.complaints import plain_reason
 from farhand_protocol.errors import FarhandError
 
 __all__ = [
@@ -117,6 +118,10 @@ class Home:
     def session_lock(self, session: str) -> Path:
         """Return the lock that the process of a session holds."""
         return self.sessions / f"{session}.lock"
+
+    def session_approvals(self, session: str) -> Path:
+        """Return where the approvals of a session's grant are, one to a line."""
+        return self.sessions / f"{session}.approvals"
 
     def session_actions(self, session: str) -> Path:
         """Return the file of what was done in an open session."""
@@ -235,7 +240,7 @@ def load_settings(home: Home) -> Settings:
     try:
         settings = msgspec.convert(tomllib.loads(data.decode()), Settings)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise HomeUnusable(f"config.toml is not valid: {error}") from error
+        raise HomeUnusable(f"config.toml is not valid: {plain_reason(error)}") from error
     if not 60 <= settings.inventory_interval_s <= 86_400:
         raise HomeUnusable("config.toml: inventory_interval_s must be 60 to 86400")
     return settings

@@ -93,6 +93,9 @@ class SessionChildren:
             return
         path = self._home.sessions / f"{session}.grant"
         try:
+            approvals = b"".join(one + b"\n" for one in message.approvals)
+            if approvals:
+                write_atomically(self._home.session_approvals(session), approvals)
             write_atomically(path, message.envelope)
             self._start(session, "--grant", str(path))
         except OSError as error:
@@ -174,6 +177,7 @@ class SessionChildren:
         )
         await self._journal.do(lambda j: j.end_session(row.id, reason="interrupted", report=report))
         self._home.session_lock(row.id).unlink(missing_ok=True)
+        self._home.session_approvals(row.id).unlink(missing_ok=True)
         self._posted.set()
 
     async def close(self, timeout_s: float) -> None:

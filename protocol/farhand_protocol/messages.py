@@ -265,10 +265,13 @@ class CancelOrder(Message, frozen=True, kw_only=True, tag="cancel-order"):
 
 
 class OfferGrant(Message, frozen=True, kw_only=True, tag="offer-grant"):
-    """A sealed grant for a session without a code."""
+    """A sealed grant for a session without a code, and what other operators sealed about it."""
 
     session: Word
     envelope: bytes
+    approvals: Annotated[list[bytes], msgspec.Meta(max_length=8)] = msgspec.field(
+        default_factory=list
+    )
 
 
 class Nameplate(Message, frozen=True, kw_only=True, tag="nameplate"):

@@ -1,11 +1,11 @@
 """Checking a receipt, offline and without the relay.
 
-A receipt is a sealed `grants.Receipt` that embeds the sealed grant of its session, and what widened
-it.  Whoever holds
-one file can tell: which device key signed it, whether the console that was there countersigned it,
-which operator key granted the session, and that all of them speak of the same session.  What it
-cannot tell is whom the keys belong to: for that the caller passes the device key that was pinned
-at enrolment.  Nothing is read from a disk or a clock here.
+A receipt is a sealed `grants.Receipt` that embeds the sealed grant of its session, what widened it,
+and the grants and approvals of others.  Whoever holds one file can tell: which device key signed
+it, whether the console that was there countersigned it, which operator key granted the session,
+and that all of them speak of the same session.  What it cannot tell is whom the keys belong to: for
+that the caller passes the device key that was pinned at enrolment.  Nothing is read from a disk or
+a clock here.
 
 Because envelope and payload are read only in their canonical encoding, and because every signature
 in the envelope must be one of the two expected ones, no single byte of a receipt can change
@@ -25,7 +25,7 @@ from farhand_protocol.envelopes import (
     signers,
 )
 from farhand_protocol.errors import FarhandError
-from farhand_protocol.grants import Grant, Receipt, Widening
+from farhand_protocol.grants import Grant, GrantApproval, Receipt, Widening
 from farhand_protocol.identity import PUBLIC_KEY_BYTES, device_id
 
 __all__ = ["VerifiedReceipt", "open_grant", "verify_receipt"]
@@ -99,6 +99,7 @@ def verify_receipt(data: bytes, device_key: bytes | None = None) -> VerifiedRece
     by = signers(envelope, expected)
     if receipt.device_key not in by or len(by) != len(envelope.signatures):
         raise FarhandError("receipt-signature", "a signature is missing, wrong or of a stranger")
+    _check_others(receipt, grant)
     _check_consistent(receipt, grant, _opened_later(receipt, grant))
     return VerifiedReceipt(receipt, grant.console_key not in by, device_key is not None)
 
@@ -117,6 +118,28 @@ def _opened_later(receipt: Receipt, grant: Grant) -> set[str]:
             raise FarhandError("receipt-inconsistent", "a widening inside is of another session")
         added |= set(widening.scopes)
     return added
+
+
+def _check_others(receipt: Receipt, grant: Grant) -> None:
+    """Check that approvals and grants of those who joined are of this session and sealed."""
+    digest = hashlib.sha256(encode_envelope(receipt.grant)).hexdigest()
+    for envelope in receipt.approvals:
+        approval = open_payload(envelope, GrantApproval)
+        if len(envelope.signatures) != 1 or not signers(envelope, [approval.approver_key]):
+            raise FarhandError("receipt-signature", "an approval inside is not signed by its key")
+        if approval.id != grant.id or approval.grant_sha256 != digest:
+            raise FarhandError("receipt-inconsistent", "an approval inside is of another grant")
+    for envelope in receipt.joined:
+        try:
+            other = open_grant(envelope)
+        except FarhandError as error:
+            raise FarhandError(
+                "receipt-signature", "a grant of somebody who joined is not signed by its key"
+            ) from error
+        if other.joins != grant.id or other.device != grant.device:
+            raise FarhandError(
+                "receipt-inconsistent", "somebody who joined has a grant of another session"
+            )
 
 
 def _check_consistent(receipt: Receipt, grant: Grant, added: set[str]) -> None:

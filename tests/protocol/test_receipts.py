@@ -6,10 +6,18 @@ from typing import Any
 
 import pytest
 
-from farhand_protocol.envelopes import encode_envelope, seal
+from farhand_protocol.envelopes import Envelope, encode_envelope, seal
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.receipts import open_grant, verify_receipt
-from tests.protocol.samples import DEVICE_KEY, grant, order, receipt, signer, widening
+from tests.protocol.samples import (
+    DEVICE_KEY,
+    grant,
+    grant_approval,
+    order,
+    receipt,
+    signer,
+    widening,
+)
 
 
 def stored(*names: str, **changes: Any) -> bytes:
@@ -103,3 +111,42 @@ def test_a_widening_of_something_else_spoils_the_receipt(
     foreign = seal(widening(**changes), signer(by))
     with pytest.raises(FarhandError, match=code):
         verify_receipt(stored("device", widened=[foreign], scopes=["view", "forward"]))
+
+
+def _approval(by: str = "bob", **changes: Any) -> Envelope:
+    return seal(grant_approval(**changes), signer(by))
+
+
+def _joined(by: str = "bob", **changes: Any) -> Envelope:
+    theirs = {
+        "id": "s-bbbbbbbbbbbbbbbb",
+        "operator": "bob",
+        "operator_key": signer("bob").public_key,
+        "joins": "s-aaaaaaaaaaaaaaaa",
+        "mode": "peer",
+    }
+    return seal(grant(**{**theirs, **changes}), signer(by))
+
+
+def test_approvals_and_joined_grants_are_held_with_the_receipt() -> None:
+    data = stored("device", approvals=[_approval()], joined=[_joined()])
+    receipt = verify_receipt(data).receipt
+    assert (len(receipt.approvals), len(receipt.joined)) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("field", "foreign", "code"),
+    [
+        ("approvals", _approval("eve"), "receipt-signature"),
+        ("approvals", _approval(grant_sha256="0" * 64), "receipt-inconsistent"),
+        ("approvals", _approval(id="s-bbbbbbbbbbbbbbbb"), "receipt-inconsistent"),
+        ("joined", _joined("eve"), "receipt-signature"),
+        ("joined", _joined(joins="s-cccccccccccccccc"), "receipt-inconsistent"),
+        ("joined", _joined(device="d-aaaaaaaaaaaaaaaaaaaaaaaaaa"), "receipt-inconsistent"),
+    ],
+)
+def test_an_approval_or_a_joined_grant_of_something_else_spoils_the_receipt(
+    field: str, foreign: Envelope, code: str
+) -> None:
+    with pytest.raises(FarhandError, match=code):
+        verify_receipt(stored("device", **{field: [foreign]}))

@@ -14,6 +14,7 @@ The checks stand in this fixed order, and the first that fails decides (fail clo
     grant-reused             there was a session of this id before
     grant-not-permitted      the roster does not let the operator open one of the scopes here
     policy-refused           this device allows no such session
+    session-hours, session-tier, session-approvals     (without a code: unattended.py)
     scope-empty              nothing is left of what was asked for
     recording-impossible     it must be recorded, and there is no audit key to seal it to
 
@@ -29,8 +30,9 @@ from typing import Final
 
 from farhand_agent.policy import SERVED_SCOPES
 from farhand_agent.session.recording.plan import RecordingPlan, plan_recording
+from farhand_agent.session.unattended import check_unattended
 from farhand_agent.trust.verified import Verified
-from farhand_protocol.envelopes import decode_envelope, open_payload
+from farhand_protocol.envelopes import Envelope, decode_envelope, open_payload
 from farhand_protocol.errors import FarhandError, RefusedError
 from farhand_protocol.grants import MAX_GRANT_MINUTES, Grant
 from farhand_protocol.instants import parse_instant
@@ -50,7 +52,8 @@ class Facts:
     """What the device knows by itself.
 
     `session`, `transcript`, `relay_operator` and `relay_ticket` are None where there was no
-    pairing; `was_seen` tells whether the journal knows the session id.
+    pairing; `was_seen` tells whether the journal knows the session id.  `approvals` came with a
+    grant without a code; `local_now` is None for a session that was opened before.
     """
 
     device: str
@@ -67,17 +70,23 @@ class Facts:
     relay_operator: str | None
     now: datetime
     was_seen: bool
+    approvals: tuple[bytes, ...] = ()
+    local_now: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Agreed:
-    """What a grant comes to on this device, before anybody is asked."""
+    """What a grant comes to on this device, before anybody is asked.
+
+    `approvals` are those of other operators that policy asked for.
+    """
 
     grant: Grant
     scopes: tuple[str, ...]
     minutes: int
     forward_to: frozenset[str]
     recording: RecordingPlan | None = None
+    approvals: tuple[Envelope, ...] = ()
 
 
 def check_grant(data: bytes, facts: Facts) -> Agreed:
@@ -102,7 +111,7 @@ def check_grant(data: bytes, facts: Facts) -> Agreed:
     _check_time(grant, facts)
     if facts.was_seen:
         raise _no("grant-reused", "there was a session of this grant before")
-    return _agree(grant, facts)
+    return _agree(grant, data, facts)
 
 
 def _no(code: str, words: str) -> RefusedError:
@@ -170,10 +179,11 @@ def _check_time(grant: Grant, facts: Facts) -> None:
         raise _no("grant-early", "the grant is not valid yet by this device's clock")
 
 
-def _agree(grant: Grant, facts: Facts) -> Agreed:
+def _agree(grant: Grant, data: bytes, facts: Facts) -> Agreed:
     policy = facts.policy
+    roster = facts.trust.roster if facts.trust and not facts.guest else None
+    operator = roster.find(grant.operator) if roster else None
     if not facts.guest:
-        operator = facts.trust.roster.find(grant.operator) if facts.trust else None
         for scope in grant.scopes:
             if operator is None or not may_open(operator, scope, facts.group):
                 raise _no(
@@ -182,6 +192,14 @@ def _agree(grant: Grant, facts: Facts) -> Agreed:
     by_code = facts.transcript is not None
     if not (policy.attended if by_code else policy.unattended):
         raise _no("policy-refused", "this device allows no such session")
+    approvals: tuple[Envelope, ...] = ()
+    if not by_code:
+        if operator is None or roster is None:
+            raise _no("policy-refused", "a device of no organisation opens nothing by grant alone")
+        approvals = check_unattended(
+            grant, data, policy=policy, operator=operator, roster=roster,
+            approvals=facts.approvals, now=facts.now, local_now=facts.local_now,
+        )  # fmt: skip
     forward_to = frozenset(one.lower() for one in grant.forward) & frozenset(
         one.lower() for one in policy.forward_to
     )
@@ -201,4 +219,5 @@ def _agree(grant: Grant, facts: Facts) -> Agreed:
         minutes=min(grant.minutes, facts.offered_minutes, policy.minutes_max),
         forward_to=forward_to if "forward" in scopes else frozenset(),
         recording=plan_recording(policy, grant, guest=facts.guest),
+        approvals=approvals,
     )

@@ -46,9 +46,11 @@ from farhand_agent.session.events import (
 from farhand_agent.session.exchange import CodeExchange
 from farhand_agent.session.freshness import TrustFreshness
 from farhand_agent.session.grant import SERVED_SCOPES, Agreed, Facts, check_grant
+from farhand_agent.session.recording.left import LeftRecordings
 from farhand_agent.session.reports import REPORT_S, deliver_reports, report_refused
 from farhand_agent.session.resuming import agree_again
 from farhand_agent.session.serving import SessionServing
+from farhand_agent.session.unattended import local_now, read_approvals
 from farhand_protocol.envelopes import MAX_ENVELOPE_BYTES, open_payload
 from farhand_protocol.errors import FarhandError, RefusedError, UsageError
 from farhand_protocol.grants import Decision, Widening
@@ -200,6 +202,7 @@ class SessionProcess:
             link = group.create_task(self._control.run())
             work = group.create_task(self._work(group))
             stop = group.create_task(self._stopping.wait())
+            left = group.create_task(self._send_left())
             await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
             if not work.done() and self._serving is None:
                 # Nothing is open yet, so nothing needs an orderly end.  A question was answered
@@ -207,9 +210,18 @@ class SessionProcess:
                 await asyncio.wait({work}, timeout=REPORT_S if self._asking.asked else 0.0)
                 work.cancel()
             await asyncio.wait({work})
-            stop.cancel()
-            link.cancel()
+            for task in (stop, left, link):
+                task.cancel()
         return 0 if work.cancelled() else work.result()
+
+    async def _send_left(self) -> None:
+        """Send what an earlier session left of its recording, where no resident agent does it."""
+        if not self._device.guest:
+            return
+        try:
+            await LeftRecordings(self._options.home).send_all(self._control.request)
+        except FarhandError as error:
+            _log.info("an earlier recording waits: %s", error)
 
     async def _work(self, group: asyncio.TaskGroup) -> int:
         try:
@@ -443,8 +455,8 @@ class SessionProcess:
             relay_operator=opened.operator if opened else None,
             now=await self._journal.do(lambda journal: journal.now()),
             was_seen=seen,
-            approvals=await asyncio.to_thread(_read_approvals, device.home, session),
-            local_now=datetime.now().astimezone(),
+            approvals=await asyncio.to_thread(read_approvals, device.home, session),
+            local_now=local_now(),
         )
 
     async def _ask(self, agreed: Agreed, facts: Facts, words: list[str]) -> None:
@@ -543,17 +555,6 @@ class SessionProcess:
             return False
         row = await self._journal.do(lambda journal: journal.session(serving.session))
         return row is not None and row.state == "active"
-
-
-def _read_approvals(home: Home, session: str | None) -> tuple[bytes, ...]:
-    """Return what other operators sealed for a session's grant, where anybody did."""
-    if session is None:
-        return ()
-    try:
-        data = read_limited(home.session_approvals(session), MAX_APPROVALS * MAX_ENVELOPE_BYTES)
-    except OSError:
-        return ()
-    return tuple(data.splitlines())
 
 
 def _granted_session(path: Path) -> str | None:

@@ -390,6 +390,7 @@ class SessionServing:
         if self._lock is not None:
             self._lock.release()
             self._device.home.session_lock(self.session).unlink(missing_ok=True)
+            self._device.home.session_approvals(self.session).unlink(missing_ok=True)
 
     @property
     def is_restarting(self) -> bool:
@@ -441,6 +442,7 @@ class SessionServing:
             guest=self._device.guest,
             scopes=self._receipt_scopes(),
             widened=tuple(self.changes.widened),
+            approvals=self._agreed.approvals,
             started_at=self._times.started_at,
             recording=self._mark,
         )

@@ -50,6 +50,7 @@ ACTIONS: dict[str, dict[str, Reach]] = {
     "session.pair": _STAFF,
     "session.open": _STAFF,
     "session.attach": _STAFF,
+    "session.approve": _STAFF,
     "session.end": _STAFF,
     "recording.read": {**_OVERSIGHT, "technician": "own"},
     # the fleet

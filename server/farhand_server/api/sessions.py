@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -20,6 +21,7 @@ from farhand_server.gateway.node import make_gateway
 from farhand_server.gateway.rendezvous import Pairing, Phase
 from farhand_server.relay import Relay
 from farhand_server.sessions import rows
+from farhand_server.sessions.approvals import MAX_APPROVALS, WaitingGrant, make_approvals
 from farhand_server.sessions.control import Attached
 from farhand_server.sessions.rows import Session
 from farhand_server.sessions.service import make_sessions
@@ -29,6 +31,7 @@ __all__ = ["AREA"]
 
 _MAX_BODY = 48 * 1024
 _MAX_ENVELOPE = 256 * 1024
+_MAX_APPROVAL = 8 * 1024
 # Litestar keeps the plain name `state` for itself.
 _State = Annotated[str | None, QueryParameter(name="state", required=False)]
 _Line = Annotated[str, msgspec.Meta(max_length=200)]
@@ -68,6 +71,13 @@ class NewSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ticket: _Line | None = None
     external_key: _Line | None = None
     reason: _Reason = ""
+    approvals_needed: Annotated[int, msgspec.Meta(ge=0, le=MAX_APPROVALS)] = 0
+
+
+class SealedApproval(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A sealed GrantApproval."""
+
+    envelope: Annotated[bytes, msgspec.Meta(max_length=_MAX_APPROVAL)]
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -151,7 +161,14 @@ class SessionController(Controller):
     async def open_session(
         self, relay: FromRelay, actor: FromActor, data: JSONBody[NewSession]
     ) -> Session:
-        """Offer a grant to a device and wait for its decision."""
+        """Offer a grant to a device and wait for its decision; or for others to approve it."""
+        needed = data.approvals_needed
+        keep = partial(
+            relay.service(make_approvals).store,
+            session=data.session,
+            envelope=data.envelope,
+            needed=needed,
+        )
         return await relay.service(make_sessions).open(
             actor,
             session=data.session,
@@ -160,7 +177,38 @@ class SessionController(Controller):
             external_key=_optional_line(data.external_key, "external key"),
             reason=_reason(data.reason),
             envelope=data.envelope,
+            keep=keep if needed else None,
         )
+
+    @get("/waiting", action="session.read")
+    async def waiting(
+        self, relay: FromRelay, cursor: Cursor = None, limit: Limit = 50
+    ) -> Page[WaitingGrant]:
+        """Return grants that wait for approvals, newest first."""
+        before: Any = decode_cursor(cursor, str, str)
+        listed = await relay.service(make_approvals).waiting(before=before, limit=limit + 1)
+        return page_of(listed, limit, lambda row: row, lambda row: (row.created_at, row.session))
+
+    @get("/{session:str}/approvals", action="session.read")
+    async def approvals(self, relay: FromRelay, session: FromPath[str]) -> WaitingGrant:
+        """Return one grant that waits."""
+        return await relay.service(make_approvals).get(session)
+
+    @post("/{session:str}/approvals", action="session.approve", status_code=201)
+    async def approve(
+        self,
+        relay: FromRelay,
+        actor: FromActor,
+        session: FromPath[str],
+        data: JSONBody[SealedApproval],
+    ) -> WaitingGrant:
+        """Approve a grant that waits, as an operator who signed that."""
+        return await relay.service(make_approvals).approve(actor, session, data.envelope)
+
+    @post("/{session:str}/offer", action="session.open", status_code=200)
+    async def offer(self, relay: FromRelay, actor: FromActor, session: FromPath[str]) -> Session:
+        """Offer a grant that has its approvals, and wait for the device's decision."""
+        return await relay.service(make_approvals).offer(actor, session)
 
     @get("/{session:str}", action="session.read")
     async def show(self, relay: FromRelay, session: FromPath[str]) -> Session:
@@ -227,6 +275,9 @@ AREA = Area(
         "device-error": 409,
         "session-exists": 409,
         "session-state": 409,
+        "session-waiting": 409,
+        "approval-mismatch": 422,
+        "approval-twice": 409,
         "session-busy": 409,
         "session-not-connected": 409,
         "session-ended": 410,

@@ -26,7 +26,7 @@ from farhand_server.sessions.states import (
     first_state,
     next_state,
 )
-from farhand_server.store.schema import devices, session_events, time_entries
+from farhand_server.store.schema import devices, session_events, time_entries, waiting_grants
 from farhand_server.store.schema import sessions as table
 
 __all__ = [
@@ -174,10 +174,19 @@ async def stale(
     c: AsyncConnection, tenant: str, *, expired_before: str, waiting_before: str, limit: int = 100
 ) -> list[Session]:
     """Return active sessions that expired, and waiting ones on which nobody will decide."""
+    approved = select(waiting_grants.c.session).where(waiting_grants.c.tenant == tenant)
     query = _query(tenant).where(
         or_(
-            and_(table.c.state == "active", table.c.expires_at < expired_before),
-            and_(table.c.state.in_(("pairing", "asked")), table.c.created_at < waiting_before),
+            and_(
+                table.c.state.in_(("active", "waiting", "asked")),
+                table.c.expires_at < expired_before,
+            ),
+            and_(
+                table.c.state.in_(("pairing", "asked")),
+                table.c.created_at < waiting_before,
+                # One that waited for approvals was asked later than it was made.
+                table.c.id.not_in(approved),
+            ),
         )
     )
     return [_shown(row) for row in (await c.execute(query.limit(limit))).mappings()]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -91,8 +92,12 @@ class Sessions:
         external_key: str | None,
         reason: str,
         envelope: bytes,
+        keep: Callable[[AsyncConnection], Awaitable[None]] | None = None,
     ) -> Session:
         """Offer a grant to a device and wait until it decides.
+
+        With `keep` it is not offered yet: that stores it, in the same transaction, until others
+        have signed it too (approvals.py).
 
         Raises:
             FarhandError: `grant-mismatch`, `envelope-malformed`, `not-permitted`, `not-found`,
@@ -112,14 +117,19 @@ class Sessions:
                     detail={"device": device, "scopes": grant.scopes, "reason": reason},
                 )  # fmt: skip
                 await rows.create(
-                    c, relay, event="offered", session=session, device=device, guest=False,
-                    ticket=number, external_key=key, operator=actor.name, reason=reason,
+                    c, relay, event="posted" if keep else "offered", session=session,
+                    device=device, guest=False, ticket=number, external_key=key,
+                    operator=actor.name, reason=reason,
                     scopes=grant.scopes, expires_at=stamp(parse_instant(grant.expires)),
                 )  # fmt: skip
+                if keep is not None:
+                    await keep(c)
         except IntegrityError as error:
             raise FarhandError("session-exists", "there is a session with this id") from error
+        if keep is not None:
+            return await self.get(session)
         offer = messages.OfferGrant(session=session, envelope=envelope)
-        return await self._offer(session, device, messages.encode_message(offer))
+        return await self.offer(session, device, messages.encode_message(offer))
 
     def _checked_grant(self, actor: Actor, session: str, device: str, data: bytes) -> Grant:
         """Check what the relay can see of a grant: early words, not the device's own check."""
@@ -151,7 +161,12 @@ class Sessions:
         if retired.retired_at is not None:
             raise FarhandError("device-retired", "this device was retired")
 
-    async def _offer(self, session: str, device: str, offer: bytes) -> Session:
+    async def offer(self, session: str, device: str, offer: bytes) -> Session:
+        """Bring an encoded OfferGrant to a device and wait until it decides.
+
+        Raises:
+            FarhandError: `device-offline`.
+        """
         relay = self._relay
         changed = asyncio.Event()
 
@@ -203,7 +218,7 @@ class Sessions:
             FarhandError: `not-found`, `not-permitted`, `session-ended`, `session-state`,
                 `session-not-connected`, `session-busy`.
         """
-        found = await self._own(actor, session)
+        found = await self.require_own(actor, session)
         if found.state in FINAL or self._is_past(found.expires_at):
             raise FarhandError("session-ended", "the session is over")
         if found.state != "active":
@@ -232,7 +247,8 @@ class Sessions:
         if (await self.get(session)).state in FINAL:
             raise FarhandError("session-ended", "the session is over")
 
-    async def _own(self, actor: Actor, session: str) -> Session:
+    async def require_own(self, actor: Actor, session: str) -> Session:
+        """Return a session that is the actor's own; raises `not-found`, `not-permitted`."""
         found = await self.get(session)
         if found.operator != actor.name:
             raise not_permitted("this is somebody else's session")
@@ -341,7 +357,7 @@ class Sessions:
         """Mark a session that came to nothing; safe to repeat, and without effect on a live one."""
         async with self._relay.db.write() as c:
             found = await rows.find(c, self._relay.tenant, session)
-            if found is None or found.state not in ("pairing", "asked"):
+            if found is None or found.state not in ("waiting", "pairing", "asked"):
                 return
             await self._relay.audit.append(
                 c, actor="relay", action="session.refused", subject=session,

@@ -3,12 +3,16 @@
     state     event     -> state      said by
     (none)    claimed      pairing    a console claimed a nameplate
     (none)    offered      asked      a console brought a signed grant
+    (none)    posted       waiting    the same, and others must sign it first
+    waiting   offered      asked      they have
+    waiting   refused      refused    nobody did in time
     pairing   requested    asked      the sealed request went to the device
     pairing   refused      refused    the code was burned, or the device went
     asked     active       active     the device's report
     asked     refused      refused    the device's report, or nobody answered in time
     active    active       active     again: scopes widened, or told twice
     active    ended        ended      device, operator, or the sweep after expiry
+    waiting,
     pairing,
     asked     ended        ended      the operator gave up
     ended     ended        ended      told twice; late receipt or note are taken
@@ -25,14 +29,21 @@ from farhand_protocol.errors import FarhandError
 
 __all__ = ["FINAL", "STATES", "SessionEvent", "SessionState", "first_state", "next_state"]
 
-SessionState = Literal["pairing", "asked", "active", "refused", "ended"]
-SessionEvent = Literal["claimed", "offered", "requested", "active", "refused", "ended"]
+SessionState = Literal["waiting", "pairing", "asked", "active", "refused", "ended"]
+SessionEvent = Literal["posted", "claimed", "offered", "requested", "active", "refused", "ended"]
 
-STATES: tuple[SessionState, ...] = ("pairing", "asked", "active", "refused", "ended")
+STATES: tuple[SessionState, ...] = ("waiting", "pairing", "asked", "active", "refused", "ended")
 FINAL: frozenset[SessionState] = frozenset({"refused", "ended"})
 
-_FIRST: dict[SessionEvent, SessionState] = {"claimed": "pairing", "offered": "asked"}
+_FIRST: dict[SessionEvent, SessionState] = {
+    "posted": "waiting",
+    "claimed": "pairing",
+    "offered": "asked",
+}
 _NEXT: dict[tuple[SessionState, SessionEvent], SessionState] = {
+    ("waiting", "offered"): "asked",
+    ("waiting", "refused"): "refused",
+    ("waiting", "ended"): "ended",
     ("pairing", "requested"): "asked",
     ("pairing", "refused"): "refused",
     ("pairing", "ended"): "ended",

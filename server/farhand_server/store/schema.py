@@ -505,6 +505,31 @@ recording_chunks = Table(
     PrimaryKeyConstraint("tenant", "session", "number"),
 )
 
+# Grants that other operators must sign before they are offered.
+
+waiting_grants = Table(
+    "waiting_grants",
+    metadata,
+    _tenant(),
+    Column("session", Text, nullable=False),
+    Column("envelope", LargeBinary, nullable=False),
+    Column("needed", Integer, nullable=False),
+    PrimaryKeyConstraint("tenant", "session"),
+    ForeignKeyConstraint(["tenant", "session"], ["sessions.tenant", "sessions.id"]),
+)
+
+grant_approvals = Table(
+    "grant_approvals",
+    metadata,
+    _tenant(),
+    Column("session", Text, nullable=False),
+    Column("approver", Text, nullable=False),
+    Column("envelope", LargeBinary, nullable=False),
+    Column("at", Text, nullable=False),
+    PrimaryKeyConstraint("tenant", "session", "approver"),
+    ForeignKeyConstraint(["tenant", "session"], ["sessions.tenant", "sessions.id"]),
+)
+
 # The audit chain: `hash` covers the row and `previous`.
 
 audit = Table(
