@@ -17,6 +17,7 @@ import msgspec
 
 from farhand_agent.config import Home, read_limited
 from farhand_agent.trust.verified import Verified, load_verified
+from farhand_protocol.complaints import plain_reason
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.hours import common_hours
 from farhand_protocol.trust import MAX_CONSENT_S, SCOPES, GroupPolicy, check_rules
@@ -65,7 +66,7 @@ def load_own(home: Home) -> dict[str, Any]:
     ) as error:
         raise FarhandError(
             "policy-malformed",
-            f"policy.toml is not valid, so this device allows nothing: {error}",
+            f"policy.toml is not valid, so this device allows nothing: {plain_reason(error)}",
             hint="correct the file or remove it",
         ) from error
     unknown = [scope for scope in checked.scopes if scope not in SCOPES]

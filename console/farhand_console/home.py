@@ -28,6 +28,7 @@ from pathlib import Path
 
 import msgspec
 
+from farhand_protocol.complaints import plain_reason
 from farhand_protocol.errors import FarhandError
 
 __all__ = ["Home", "Settings", "default_home", "write_private"]
@@ -172,7 +173,9 @@ class Home:
         try:
             return msgspec.convert(values, Settings)
         except msgspec.ValidationError as error:
-            raise FarhandError("home-unreadable", f"{self.config_file}: {error}") from error
+            raise FarhandError(
+                "home-unreadable", f"{self.config_file}: {plain_reason(error)}"
+            ) from error
 
     def settings(self) -> Settings:
         """Return the settings.

@@ -21,6 +21,7 @@ from farhand_console.relay import Relay, segments
 from farhand_console.relay.answers import Nothing, ScriptDetail
 from farhand_console.trust.signing import Change, publish
 from farhand_console.trust.verified import VerifiedTrust
+from farhand_protocol.complaints import plain_reason
 from farhand_protocol.envelopes import Envelope, decode_envelope, encode_envelope, open_payload
 from farhand_protocol.errors import FarhandError, RefusedError
 from farhand_protocol.instants import format_instant
@@ -77,10 +78,12 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], bytes]:
         return table, body_file.read_bytes()
     except (OSError, UnicodeDecodeError) as error:
         raise FarhandError(
-            "script-unreadable", f"cannot read the script in {folder}: {error}"
+            "script-unreadable", f"cannot read the script in {folder}: {plain_reason(error)}"
         ) from error
     except tomllib.TOMLDecodeError as error:
-        raise FarhandError("manifest-invalid", f"{folder}/manifest.toml: {error}") from error
+        raise FarhandError(
+            "manifest-invalid", f"{folder}/manifest.toml: {plain_reason(error)}"
+        ) from error
 
 
 def make_manifest(
@@ -108,7 +111,7 @@ def make_manifest(
     try:
         manifest = msgspec.convert(values, Manifest)
     except msgspec.ValidationError as error:
-        raise FarhandError("manifest-invalid", f"the manifest: {error}") from error
+        raise FarhandError("manifest-invalid", f"the manifest: {plain_reason(error)}") from error
     check_manifest(manifest, body)
     check_schema(manifest.parameters)
     return manifest

@@ -16,7 +16,7 @@ from typing import TypeVar
 import msgspec
 
 from farhand_protocol.envelopes import Statement
-from farhand_protocol.errors import FarhandError
+from farhand_protocol.errors import UsageError
 
 __all__ = [
     "Confirmation",
@@ -136,7 +136,7 @@ def _parse(prefix: str, text: str, kind: type[T]) -> T:
     if len(text) <= 2 * _MAX_TOKEN_CHARS:
         text = "".join(text.split())
     if not text.startswith(prefix) or len(text) > _MAX_TOKEN_CHARS:
-        raise FarhandError(
+        raise UsageError(
             "token-malformed",
             f"this is not a token that starts with {prefix}",
             hint="copy the whole line, from the prefix to the last character",
@@ -146,15 +146,15 @@ def _parse(prefix: str, text: str, kind: type[T]) -> T:
         raw = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
         token = msgspec.msgpack.decode(raw, type=kind)
     except (binascii.Error, ValueError, msgspec.MsgspecError, RecursionError) as error:
-        raise FarhandError(
+        raise UsageError(
             "token-malformed",
             "the token is damaged or cut short",
             hint="copy the whole line, from the prefix to the last character",
         ) from error
     if len(token.relay_key) != 32 or len(token.tls_sha256) not in (0, 32):
-        raise FarhandError("token-malformed", "the token holds a key of the wrong length")
+        raise UsageError("token-malformed", "the token holds a key of the wrong length")
     if not _is_plain(token.tenant, MAX_TENANT_CHARS) or not 0 <= token.root_version < 2**31:
-        raise FarhandError("token-malformed", "the token holds a value that is not allowed")
+        raise UsageError("token-malformed", "the token holds a value that is not allowed")
     return token
 
 
@@ -167,19 +167,19 @@ def parse_enrolment_token(text: str) -> EnrolmentToken:
     """Read a token; white space inside (from mail or a terminal) does not matter.
 
     Raises:
-        FarhandError: `token-malformed`.
+        UsageError: `token-malformed`.
     """
     token = _parse("fh1:", text, EnrolmentToken)
     if len(token.seed) != 32 or len(token.root_sha256) != 32:
-        raise FarhandError("token-malformed", "the token holds a value of the wrong length")
+        raise UsageError("token-malformed", "the token holds a value of the wrong length")
     if not token.url.startswith(("http://", "https://")) or not _is_plain(token.url, 512):
-        raise FarhandError("token-malformed", "the token names no relay address")
+        raise UsageError("token-malformed", "the token names no relay address")
     if not (
         _is_plain(token.token, 64)
         and _is_plain(token.group, 64)
         and 0 <= token.targets_version < 2**31
     ):
-        raise FarhandError("token-malformed", "the token holds a value that is not allowed")
+        raise UsageError("token-malformed", "the token holds a value that is not allowed")
     return token
 
 
@@ -192,9 +192,9 @@ def parse_signin_token(text: str) -> SigninToken:
     """Read a sign-in token.
 
     Raises:
-        FarhandError: `token-malformed`.
+        UsageError: `token-malformed`.
     """
     token = _parse("fhl1:", text, SigninToken)
     if len(token.secret) != 32 or len(token.root_sha256) not in (0, 32):
-        raise FarhandError("token-malformed", "the token holds a value of the wrong length")
+        raise UsageError("token-malformed", "the token holds a value of the wrong length")
     return token

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from farhand_protocol.complaints import plain_reason
 from farhand_protocol.errors import FarhandError, UsageError
 from farhand_server.store.database import sqlite_url
 
@@ -192,7 +193,7 @@ def load_settings(home: Path, flags: Mapping[str, Any] | None = None) -> Setting
         ) from error
     except (OSError, UnicodeError, tomllib.TOMLDecodeError) as error:
         raise FarhandError(
-            "config-malformed", f"{home / CONFIG_NAME} cannot be read: {error}"
+            "config-malformed", f"{home / CONFIG_NAME} cannot be read: {plain_reason(error)}"
         ) from error
     _require_own(home, values)
     unknown = values.keys() - set(Settings.__struct_fields__) | (values.keys() & {"home"})
@@ -207,7 +208,9 @@ def load_settings(home: Path, flags: Mapping[str, Any] | None = None) -> Setting
     try:
         settings = msgspec.convert({**values, "home": str(home)}, Settings)
     except msgspec.ValidationError as error:
-        raise FarhandError("config-malformed", f"config.toml is not right: {error}") from error
+        raise FarhandError(
+            "config-malformed", f"config.toml is not right: {plain_reason(error)}"
+        ) from error
     parse_listen(settings.listen)
     if settings.jump:
         parse_listen(settings.jump)

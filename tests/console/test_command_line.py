@@ -110,22 +110,15 @@ def test_the_contracts_commands_are_there() -> None:
     [
         (["nonsense"], 2, "usage"),
         (["ticket", "new"], 2, "usage"),
-        (["login", "http://relay.example", "--token", "x"], 1, "url-insecure"),
-        (["login", "https://relay.example", "--token", "x"], 1, "token-malformed"),
         (["login", "http://127.0.0.1:1"], 2, "usage"),
         (["whoami"], 1, "not-signed-in"),
         (["exec", "x", "--", "true"], 255, "not-signed-in"),
         (["session", "open"], 2, "usage"),
-        (["session", "open", "--device", "x", "--scope", "all"], 2, "scope-unknown"),
-        (["cp", "a", "b"], 2, "usage"),
         (["cp", "s-aaaaaaaaaaaaaaaa:a", "b"], 1, "session-unknown"),
         (["proxy", "x"], 1, "session-unknown"),
-        (["trust", "init", "--approvals", "R9=\u00b2"], 1, "not-signed-in"),
         (["run", "x", "--device", "y", "--param", "z"], 1, "not-signed-in"),
         (["receipt", "verify", "/dev/null"], 1, "receipt-malformed"),
         (["key", "show"], 1, "key-missing"),
-        (["script", "new", "FOLDER", "--id", "../x"], 2, "usage"),
-        (["script", "lint", "FOLDER"], 1, "script-unreadable"),
         (["script", "submit", "FOLDER"], 1, "not-signed-in"),
     ],
 )
@@ -147,6 +140,114 @@ def test_a_failure_is_one_line_and_a_status(
     assert len(lines) == 1
     assert lines[0].startswith(f"farhand: error: {code}: ")
     assert "Traceback" not in shown.err
+
+
+MALFORMED: list[tuple[list[str], str]] = [
+    (["login", "http://relay.example", "--token", "x"], "url-insecure"),
+    (["login", "relay.example", "--token", "x"], "url-malformed"),
+    (["login", "https://relay.example", "--token", "x"], "token-malformed"),
+    (["login", "https://relay.example", "--token", "fhl1:AAAA"], "token-malformed"),
+    (["trust", "init", "--approvals", "R9=\u00b2"], "usage"),
+    (["trust", "init", "--approvals", "R1=0"], "usage"),
+    (["trust", "rules", "--approvals", "R1"], "usage"),
+    (["trust", "rules", "--relay-origin", "ftp://relay"], "usage"),
+    (["trust", "policy", "No Group", "--attended"], "usage"),
+    (["trust", "policy", "lab", "--scope", "view,all"], "scope-unknown"),
+    (["trust", "policy", "lab", "--files-root", "srv"], "usage"),
+    (["trust", "policy", "lab", "--files-root", "/srv/../etc"], "usage"),
+    (["trust", "policy", "lab", "--forward-to", "intranet"], "usage"),
+    (["trust", "policy", "lab", "--forward-to", "intranet:70000"], "usage"),
+    (["trust", "policy", "lab", "--risk", "R9"], "usage"),
+    (["trust", "policy", "lab", "--hours", "always"], "usage"),
+    (["trust", "policy", "lab", "--tier-min", "77"], "usage"),
+    (["trust", "policy", "lab", "--minutes", "481"], "usage"),
+    (["trust", "policy", "lab", "--minutes", "none"], "usage"),
+    (["trust", "revoke", "--device", "x", "--reason", " "], "usage"),
+    (["trust", "revoke", "--device", "x", "--reason", "\x1b[2J"], "usage"),
+    (["trust", "rotate"], "usage"),
+    (["trust", "rotate", "--key", "a", "--recovery", "b"], "usage"),
+    (["trust", "recover", "--key", "GARBAGE"], "key-malformed"),
+    (["trust", "recover", "--key", "/nowhere/recovery.key"], "usage"),
+    (["operator", "add", "x", "--key", "/nowhere/x.pub"], "usage"),
+    (["operator", "add", "x", "--key", "GARBAGE"], "key-missing"),
+    (["token", "create", "--group", "No Way"], "usage"),
+    (["token", "create", "--ttl", "soon"], "usage"),
+    (["device", "move", "x", "No Way"], "usage"),
+    (["device", "confirm", "x", "--group", "No Way"], "usage"),
+    (["session", "open", "--device", "x", "--scope", "all"], "scope-unknown"),
+    (["session", "end", "s-aaaaaaaaaaaaaaaa", "--note", "\x1b"], "note-malformed"),
+    (["cp", "a", "b"], "usage"),
+    (["receipt", "verify", "GARBAGE", "--device-key", "zz"], "key-malformed"),
+    (["receipt", "verify", "GARBAGE", "--device-key", "z" * 64], "key-malformed"),
+    (["receipt", "verify", "/nowhere/receipt.json"], "usage"),
+    (["script", "new", "FOLDER", "--id", "../x"], "usage"),
+    (["script", "lint", "FOLDER"], "script-unreadable"),
+]
+
+
+@pytest.mark.parametrize(("words", "code"), MALFORMED, ids=[" ".join(one) for one, _ in MALFORMED])
+def test_what_cannot_be_meant_is_a_usage_error(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    code: str,
+) -> None:
+    home = Home(tmp_path / "home")
+    if words[0] not in ("login", "trust", "token", "device"):
+        settings(home)
+    garbage, folder = tmp_path / "garbage", tmp_path / "folder"
+    garbage.write_bytes(b"\x00\xffgarbage")
+    folder.mkdir()
+    places = {"GARBAGE": str(garbage), "FOLDER": str(folder)}
+    given = [places.get(word, word) for word in words]
+    assert run(monkeypatch, "--home", str(home.folder), *given) == 2
+    assert f"farhand: error: {code}: " in capsys.readouterr().err
+
+
+FREE = (
+    click.types.StringParamType,
+    click.types.BoolParamType,
+    click.types.UnprocessedParamType,
+    click.Path,
+    click.File,
+)
+
+
+def test_numbers_choices_and_dates_are_usage_errors_in_every_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Give nonsense to every parameter that is not free text, in every command."""
+    tried = 0
+    for words in commands(farhand):
+        command = command_of(words)
+        for parameter in command.params:
+            kind = parameter.type
+            if isinstance(kind, FREE):
+                continue
+            # The other arguments are there, so that it is this one that is refused.
+            others = [
+                str(tmp_path) if isinstance(one.type, click.Path) else "x"
+                for one in command.params
+                if isinstance(one, click.Argument) and one is not parameter
+            ]
+            given = [parameter.opts[0]] if isinstance(parameter, click.Option) else []
+            status = run(monkeypatch, "--home", str(tmp_path), *words, *others, *given, "nonsense")
+            shown = capsys.readouterr().err
+            assert (status, "farhand: error: usage: " in shown) == (2, True), (words, parameter)
+            tried += 1
+    assert tried > 40
+
+
+def command_of(words: list[str]) -> click.Command:
+    """Return the command of these words."""
+    one: click.Command = farhand
+    for word in words:
+        assert isinstance(one, click.Group)
+        found = one.get_command(click.Context(one), word)
+        assert found is not None
+        one = found
+    return one
 
 
 def test_whoever_reads_our_output_may_leave(keyed: Home) -> None:

@@ -69,8 +69,8 @@ def test_a_script_on_a_device_with_its_signed_result(fleet: Fleet) -> None:
     done = fleet.tess.json("run", "check.uptime", "--device", "reception", "--wait")
     assert (done["state"], done["exit_code"], done["signed"]) == ("succeeded", 0, True)
     words = ["run", "check.uptime", "--device", "reception", "--param"]
-    assert fleet.tess.refused(*words, "warning_days=many") == "parameters-invalid"
-    assert fleet.tess.refused(*words, "nothing=1") == "parameters-invalid"
+    assert fleet.tess.refused(*words, "warning_days=many", expect=2) == "parameters-invalid"
+    assert fleet.tess.refused(*words, "nothing=1", expect=2) == "parameters-invalid"
     assert fleet.tess.refused("run", "check.nothing", "--device", "reception") == "script-unknown"
     assert fleet.tess.refused("run", "check.uptime", "--device", "nobody") == "not-found"
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,7 +114,40 @@ def test_lists_go_on_where_a_page_ended(desk: Desk) -> None:
         cursor = ["--cursor", page["next"]]
     assert {"admin", "tess", "rob"} <= set(names)
     assert len(names) == len(set(names))
-    assert desk.admin.refused("account", "list", "--cursor", "nonsense") == "cursor-malformed"
+
+
+# What only the relay can tell, and what its words must never speak of.
+UNREADABLE: list[tuple[list[str], str]] = [
+    (["account", "list", "--cursor", "nonsense"], "cursor-malformed"),
+    (["account", "add", "two\nlines", "--role", "admin"], "account-name"),
+    (["device", "list", "colour:blue"], "query-invalid"),
+    (["device", "list", '"open'], "query-invalid"),
+    (["ticket", "new", "--title", ""], "invalid"),
+    (["ticket", "new", "--title", "x" * 5000], "invalid"),
+    (["ticket", "list", "--state", "asleep"], "invalid"),
+    (["session", "list", "--state", "asleep"], "invalid"),
+    (["token", "create", "--uses", "99999"], "token-invalid"),
+    (["token", "create", "--ttl", "31536000"], "token-invalid"),
+    (["campaign", "create", "--script", "check.uptime", "--query", "colour:blue"], "query-invalid"),
+]
+LIBRARY_WORDS = re.compile(
+    r"msgspec|Expected `|Object (?:missing|contains)|\$\.|pydantic|sqlalchemy|litestar|Traceback"
+    r"|sqlite|asyncpg|validation error|Invalid (?:value|enum)|decode|<class",
+    re.IGNORECASE,
+)
+
+
+def test_what_the_relay_cannot_read_is_a_usage_error_in_plain_words(desk: Desk) -> None:
+    wrong = []
+    for words, code in UNREADABLE:
+        done = subprocess.run(
+            desk.admin.words("--json", *words), env=desk.stage.env, capture_output=True, timeout=60
+        )
+        told = CommandFailed(words, done.returncode, "", done.stderr.decode())
+        right = (told.status, told.code) == (2, code)
+        if not right or LIBRARY_WORDS.search(told.stderr):
+            wrong.append(told)
+    assert not wrong
 
 
 def test_trust_status_and_refresh(desk: Desk) -> None:

@@ -269,7 +269,7 @@ def test_a_revoked_script_is_refused_by_console_and_device(
 def test_parameters_outside_the_schema(house: House, parameters: dict[str, Any]) -> None:
     pairs = [word for name, value in parameters.items() for word in ("--param", f"{name}={value}")]
     run = ["run", "check.disk.space", "--device", "alpha", *pairs]
-    assert house.technician.refused(*run) == "parameters-invalid"
+    assert house.technician.refused(*run, expect=2) == "parameters-invalid"
     with opened(house.technician) as context:
         ended = send(context, prepare(context, "check.disk.space", "alpha", parameters=parameters))
     assert (ended["state"], ended["refusal"]) == ("refused", "parameters-invalid")

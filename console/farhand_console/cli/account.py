@@ -95,7 +95,10 @@ def _ask(words: str, *, confirm: bool) -> str:
 
 def _pinned(context: Context, text: str) -> str:
     """Put this console's own pins into a sign-in token that the relay made."""
-    token = parse_signin_token(text)
+    try:
+        token = parse_signin_token(text)
+    except FarhandError as error:
+        raise FarhandError("relay-answer", "the relay's sign-in token cannot be read") from error
     settings = context.settings
     if token.relay_key.hex() != settings.relay_key or token.tenant != settings.tenant:
         raise FarhandError("relay-key-mismatch", "the relay put another key into the token")

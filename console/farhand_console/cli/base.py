@@ -26,6 +26,27 @@ from farhand_protocol.keys import Signer
 
 __all__ = ["Context", "command", "error_exit", "group", "paged", "parse_pairs", "shared"]
 
+# What was typed cannot be meant, whether the console or the relay noticed.  Two that sound alike
+# are none of them: a code that cannot be read is a failed try, a broken receipt a failed check.
+_MALFORMED = frozenset(
+    {
+        "cursor-malformed",
+        "invalid",
+        "key-malformed",
+        "manifest-invalid",
+        "note-malformed",
+        "parameters-invalid",
+        "query-invalid",
+        "script-unreadable",
+        "since-invalid",
+        "time-malformed",
+        "token-invalid",
+        "token-malformed",
+        "url-insecure",
+        "url-malformed",
+    }
+)
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -85,11 +106,11 @@ class Context:
 
 
 def error_exit(error: FarhandError) -> int:
-    """Write an error as words and return its exit code."""
+    """Write an error as words and return its exit code: 1 failed, 2 usage, 3 refused."""
     say(f"farhand: error: {printable(error.code, 80)}: {error.message}")
     if error.hint:
         say(f"farhand: hint: {error.hint}")
-    return error.exit_code
+    return UsageError.exit_code if error.code in _MALFORMED else error.exit_code
 
 
 @contextmanager

@@ -105,13 +105,15 @@ def register(root: click.Group) -> None:
 
 
 def _read_key(path: Path) -> bytes:
-    if path.suffix == ".pub":
-        return read_public_key(path)
     try:
         with path.open("rb") as file:
             return parse_public_key_line(file.read(64 * 1024).decode().strip())
     except (FarhandError, UnicodeDecodeError):
-        return read_public_key(path)  # a private key: its public half lies beside it
+        pass  # perhaps a private key: its public half lies beside it
+    try:
+        return read_public_key(path)
+    except FarhandError as error:
+        raise UsageError(error.code, error.message, hint=error.hint) from error
 
 
 def _permissions(text: str) -> list[str]:

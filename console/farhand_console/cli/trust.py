@@ -59,8 +59,8 @@ def register(root: click.Group) -> None:
     @click.option("--approvals", default="", help="Approvals per risk class, such as R2=1,R3=2.")
     def init(context: Context, with_library: bool, approvals: str) -> None:
         """Make the trust root, with this operator's key and an offline recovery key."""
-        settings = context.settings
         counts = DEFAULT_APPROVALS | parse_approvals(approvals)
+        settings = context.settings
         state = context.relay.get("/trust", TrustState)
         if state.root_version:
             raise FarhandError("trust-exists", "the organisation has a trust root already")

@@ -25,7 +25,7 @@ import msgspec
 from farhand_console.home import Home, Settings
 from farhand_console.relay.answers import Page
 from farhand_console.relay.lean_httpx import httpx
-from farhand_protocol.errors import FarhandError, RefusedError
+from farhand_protocol.errors import FarhandError, RefusedError, UsageError
 
 __all__ = [
     "Relay",
@@ -46,6 +46,10 @@ _REFUSALS = frozenset(
         "script-not-approved",
     }
 )
+# The relay's word for what cannot be meant: a person typed it, unless it is about what the console
+# itself composed and signed.
+_UNPROCESSABLE = 422
+_COMPOSED = ("confirmation-", "envelope-", "grant-", "order-", "pipe-", "script-", "trust-")
 _MAX_ANSWER_BYTES = 64 * 1024 * 1024
 _CONNECT_S = 10.0
 _CODE = re.compile(r"[a-z][a-z0-9-]{0,63}\Z")
@@ -296,7 +300,11 @@ def _problem(status: int, data: bytes) -> FarhandError:
         problem = _Problem(code="")
     if not _CODE.match(problem.code):
         return FarhandError("relay-answer", f"the relay answered {status} without a reason")
-    kind = RefusedError if problem.code in _REFUSALS else FarhandError
+    kind: type[FarhandError] = FarhandError
+    if problem.code in _REFUSALS:
+        kind = RefusedError
+    elif status == _UNPROCESSABLE and not problem.code.startswith(_COMPOSED):
+        kind = UsageError
     hint = problem.hint[:2000] if problem.hint else None
     if problem.code == "not-signed-in":
         hint = "sign in again: farhand login URL --token TOKEN (an admin makes one)"

@@ -19,6 +19,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from sqlalchemy.exc import IntegrityError
 
+from farhand_protocol.complaints import plain_words
 from farhand_protocol.errors import FarhandError, RefusedError, UsageError
 from farhand_server.errors import RateLimited
 
@@ -162,7 +163,7 @@ def problem_handlers(statuses: Mapping[str, int]) -> dict[Any, Any]:
 def _invalid_words(error: ValidationException) -> str:
     extra = error.extra if isinstance(error.extra, list) else []
     parts = [
-        f"{one.get('key', 'body')}: {one.get('message', '')}"[:200]
+        plain_words(str(one.get("message", "")), str(one.get("key", "")))
         for one in extra[:5]
         if isinstance(one, dict)
     ]
