@@ -14,7 +14,6 @@ import asyncio
 import hashlib
 import random
 import re
-import signal
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -236,7 +235,9 @@ class Chaos:
     def restart_agent(self) -> None:
         """kill -9, and start again; it need not be ready when this returns."""
         assert self.house.agent.process is not None
-        self.house.agent.process.end(signal.SIGKILL)
+        # Not `Process.end`: sessions outlive the agent, and hold the stderr that it would close.
+        self.house.agent.process.popen.kill()
+        self.house.agent.process.popen.wait()
         self.house.agent.process = self.house.stage.start(self.house.agent.words("run"))
 
     def close(self) -> None:
