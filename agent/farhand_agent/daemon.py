@@ -38,6 +38,7 @@ from farhand_agent.notices import say, say_error
 from farhand_agent.outbox import Outbox
 from farhand_agent.reconnect import Backoff
 from farhand_agent.scripts.dispatch import OrderDispatch
+from farhand_agent.session.recording.left import LeftRecordings
 from farhand_agent.session_children import SessionChildren
 from farhand_agent.trust_watch import TrustWatch
 from farhand_protocol.errors import FarhandError
@@ -98,6 +99,7 @@ class Daemon:
         self._last_trouble = ""
         trust_wanted, trust_updated = asyncio.Event(), asyncio.Event()
         self._trust_wanted = trust_wanted
+        self._recordings = LeftRecordings(home)
         self._outbox = Outbox(home, self._journal, self._posted)
         self._orders = OrderDispatch(
             home,
@@ -213,6 +215,7 @@ class Daemon:
                     group.create_task(self._receive(link))
                     group.create_task(self._report_ready(link))
                     group.create_task(self._outbox.deliver(link))
+                    group.create_task(self._recordings.deliver(link.request))
                     group.create_task(self._inventory.report_on(link))
                     group.create_task(self._trust.follow(link))
         except FarhandError as error:
@@ -330,6 +333,7 @@ class Daemon:
 
     async def _sessions_changed(self, _: dict[str, Any]) -> dict[str, Any]:
         self._sessions.wake()
+        self._recordings.wake()
         self._posted.set()
         return {}
 

@@ -16,6 +16,7 @@ import pytest
 
 from farhand_agent.config import Home
 from farhand_agent.locks import try_lock
+from farhand_agent.session.recording.left import LeftRecordings
 from farhand_agent.session.recording.plan import RecordingPlan, plan_recording
 from farhand_agent.session.recording.recorder import Recorder
 from farhand_agent.session.recording.session import STALLED, SessionRecording
@@ -470,3 +471,23 @@ def test_what_dead_sessions_left_is_found_and_bounded(
     assert make_room(home) == names[:1]
     assert [spool.session for spool in leftovers(home)] == names[1:2]
     served.release()
+
+
+async def test_what_is_left_is_sent_by_whoever_comes_next(
+    tmp_path: Path, relay: FakeRelay, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = Home.at(tmp_path)
+    home.make()
+    relay.nack = "session-unknown"
+    async with Scene(home.recordings, relay).running() as scene:
+        await scene.streams(Console()).write(b"x" * 100_000)
+        await scene.recorder.finish()
+    assert len(scene.spool.waiting()) > 2
+    left = LeftRecordings(home)
+    await left.send_all(relay.ask)
+    await left.send_all(relay.ask)  # what was refused is not asked for again
+    assert capsys.readouterr().err.count("session-unknown") == 1
+    relay.nack = ""
+    await LeftRecordings(home).send_all(relay.ask)
+    assert relay.verified().complete
+    assert not scene.spool.folder.exists()
