@@ -61,6 +61,6 @@ def open_updater(
         bootstrap=bootstrap,
     )
     if expired_too:
-        # The client has no other way in; tests/integration/test_ceremonies.py holds us to it.
+        # The client has no other way in; tests/console/test_ceremonies.py holds us to it.
         updater._trusted_set.reference_time = _LONG_AGO
     return updater

@@ -1,0 +1,69 @@
+"""The rules of groups on the command line: one option for each field, made from its type."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import msgspec
+import pytest
+
+from farhand_console.cli.entry import farhand
+from farhand_console.cli.rules import _changes
+from farhand_protocol.errors import UsageError
+from farhand_protocol.trust import GroupPolicy, Policy
+from tests.console.test_command_line import command_of
+
+
+def options(*words: str) -> dict[str, click.Option]:
+    found = command_of([*words]).params
+    return {one.name or "": one for one in found if isinstance(one, click.Option)}
+
+
+def test_every_field_has_an_option_with_words() -> None:
+    assert isinstance(farhand, click.Group)
+    for struct, command, elsewhere in (
+        (GroupPolicy, "policy", set()),
+        (Policy, "rules", {"tenant", "groups"}),
+    ):
+        there = options("trust", command)
+        for field in msgspec.structs.fields(struct):
+            if field.name not in elsewhere:
+                assert there[field.name].help, field.name
+
+
+def test_what_is_not_given_is_not_changed_and_lists_are_replaced() -> None:
+    given: dict[str, Any] = dict.fromkeys(options("trust", "policy"), None) | {
+        "attended": False,
+        "scopes": ("view, files", "view"),
+        "files_roots": ("/srv", "/home"),
+        "hours": ("mon,tue 08:00-18:00",),
+        "forward_to": ("",),
+        "audit_keys": (),
+    }
+    assert _changes(GroupPolicy, given) == {
+        "attended": False,
+        "scopes": ["view", "files"],
+        "files_roots": ["/srv", "/home"],
+        "hours": ["mon,tue 08:00-18:00"],
+        "forward_to": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("forward_to", "host:0"), ("forward_to", ":80"), ("files_roots", "/a/../b"), ("risks", "R4")],
+)
+def test_values_of_lists_are_checked(field: str, value: str) -> None:
+    with pytest.raises(UsageError):
+        _changes(GroupPolicy, {field: (value,)})
+
+
+def test_none_takes_a_bound_away() -> None:
+    kind = options("trust", "policy")["file_bytes_max"].type
+    assert _changes(GroupPolicy, {"file_bytes_max": kind.convert("none", None, None)}) == {
+        "file_bytes_max": None
+    }
+    assert _changes(GroupPolicy, {"file_bytes_max": kind.convert("7", None, None)}) == {
+        "file_bytes_max": 7
+    }
