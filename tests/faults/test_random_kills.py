@@ -14,7 +14,7 @@ import asyncio
 import hashlib
 import random
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -42,9 +42,10 @@ MODULES = {"runner": "farhand_agent.scripts.runner", "session": "farhand_agent.s
 _SESSION = re.compile(r"\bs-[a-z2-7]{26}\b")
 _CUT_OFF = (FarhandError, asyncssh.Error, OSError, asyncio.CancelledError)
 WORKERS = 4
-ORDERS = 4
+ORDERS = 30
+PATIENCE_S = 3.0
 SESSION_S = 20.0
-TRIES = 3
+TRIES = 4
 SETTLE_S = 120.0
 UPLOAD = 400_000
 T = TypeVar("T")
@@ -64,6 +65,7 @@ class Chaos:
         self.cut: dict[str, asyncio.Event] = {}
         self.sent: dict[str, bytes] = {}
         self._number = 0
+        self.ending: list[asyncio.Future[None]] = []
         # Calls of the console block, some of them for as long as a device may take to decide.
         self._threads = ThreadPoolExecutor(max_workers=24)
 
@@ -74,9 +76,12 @@ class Chaos:
     # Orders.
 
     async def order(self) -> None:
-        """Keep a few orders under way; runs until cancelled."""
+        """Keep orders coming; runs until cancelled.
+
+        One whose runner was killed is taken up after half a minute only, so there are many.
+        """
         while True:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.2)
             states = [one["state"] for one in await self.house.rows(select(orders.c.state))]
             if sum(one not in FINAL_STATES for one in states) >= ORDERS:
                 continue
@@ -101,6 +106,7 @@ class Chaos:
                 for _ in range(TRIES):
                     if await self._work_until_cut(record):
                         break
+                    await asyncio.sleep(1.5)  # the agent looks after its children each second
             finally:
                 del self.cut[record.session]
             await self.end(record.session)
@@ -176,8 +182,8 @@ class Chaos:
 
     # Kills.
 
-    async def strike(self, kind: str) -> None:
-        """Kill one process of a kind, at a random moment of its life."""
+    async def strike(self, kind: str) -> bool:
+        """Kill one process of a kind at a random moment of its life; False where there is none."""
         if kind == "relay":
             await asyncio.sleep(self.draw.uniform(0.0, 0.5))
             assert self.house.stage.relay is not None
@@ -187,24 +193,28 @@ class Chaos:
             await asyncio.sleep(self.draw.uniform(0.0, 0.5))
             await self.call(self.restart_agent)
         else:
-            await self._strike_child(MODULES[kind])
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    await self._strike_child(MODULES[kind])
+            except TimeoutError:
+                return False
         self.kills[kind] += 1
         self.house.journal().close()
+        return True
 
     async def _strike_child(self, module: str) -> None:
-        async with asyncio.timeout(SETTLE_S):
-            while True:
-                if await self.call(lambda: self.find(module)):
-                    # Alive now; it is struck a random part of its life later, if it still is.
-                    await asyncio.sleep(self.draw.uniform(0.0, 0.6))
-                    found = await self.call(lambda: self.find(module))
-                    if found:
-                        session = self._kill(self.draw.choice(found))
-                        if session is not None and session not in self.cut:
-                            # It may not have been open yet, and nobody waits for what is dead.
-                            await self.end(session)
-                        return
-                await asyncio.sleep(0.02)  # others start it; there is nothing to wait on
+        while True:
+            if await self.call(lambda: self.find(module)):
+                # Alive now; it is struck a random part of its life later, if it still is.
+                await asyncio.sleep(self.draw.uniform(0.0, 0.6))
+                found = await self.call(lambda: self.find(module))
+                if found:
+                    session = self._kill(self.draw.choice(found))
+                    break
+            await asyncio.sleep(0.02)  # others start it; there is nothing to wait on
+        if session is not None and session not in self.cut:
+            # It may not have been open yet, and nobody waits for what is dead.
+            self.ending.append(asyncio.ensure_future(self.end(session)))
 
     def _kill(self, process: psutil.Process) -> str | None:
         """Kill a process; returns the session that it served or was about to."""
@@ -294,21 +304,24 @@ async def test_two_hundred_kills_at_random_moments(house: FaultHouse, tmp_path: 
     place = tmp_path / "work"
     place.mkdir()
     chaos = Chaos(house, place, draw)
-    turns = [kind for kind, count in VICTIMS.items() for _ in range(count)]
-    draw.shuffle(turns)
+    drawn = [kind for kind, count in VICTIMS.items() for _ in range(count)]
+    draw.shuffle(drawn)
+    turns = deque(drawn)
     try:
         busy = [asyncio.ensure_future(chaos.order())]
         busy += [asyncio.ensure_future(chaos.technician()) for _ in range(WORKERS)]
         try:
-            for kind in turns:
-                await chaos.strike(kind)
+            while turns:
+                kind = turns.popleft()
+                if not await chaos.strike(kind):
+                    turns.append(kind)
                 for one in busy:
                     if one.done():
                         one.result()  # raises what ended it
         finally:
             for task in busy:
                 task.cancel()
-            await asyncio.gather(*busy, return_exceptions=True)
+            await asyncio.gather(*busy, *chaos.ending, return_exceptions=True)
         await settle(chaos)
     finally:
         await asyncio.to_thread(chaos.close)
