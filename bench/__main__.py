@@ -24,7 +24,15 @@ from typing import Any
 from bench.noise import measure_noise
 from bench.report import Figure, show
 
-SUITES = ("session", "splice", "agents", "resident", "orders")
+SUITES = (
+    "session",
+    "session_beside",
+    "session_weight",
+    "splice",
+    "agents",
+    "resident",
+    "orders",
+)
 _RESULTS = Path(__file__).parent / "results"
 
 

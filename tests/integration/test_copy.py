@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,7 +76,7 @@ def parts(folder: Path) -> list[Path]:
     return [one for one in folder.iterdir() if one.name.startswith(".farhand-part-")]
 
 
-def until_part_has(folder: Path, size: int, process: subprocess.Popen[bytes]) -> None:
+def until_part_has(folder: Path, size: int, process: subprocess.Popen[Any]) -> None:
     """Wait until a part has grown to `size` bytes, while the copy still runs."""
     deadline = time.monotonic() + 90
     while not any(one.stat().st_size >= size for one in parts(folder)):
@@ -160,3 +161,23 @@ def test_large_files_resume_and_weigh_nothing(bench: Bench) -> None:
     assert console_peak - console_idle < GROWTH_KIB
     grown = [rss_kib(pid, peak=True) - was for pid, was in zip(pids, idle, strict=True)]
     assert max(grown) < GROWTH_KIB, f"session and relay grew by {grown} KiB"
+
+
+def test_a_copy_goes_on_by_itself_when_the_devices_process_dies(bench: Bench) -> None:
+    (bench.here / "tree").mkdir()
+    for number in range(3):
+        (bench.here / "tree" / str(number)).write_bytes(b"%d" % number * 20_000_000)
+    ends = (str(bench.here / "tree"), f"{bench.session}:{bench.there}")
+    going = bench.technician.start("cp", "-r", *ends)
+    (bench.there / "tree").mkdir()
+    until_part_has(bench.there / "tree", 5_000_000, going.popen)
+    os.kill(bench.session_pid(), signal.SIGKILL)
+    answer = going.next_json(timeout_s=120)
+    going.end()
+    assert (answer["files"], answer["bytes"]) == (3, 60_000_000)
+    assert int(answer["bytes_resumed"]) > 0
+    for number in range(3):
+        name = str(number)
+        landed = (bench.there / "tree" / name).read_bytes()
+        assert landed == (bench.here / "tree" / name).read_bytes()
+    assert not parts(bench.there / "tree")
