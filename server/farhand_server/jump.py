@@ -41,6 +41,7 @@ async def jump_port(relay: Relay) -> AsyncIterator[None]:
             "the jump port needs the package asyncssh",
             hint="pip install 'farhand-server[jump]'",
         )
+    # An extra: only a relay with a jump port pays for it, and only that one needs it.
     from farhand_server.gateway.jump import JumpPort
 
     host = relay.service(make_jump_host)

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from farhand_console.cli.approve import register_approve
 from farhand_console.cli.base import Context, command, group, paged
 from farhand_console.cli.joining import (
     DEFAULT_SCOPES,
@@ -49,6 +50,7 @@ def register(root: click.Group) -> None:
     _register_end(sessions)
     register_reboot(sessions)
     register_widen(sessions)
+    register_approve(sessions)
     _register_terminal(root)
     _register_streams(root)
 

@@ -46,6 +46,7 @@ __all__ = [
     "TimeEntry",
     "TokenRegistration",
     "TrustState",
+    "WaitingGrant",
 ]
 
 T = TypeVar("T")
@@ -446,3 +447,16 @@ class Session(_Answer, frozen=True, kw_only=True):
     receipt_sha256: str | None = None
     time_entry: str | None = None
     note: str = ""
+
+
+class WaitingGrant(_Answer, frozen=True, kw_only=True):
+    """A session that waits for approvals; only `envelope`, once verified, is believed."""
+
+    session: str
+    device: str
+    operator: str
+    needed: int
+    approvers: list[str]
+    envelope: bytes
+    ticket: str | None = None
+    expires_at: str | None = None

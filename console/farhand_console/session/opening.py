@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from farhand_console.home import Home, Settings
 from farhand_console.relay import Relay, segments
 from farhand_console.relay.answers import Claimed, Created, Mail, Session
+from farhand_console.session.approvals import await_approvals
 from farhand_console.session.record import SessionRecord, save
 from farhand_console.trust.devices import VerifiedDevice, verify_device
 from farhand_console.trust.verified import VerifiedTrust
@@ -38,6 +39,7 @@ __all__ = ["Wish", "open_by_code", "open_by_grant"]
 _DECISION_S = 120.0
 # A grant must survive clocks that differ a little.
 _SKEW = timedelta(minutes=10)
+_APPROVAL_TIME = timedelta(hours=8)
 _CODE = re.compile(r"[a-z][a-z0-9-]{0,63}\Z")
 _OWN_NUMBER = re.compile(r"(?:[Ff][Hh]-)?[0-9]+\Z")
 # What the device's codes mean to a technician who opens a session without a code.
@@ -47,6 +49,9 @@ _WHY = {
     "consent-refused": "the person at the device said no",
     "scope-empty": "nothing of what was asked for is allowed there",
     "grant-not-permitted": "the roster does not let you open these scopes there",
+    "session-hours": "the device lets nobody in without a code at this hour",
+    "session-tier": "the device asks for a higher tier than yours",
+    "session-approvals": "too few of the approvals counted on the device",
 }
 T = TypeVar("T")
 
@@ -280,10 +285,19 @@ def open_by_grant(
         transcript=None,
         targets_version=trust.targets_version,
     )
+    needed = trust.policy.for_group(device.group).approvals
+    if needed:
+        # Others need time to look; once open it lasts no longer for it.
+        later = parse_instant(grant.expires) + _APPROVAL_TIME
+        grant = msgspec.structs.replace(grant, expires=format_instant(later))
     envelope = encode_envelope(seal(grant, operator_signer))
     say(f"asking {device.name}")
     body = {"session": session, "device": device.id, "reason": wish.reason, "envelope": envelope}
-    answer = relay.post("/sessions", Session, body | words, wait_s=_DECISION_S)
+    answer = relay.post(
+        "/sessions", Session, body | words | {"approvals_needed": needed}, wait_s=_DECISION_S
+    )
+    if answer.state == "waiting":
+        answer = await_approvals(relay, session, needed=needed, expires=grant.expires, say=say)
     if answer.state != "active":
         raise _refused(
             answer.reason, _WHY.get(answer.reason, f"the device answered {answer.state}")

@@ -1,0 +1,143 @@
+"""Sessions that other operators must approve: waiting for them, and being one of them.
+
+Policy (signed, verified here) says how many.  An approver's console shows only what it verified:
+the grant's own words under the signature of an operator of the roster, and the device as this
+console knows it.  What the relay says beside that is not shown and not signed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from farhand_console.home import Home, Settings
+from farhand_console.relay import Relay, segments
+from farhand_console.relay.answers import Session, WaitingGrant
+from farhand_console.trust.devices import VerifiedDevice, verify_device
+from farhand_console.trust.verified import VerifiedTrust
+from farhand_protocol.envelopes import decode_envelope, encode_envelope, seal
+from farhand_protocol.errors import FarhandError, RefusedError
+from farhand_protocol.grants import Grant, GrantApproval
+from farhand_protocol.instants import format_instant, parse_instant
+from farhand_protocol.keys import Signer
+from farhand_protocol.receipts import open_grant
+
+__all__ = ["ToApprove", "approve", "await_approvals", "check_waiting"]
+
+# The relay holds one question for twenty seconds; the device's decision may take a minute more.
+_OFFER_S = 150.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToApprove:
+    """A grant that waits, verified; `envelope` is what the approval is about."""
+
+    grant: Grant
+    device: VerifiedDevice
+    envelope: bytes
+
+
+def await_approvals(
+    relay: Relay, session: str, *, needed: int, expires: str, say: Callable[[str], None]
+) -> Session:
+    """Wait until others have approved and the device has decided; an interrupt withdraws.
+
+    Args:
+        relay: signed in.
+        session: that was posted.
+        needed: approvals that policy asks for.
+        expires: of the grant, RFC 3339.
+        say: shows a line.
+
+    Raises:
+        RefusedError: `session-unapproved` when the grant's time is over.
+    """
+    try:
+        say(f"waiting for {needed} to approve: farhand session approve {session}")
+        while datetime.now(UTC) < parse_instant(expires):
+            try:
+                return relay.post(segments("sessions", session, "offer"), Session, wait_s=_OFFER_S)
+            except FarhandError as error:
+                if error.code not in ("session-waiting", "relay-timeout", "relay-unreachable"):
+                    raise
+    except KeyboardInterrupt:
+        relay.post(segments("sessions", session, "end"), Session, {"note": ""})
+        raise
+    raise RefusedError("session-unapproved", "nobody else approved the session in time")
+
+
+def check_waiting(
+    home: Home, trust: VerifiedTrust, relay: Relay, waiting: WaitingGrant, *, asked: str
+) -> ToApprove:
+    """Verify a grant that waits, as the device would.
+
+    Args:
+        home: where device keys are pinned.
+        trust: verified metadata.
+        relay: signed in.
+        waiting: the relay's answer.
+        asked: the session that a person named.
+
+    Raises:
+        FarhandError: `grant-mismatch` when it is another session's grant or out of its time; what
+            reading the grant and verifying the device raise.
+        RefusedError: `grant-operator-unknown`.
+    """
+    grant = open_grant(decode_envelope(waiting.envelope))
+    device = verify_device(home, trust, relay.get(segments("devices", grant.device), dict))
+    fits = (
+        grant.id == asked
+        and grant.device == device.id
+        and grant.tenant == trust.roster.tenant
+        and grant.transcript is None
+        and grant.host_name == device.host_name
+        and grant.group == device.group
+        and datetime.now(UTC) < parse_instant(grant.expires)
+    )
+    if not fits:
+        raise FarhandError(
+            "grant-mismatch",
+            "the relay's grant is not what was asked for",
+            hint="the relay may be lying; nothing was signed",
+        )
+    operator = trust.roster.find(grant.operator)
+    if operator is None or grant.operator_key not in operator.keys:
+        raise RefusedError(
+            "grant-operator-unknown", "the roster does not name who signed the grant"
+        )
+    return ToApprove(grant=grant, device=device, envelope=waiting.envelope)
+
+
+def approve(
+    settings: Settings, trust: VerifiedTrust, relay: Relay, wanted: ToApprove, signer: Signer
+) -> WaitingGrant:
+    """Sign an approval and bring it to the relay.
+
+    Raises:
+        RefusedError: `not-permitted` when the roster does not let this operator approve, or the
+            session is her own.
+        FarhandError: what the relay answers.
+    """
+    me = trust.roster.find(settings.account)
+    if me is None or signer.public_key not in me.keys or "approve:session" not in me.permissions:
+        raise RefusedError(
+            "not-permitted",
+            "the roster does not let you approve sessions",
+            hint=f"an admin: farhand operator add {settings.account} --can approve:session,...",
+        )
+    if wanted.grant.operator == me.name:
+        raise RefusedError("not-permitted", "somebody else approves your session")
+    approval = GrantApproval(
+        tenant=wanted.grant.tenant,
+        id=wanted.grant.id,
+        grant_sha256=hashlib.sha256(wanted.envelope).hexdigest(),
+        approver=me.name,
+        approver_key=signer.public_key,
+        at=format_instant(datetime.now(UTC).replace(microsecond=0)),
+        expires=wanted.grant.expires,
+    )
+    sealed = encode_envelope(seal(approval, signer))
+    path = segments("sessions", wanted.grant.id, "approvals")
+    return relay.post(path, WaitingGrant, {"envelope": sealed})
