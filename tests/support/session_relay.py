@@ -195,13 +195,21 @@ class SessionRelay:
         await self.say(MailboxBlob(session=session, phase=phase, body=body))
         return await self.replies.get()
 
-    async def open_pipe(self, session: str, number: int) -> RelayStream:
-        """Have the device dial a pipe and return the console's end of it."""
+    async def open_pipe(
+        self, session: str, number: int, *, node: SessionRelay | None = None
+    ) -> RelayStream:
+        """Have the device dial a pipe, here or at another node, and return the console's end."""
         token = os.urandom(TOKEN_BYTES)
+        future = (node or self).expect(token)
+        url = node.url if node is not None else ""
+        await self.say(AttachPipe(session=session, number=number, token=token, url=url))
+        return await future
+
+    def expect(self, token: bytes) -> asyncio.Future[RelayStream]:
+        """Take the device that shows this token."""
         future: asyncio.Future[RelayStream] = asyncio.get_running_loop().create_future()
         self._pipes[token] = future
-        await self.say(AttachPipe(session=session, number=number, token=token))
-        return await future
+        return future
 
     async def drop_link(self) -> None:
         """Cut the device's link."""

@@ -80,9 +80,13 @@ class ActionFile:
 
     async def settle(self) -> None:
         """Wait until what was written would survive a loss of power."""
-        if self._unsettled:
-            self._unsettled = False
+        if not self._unsettled:
+            return
+        self._unsettled = False
+        try:
             await asyncio.to_thread(os.fdatasync, self._descriptor)
+        except OSError as error:
+            _log.error("the file of actions is not safe on the disk: %s", error)
 
     def close(self) -> None:
         """Close the file, which stays for the next process of the session."""

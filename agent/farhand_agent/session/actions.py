@@ -46,7 +46,7 @@ class ActionLog:
         self._bytes = sum(len(action.detail.encode()) for action in self.actions)
 
     async def settle(self) -> None:
-        """Wait until what was noted would survive a loss of power; OSError when it cannot."""
+        """Wait until what was noted would survive a loss of power."""
         if self._file is not None:
             await self._file.settle()
 

@@ -512,6 +512,7 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
             term, size = self.term_type or term or "dumb", self.term_size
         kind, detail = ("exec", self.command) if self.command is not None else ("shell", "shell")
         self._terms.actions.add("exec" if kind == "exec" else "shell", str(detail))
+        await self._terms.actions.settle()
         self._program = Program(
             self.command,
             login_environment({**wanted, **extra}, term),

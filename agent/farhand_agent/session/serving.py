@@ -194,6 +194,7 @@ class SessionServing:
         self._lock: Lock | None = None
         self._drivers: dict[int, PipeDriver] = {}
         self._attaching: dict[int, asyncio.Task[None]] = {}
+        self._hosting: dict[int, asyncio.Task[None]] = {}
         self._lines: dict[int, LineState] = {}
         self._line_shown = ""
         self._lost_at: float | None = None
@@ -353,7 +354,7 @@ class SessionServing:
             driver = self._drivers[number] = PipeDriver(
                 number, on_state=partial(self._on_line, number)
             )
-            self._group.create_task(self._host.serve(driver))
+            self._hosting[number] = self._group.create_task(self._host.serve(driver))
         address = await asyncio.to_thread(self._node, message.url)
         try:
             async with open_websocket(
@@ -402,8 +403,10 @@ class SessionServing:
 
         No goodbye is said on the pipes: the consoles dial again until the next process is there.
         """
-        for task in self._attaching.values():
-            task.cancel()
+        for tasks in (self._attaching, self._hosting):  # in this order: no goodbye leaves any more
+            for task in tasks.values():
+                task.cancel()
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
         await asyncio.to_thread(end_marked, f"{SESSION_MARK}={self.session}")
         await self._actions.settle()
         self._action_file.close()
