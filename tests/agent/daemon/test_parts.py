@@ -19,7 +19,7 @@ from farhand_agent.journal_thread import JournalThread
 from farhand_agent.link import check_url
 from farhand_agent.locks import is_held, try_lock
 from farhand_agent.reconnect import CAP_S, MAX_RETRY_AFTER_S, MAX_WINDOW_S, Backoff
-from farhand_agent.session_children import SessionChildren, stop_sessions
+from farhand_agent.session_children import MAX_TRIES, SessionChildren, stop_sessions
 from farhand_protocol.errors import FarhandError
 from tests.agent.agents import agent
 
@@ -168,6 +168,28 @@ async def test_sessions_of_the_dead_are_ended_and_of_the_dropped_stopped(home: H
     assert not is_held(home.session_lock("s-alive"))
     other.close()
     journal.close()
+
+
+async def test_a_session_that_cannot_be_taken_up_is_tried_and_then_buried(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("farhand_agent.session_children._CHILD_POLL_S", 0.05)
+    journal = Journal(home.journal)
+    session = "s-abcdefghijklmnop"
+    grant(journal, session, 2**22 + 1, 1.0)  # nothing that its process could check
+    posted = asyncio.Event()
+    children = SessionChildren(home, JournalThread(journal), posted)
+    watching = asyncio.ensure_future(children.run())
+    async with asyncio.timeout(60):
+        await posted.wait()
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    await children.close(5.0)
+    row = journal.session(session)
+    journal.close()
+    assert row is not None
+    assert (row.state, row.reason) == ("ended", "interrupted")
+    assert capsys.readouterr().err.count(f"session {session} goes on") == MAX_TRIES
 
 
 def settings() -> Settings:
