@@ -1,45 +1,29 @@
-"""Short-lived child processes: how they are started, and the frames spoken over their pipes.
+"""Short-lived child processes, from the side of the parent that starts them and talks to them.
 
-A frame is four bytes of length, big-endian, and MessagePack of at most `MAX_FRAME_BYTES`.  The
-parent side is asynchronous (`Child`), the child side blocks (`read_frame`, `write_frame`).  A child
-that fails says so in a frame `{"error": {"code", "message", "hint"}}`; anything else that goes
-wrong with it becomes `child-failed`.
+What they speak stands in `frames`.  A child that fails says why in an error frame; anything else
+that goes wrong with it becomes `child-failed`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import struct
-import sys
-from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
 
+from farhand_agent.frames import LENGTH, MAX_FRAME_BYTES, decode_frame, encode_frame
+from farhand_agent.processes import command
 from farhand_protocol.errors import FarhandError
 
-__all__ = ["MAX_FRAME_BYTES", "Child", "ask_child", "read_frame", "serve_frames", "write_frame"]
+__all__ = ["Child", "ask_child"]
 
-MAX_FRAME_BYTES = 2 * 1024 * 1024
-_LENGTH = struct.Struct(">I")
 _END_GRACE_S = 5.0
-
-
-def command(module: str, *arguments: str) -> list[str]:
-    """Return the command that runs one of the agent's modules; -P keeps the folder we are in out
-    of the import path."""
-    return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def _failed(module: str, detail: str) -> FarhandError:
     name = module.rpartition("farhand_agent.")[2]
     return FarhandError("child-failed", f"the agent's {name} process failed", detail=detail)
-
-
-def _decode(body: bytes) -> dict[str, Any]:
-    return msgspec.msgpack.decode(body, type=dict[str, Any])
 
 
 class Child:
@@ -95,10 +79,9 @@ class Child:
         Raises:
             FarhandError: `child-failed` when the child is gone.
         """
-        body = msgspec.msgpack.encode(frame)
         assert self.process.stdin is not None
         try:
-            self.process.stdin.write(_LENGTH.pack(len(body)) + body)
+            self.process.stdin.write(encode_frame(frame))
             await self.process.stdin.drain()
         except ConnectionError as error:
             raise _failed(self._module, "it closed its input") from error
@@ -112,11 +95,11 @@ class Child:
         """
         assert self.process.stdout is not None
         try:
-            head = await self.process.stdout.readexactly(_LENGTH.size)
-            (length,) = _LENGTH.unpack(head)
+            head = await self.process.stdout.readexactly(LENGTH.size)
+            (length,) = LENGTH.unpack(head)
             if length > MAX_FRAME_BYTES:
                 raise _failed(self._module, "it sent a frame that is too large")
-            frame = _decode(await self.process.stdout.readexactly(length))
+            frame = decode_frame(await self.process.stdout.readexactly(length))
         except asyncio.IncompleteReadError as error:
             if not error.partial:
                 return None
@@ -149,60 +132,3 @@ async def ask_child(module: str, request: dict[str, Any], *, timeout_s: float) -
     if answer is None:
         raise _failed(module, f"it ended without an answer, status {child.process.returncode}")
     return answer
-
-
-def read_frame(stream: BinaryIO) -> dict[str, Any] | None:
-    """Read one frame from the parent, or None at the end of input.
-
-    Raises:
-        FarhandError: `child-failed` when it is not a frame.
-    """
-    head = stream.read(_LENGTH.size)
-    if not head:
-        return None
-    if len(head) < _LENGTH.size or (length := _LENGTH.unpack(head)[0]) > MAX_FRAME_BYTES:
-        raise FarhandError("child-failed", "a frame from the parent cannot be read")
-    body = stream.read(length)
-    try:
-        return _decode(body)
-    except msgspec.MsgspecError as error:
-        raise FarhandError("child-failed", "a frame from the parent cannot be read") from error
-
-
-def write_frame(stream: BinaryIO, frame: dict[str, Any]) -> None:
-    """Write one frame to the parent; where that is gone, end quietly: there is nobody to tell."""
-    body = msgspec.msgpack.encode(frame)
-    try:
-        stream.write(_LENGTH.pack(len(body)) + body)
-        stream.flush()
-    except BrokenPipeError as error:
-        # What is still buffered would fail once more when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        raise SystemExit(1) from error
-
-
-def serve_frames(answer: Callable[[dict[str, Any]], dict[str, Any]]) -> int:
-    """Answer frames on stdin until it ends; the whole main of a simple child.
-
-    Errors with a code become error frames.  Returns the exit status.
-    """
-    # The frames have descriptor 1 to themselves; whatever else prints goes to stderr.
-    output = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    try:
-        while (request := read_frame(sys.stdin.buffer)) is not None:
-            write_frame(output, answer(request))
-    except FarhandError as error:
-        write_frame(output, {"error": error_fields(error)})
-        return 1
-    return 0
-
-
-def error_fields(error: FarhandError) -> dict[str, Any]:
-    """Return an error as the fields of an error frame."""
-    return {
-        "code": error.code,
-        "message": error.message,
-        "hint": error.hint,
-        "detail": error.detail,
-    }

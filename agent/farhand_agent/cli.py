@@ -8,7 +8,6 @@ the command line stays in its memory.
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import json
 import os
@@ -21,12 +20,12 @@ import msgspec
 from farhand_agent import local
 from farhand_agent.alarms import alarms
 from farhand_agent.audit import LogRecord, verify_chain
-from farhand_agent.child import command as child_command
 from farhand_agent.config import Home, load_settings
 from farhand_agent.errors import AgentNotRunning
 from farhand_agent.home_option import chosen_home, home_option
 from farhand_agent.journal import Journal
 from farhand_agent.notices import say, say_error
+from farhand_agent.processes import command as child_command
 from farhand_agent.terminal import printable, table
 from farhand_protocol.errors import FarhandError, UsageError
 
@@ -103,6 +102,8 @@ def _emit(value: Any) -> None:
 def enrol(token: str, name: str | None, again: bool, home: Home, as_json: bool) -> None:
     """Join an organisation with the token its admin gave you."""
     # Late, because the other commands need none of it.
+    import asyncio
+
     from farhand_agent.enrolment import enrol as perform
     from farhand_protocol.tokens import parse_enrolment_token
 

@@ -32,7 +32,7 @@ from farhand_agent.inventory_upload import InventoryUpload
 from farhand_agent.journal import Journal
 from farhand_agent.journal_thread import JournalThread
 from farhand_agent.link import KeeperProver, Link, RelayAddress, open_link, origin
-from farhand_agent.local import LocalServer
+from farhand_agent.local_server import LocalServer
 from farhand_agent.locks import try_lock
 from farhand_agent.notices import say, say_error
 from farhand_agent.outbox import Outbox

@@ -14,7 +14,7 @@ import os
 import sys
 from typing import Final
 
-from farhand_agent.child import error_fields, read_frame, write_frame
+from farhand_agent.frames import error_fields, read_frame, write_frame
 from farhand_agent.inventory.runner import collect_all
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.inventory import encode_section

@@ -19,8 +19,8 @@ import os
 import sys
 from typing import Any
 
-from farhand_agent.child import serve_frames
 from farhand_agent.errors import HomeUnusable
+from farhand_agent.frames import serve_frames
 from farhand_protocol.errors import FarhandError, RemoteError
 from farhand_protocol.keys import SeedSigner, verify
 

@@ -3,7 +3,8 @@
 An owner-only Unix socket whose path is short for any home (socket paths end at about 100 bytes):
 `$XDG_RUNTIME_DIR/farhand/` or `/tmp/farhand-UID/`, and 16 hex digits of the home's SHA-256.  The
 folder must belong to this user and to nobody else.  JSON lines: one request, one answer, at most
-64 KiB each; a failure answers `{"error": {"code", "message", "hint"}}`.
+64 KiB each; a failure answers `{"error": {"code", "message", "hint"}}`.  Here is the side that
+asks; the resident's is `local_server`.
 
     {"do": "status"}                      -> {"device", "name", "group", "connected", "url",
                                               "since", "sessions": [...], "orders", "outbox", ...}
@@ -28,14 +29,11 @@ A session whose process died without `end_session` is ended by the resident as `
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import os
 import socket
 import stat
-import tempfile
-from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,21 +43,17 @@ from farhand_agent.config import Home
 from farhand_agent.errors import AgentNotRunning, HomeUnusable
 from farhand_protocol.errors import FarhandError
 
-__all__ = ["LocalServer", "ask", "notify", "socket_path"]
+__all__ = ["MAX_LINE_BYTES", "ask", "notify", "socket_path"]
 
 MAX_LINE_BYTES = 64 * 1024
 _ANSWER_TIMEOUT_S = 10.0
-_REQUEST_TIMEOUT_S = 10.0
-_MAX_CONNECTIONS = 16
-
-Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
 def _folder() -> Path:
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if runtime and len(runtime) <= 60:
         return Path(runtime, "farhand")
-    return Path(tempfile.gettempdir() if os.name == "nt" else "/tmp", f"farhand-{os.getuid()}")  # noqa: S108
+    return Path("/tmp", f"farhand-{os.getuid()}")  # noqa: S108 - checked below
 
 
 def socket_path(home: Home, *, make: bool = False) -> Path:
@@ -87,65 +81,6 @@ def socket_path(home: Home, *, make: bool = False) -> Path:
                 hint="remove it, and find out who made it",
             )
     return folder / hashlib.sha256(os.fsencode(home.path.resolve())).hexdigest()[:16]
-
-
-class LocalServer:
-    """Listens on the socket; use as an asynchronous context manager."""
-
-    def __init__(self, home: Home, handlers: Mapping[str, Handler]) -> None:
-        self._home = home
-        self._handlers = handlers
-        self._server: asyncio.Server | None = None
-        self._open = 0
-
-    async def __aenter__(self) -> LocalServer:
-        path = socket_path(self._home, make=True)
-        # The home's lock is ours, so a socket that lies here is a dead one's.
-        path.unlink(missing_ok=True)
-        before = os.umask(0o177)
-        try:
-            self._server = await asyncio.start_unix_server(
-                self._serve, path=str(path), limit=MAX_LINE_BYTES
-            )
-        finally:
-            os.umask(before)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.close()
-        socket_path(self._home).unlink(missing_ok=True)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._open >= _MAX_CONNECTIONS:
-            writer.close()
-            return
-        self._open += 1
-        try:
-            async with asyncio.timeout(_REQUEST_TIMEOUT_S):
-                line = await reader.readline()
-                answer = await self._answer(line)
-                writer.write(msgspec.json.encode(answer) + b"\n")
-                await writer.drain()
-        except (TimeoutError, ConnectionError, ValueError):
-            # A caller that is slow, gone or sends an endless line gets no answer; nothing is lost.
-            return
-        finally:
-            self._open -= 1
-            writer.close()
-
-    async def _answer(self, line: bytes) -> dict[str, Any]:
-        try:
-            request = msgspec.json.decode(line, type=dict[str, Any])
-            handler = self._handlers.get(str(request.get("do")))
-            if handler is None:
-                raise FarhandError("request-unknown", "the agent does not know this request")
-            return await handler(request)
-        except (msgspec.MsgspecError, RecursionError):
-            error = FarhandError("request-malformed", "the request cannot be read")
-        except FarhandError as caught:
-            error = caught
-        return {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
 
 
 def ask(

@@ -1,7 +1,9 @@
 """Which process is which: a process id with its start time cannot be mistaken for a later one.
 
-Read from /proc where there is one, and from `ps` elsewhere; psutil would do the same and cost the
-resident agent memory that it does not need otherwise.
+Also how a process of one of the agent's own modules is started.
+
+Start times are read from /proc where there is one, and from `ps` elsewhere; psutil would do the
+same and cost the resident agent memory that it does not need otherwise.
 """
 
 from __future__ import annotations
@@ -10,9 +12,16 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
-__all__ = ["end_marked", "is_process", "signal_process", "started_at"]
+__all__ = ["command", "end_marked", "is_process", "signal_process", "started_at"]
+
+
+def command(module: str, *arguments: str) -> list[str]:
+    """Return the command that runs one of the agent's modules; -P keeps the folder we are in out
+    of the import path."""
+    return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def started_at(pid: int) -> float:

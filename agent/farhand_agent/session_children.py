@@ -22,14 +22,13 @@ from typing import Final
 
 import msgspec
 
-from farhand_agent.child import command
 from farhand_agent.config import Home, write_atomically
 from farhand_agent.journal import Journal
 from farhand_agent.journal_tables import SessionRow
 from farhand_agent.journal_thread import JournalThread
 from farhand_agent.locks import is_held
 from farhand_agent.notices import say
-from farhand_agent.processes import is_process, signal_process
+from farhand_agent.processes import command, is_process, signal_process
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.identity import is_session_id
 from farhand_protocol.messages import EndSession, OfferGrant

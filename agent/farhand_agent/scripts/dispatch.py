@@ -20,12 +20,13 @@ import subprocess
 import sys
 from typing import Final
 
-from farhand_agent.child import Child, command
+from farhand_agent.child import Child
 from farhand_agent.config import Home
 from farhand_agent.journal_tables import OrderRow
 from farhand_agent.journal_thread import JournalThread
 from farhand_agent.locks import is_held
 from farhand_agent.notices import say
+from farhand_agent.processes import command
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.messages import OfferOrder
 

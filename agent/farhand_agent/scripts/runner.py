@@ -21,9 +21,9 @@ import time
 from typing import Any, Final
 
 from farhand_agent import local
-from farhand_agent.child import serve_frames
 from farhand_agent.config import Home, Settings, load_settings
 from farhand_agent.errors import JournalFull
+from farhand_agent.frames import serve_frames
 from farhand_agent.hostname import host_name
 from farhand_agent.journal import Journal, OrderRow
 from farhand_agent.keeper import load_key

@@ -19,11 +19,11 @@ from typing import Any, Final
 import click
 import msgspec
 
-from farhand_agent.child import command as child_command
 from farhand_agent.config import Home
 from farhand_agent.home_option import home_option
 from farhand_agent.journal import Journal
 from farhand_agent.locks import is_held
+from farhand_agent.processes import command as child_command
 from farhand_agent.session.events import MAX_LINE_BYTES, decode_event
 from farhand_agent.session.grant import SERVED_SCOPES
 from farhand_agent.session.lines import read_line

@@ -31,8 +31,8 @@ from tuf.api import exceptions
 from tuf.api.metadata import Metadata, Root, Snapshot, TargetFile, Targets, Timestamp
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
-from farhand_agent.child import error_fields, read_frame, write_frame
 from farhand_agent.config import write_atomically
+from farhand_agent.frames import error_fields, read_frame, write_frame
 from farhand_agent.trust.verified import MAX_TARGET_BYTES, TargetEntry, Verified
 from farhand_protocol.errors import FarhandError, RemoteError
 from farhand_protocol.instants import format_instant, parse_instant

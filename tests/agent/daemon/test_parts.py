@@ -17,6 +17,7 @@ from farhand_agent.config import Home, Settings, load_settings, write_settings
 from farhand_agent.journal import Journal
 from farhand_agent.journal_thread import JournalThread
 from farhand_agent.link import check_url
+from farhand_agent.local_server import LocalServer
 from farhand_agent.locks import is_held, try_lock
 from farhand_agent.reconnect import CAP_S, MAX_RETRY_AFTER_S, MAX_WINDOW_S, Backoff
 from farhand_agent.session_children import MAX_TRIES, SessionChildren, stop_sessions
@@ -66,7 +67,7 @@ async def test_the_socket_is_short_owner_only_and_bounded(home: Home) -> None:
     async def echo(request: dict[str, object]) -> dict[str, object]:
         return {"got": request["value"]}
 
-    async with local.LocalServer(home, {"echo": echo}):
+    async with LocalServer(home, {"echo": echo}):
         assert path.stat().st_mode & 0o077 == 0
         assert path.parent.stat().st_mode & 0o077 == 0
         answer = await asyncio.to_thread(local.ask, home, {"do": "echo", "value": 5})
