@@ -155,7 +155,7 @@ def _class_codes(node: ast.ClassDef) -> Iterator[tuple[ast.expr | ast.stmt, ast.
 
 
 def _values_at(call: ast.Call, places: set[Place]) -> Iterator[ast.expr]:
-    for place in places:
+    for place in sorted(places, key=repr):
         if place.position is not None and place.position < len(call.args):
             yield call.args[place.position]
         for keyword in call.keywords:
