@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Final
 
 from farhand_agent.config import Home, read_limited
+from farhand_agent.consent import reason_words
 from farhand_agent.journal_thread import JournalThread
 from farhand_agent.policy_changes import unshown_policy
 from farhand_agent.session.asking import Asking
@@ -46,6 +47,7 @@ from farhand_agent.session.events import (
 from farhand_agent.session.exchange import CodeExchange
 from farhand_agent.session.freshness import TrustFreshness
 from farhand_agent.session.grant import SERVED_SCOPES, Agreed, Facts, check_grant
+from farhand_agent.session.onlookers import tell_begun, tell_over
 from farhand_agent.session.recording.left import LeftRecordings
 from farhand_agent.session.reports import REPORT_S, deliver_reports, report_refused
 from farhand_agent.session.resuming import agree_again
@@ -150,7 +152,8 @@ class SessionProcess:
 
         Where the journal says that it stops, that is why this process is told to go, and it ends.
         """
-        if self._serving is not None and not self._stopping.is_set():
+        was_open = self._serving is not None or self._options.resume is not None
+        if was_open and not self._stopping.is_set():
             self._leaving = True
         self.stop(reason)
 
@@ -204,7 +207,8 @@ class SessionProcess:
             stop = group.create_task(self._stopping.wait())
             left = group.create_task(self._send_left())
             await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
-            if not work.done() and self._serving is None:
+            is_taken_up = self._options.resume is not None and not self._leaving
+            if not work.done() and self._serving is None and not is_taken_up:
                 # Nothing is open yet, so nothing needs an orderly end.  A question was answered
                 # with no, and that answer may still be on its way to the console.
                 await asyncio.wait({work}, timeout=REPORT_S if self._asking.asked else 0.0)
@@ -366,6 +370,7 @@ class SessionProcess:
         self._serving = serving
         if ended:
             self.stop(ended)
+        if self._stopping.is_set():
             return
         self._emit(
             Opened(
@@ -527,6 +532,10 @@ class SessionProcess:
         stopping = group.create_task(self._stopping.wait())
         narrowing = group.create_task(self._withdraw_as_told(serving.changes))
         reporting = group.create_task(self._report_on_each_link(serving.session))
+        nobody_agreed = serving.grant.transcript is None
+        if nobody_agreed:
+            until = format_instant(serving.expires)
+            group.create_task(tell_begun(serving.grant, serving.granted, until))
         await asyncio.wait({expiring, closing, stopping}, return_when=asyncio.FIRST_COMPLETED)
         narrowing.cancel()
         reporting.cancel()
@@ -540,8 +549,12 @@ class SessionProcess:
         await serving.ending.finish(reason)
         for task in (expiring, closing, stopping):
             task.cancel()
+        # The relay closes the pipes as soon as it knows; the technician is told why before that.
+        serving.part()
         await deliver_reports(self._control, self._journal, serving.session)
         await serving.close()
+        if nobody_agreed:
+            await tell_over(serving.grant, reason_words(serving.ending.reason))
         self._emit(
             Ended(
                 session=serving.session,

@@ -65,7 +65,7 @@ from farhand_protocol.attachment import LineState
 from farhand_protocol.envelopes import Envelope, decode_envelope, open_payload
 from farhand_protocol.errors import FarhandError, RefusedError
 from farhand_protocol.frames import MAX_PIPE_MESSAGE_BYTES, parse_attach_reply, write_attach
-from farhand_protocol.grants import Action, Receipt, RecordingMark
+from farhand_protocol.grants import Action, Grant, Receipt, RecordingMark
 from farhand_protocol.instants import format_instant, from_unix, parse_instant
 from farhand_protocol.messages import AttachPipe
 from farhand_protocol.trust import SCOPES, GroupPolicy
@@ -260,6 +260,11 @@ class SessionServing:
         return list(self._agreed.scopes)
 
     @property
+    def grant(self) -> Grant:
+        """Return the grant, checked."""
+        return self._agreed.grant
+
+    @property
     def expires(self) -> datetime:
         """When it ends by itself."""
         return self._times.expires
@@ -374,9 +379,14 @@ class SessionServing:
         while (left := (self.expires - self._now()).total_seconds()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(min(left, CLOCK_CHECK_S))
 
+    def part(self) -> None:
+        """End the SSH connections, saying why."""
+        reason = self.ending.reason
+        self._host.close(parting_words(reason), expected=reason == "closed")
+
     async def close(self) -> None:
         """Close what is left of the connections and let go of the session."""
-        self._host.close(parting_words(self.ending.reason))
+        self.part()
         for driver in self._drivers.values():
             driver.end()
         with suppress(TimeoutError):
