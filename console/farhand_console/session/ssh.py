@@ -18,6 +18,7 @@ import asyncssh
 from farhand_console.home import Home
 from farhand_console.relay import Relay, segments
 from farhand_console.relay.answers import Session
+from farhand_console.session.partings import parting
 from farhand_console.session.pipe import PATIENCE_S, ConsolePipe, PipeTunnel
 from farhand_console.session.record import SessionRecord, claim_pipe, key_file
 from farhand_console.session.status import StatusLine
@@ -87,6 +88,16 @@ async def open_pipe(
                 status.close()
 
 
+class _Client(asyncssh.SSHClient):
+    """Keeps what the device said when it ended the connection."""
+
+    parting: FarhandError | None = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if isinstance(exc, asyncssh.DisconnectError):
+            self.parting = parting(exc.reason)
+
+
 @asynccontextmanager
 async def connect_ssh(
     home: Home,
@@ -101,16 +112,19 @@ async def connect_ssh(
     Raises:
         FarhandError: `session-ended`, `session-not-connected`, `session-busy` and other answers of
             the relay; `host-key-mismatch` when whoever answers is not the device;
-            `session-denied` when the device no longer accepts the session's key.
+            `session-denied` when the device no longer accepts the session's key. At the end of the
+            block `session-ended`, in the device's own words, where the device ended the session.
         SessionRestarted: the device's process is another one than at the beginning.
     """
     async with open_pipe(home, relay, record, notice=notice, patience_s=patience_s) as pipe:
         host_key = asyncssh.import_public_key(public_key_line(record.device_key))
+        client = _Client()
         try:
             async with asyncio.timeout(_LOGIN_S):
                 connection = await asyncssh.connect(
                     record.device,
                     tunnel=PipeTunnel(pipe),
+                    client_factory=lambda: client,
                     username=record.session,
                     client_keys=[str(key_file(home, record.session))],
                     known_hosts=([host_key], [], []),
@@ -146,9 +160,13 @@ async def connect_ssh(
             raise FarhandError("session-lost", words, detail=str(error)) from error
         try:
             yield connection
+            if client.parting is not None:
+                raise client.parting
         except (asyncssh.Error, OSError, EOFError, FarhandError, ExceptionGroup) as error:
             if not _is_loss(error):
                 raise
+            if client.parting is not None:
+                raise client.parting from error
             if pipe.reason == "peer-changed":
                 raise SessionRestarted from error
             if pipe.reason == "session-ended":
