@@ -182,10 +182,12 @@ class SessionHost:
             return False
         return True
 
-    def close(self, why: str = "the session ended") -> None:
-        """End every connection; the other side is told why."""
+    def close(self, why: str = "the session ended", *, expected: bool = True) -> None:
+        """End every connection, saying why; `expected` where the technician ended the session."""
+        # asyncssh takes the first code for a mere goodbye and shows nobody its words.
+        code = asyncssh.DISC_BY_APPLICATION if expected else asyncssh.DISC_SERVICE_NOT_AVAILABLE
         for connection in list(self._connections):
-            connection.disconnect(asyncssh.DISC_BY_APPLICATION, why)
+            connection.disconnect(code, why)
 
 
 class _Server(asyncssh.SSHServer):
