@@ -1,7 +1,8 @@
 """A terminal beside a copy: how slow the one gets, and how much of its speed the other keeps.
 
 The terminal and the copy are connections of their own on one session, in processes of their own.
-Echo sends one byte there and back through `cat`, fifty times a second, as somebody who types fast.
+Echo sends one byte there and back through a terminal, fifty times a second, as somebody does who
+types fast.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ _ROUNDS = 3
 
 
 async def _echo(connection: asyncssh.SSHClientConnection, seconds: float) -> list[float]:
-    process = await connection.create_process("cat", encoding=None)
+    process = await connection.create_process(
+        "stty raw -echo; echo; exec cat", term_type="dumb", encoding=None
+    )
+    await process.stdout.readline()
     took = []
     until = time.perf_counter() + seconds
     while (start := time.perf_counter()) < until:
@@ -34,7 +38,7 @@ async def _echo(connection: asyncssh.SSHClientConnection, seconds: float) -> lis
         await process.stdout.readexactly(1)
         took.append((time.perf_counter() - start) * 1000)
         await asyncio.sleep(_GAP_S)
-    process.stdin.write_eof()
+    process.close()
     await process.wait_closed()
     return took
 

@@ -44,6 +44,7 @@ from farhand_agent.session.files_protocol import (
     BoundedHandler,
 )
 from farhand_agent.session.files_roots import Roots, refused
+from farhand_agent.session.manners import Manners
 
 __all__ = ["MAX_BLOCK_BYTES", "MAX_PARTS", "PART_PREFIX", "FileServer", "Roots", "serve_files"]
 
@@ -395,12 +396,15 @@ class FileServer(asyncssh.SFTPServer):
 
 
 async def serve_files(
-    server: FileServer, reader: asyncssh.SSHReader[bytes], writer: asyncssh.SSHWriter[bytes]
+    server: FileServer,
+    reader: asyncssh.SSHReader[bytes],
+    writer: asyncssh.SSHWriter[bytes],
+    manners: Manners,
 ) -> None:
     """Serve one SFTP channel to its end."""
     server.channel.set_write_buffer_limits(MAX_UNSENT_BYTES)
     try:
-        await BoundedHandler(server, reader, writer, 3).run()
+        await BoundedHandler(server, reader, writer, manners).run()
     except asyncio.IncompleteReadError:
         # asyncssh does not expect a console that leaves before its first packet.
         await server.exit()

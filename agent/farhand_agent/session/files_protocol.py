@@ -12,6 +12,8 @@ import asyncssh
 from asyncssh.packet import SSHPacket
 from asyncssh.sftp import SFTPLimits, SFTPServerHandler
 
+from farhand_agent.session.manners import Manners
+
 __all__ = ["MAX_BLOCK_BYTES", "MAX_HANDLES", "MAX_PACKET_BYTES", "BoundedHandler"]
 
 MAX_BLOCK_BYTES = 128 * 1024
@@ -20,11 +22,22 @@ MAX_HANDLES = 64
 # Answers that wait for the console's window; below this the next request is read already.
 MAX_UNSENT_BYTES = 4 * MAX_BLOCK_BYTES
 
+_VERSION = 3
 _LEFT_OUT = (b"copy-data", b"ranges@asyncssh.com")
 
 
 class BoundedHandler(SFTPServerHandler):
-    """Reads requests and writes answers of one SFTP channel."""
+    """Reads requests and writes answers of one SFTP channel, giving way to whoever types."""
+
+    def __init__(
+        self,
+        server: asyncssh.SFTPServer,
+        reader: asyncssh.SSHReader[bytes],
+        writer: asyncssh.SSHWriter[bytes],
+        manners: Manners,
+    ) -> None:
+        super().__init__(server, reader, writer, _VERSION)
+        self._pace = manners.pace()
 
     _extensions = [  # noqa: RUF012 - declared by asyncssh
         (name, value)
@@ -37,6 +50,7 @@ class BoundedHandler(SFTPServerHandler):
         assert self._reader is not None
         assert self._writer is not None
         await self._writer.drain()
+        await self._pace.give_way()
         length = int.from_bytes(await self._reader.readexactly(4), "big")
         if length > MAX_PACKET_BYTES:
             raise asyncssh.SFTPBadMessage("the packet is too large")

@@ -40,6 +40,7 @@ from farhand_agent.session.files import FileServer, Roots, serve_files
 from farhand_agent.session.files_flow import KnownHashes
 from farhand_agent.session.forwarding import Forwarded, dial
 from farhand_agent.session.lines import read_line
+from farhand_agent.session.manners import Manners
 from farhand_agent.session.pipes import PipeDriver, PipeTunnel
 from farhand_agent.session.recording.session import SessionRecording
 from farhand_agent.session.recording.streams import RecordedStreams
@@ -112,6 +113,7 @@ class SessionHost:
         self.terms = terms
         self._connections: set[asyncssh.SSHServerConnection] = set()
         self._busy = 0
+        self.manners = Manners()
         self._quiet = asyncio.Event()
         self._quiet.set()
 
@@ -479,6 +481,7 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
                     FileServer(channel, self._terms.roots, self._terms.actions, self._terms.hashes),
                     self.stdin,
                     self.stdout,
+                    self._server.host.manners,
                 )
             elif self._wanted:
                 await self._terms.subsystems[self._wanted].serve(self)
@@ -543,9 +546,12 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
     async def read_input(self) -> bytes:
         """Return input, empty at its end or when the channel is gone."""
         try:
-            return await self.stdin.read(CHUNK_BYTES)
+            data = await self.stdin.read(CHUNK_BYTES)
         except (OSError, asyncssh.Error):
             return b""
+        if self._has_terminal:
+            self._server.host.manners.typed()
+        return data
 
     async def read_line(self, limit: int) -> bytes:
         """Return the next line of input (see `subsystems.Lines`)."""
