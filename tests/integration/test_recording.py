@@ -160,11 +160,11 @@ def test_only_an_audit_key_opens_what_was_shown(recorded: House, tmp_path: Path)
     assert not (house.agent.home / "recordings" / session).exists()
 
 
-def kill_session(home: Path, session: str) -> None:
-    """Kill -9 the process that serves a session."""
+def served_by(home: Path, session: str) -> int:
+    """Return the process that serves a session, as the journal has it."""
     with closing(sqlite3.connect(home / "journal.db")) as journal:
         (pid,) = journal.execute("SELECT pid FROM sessions WHERE id = ?", (session,)).fetchone()
-    os.kill(pid, signal.SIGKILL)
+    return int(pid)
 
 
 @pytest.mark.parametrize("house", ["sqlite-local"], indirect=True)
@@ -172,9 +172,15 @@ def test_a_killed_process_shows_in_the_recording(recorded: House) -> None:
     house = recorded
     session, _helper = opened(house, house.agent)
     house.technician.run("exec", session, "--", f"echo {MARKER}-before")
-    kill_session(house.agent.home, session)
+    home = house.agent.home
+    killed = served_by(home, session)
+    os.kill(killed, signal.SIGKILL)
     # The resident agent takes the session up again, and the recording goes on.
-    notify(Home.at(house.agent.home), "sessions-changed")
+    deadline = time.monotonic() + 60
+    while served_by(home, session) == killed:
+        assert time.monotonic() < deadline
+        notify(Home.at(home), "sessions-changed")
+        time.sleep(0.2)
     done = house.technician.run("exec", session, "--", "echo after")
     assert done.stdout == b"after\n"
     house.technician.json("session", "end", session)
@@ -208,9 +214,10 @@ def test_a_guest_is_recorded_for_the_operator_and_a_missing_end_shows(recorded: 
 
     killed, helper = opened(house, guest, "--url", house.stage.url)
     house.technician.run("exec", killed, "--", f"echo {MARKER}-killed")
-    kill_session(guest.home, killed)
-    helper.end()
     spool = guest.home / "recordings" / killed
+    assert spool.is_dir()
+    os.kill(served_by(guest.home, killed), signal.SIGKILL)
+    helper.end()
     left = b"".join(path.read_bytes() for path in spool.iterdir())
     assert MARKER.encode() not in left
     # The next time that somebody gets help here, what was left is sent.

@@ -422,6 +422,19 @@ async def test_a_killed_process_leaves_a_visible_gap(tmp_path: Path, relay: Fake
     assert told.dropped_bytes == 1
 
 
+async def test_a_process_killed_before_its_first_chunk_shows_too(
+    tmp_path: Path, relay: FakeRelay
+) -> None:
+    scene = Scene(tmp_path, relay)
+    scene.recorder.keep_chain()
+    async with Scene(tmp_path, relay).running() as scene:
+        mark = await scene.recorder.finish()
+        assert await scene.upload.settle(20)
+    told = relay.verified()
+    assert (told.dropped_bytes, mark.complete) == (1, False)
+    assert [number for number, _ in relay.lines()] == [0]
+
+
 async def test_a_stall_ends_the_session_where_policy_says_so(tmp_path: Path) -> None:
     for stall, ends in (("stop", True), ("flag", False)):
         noted: list[str] = []

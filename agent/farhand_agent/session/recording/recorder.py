@@ -117,10 +117,10 @@ class Recorder:
         self._moved = asyncio.Event()
         self._cutting = asyncio.Lock()
         self.spooled = asyncio.Event()
-        if (state := spool.chain()) is None:
-            self._open(EVENTS, "events", Term(cols=80, rows=24), title="what was done", command="")
-        else:
+        if (state := spool.chain()) is not None:
             self._go_on(state)
+        if not self._index:
+            self._open(EVENTS, "events", Term(cols=80, rows=24), title="what was done", command="")
 
     def _go_on(self, state: ChainState) -> None:
         self._index, self._previous = state.index, state.previous
@@ -208,18 +208,18 @@ class Recorder:
     # The writer.
 
     async def run(self) -> None:
-        """Cut chunks until cancelled."""
+        """Cut chunks until cancelled; the first at once, so that a recording is known to exist."""
         while True:
-            try:
-                async with asyncio.timeout(self._cut_s):
-                    await self._full.wait()
-            except TimeoutError:
-                pass  # whatever there is by now makes a chunk
             self._watch()
             while self._lines:
                 await self._wait_for_spool()
                 if self._lines and not await self._cut():
                     break
+            try:
+                async with asyncio.timeout(self._cut_s):
+                    await self._full.wait()
+            except TimeoutError:
+                continue  # whatever there is by now makes a chunk
 
     async def finish(self) -> RecordingMark:
         """Write what is left and the end; nothing is recorded after it.
@@ -248,10 +248,15 @@ class Recorder:
         written = True
         while written and self._lines:
             written = await self._cut()
-        if written and self._index:
-            await asyncio.to_thread(self._keep_chain, paused=True)
+        if written:
+            await asyncio.to_thread(self.keep_chain, paused=True)
 
-    def _keep_chain(self, *, paused: bool = False) -> None:
+    def keep_chain(self, *, paused: bool = False) -> None:
+        """Store where the chain stands, for a process that takes up the session.  Blocks.
+
+        Raises:
+            OSError: the disk is full.
+        """
         state = ChainState(
             index=self._index,
             previous=self._previous,
@@ -354,7 +359,7 @@ class Recorder:
             if final:
                 self.spool.end_chain()
             else:
-                self._keep_chain()
+                self.keep_chain()
         except OSError as error:
             # The chunk is there.  Only a process that takes up this session would miss its place:
             # it begins anew, which the relay refuses.

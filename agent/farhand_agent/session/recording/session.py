@@ -90,21 +90,24 @@ class SessionRecording:
         try:
             dropped = await asyncio.to_thread(make_room, self._home)
             await asyncio.to_thread(spool.make)
+            recorder = Recorder(
+                self._plan,
+                session=self._session,
+                tenant=self._tenant,
+                signer=self._signer,
+                spool=spool,
+                now=self._now,
+                on_stall=self._on_stall,
+            )
+            # From here on whoever takes up the session knows that there was something.
+            await asyncio.to_thread(recorder.keep_chain)
         except OSError as error:
             raise RefusedError(
                 "recording-impossible", "this device cannot write the recording", detail=str(error)
             ) from error
         for session in dropped:
             _log.warning("the recording of %s never reached the relay and was dropped", session)
-        self._recorder = Recorder(
-            self._plan,
-            session=self._session,
-            tenant=self._tenant,
-            signer=self._signer,
-            spool=spool,
-            now=self._now,
-            on_stall=self._on_stall,
-        )
+        self._recorder = recorder
         self._upload = RecordingUpload(self._recorder, self._ask, relay_key=self._relay_key)
         self._tasks = [
             self._group.create_task(self._recorder.run(), name="recorder"),
