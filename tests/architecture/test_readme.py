@@ -89,7 +89,7 @@ def _program_problem(words: list[str]) -> str | None:
 
 
 def _options_problem(node: click.Command, context: click.Context, rest: list[str]) -> str | None:
-    if "..." in rest:
+    if "..." in rest or "--help" in rest:
         return None  # an abbreviated mention
     try:
         given, left, _ = node.make_parser(context).parse_args(list(rest))
