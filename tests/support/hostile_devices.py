@@ -46,13 +46,17 @@ class Program:
             asyncio.ensure_future(self._read(process.stdout, events=True)),
             asyncio.ensure_future(self._read(process.stderr, events=False)),
         ]
-        for task in self._reading:
-            task.add_done_callback(self._close)
+        self._closing = asyncio.ensure_future(self._close())
 
-    def _close(self, _read: asyncio.Task[None]) -> None:
-        """Close the pipes when both streams are through; a cancelled reader leaves them open."""
-        if self._ended():
-            self.process._transport.close()  # type: ignore[attr-defined]
+    async def _close(self) -> None:
+        """Close the pipes when both streams are through; a loop that ends leaves them open.
+
+        Not before asyncio knows the status: closing asks the process itself, and the status that it
+        takes away then is "unknown" (255) to asyncio.
+        """
+        await asyncio.wait(self._reading)
+        await self.process.wait()
+        self.process._transport.close()  # type: ignore[attr-defined]
 
     async def _read(self, stream: asyncio.StreamReader, *, events: bool) -> None:
         while data := await stream.readline():
