@@ -107,6 +107,7 @@ class SessionChildren:
             stdout=subprocess.DEVNULL,
             start_new_session=True,
         )
+        self.wake()  # its end is looked for from now on
 
     async def end(self, message: EndSession) -> None:
         """The relay ends a session; that it may always do."""

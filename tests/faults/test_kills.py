@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -230,7 +231,7 @@ def make_grant(device: Device) -> tuple[str, bytes]:
 async def test_a_session_ends_once_whatever_is_killed_at(
     point: str, moment: Moment, device: Device, relay: HostileRelay, kill: Path
 ) -> None:
-    """A session whose process is killed never reopens, and is reported as ended once."""
+    """A session goes on until it is stopped, then never again, and is reported as ended once."""
     session, grant = make_grant(device)
 
     def reports(state: str) -> list[SessionReport]:
@@ -249,8 +250,12 @@ async def test_a_session_ends_once_whatever_is_killed_at(
         await gone(kill)
         await program.end(signal.SIGKILL)
     opened = (point, moment) != (SESSION_GRANTED, "before")
+    goes_on = is_active(device, session)
     async with started(device) as program:
         link = await fresh_link(device, program)
+        if goes_on:
+            own = await relay.link("session", session=session)
+            await own.send(EndSession(session=session, reason="over"))
         if opened:
             await relay.until(lambda: bool(reports("ended")))
             # An ended grant never reopens.
@@ -268,6 +273,44 @@ async def test_a_session_ends_once_whatever_is_killed_at(
     granted = [one for one in device.logged("session-granted") if one["session"] == session]
     ended = [one for one in device.logged("session-ended") if one["session"] == session]
     assert len(granted) == len(ended) == int(opened)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_a_session_is_taken_up_though_its_next_process_is_killed(
+    moment: Moment, device: Device, relay: HostileRelay, kill: Path
+) -> None:
+    session, grant = make_grant(device)
+    times = 1 if moment == "before" else 2
+    async with started(device) as program:
+        link = await fresh_link(device, program)
+        arm(kill, SESSION_GRANTED, "after", SESSION)
+        await link.send(OfferGrant(session=session, envelope=grant))
+        await gone(kill)
+        arm(kill, SESSION_RESUMED, moment, SESSION)
+        await gone(kill)
+        async with asyncio.timeout(WAIT_S):
+            while len(resumed(device, session)) < times:
+                await asyncio.sleep(0.05)  # written by another process
+        own = await relay.link("session", session=session)
+        await own.send(EndSession(session=session, reason="over"))
+        await relay.first(SessionReport, lambda one: (one.session, one.state) == (session, "ended"))
+        await empty_outbox(device)
+        await program.end()
+    assert not is_active(device, session)
+    assert len(resumed(device, session)) == times
+
+
+def resumed(device: Device, session: str) -> list[dict[str, Any]]:
+    return [one for one in device.logged("session-resumed") if one["session"] == session]
+
+
+def is_active(device: Device, session: str) -> bool:
+    journal = device.journal()
+    try:
+        row = journal.session(session)
+    finally:
+        journal.close()
+    return row is not None and row.state == "active"
 
 
 async def test_every_write_point_is_struck() -> None:

@@ -164,13 +164,26 @@ async def test_what_policy_took_away_meanwhile_stays_closed(tmp_path: Path) -> N
 
 
 async def test_a_relay_that_ended_it_meanwhile_is_heeded(tmp_path: Path) -> None:
+    """It says so at once, before the next process has opened anything."""
     async with running(tmp_path) as run:
         await open_session(run)
         await leave(run)
         async with next_process(run) as after:
-            await after.next(Opened)
             after.process.stop("ended-by-relay")
             assert (await after.next(Ended)).reason == "ended-by-relay"
+    assert receipt(run.home).reason == "ended-by-relay"
+
+
+async def test_told_to_go_while_it_is_taken_up_it_stays_open(tmp_path: Path) -> None:
+    async with running(tmp_path) as run:
+        await open_session(run)
+        await leave(run)
+        async with next_process(run) as after:
+            after.process.leave("shutdown")
+            assert await after.end() == 0
+        assert row(run.home).state == "active"
+        async with next_process(run) as last:
+            await last.next(Opened)
 
 
 # Where a pipe is dialled.
