@@ -27,6 +27,10 @@ from bench.report import Figure, show
 SUITES = (
     "session",
     "session_beside",
+    "session_opening",
+    "session_recording",
+    "session_resume",
+    "session_tunnel",
     "session_weight",
     "splice",
     "agents",

@@ -1,6 +1,7 @@
 """The baseline server of the session suite: asyncssh over plain TCP, nothing of Farhand.
 
-Prints its port, then serves until its stdin ends.  Exec runs a shell command; SFTP is asyncssh's.
+Prints its port, then serves until its stdin ends.  Exec runs a shell command; SFTP and forwarding
+are asyncssh's.
 """
 
 from __future__ import annotations
@@ -42,12 +43,22 @@ async def _run(process: asyncssh.SSHServerProcess[bytes]) -> None:
     process.exit(await child.wait())
 
 
+class _Server(asyncssh.SSHServer):
+    """Forwards to anywhere."""
+
+    def connection_requested(
+        self, dest_host: str, dest_port: int, orig_host: str, orig_port: int
+    ) -> bool:
+        return True
+
+
 async def _serve(authorized: str) -> None:
     server = await asyncssh.listen(
         "127.0.0.1",
         0,
         server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")],
         authorized_client_keys=authorized,
+        server_factory=_Server,
         process_factory=_run,
         sftp_factory=True,
         encoding=None,

@@ -23,14 +23,15 @@ from farhand_console.session.record import load
 from farhand_console.session.ssh import connect_ssh
 from tests.support.stage import Stage
 
-__all__ = ["run"]
+__all__ = ["echo", "receive", "run"]
 
 _BLOCK = 128 * 1024
 _REQUESTS = 16
 _ROUNDS = 3
 
 
-async def _exec(connection: asyncssh.SSHClientConnection, size: int) -> float:
+async def receive(connection: asyncssh.SSHClientConnection, size: int) -> float:
+    """Have a program write `size` bytes to us; return the rate in MB/s."""
     start = time.perf_counter()
     process = await connection.create_process(f"head -c {size} /dev/zero", encoding=None)
     got = 0
@@ -56,7 +57,8 @@ async def _put(connection: asyncssh.SSHClientConnection, source: Path, target: P
         return source.stat().st_size / 1e6 / (time.perf_counter() - start)
 
 
-async def _echo(connection: asyncssh.SSHClientConnection, count: int) -> list[float]:
+async def echo(connection: asyncssh.SSHClientConnection, count: int) -> list[float]:
+    """Send one byte there and back so many times; return what each took, in ms."""
     process = await connection.create_process("cat", encoding=None)
     took = []
     for _ in range(count):
@@ -82,11 +84,11 @@ async def _measure(
         best[name] = max(best.get(name, 0.0), await work())
 
     for _ in range(_ROUNDS):
-        await keep("exec", lambda: _exec(connection, size))
+        await keep("exec", lambda: receive(connection, size))
         await keep("get", lambda: _get(connection, source, folder / "got"))
         await keep("put", lambda: _put(connection, source, folder / "put"))
-    await _echo(connection, 50)
-    took = await _echo(connection, echoes)
+    await echo(connection, 50)
+    took = await echo(connection, echoes)
     best["echo_p50"], best["echo_p99"] = percentile(took, 0.5), percentile(took, 0.99)
     return best
 

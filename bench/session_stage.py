@@ -11,6 +11,7 @@ from pathlib import Path
 from farhand_console.cli.base import Context
 from farhand_console.home import Home
 from farhand_console.session.record import SessionRecord, load
+from tests.support.front import Front
 from tests.support.stage import AgentHome, ConsoleHome, Process, Stage
 
 __all__ = ["Opened", "open_session"]
@@ -42,7 +43,11 @@ class Opened:
 
 @contextlib.contextmanager
 def open_session(
-    *, scopes: str = "view,terminal,files", forward_to: str = "", policy: tuple[str, ...] = ()
+    *,
+    scopes: str = "view,terminal,files",
+    forward_to: str = "",
+    policy: tuple[str, ...] = (),
+    front: Front | None = None,
 ) -> Iterator[Opened]:
     """Open one session by code.
 
@@ -50,9 +55,15 @@ def open_session(
         scopes: asked for and offered.
         forward_to: HOST:PORT for the scope forward.
         policy: options of `trust policy` for the device's group.
+        front: what everybody dials instead of the relay.
     """
     with Stage() as stage:
-        stage.init_relay()
+        if front is None:
+            stage.init_relay()
+        else:
+            front.devices_go_to = front.others_go_to = stage.port
+            stage.url = front.url
+            stage.init_relay(url=front.url)
         stage.start_relay()
         console = stage.first_admin(library=False)
         if policy:
