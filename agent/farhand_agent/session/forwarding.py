@@ -47,6 +47,15 @@ class Forwarded(SSHForwarder):
         self._sent += len(data)
         super().data_received(data, datatype)
 
+    def eof_received(self) -> bool:
+        """Pass the console's end of input on; where the other end came before, that is all."""
+        goes_on = super().eof_received()
+        if not goes_on:
+            # asyncio keeps a transport open whose two halves end in this order, and so does the
+            # console when both ends cross on the way.
+            self.close()
+        return goes_on
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Count the connection out."""
         self._closed(self._sent, self._counted.received)
