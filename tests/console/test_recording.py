@@ -15,7 +15,11 @@ from click.testing import CliRunner, Result
 from farhand_console.cli.entry import farhand
 from farhand_console.home import Home
 from farhand_console.keys import create_key
-from farhand_console.session.recording_keys import create_audit_key, load_identities
+from farhand_console.session.recording_keys import (
+    create_audit_key,
+    is_recipient,
+    load_identities,
+)
 from farhand_console.session.recording_screen import ScreenFilter, play_stream
 from farhand_console.session.recording_streams import read_streams
 from farhand_console.trust.devices import pin
@@ -29,7 +33,7 @@ from farhand_protocol.casts import (
 )
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.grants import Action
-from farhand_protocol.identity import device_id
+from farhand_protocol.identity import device_id, public_key_line
 from farhand_protocol.recording import Chunk
 from tests.protocol.recordings import AT, DEVICE, RELAY, SESSION, make_chunks, sealed_file
 
@@ -227,6 +231,22 @@ def test_an_audit_key_is_made_once_and_locked(
     monkeypatch.setenv("FARHAND_PASSPHRASE", "wrong")
     with pytest.raises(FarhandError, match="key-passphrase"):
         load_identities(home, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "sound"),
+    [
+        ("age1nonsense", False),
+        ("ssh-rsa AAAAB3NzaC1yc2E", False),
+        ("ssh-ed25519 AAAA", False),
+        ("ssh-ed25519", False),
+        ("", False),
+        (str(pyrage.x25519.Identity.generate().to_public()), True),
+        (public_key_line(DEVICE.public_key, "somebody"), True),
+    ],
+)
+def test_a_policy_takes_only_keys_that_devices_can_seal_to(text: str, sound: bool) -> None:
+    assert is_recipient(text) is sound
 
 
 HOSTILE = [

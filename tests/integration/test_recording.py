@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from farhand_agent.config import Home
 from farhand_agent.local import notify
@@ -158,6 +159,35 @@ def test_only_an_audit_key_opens_what_was_shown(recorded: House, tmp_path: Path)
     assert session.encode() in stored
     assert MARKER.encode() not in stored
     assert not (house.agent.home / "recordings" / session).exists()
+
+
+async def _edit(house: House, *statements: str) -> None:
+    url = house.stage.database or sqlite_url(house.stage.relay_home / "farhand.db")
+    database = Database(url)
+    try:
+        async with database.write() as c:
+            for statement in statements:
+                await c.execute(text(statement))
+    finally:
+        await database.close()
+
+
+def test_a_relay_that_edits_what_it_stores_is_found_out(recorded: House) -> None:
+    house = recorded
+    session, helper = opened(house, house.agent)
+    house.technician.run("exec", session, "--", "echo one")
+    house.technician.json("session", "end", session)
+    event_of(helper, "end")
+    assert house.technician.json("recording", "verify", session)["complete"]
+    mine = f"session = '{session}'"
+    last = f"(SELECT max(number) FROM recording_chunks WHERE {mine})"
+    asyncio.run(_edit(house, f"DELETE FROM recording_chunks WHERE {mine} AND number = {last}"))
+    assert house.technician.refused("recording", "verify", session) == "recording-tail"
+    asyncio.run(
+        _edit(house, f"UPDATE recording_chunks SET ciphertext = head WHERE {mine} AND number = 0")
+    )
+    assert house.technician.refused("recording", "verify", session) == "recording-changed"
+    assert house.admin.refused("recording", "play", session) == "recording-changed"
 
 
 def served_by(home: Path, session: str) -> int:

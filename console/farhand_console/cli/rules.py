@@ -16,6 +16,7 @@ import msgspec
 
 from farhand_console.cli.base import Context, command
 from farhand_console.output import show_fields
+from farhand_console.session.recording_keys import is_recipient
 from farhand_console.trust.signing import Change, publish
 from farhand_console.trust.verified import VerifiedTrust
 from farhand_protocol.errors import FarhandError, UsageError
@@ -66,6 +67,11 @@ def _destination(text: str) -> str:
     return "" if sound else f"{text[:80]!r} is not like HOST:PORT"
 
 
+def _recipient(text: str) -> str:
+    sound = is_recipient(text)
+    return "" if sound else f"{text[:80]!r} is neither age1... nor an ssh-ed25519 line"
+
+
 _ROWS: dict[str, _Row] = {
     "attended": _Row(words="By code, asked on the device."),
     "unattended": _Row(words="By a signed grant alone."),
@@ -77,7 +83,9 @@ _ROWS: dict[str, _Row] = {
     "forward_to": _Row("forward-to", "HOST:PORT that may be forwarded to.", check=_destination),
     "risks": _Row("risk", "Risk classes of scripts that may run.", commas=True),
     "recording": _Row(words="Whether sessions are recorded, and refused where they cannot be."),
-    "audit_keys": _Row("audit-key", "Age recipient that recordings are sealed to."),
+    "audit_keys": _Row(
+        "audit-key", "Age recipient that recordings are sealed to.", check=_recipient
+    ),
     "consent_s": _Row(words="Seconds until silence means no."),
     "cool_down_s": _Row(words="Seconds between a yes and forward, screen, control."),
     "file_bytes_max": _Row(words="Largest file a session reads or writes; none for no bound."),

@@ -20,7 +20,7 @@ from farhand_console.keys import load_private_key
 from farhand_console.output import warn
 from farhand_protocol.errors import FarhandError
 
-__all__ = ["AUDIT_KEY_NAME", "Opener", "create_audit_key", "load_identities"]
+__all__ = ["AUDIT_KEY_NAME", "Opener", "create_audit_key", "is_recipient", "load_identities"]
 
 AUDIT_KEY_NAME: Final = "audit.key"
 _MAX_KEY_BYTES: Final = 64 * 1024
@@ -52,6 +52,21 @@ class Opener:
                 hint="name the key of an auditor with --identity FILE",
                 detail=str(error),
             ) from error
+
+
+def is_recipient(text: str) -> bool:
+    """Tell whether devices could seal to an audit key; with any other they open no session."""
+    words = text.split()
+    try:
+        if text.startswith("age1") and len(words) == 1:
+            pyrage.x25519.Recipient.from_str(text)
+        elif len(words) >= 2 and words[0] == "ssh-ed25519":
+            pyrage.ssh.Recipient.from_str(" ".join(words[:2]))
+        else:
+            return False
+    except pyrage.RecipientError:
+        return False
+    return True
 
 
 def load_identities(home: Home, path: Path | None) -> Opener:
