@@ -30,7 +30,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from farhand_agent.audit import LogRecord, append_log
+from farhand_agent.audit import FIRST_HASH, LogRecord, append_log
 from farhand_agent.errors import JournalUnusable
 from farhand_agent.journal_tables import (
     ASIDE,
@@ -242,6 +242,11 @@ class Journal:
             LogRecord(seq=r[0], at=r[1], kind=r[2], detail=r[3], previous=r[4], hash=r[5])
             for r in rows
         ]
+
+    def log_head(self) -> tuple[int, str]:
+        """Return the newest record's number and hash; (0, 64 zeros) of an empty log."""
+        rows = self._rows("SELECT seq, hash FROM log ORDER BY seq DESC LIMIT 1")
+        return (rows[0][0], rows[0][1]) if rows else (0, FIRST_HASH)
 
     def latest_log_records(self, limit: int) -> list[LogRecord]:
         """Return the last records, oldest first."""

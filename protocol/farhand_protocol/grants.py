@@ -198,7 +198,8 @@ class Receipt(Statement, frozen=True, kw_only=True):
     `grant` embeds the whole sealed grant, `widened` the sealed widenings that were granted,
     `approvals` those of other operators that policy asked for, `joined` the grants of those who
     joined, `recording` is None where nothing was recorded; `actions_omitted` counts those past
-    the list's bound.
+    the list's bound.  `audit_head` is the head of the device's log at that moment (audit.py),
+    empty where the log could not be read.
     """
 
     tenant: str
@@ -224,3 +225,4 @@ class Receipt(Statement, frozen=True, kw_only=True):
     approvals: list[Envelope] = msgspec.field(default_factory=list)
     joined: list[Envelope] = msgspec.field(default_factory=list)
     recording: RecordingMark | None = None
+    audit_head: str = ""

@@ -73,6 +73,8 @@ Word: TypeAlias = Annotated[str, msgspec.Meta(max_length=64)]
 Line: TypeAlias = Annotated[str, msgspec.Meta(max_length=512)]
 Text: TypeAlias = Annotated[str, msgspec.Meta(max_length=16 * 1024)]
 Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
+# A signed head of an audit or log (audit.py), or nothing.
+Head: TypeAlias = Annotated[bytes, msgspec.Meta(max_length=512)]
 Token: TypeAlias = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 
 
@@ -87,6 +89,7 @@ class Present(Message, frozen=True, kw_only=True, tag="present"):
     """First message of a `device` or `session` link: what is running here.
 
     `session` names the session that a session process serves again after a reconnect.
+    `audit_head`: the resident agent's, of the device's log; the relay keeps it.
     """
 
     agent_version: Word
@@ -95,6 +98,7 @@ class Present(Message, frozen=True, kw_only=True, tag="present"):
     timestamp_version: Version = 0
     targets_version: Version = 0
     session: Word | None = None
+    audit_head: Head = b""
 
 
 class Enrol(Message, frozen=True, kw_only=True, tag="enrol"):
@@ -206,6 +210,7 @@ class Welcome(Message, frozen=True, kw_only=True, tag="welcome"):
     `ping_s`: the relay pings this often; a link silent for three times as long is dead.
     `reconnect_window_s`: after a lost link wait a uniformly random time within it.
     `now` is the relay's clock (RFC 3339), a hint that the device shows but never relies on.
+    `audit_head`: of the relay's audit; an enrolled device keeps it.
     """
 
     standing: Literal["enrolled", "guest", "unknown", "retired"]
@@ -213,6 +218,7 @@ class Welcome(Message, frozen=True, kw_only=True, tag="welcome"):
     reconnect_window_s: Seconds
     now: Word
     timestamp_version: Version = 0
+    audit_head: Head = b""
 
 
 class Ack(Message, frozen=True, kw_only=True, tag="ack"):

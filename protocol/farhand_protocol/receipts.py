@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 from typing import NamedTuple
 
+from farhand_protocol.audit import parse_head_mark
 from farhand_protocol.envelopes import (
     Envelope,
     decode_envelope,
@@ -101,6 +102,7 @@ def verify_receipt(data: bytes, device_key: bytes | None = None) -> VerifiedRece
         raise FarhandError("receipt-signature", "a signature is missing, wrong or of a stranger")
     _check_others(receipt, grant)
     _check_consistent(receipt, grant, _opened_later(receipt, grant))
+    _check_head(receipt)
     return VerifiedReceipt(receipt, grant.console_key not in by, device_key is not None)
 
 
@@ -140,6 +142,17 @@ def _check_others(receipt: Receipt, grant: Grant) -> None:
             raise FarhandError(
                 "receipt-inconsistent", "somebody who joined has a grant of another session"
             )
+
+
+def _check_head(receipt: Receipt) -> None:
+    if not receipt.audit_head:
+        return
+    try:
+        parse_head_mark(receipt.audit_head)
+    except FarhandError as error:
+        raise FarhandError(
+            "receipt-inconsistent", "the head of the device's log inside cannot be read"
+        ) from error
 
 
 def _check_consistent(receipt: Receipt, grant: Grant, added: set[str]) -> None:

@@ -14,6 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from farhand_protocol import frames, identity, messages
+from farhand_protocol.audit import head_mark
 from farhand_protocol.codes import (
     ALPHABET,
     format_code,
@@ -29,6 +30,7 @@ from farhand_protocol.envelopes import (
     signers,
 )
 from farhand_protocol.errors import FarhandError, RemoteError
+from farhand_protocol.grants import Action, RecordingMark
 from farhand_protocol.instants import format_instant, parse_instant
 from farhand_protocol.link import ROLES, DeviceHandshake, RelayHandshake, Role
 from farhand_protocol.orders import Order
@@ -43,7 +45,7 @@ from farhand_protocol.tokens import (
     parse_enrolment_token,
     parse_signin_token,
 )
-from tests.protocol.samples import order, receipt, signer
+from tests.protocol.samples import grant, grant_approval, order, receipt, signer, widening
 
 key = st.binary(min_size=32, max_size=32)
 plain = st.text(st.characters(codec="ascii", exclude_characters=" ", categories=["L", "N", "P"]))
@@ -175,7 +177,43 @@ def test_a_changed_byte_of_an_envelope_is_noticed(at: int, byte: int) -> None:
         assert signers(changed, [CAROL]) == set()
 
 
-RECEIPT = encode_envelope(seal(receipt(), signer("device"), signer("console")))
+# A receipt with one of everything that it can hold.
+RECEIPT = encode_envelope(
+    seal(
+        receipt(
+            scopes=["view", "forward"],
+            actions=[
+                Action(
+                    at="2026-11-22T08:02:00Z",
+                    kind="file-write",
+                    detail="/tmp/ä",
+                    size_bytes=7,
+                    sha256="ab" * 32,
+                )
+            ],
+            widened=[seal(widening(), signer("carol"))],
+            approvals=[seal(grant_approval(), signer("bob"))],
+            joined=[
+                seal(
+                    grant(
+                        id="s-bbbbbbbbbbbbbbbb",
+                        operator="bob",
+                        operator_key=signer("bob").public_key,
+                        joins="s-aaaaaaaaaaaaaaaa",
+                        mode="observer",
+                    ),
+                    signer("bob"),
+                )
+            ],
+            recording=RecordingMark(
+                id="s-aaaaaaaaaaaaaaaa", head_sha256="cd" * 32, chunks=3, complete=True
+            ),
+            audit_head=head_mark(17, "ef" * 32),
+        ),
+        signer("device"),
+        signer("console"),
+    )
+)
 
 
 @given(st.integers(0, len(RECEIPT) - 1), st.integers(0, 255))
@@ -184,6 +222,20 @@ def test_a_changed_byte_of_a_receipt_is_noticed(at: int, byte: int) -> None:
     assume(RECEIPT[at] != byte)
     with pytest.raises(FarhandError, match="receipt-"):
         verify_receipt(RECEIPT[:at] + bytes([byte]) + RECEIPT[at + 1 :])
+
+
+@pytest.mark.parametrize("bit", [0, 6])
+def test_no_single_byte_of_a_receipt_can_change(bit: int) -> None:
+    assert not verify_receipt(RECEIPT).one_sided
+    for at, byte in enumerate(RECEIPT):
+        with pytest.raises(FarhandError, match="receipt-"):
+            verify_receipt(RECEIPT[:at] + bytes([byte ^ (1 << bit)]) + RECEIPT[at + 1 :])
+
+
+@given(st.integers(0, len(RECEIPT) - 1), st.binary(max_size=3))
+def test_nothing_can_be_put_into_a_receipt_or_cut_from_it(at: int, put: bytes) -> None:
+    with pytest.raises(FarhandError, match="receipt-"):
+        verify_receipt(RECEIPT[:at] + put + RECEIPT[at + len(put) + 1 :])
 
 
 values: st.SearchStrategy[Any] = st.one_of(

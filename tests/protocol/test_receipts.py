@@ -134,6 +134,13 @@ def test_approvals_and_joined_grants_are_held_with_the_receipt() -> None:
     assert (len(receipt.approvals), len(receipt.joined)) == (1, 1)
 
 
+@pytest.mark.parametrize("mark", ["17", f"17:{'E' * 64}", f"01:{'e' * 64}", f"1:{'e' * 64}\n"])
+def test_a_head_that_cannot_be_read_spoils_the_receipt(mark: str) -> None:
+    assert verify_receipt(stored("device", audit_head=f"17:{'e' * 64}"))
+    with pytest.raises(FarhandError, match="receipt-inconsistent"):
+        verify_receipt(stored("device", audit_head=mark))
+
+
 @pytest.mark.parametrize(
     ("field", "foreign", "code"),
     [

@@ -11,7 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from farhand_protocol import frames
+from farhand_protocol.audit import AuditHead, encode_head, head_mark, head_message
 from farhand_protocol.codes import format_code
 from farhand_protocol.envelopes import Statement, encode_envelope, pae, seal
 from farhand_protocol.link import DeviceHandshake, RelayHandshake
@@ -172,6 +175,21 @@ def grant() -> dict[str, Any]:
     }
 
 
+def audit() -> dict[str, Any]:
+    """The head of a relay's audit and of a device's log, and the mark of a receipt."""
+    made: dict[str, Any] = {"mark": head_mark(3, "ab" * 32)}
+    for name, owner in (("relay", samples.TENANT), ("device", samples.DEVICE)):
+        unsigned = AuditHead(owner=owner, seq=3, hash="ab" * 32, at="2026-11-22T08:00:00Z")
+        message = head_message(unsigned)
+        signed = structs.replace(unsigned, signature=samples.signer(name).sign(message))
+        made[name] = {
+            "seed": samples.seed(name).hex(),
+            "signs": message.hex(),
+            "head": encode_head(signed).decode(),
+        }
+    return made
+
+
 def token() -> dict[str, Any]:
     """Both kinds of token, and the statements behind an enrolment."""
     return {
@@ -184,6 +202,7 @@ def token() -> dict[str, Any]:
 
 MAKERS: dict[str, Callable[[], dict[str, Any]]] = {
     "attach": attach,
+    "audit": audit,
     "envelope": envelope,
     "grant": grant,
     "link": link,

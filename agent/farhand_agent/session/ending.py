@@ -58,6 +58,7 @@ class ReceiptFacts:
     widened: tuple[Envelope, ...] = ()
     approvals: tuple[Envelope, ...] = ()
     recording: RecordingMark | None = None
+    audit_head: str = ""
 
 
 def seal_receipt(
@@ -94,6 +95,7 @@ def seal_receipt(
         widened=list(facts.widened),
         approvals=list(facts.approvals),
         recording=facts.recording,
+        audit_head=facts.audit_head,
     )
     return seal(receipt, signer)
 

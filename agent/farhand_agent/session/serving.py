@@ -62,6 +62,7 @@ from farhand_agent.session.shell import login_environment
 from farhand_agent.session.subsystems import Subsystem
 from farhand_agent.session.view import serve_view
 from farhand_protocol.attachment import LineState
+from farhand_protocol.audit import head_mark
 from farhand_protocol.envelopes import Envelope, decode_envelope, open_payload
 from farhand_protocol.errors import FarhandError, RefusedError
 from farhand_protocol.frames import MAX_PIPE_MESSAGE_BYTES, parse_attach_reply, write_attach
@@ -189,6 +190,7 @@ class SessionServing:
         self._actions = ActionLog(self._now, self._on_action, file=self._action_file)
         self._recording = self._recorder(ask, stop)
         self._mark: RecordingMark | None = None
+        self._log_head = ""
         self._restart = MachineRestart(self._actions, self._restarting)
         self.ending = SessionEnding(self._halt, self._sign, self._keep)
         self._lock: Lock | None = None
@@ -428,13 +430,13 @@ class SessionServing:
     # The steps of the end.
 
     async def _halt(self, reason: str) -> str:
-        def stop(journal: Journal) -> str:
+        def stop(journal: Journal) -> tuple[str, str]:
             journal.stop_session(self.session, reason)
             row = journal.session(self.session)
-            return (row.reason if row else None) or reason
+            return (row.reason if row else None) or reason, head_mark(*journal.log_head())
 
         try:
-            effective = await self._journal.do(stop)
+            effective, self._log_head = await self._journal.do(stop)
         except FarhandError as error:
             # A full disk must not keep a session open; the lock's end tells the resident agent.
             _log.error("the stop could not be journalled: %s", error)
@@ -458,6 +460,7 @@ class SessionServing:
             approvals=self._agreed.approvals,
             started_at=self._times.started_at,
             recording=self._mark,
+            audit_head=self._log_head,
         )
         return seal_receipt(
             facts,
