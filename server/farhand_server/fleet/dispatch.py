@@ -6,7 +6,8 @@ dies; what was not heard is told
 
 - at once, when the order comes in (`kick`), through the bus to whichever node holds the device;
 - when the device comes online (`offer_on_present`), also what was offered before without an answer;
-- at each `not_before`, through the bus, and every `SWEEP_S` to the devices of this node (`sweep`).
+- at each `not_before`, through the bus, and every `SWEEP_S` to the devices of this node (`sweep`),
+  also what they have left without an answer for that long: they may have died over it.
 
 Orders of a campaign are told only while it runs.  The sweep also ends what nobody heard before it
 expired, about a second late: `expired`, or `cancelled` where that had been asked for.  The state
@@ -167,11 +168,11 @@ class Dispatch:
             rows = (await c.execute(query.limit(_PAGE))).mappings().all()
         return len(await self._deliver(rows))
 
-    async def _offer_pages(self, *where: ColumnElement[bool]) -> int:
+    async def _offer_pages(self, *where: ColumnElement[bool], state: str = "eligible") -> int:
         reached, last = 0, ""
         while True:
             # A campaign that is paused meanwhile has no due orders any more, and the pages end.
-            query = self._due(orders.c.state == "eligible", _by_id > last, *where)
+            query = self._due(orders.c.state == state, _by_id > last, *where)
             async with self._relay.db.read() as c:
                 rows = (await c.execute(query.limit(_PAGE))).mappings().all()
             if not rows:
@@ -283,8 +284,11 @@ class Dispatch:
         await self._end_aborted()
         swept, self._swept = self._swept, self._relay.stamp()
         await self._offer_pages(orders.c.not_before > swept)
+        unanswered = orders.c.updated_at <= stamp(self._relay.now() - timedelta(seconds=SWEEP_S))
         for here in self.devices_here():
-            await self._offer_pages(orders.c.device.in_(list(here)))
+            of_devices = orders.c.device.in_(list(here))
+            await self._offer_pages(of_devices)
+            await self._offer_pages(of_devices, unanswered, state="offered")
 
     async def _end_expired(self) -> None:
         now = self._relay.now()

@@ -236,6 +236,34 @@ async def test_a_future_order_is_told_at_its_time(
     assert [type(one) for one in device.heard] == [messages.OfferOrder]
 
 
+async def test_what_a_device_leaves_unanswered_is_offered_again(
+    relay: Relay,
+    web: httpx.AsyncClient,
+    ann: dict[str, str],
+    operator: Operator,
+    dispatch: Dispatch,
+    make_device: MakeDevice,
+    clock: ManualClock,
+) -> None:
+    """Its runner may have died over the offer while its link stayed up."""
+    device = await make_device()
+    await device.connect()
+    dispatch.devices_here = lambda: [[device.id]]
+    order = operator.order(device)
+    await post(web, ann, operator.seal(order))
+    await dispatch.tell_kicked()
+    clock.advance(SWEEP_S - 1)
+    await dispatch.sweep()
+    assert len(device.heard) == 1
+    clock.advance(1)
+    await dispatch.sweep()
+    assert [type(one) for one in device.heard] == [messages.OfferOrder] * 2
+    await device.send_result(order)
+    clock.advance(SWEEP_S)
+    await dispatch.sweep()
+    assert len(device.heard) == 2
+
+
 async def test_too_early_for_the_device_is_offered_again(
     relay: Relay,
     web: httpx.AsyncClient,
