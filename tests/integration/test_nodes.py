@@ -6,81 +6,23 @@ technicians ask goes to node B.  Only the technician's pipes go to node A by its
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 import os
-import threading
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import httpx
 import pytest
 
 from tests.integration.test_fleet import write_script
+from tests.support.front import Front
 from tests.support.servers import PostgresServer
-from tests.support.stage import AgentHome, CommandFailed, ConsoleHome, Process, Stage
+from tests.support.stage import AgentHome, ConsoleHome, Process, Stage
 
 pytestmark = pytest.mark.slow
-
-
-class Front:
-    """The one address: sends each connection to a node by the path of its first request."""
-
-    def __init__(self) -> None:
-        self.devices_go_to = 0
-        self.others_go_to = 0
-        self.port = 0
-        self._loop = asyncio.new_event_loop()
-        self._stop = asyncio.Event()
-        self._is_ready = threading.Event()
-        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._run(),))
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        assert self._is_ready.wait(20)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(20)
-        self._loop.close()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    async def _run(self) -> None:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
-        self._is_ready.set()
-        await self._stop.wait()
-        server.close()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            task.cancel()
-        await asyncio.sleep(0)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            first = await reader.readuntil(b"\r\n")
-            is_device = first.split()[1] in (b"/agent", b"/pipe")
-            port = self.devices_go_to if is_device else self.others_go_to
-            from_node, to_node = await asyncio.open_connection("127.0.0.1", port)
-            to_node.write(first)
-            both = (self._copy(reader, to_node), self._copy(from_node, writer))
-            await asyncio.gather(*both)
-        writer.close()
-
-    async def _copy(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        try:
-            while data := await source.read(65_536):
-                sink.write(data)
-                await sink.drain()
-        finally:
-            sink.close()
 
 
 @dataclass
@@ -198,23 +140,66 @@ def test_nothing_is_lost_when_the_devices_node_restarts(nodes: Nodes, tmp_path: 
     waited = order_of(nodes, made["order"])
     assert waited["state"] == "succeeded"
     # The session is the same one, with the same grant, once its own process is back too.
-    deadline = time.monotonic() + 60
-    while (told := try_exec(nodes, session, "echo still here")) is None:
-        assert time.monotonic() < deadline, "the session's process never came back"
-    assert told == b"still here\n"
+    told = nodes.tess.run("exec", session, "--", "echo still here")
+    assert told.stdout == b"still here\n"
     over = nodes.tess.json("session", "end", session, "--note", "survived")
     assert (over["session"], helper.next_json()["event"]) == (session, "end")
     assert over["receipt"] is not None
 
 
-def try_exec(nodes: Nodes, session: str, command: str) -> bytes | None:
-    """Run a command in a session; None while the device's side is still reconnecting."""
+def test_a_pipe_goes_to_the_node_that_holds_it(nodes: Nodes) -> None:
+    """The one address sends the device elsewhere now; the signed policy names the nodes."""
+    origins = ("--relay-origin", nodes.url_a, "--relay-origin", nodes.url_b)
+    nodes.admin.json("trust", "rules", *origins)
+    session, helper = open_by_code(nodes)
+    before = nodes.metric(nodes.url_a, "farhand_pipe_bytes_total")
+    nodes.front.devices_go_to = nodes.front.others_go_to  # a stranger to this session's pipes
     try:
-        return nodes.tess.run("exec", session, "--", command).stdout
-    except CommandFailed as error:
-        if error.code != "session-not-connected":
-            raise
-        return None
+        told = nodes.tess.run("exec", session, "--", "head", "-c", "100000", "/dev/zero")
+    finally:
+        nodes.front.devices_go_to = nodes.stage.port
+    assert told.stdout == bytes(100_000)
+    assert nodes.metric(nodes.url_a, "farhand_pipe_bytes_total") > before + 100_000
+    nodes.tess.json("session", "end", session)
+    assert helper.next_json()["event"] == "end"
+
+
+def test_a_transfer_goes_on_at_the_other_node_when_its_node_is_killed(
+    nodes: Nodes, tmp_path: Path
+) -> None:
+    """Device and technician both attach again, elsewhere, and not a byte is lost."""
+    session, helper = open_by_code(nodes)
+    data = os.urandom(20_000_000)
+    source, there = tmp_path / "up", tmp_path / "there"
+    there.mkdir()
+    source.write_bytes(data)
+    # Read slowly, so that the node dies in the middle of it.
+    gate = tmp_path / "gate"
+    command = f"head -c 1000000; while [ ! -e '{gate}' ]; do sleep 0.1; done; cat"
+    words = nodes.tess.words("exec", session, "--", command)
+    shell = f'exec "$0" "$@" < {source} > {there}/back'
+    reading = nodes.stage.start(["sh", "-c", shell, *words])
+    deadline = time.monotonic() + 60
+    while not ((there / "back").exists() and (there / "back").stat().st_size >= 1_000_000):
+        assert time.monotonic() < deadline, reading.failed("nothing came back")
+        time.sleep(0.05)  # written by another process
+    before = nodes.metric(nodes.url_b, "farhand_pipe_bytes_total")
+    assert nodes.stage.relay is not None
+    nodes.stage.relay.end(signal.SIGKILL)
+    nodes.front.devices_go_to = nodes.front.others_go_to
+    gate.touch()
+    try:
+        assert reading.popen.wait(100) == 0, reading.failed("the transfer was lost")
+        assert (there / "back").read_bytes() == data
+        assert nodes.metric(nodes.url_b, "farhand_pipe_bytes_total") > before + len(data)
+        # A command that begins now waits for what is still on its way, too.
+        assert nodes.tess.run("exec", session, "--", "echo", "here").stdout == b"here\n"
+        ended = nodes.tess.json("session", "end", session, "--note", "moved")
+        assert ended["receipt"] is not None
+        assert helper.next_json()["event"] == "end"
+    finally:
+        nodes.start_a()
+        nodes.front.devices_go_to = nodes.stage.port
 
 
 def order_of(nodes: Nodes, order: str) -> dict[str, object]:
