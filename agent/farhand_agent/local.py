@@ -25,6 +25,9 @@ also works where no resident runs.  A session process
 match.  For an `OfferGrant` the resident writes the envelope to `home.sessions/ID.grant` (0600) and
 starts `python -P -m farhand_agent.session --home HOME --grant FILE`; the child deletes the file.
 A session whose process died without `end_session` is ended by the resident as `interrupted`.
+
+A session's process listens on a socket of its own beside this one (session/live_help.py), for what
+the person says while no terminal shows the session.
 """
 
 from __future__ import annotations
@@ -56,11 +59,12 @@ def _folder() -> Path:
     return Path("/tmp", f"farhand-{os.getuid()}")  # noqa: S108 - checked below
 
 
-def socket_path(home: Home, *, make: bool = False) -> Path:
+def socket_path(home: Home, *, session: str = "", make: bool = False) -> Path:
     """Return the path of a home's socket, at most 100 bytes.
 
     Args:
         home: the agent's home.
+        session: whose process listens there; empty for the resident agent's own.
         make: create the folder.
 
     Raises:
@@ -80,19 +84,24 @@ def socket_path(home: Home, *, make: bool = False) -> Path:
                 f"{folder} is not a folder of this user alone",
                 hint="remove it, and find out who made it",
             )
-    return folder / hashlib.sha256(os.fsencode(home.path.resolve())).hexdigest()[:16]
+    name = os.fsencode(home.path.resolve()) + (b"\0" + session.encode() if session else b"")
+    return folder / hashlib.sha256(name).hexdigest()[:16]
 
 
 def ask(
-    home: Home, request: dict[str, Any], *, timeout_s: float = _ANSWER_TIMEOUT_S
+    home: Home,
+    request: dict[str, Any],
+    *,
+    session: str = "",
+    timeout_s: float = _ANSWER_TIMEOUT_S,
 ) -> dict[str, Any]:
-    """Ask the resident agent of a home; blocks.
+    """Ask the resident agent of a home, or the process of a session; blocks.
 
     Raises:
         AgentNotRunning: nobody listens.
         FarhandError: the code it answered, or `agent-silent` when it did not in time.
     """
-    path = socket_path(home)
+    path = socket_path(home, session=session)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
         link.settimeout(timeout_s)
         try:

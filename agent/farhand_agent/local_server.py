@@ -27,15 +27,16 @@ Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 class LocalServer:
     """Listens on the socket; use as an asynchronous context manager."""
 
-    def __init__(self, home: Home, handlers: Mapping[str, Handler]) -> None:
+    def __init__(self, home: Home, handlers: Mapping[str, Handler], *, session: str = "") -> None:
         self._home = home
+        self._session = session
         self._handlers = handlers
         self._server: asyncio.Server | None = None
         self._open = 0
 
     async def __aenter__(self) -> LocalServer:
-        path = socket_path(self._home, make=True)
-        # The home's lock is ours, so a socket that lies here is a dead one's.
+        path = socket_path(self._home, session=self._session, make=True)
+        # The home's lock (or the session's) is ours, so a socket that lies here is a dead one's.
         path.unlink(missing_ok=True)
         before = os.umask(0o177)
         try:
@@ -49,7 +50,7 @@ class LocalServer:
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
-        socket_path(self._home).unlink(missing_ok=True)
+        socket_path(self._home, session=self._session).unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._open >= _MAX_CONNECTIONS:

@@ -29,7 +29,8 @@ from farhand_protocol.errors import RemoteError
 from farhand_protocol.trust import SCOPES
 
 MAX_EVENTS = 1000
-MAX_INPUT_LINE = 4096
+# A message of the longest kind, each character as JSON may write it.
+MAX_INPUT_LINE = 16 * 1024
 
 
 class _Writer:
@@ -114,6 +115,10 @@ async def _listen(process: SessionProcess, descriptor: int) -> None:
                 process.answer(fields["answer"] == "allow")
             if (scope := fields.get("withdraw")) in SCOPES:
                 process.withdraw(str(scope))
+            if "say" in fields:
+                process.say(fields["say"])
+            if "step" in fields:
+                process.answer_step(fields["step"], fields.get("answer"), fields.get("why"))
     except (RemoteError, msgspec.MsgspecError) as error:
         logging.getLogger(__name__).error("stdin: %s", error)
     finally:

@@ -4,6 +4,8 @@ Up, on the process's stdout, tagged by `event`: what the person must see.  Down,
 
     {"answer": "allow" | "deny"}      to the last `request`
     {"withdraw": SCOPE}               close one scope of the open session
+    {"say": TEXT}                     to the technician
+    {"step": ID, "answer": "done" | "cannot", "why": TEXT}     to the last `step`
     {"stop": true}                    end the session now
     end of input                      the same: whoever watched the session is gone
 
@@ -35,7 +37,10 @@ __all__ = [
     "PolicyChanged",
     "Refused",
     "Restarting",
+    "Said",
     "ScopesChanged",
+    "StepOver",
+    "StepShown",
     "Waiting",
     "decode_event",
     "encode_event",
@@ -162,6 +167,35 @@ class ActionSeen(_Event, frozen=True, kw_only=True, tag="action"):
     detail: str
 
 
+class Said(_Event, frozen=True, kw_only=True, tag="chat"):
+    """Somebody said something; `operator` is named where it was the technician."""
+
+    session: str
+    id: int
+    at: str
+    who: Literal["technician", "person"]
+    operator: str
+    text: str
+
+
+class StepShown(_Event, frozen=True, kw_only=True, tag="step"):
+    """The technician asks the person to do something; number `number` of `of`."""
+
+    session: str
+    step: int
+    number: int
+    of: int
+    text: str
+
+
+class StepOver(_Event, frozen=True, kw_only=True, tag="step-over"):
+    """That step stands no more: `done`, `cannot` or `withdrawn`."""
+
+    session: str
+    step: int
+    answer: str
+
+
 class Refused(_Event, frozen=True, kw_only=True, tag="refused"):
     """There will be no session; `reason` is a stable code."""
 
@@ -197,6 +231,9 @@ Event: TypeAlias = (
     | Paused
     | Waiting
     | ActionSeen
+    | Said
+    | StepShown
+    | StepOver
     | Refused
     | Ended
     | Failed

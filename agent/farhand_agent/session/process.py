@@ -140,6 +140,16 @@ class SessionProcess:
             # More than there are scopes: what waits already closes them all.
             self._withdrawn.put_nowait(scope)
 
+    def say(self, text: object) -> None:
+        """Say something to the technician; means nothing before the session is open."""
+        if self._serving is not None:
+            self._serving.help.say(text)
+
+    def answer_step(self, step: object, answer: object, why: object) -> None:
+        """Take the person's answer to an instruction; it counts for the one that stands."""
+        if self._serving is not None:
+            self._serving.help.steps.answer(step, answer, why)
+
     def stop(self, reason: str) -> None:
         """End it, whatever it is doing; the first reason stands."""
         if not self._stopping.is_set():

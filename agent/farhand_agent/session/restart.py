@@ -35,16 +35,19 @@ _MAX_LINE: Final = 256
 _SYSTEMD: Final = Path("/run/systemd/system")
 
 
-def restart_command() -> list[str]:
+def restart_command(delay_min: int = 0) -> list[str]:
     """Return the system's own command, looked for on this process's PATH.
+
+    Args:
+        delay_min: minutes until the restart; 0 is at once.
 
     Raises:
         FarhandError: `reboot-failed` when there is none.
     """
-    if _SYSTEMD.is_dir() and (found := shutil.which("systemctl")) is not None:
+    if not delay_min and _SYSTEMD.is_dir() and (found := shutil.which("systemctl")) is not None:
         return [found, "reboot"]
     if (found := shutil.which("shutdown")) is not None:
-        return [found, "-r", "now"]
+        return [found, "-r", f"+{delay_min}" if delay_min else "now"]
     raise FarhandError("reboot-failed", "this computer has no command to restart it")
 
 
@@ -76,17 +79,30 @@ class MachineRestart:
         answer: dict[str, object] = {"instance": self._instance}
         try:
             if asked.get("restart"):
-                await self._restart()
+                await self.order()
                 answer["ok"] = True
         except FarhandError as error:
             answer = {"error": error.code, "words": error.message}
         await lines.write(msgspec.json.encode(answer) + b"\n")
 
-    async def _restart(self) -> None:
-        words = restart_command()
-        self._actions.add("tool", "restart this computer")
+    def forget(self) -> None:
+        """The restart was taken back: the end of the terminal is the end of the session again."""
+        self._until = 0.0
+
+    async def order(self, delay_min: int = 0) -> str:
+        """Tell the system to restart, at once or in so many minutes.
+
+        Returns:
+            Which session process this is.
+
+        Raises:
+            FarhandError: `reboot-failed`.
+        """
+        words = restart_command(delay_min)
+        when = f" in {delay_min} min" if delay_min else ""
+        self._actions.add("tool", f"restart this computer{when}")
         await self._actions.settle()
-        self._until = asyncio.get_running_loop().time() + RESTART_S
+        self._until = asyncio.get_running_loop().time() + delay_min * 60 + RESTART_S
         self._on_restart()
         try:
             async with asyncio.timeout(_COMMAND_S):
@@ -104,3 +120,4 @@ class MachineRestart:
         if status != 0:
             self._until = 0.0
             raise FarhandError("reboot-failed", f"the system refused a restart (status {status})")
+        return self._instance

@@ -3,6 +3,8 @@
     key            while no question stands
     q, Ctrl-C      stop everything, at once
     w              take one thing back: the next key says which
+    c              write to the technician: a line, then Enter (an empty one is not sent)
+    d, n           the instruction that stands is done, or cannot be: a word why, then Enter
     ?              show the keys again
 
 A question is answered with a line: `y` and Enter, and everything else is no.  Its prompt comes a
@@ -49,7 +51,10 @@ from farhand_agent.session.events import (
     PolicyChanged,
     Refused,
     Restarting,
+    Said,
     ScopesChanged,
+    StepOver,
+    StepShown,
     Waiting,
 )
 from farhand_agent.session.keyboard import CTRL_C, Keyboard
@@ -60,8 +65,11 @@ __all__ = ["READ_FIRST_S", "SessionScreen"]
 # So long a question is on the screen before it can be answered.
 READ_FIRST_S: Final = 1.0
 _LEGEND: Final = (
-    "Keys:  q or Ctrl-C stops everything    w takes one thing back    ? shows this again"
+    "Keys:  q or Ctrl-C stops everything    w takes one thing back    c writes a message"
+    "    ? shows this again"
 )
+_STEP_KEYS: Final = "  Press d when it is done, n if you cannot."
+_MAX_SAID: Final = 2000
 _NOT_IN_JSON: Final = (ActionSeen, Failed, LineChanged)
 
 
@@ -94,12 +102,16 @@ class SessionScreen:
         self._line_open = False
         self._scopes: list[str] = []
         self._choices: dict[str, str] = {}
+        self._step = 0
         self.session = ""
         self.is_restarting = False
         self._keys: dict[str, Callable[[], None]] = {
             "q": self._stop,
             CTRL_C: self._stop,
             "w": self._offer_withdrawal,
+            "c": self._write,
+            "d": self._step_done,
+            "n": self._step_refused,
             "?": self._show_legend,
         }
         self._keyboard: Keyboard | None = None
@@ -154,6 +166,16 @@ class SessionScreen:
                 self.session = ""
                 self.say("The session pauses: it goes on when this computer's agent runs again,")
                 self.say(f"until {event.expires_at}. farhand-agent stop ends it.")
+            case Said():
+                self._show_said(event)
+            case StepShown():
+                self._show_step(event)
+            case StepOver():
+                self._step = 0
+                if event.answer == "withdrawn":
+                    self.say("The technician no longer needs that.")
+            case ActionSeen(kind="chat" | "step"):
+                pass  # the words themselves stand on the screen
             case ActionSeen():
                 self.say(f"  {action_words(event.kind, event.detail)}")
             case Refused():
@@ -226,6 +248,20 @@ class SessionScreen:
         else:
             self.say(f"The line is down; it is waited for, {event.left_s} s at most.")
 
+    def _show_said(self, event: Said) -> None:
+        who = "you" if event.who == "person" else printable(event.operator, 40)
+        for line in event.text.splitlines():
+            self.say(f"  {who}: {printable(line, _MAX_SAID)}")
+
+    def _show_step(self, event: StepShown) -> None:
+        self._step = event.step
+        count = f" ({event.number} of {event.of})" if event.of > 1 else ""
+        self.say(f"The technician asks you to do this{count}:")
+        for line in event.text.splitlines():
+            self.say(f"    {printable(line, _MAX_SAID)}")
+        if self._keyboard is not None:
+            self.say(_STEP_KEYS)
+
     def _show_failed(self, event: Failed) -> None:
         self.say(f"{PROGRAM}: error: {printable(event.code)}: {printable(event.message)}")
         if event.hint:
@@ -295,6 +331,43 @@ class SessionScreen:
             self.say("Nothing was taken back.")
         else:
             self._send({"withdraw": scope})
+
+    # Writing.
+
+    def _write(self) -> None:
+        if self.session:
+            self._read_line("To the technician: ", lambda text: self._send({"say": text}))
+
+    def _step_done(self) -> None:
+        if self._step:
+            self._send({"step": self._step, "answer": "done"})
+
+    def _step_refused(self) -> None:
+        if step := self._step:
+            self._read_line(
+                "Why not? (a word, then Enter) ",
+                lambda why: self._send({"step": step, "answer": "cannot", "why": why}),
+                even_empty=True,
+            )
+
+    def _read_line(
+        self, prompt: str, take: Callable[[str], None], *, even_empty: bool = False
+    ) -> None:
+        """Read one line for something else than a question."""
+        if self._keyboard is None or self._prompting is not None:
+            return  # a question is about to be asked; it comes first
+
+        def on_line(text: str) -> None:
+            self._prompt, self._line_open = "", False
+            if text.strip() or even_empty:
+                take(text)
+
+        self._rest()
+        if self._line_open:
+            self._echo("\n")
+        self._prompt, self._line_open = prompt, True
+        self._keyboard.read_line(on_line)
+        self._echo(prompt)
 
     # The lines that change while they stand.
 

@@ -53,6 +53,7 @@ from farhand_agent.session.files_flow import KnownHashes
 from farhand_agent.session.files_hash import serve_hashes
 from farhand_agent.session.grant import Agreed
 from farhand_agent.session.host import MAX_PIPES, SessionHost, SessionTerms
+from farhand_agent.session.live_help import HelpTerms, LiveHelp
 from farhand_agent.session.pipes import PipeDriver, StreamLost
 from farhand_agent.session.recording.session import SessionRecording
 from farhand_agent.session.recording.upload import Ask
@@ -208,6 +209,22 @@ class SessionServing:
             bytes_max=policy.file_bytes_max,
         )
         hashes = KnownHashes()
+        environment = {SESSION_MARK: self.session}
+        self.help = LiveHelp(
+            HelpTerms(
+                home=device.home,
+                session=self.session,
+                operator=agreed.grant.operator,
+                scopes=self.scopes,
+                actions=self._actions,
+                roots=roots,
+                restart=self._restart,
+                environment=environment,
+                now=self._now,
+                emit=emit,
+                on_wait=self._on_wait,
+            )
+        )
         subsystems = {
             "farhand-view": Subsystem("view", partial(serve_view, actions=self._actions)),
             "farhand-hash": Subsystem(
@@ -216,6 +233,7 @@ class SessionServing:
             ),
             "farhand-end": Subsystem(None, self.ending.farewell),
             "farhand-restart": Subsystem("terminal", self._restart.serve),
+            **self.help.subsystems(),
         }
         terms = SessionTerms(
             session=self.session,
@@ -227,7 +245,7 @@ class SessionServing:
             recording=self._recording,
             forward_to=set(agreed.forward_to),
             subsystems=subsystems,
-            environment={SESSION_MARK: self.session},
+            environment=environment,
             relay=origin(device.address.url)[1:],
             on_wait=self._on_wait,
         )
@@ -286,6 +304,7 @@ class SessionServing:
             if self._recording is not None:
                 await self._recording.begin()
             await (self._begin() if self._resumed is None else self._take_up())
+            await self.help.open()
         except FarhandError as error:
             if self._recording is not None:
                 await self._recording.close(settle_s=0.0)
@@ -397,6 +416,7 @@ class SessionServing:
                     await driver.closed.wait()
         for task in self._attaching.values():
             task.cancel()
+        await self.help.leave()
         self._action_file.close()
         if self._recording is not None:
             await self._recording.close()
@@ -420,6 +440,7 @@ class SessionServing:
                 task.cancel()
             await asyncio.gather(*tasks.values(), return_exceptions=True)
         await asyncio.to_thread(end_marked, f"{SESSION_MARK}={self.session}")
+        await self.help.leave()
         await self._actions.settle()
         self._action_file.close()
         if self._recording is not None:
@@ -441,6 +462,7 @@ class SessionServing:
             # A full disk must not keep a session open; the lock's end tells the resident agent.
             _log.error("the stop could not be journalled: %s", error)
             effective = reason
+        self.help.close()
         self.scopes.withdraw_all(parting_words(effective))
         await asyncio.to_thread(end_marked, f"{SESSION_MARK}={self.session}")
         if not await self._host.quiet(QUIET_S):
