@@ -31,15 +31,19 @@ from farhand_protocol.messages import (
     MailboxBlob,
     MailboxOpen,
     MailboxReply,
+    Nack,
     Nameplate,
     Present,
+    RecordingChunk,
     RelayMessage,
     SessionReport,
     TrustFile,
     Welcome,
+    Witnessed,
     decode_device_message,
     encode_message,
 )
+from farhand_protocol.recording import open_head, sign_witness
 
 RELAY_SEED = bytes(range(64, 96))
 
@@ -84,6 +88,8 @@ class SessionRelay:
         self.presents: list[Present] = []
         self.devices: list[bytes] = []
         self.acknowledge = True
+        self.chunks: list[RecordingChunk] = []
+        self.refuses_chunks = ""
         self._next = 4071
         self._link: ServerConnection | None = None
         self._linked = asyncio.Event()
@@ -143,12 +149,22 @@ class SessionRelay:
             case SessionReport():
                 await self.reports.put(message)
                 answer = Ack(seq=message.seq) if self.acknowledge else None
+            case RecordingChunk():
+                answer = self._chunk(message)
             case FetchTrust():
                 answer = TrustFile(seq=message.seq, total=-1, body=b"")
             case _:
                 raise AssertionError(f"a session link does not say {message}")
         if answer is not None:
             await websocket.send(encode_message(answer))
+
+    def _chunk(self, message: RecordingChunk) -> RelayMessage:
+        if self.refuses_chunks:
+            return Nack(seq=message.seq, code=self.refuses_chunks, message="no")
+        self.chunks.append(message)
+        at = format_instant(datetime.now(UTC))
+        witness = sign_witness(open_head(message.head), at, self.signer)
+        return Witnessed(seq=message.seq, at=at, signature=witness.signature)
 
     async def _pipe(self, websocket: ServerConnection) -> None:
         frame = await websocket.recv()
