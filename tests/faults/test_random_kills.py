@@ -42,9 +42,9 @@ MODULES = {"runner": "farhand_agent.scripts.runner", "session": "farhand_agent.s
 _SESSION = re.compile(r"\bs-[a-z2-7]{26}\b")
 _CUT_OFF = (FarhandError, asyncssh.Error, OSError, asyncio.CancelledError)
 WORKERS = 4
-ORDERS = 30
+ORDERS = 12
 PATIENCE_S = 3.0
-SESSION_S = 20.0
+SESSION_S = 10.0
 TRIES = 4
 SETTLE_S = 120.0
 UPLOAD = 400_000
@@ -103,10 +103,15 @@ class Chaos:
                 continue
             self.cut[record.session] = asyncio.Event()
             try:
+                was_cut = False
                 for _ in range(TRIES):
                     if await self._work_until_cut(record):
+                        self.seen["revived"] += was_cut
                         break
-                    await asyncio.sleep(1.5)  # the agent looks after its children each second
+                    was_cut = was_cut or self.cut[record.session].is_set()
+                    self.cut[record.session].clear()
+                    # The agent looks after its children each second, and starts the next one.
+                    await asyncio.sleep(2.5)
             finally:
                 del self.cut[record.session]
             await self.end(record.session)
@@ -116,8 +121,6 @@ class Chaos:
 
         A session outlives its process, so what was cut off is tried once more in the same one.
         """
-        was_cut = self.cut[record.session].is_set()
-        self.cut[record.session].clear()
         work = asyncio.ensure_future(self._work(record))
         cut = asyncio.ensure_future(self.cut[record.session].wait())
         try:
@@ -129,7 +132,6 @@ class Chaos:
         for error in _leaves(outcome):
             if not isinstance(error, _CUT_OFF):
                 raise error
-        self.seen["revived"] += was_cut and outcome is None
         return outcome is None
 
     async def _work(self, record: SessionRecord) -> None:
@@ -295,7 +297,7 @@ async def is_quiet(chaos: Chaos) -> bool:
 @pytest.fixture
 def house(tmp_path: Path) -> Any:
     """A house whose bodies take a moment."""
-    with fault_house(tmp_path, work="sleep 0.1") as house:
+    with fault_house(tmp_path, work="sleep 0.3") as house:
         yield house
 
 
