@@ -30,10 +30,12 @@ _REQUESTS = 16
 _ROUNDS = 3
 
 
-async def receive(connection: asyncssh.SSHClientConnection, size: int) -> float:
+async def receive(
+    connection: asyncssh.SSHClientConnection, size: int, *, source: str = "</dev/zero"
+) -> float:
     """Have a program write `size` bytes to us; return the rate in MB/s."""
     start = time.perf_counter()
-    process = await connection.create_process(f"head -c {size} /dev/zero", encoding=None)
+    process = await connection.create_process(f"{source} head -c {size}", encoding=None)
     got = 0
     while data := await process.stdout.read(256 * 1024):
         got += len(data)
