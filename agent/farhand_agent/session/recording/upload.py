@@ -68,11 +68,13 @@ class RecordingUpload:
                 await asyncio.sleep(self._pause_s)
 
     async def settle(self, timeout_s: float) -> bool:
-        """Wait until nothing waits any more; False when the time is over first."""
+        """Wait until nothing waits any more; False when the time is over or the relay refuses."""
         self._recorder.spooled.set()
         try:
             async with asyncio.timeout(timeout_s):
                 while await asyncio.to_thread(self._recorder.spool.waiting):
+                    if self._is_refused:
+                        return False
                     self._empty.clear()
                     await self._empty.wait()
         except TimeoutError:
@@ -109,6 +111,7 @@ class RecordingUpload:
         # A gap only means that an earlier chunk was lost on the way, and that one goes first.
         if answer.code != "recording-gap" and not self._is_refused:
             self._is_refused = True
+            self._empty.set()
             _log.warning("the relay refuses the recording: %s", answer.code[:60])
             self._recorder.refused("the relay refuses the recording")
         return False
