@@ -154,6 +154,7 @@ def test_consent_widening_taking_back_and_stop(scene: Scene) -> None:
                 person.type("1")
                 person.wait_for("Allowed now: forward")
                 shell.wait_for("error: scope-withdrawn: the person at the device withdrew it")
+                forward.wait_for("the device says: terminal was closed: the person at the device")
                 assert shell.status() != 0
                 assert shell.is_as_before
                 done = scene.technician.run("exec", session, "--", "true", expect=255)

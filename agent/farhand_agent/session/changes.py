@@ -145,6 +145,7 @@ class ScopeChanges:
         words = _BY.get(by, _BY["person"])
         self._terms.actions.add("scope", f"{scope} was closed: {words}")
         self._terms.scopes.withdraw(scope, f"scope-withdrawn: {words}: {scope}")
+        self._terms.tell(f"{scope} was closed: {words}")
 
     # Adding.
 

@@ -11,13 +11,11 @@
 The host key is the device key, the user name the session id (or `farhand`), and the one key that
 opens is the console key of the grant.  Scopes count from `auth_completed` on, when possession of
 that key is proved, and are asked at each request, so that a scope withdrawn closes on open
-connections too.  Every refusal is noted among the session's actions.  Under a scope
-that still cools down a request is taken and waits.
+connections too.  Every refusal is noted among the session's actions.  Under a scope that still
+cools down a request is taken and waits.
 
 asyncssh takes a connection down when a callback or a channel's task raises, so nothing here lets an
-exception out.  It answers channel requests by the name of a method, some of them before asking
-anybody (`x11-req`, `env`, agent forwarding): `_Channel` puts a closed list in front of that, and
-answers a malformed request with a refusal.
+exception out, and session/channel.py puts a closed list in front of what it answers by itself.
 """
 
 from __future__ import annotations
@@ -31,11 +29,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import asyncssh
-from asyncssh.packet import Boolean, PacketDecodeError, SSHPacket, String
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from farhand_agent.session.actions import ActionLog
+from farhand_agent.session.channel import SessionChannel
 from farhand_agent.session.files import FileServer, Roots, serve_files
 from farhand_agent.session.files_flow import KnownHashes
 from farhand_agent.session.forwarding import Forwarded, dial
@@ -59,15 +57,9 @@ MAX_PIPES = 8
 MAX_CHANNELS = 16
 MAX_KEY_TRIES = 6
 LOGIN_TIMEOUT_S = 15
-WINDOW_BYTES = 2 * 1024 * 1024
-MAX_PACKET_BYTES = 32 * 1024
 # AES-GCM first, for processors that have it; ChaCha20 for those that do not.
 CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com")
 SFTP_SCOPE = "files"
-
-_ANSWERED = {"pty-req", "env", "shell", "exec", "subsystem", "window-change", "signal"}
-# Sent unasked by common clients; refused, but nothing that anybody asked for.
-_UNREMARKABLE = {"eow@openssh.com", "keepalive@openssh.com", "break"}
 
 
 @dataclass
@@ -76,7 +68,8 @@ class SessionTerms:
 
     `forward_to` holds `host:port` destinations, already cut to grant and policy, and grows when the
     session is widened; `relay` is the relay's host and port; `subsystems` are by name, `sftp` not
-    among them.  `on_wait` is told of a request (scope, words, seconds) that waits for a cool-down.
+    among them.  `on_wait` is told of a request (scope, words, seconds) that waits for a cool-down;
+    `tell` says a line to every console, and is the host's to set.
     """
 
     session: str
@@ -91,6 +84,7 @@ class SessionTerms:
     recording: SessionRecording | None = None
     relay: tuple[str, int] | None = None
     on_wait: Callable[[str, str, float], None] = lambda *_: None
+    tell: Callable[[str], None] = lambda _: None
 
 
 def host_key(seed: bytes) -> asyncssh.SSHKey:
@@ -111,6 +105,7 @@ class SessionHost:
     def __init__(self, key: asyncssh.SSHKey, terms: SessionTerms) -> None:
         self._key = key
         self.terms = terms
+        terms.tell = self.tell
         self._connections: set[asyncssh.SSHServerConnection] = set()
         self._busy = 0
         self.manners = Manners()
@@ -163,6 +158,11 @@ class SessionHost:
             self._connections.discard(connection)
             connection.abort()
             driver.end()
+
+    def tell(self, words: str) -> None:
+        """Say a line to whoever sits at the consoles; stock clients show it when asked to."""
+        for connection in list(self._connections):
+            connection.send_debug(words, always_display=True)
 
     def begin(self) -> None:
         """Count a channel that works under a scope."""
@@ -267,7 +267,7 @@ class _Server(asyncssh.SSHServer):
     def session_requested(self) -> Any:
         assert self._connection is not None
         self.take_channel()
-        channel = _Channel(self, self._connection)
+        channel = SessionChannel(self._connection, self.denied)
         return channel, _Process(self)
 
     def connection_requested(
@@ -334,70 +334,6 @@ class _Server(asyncssh.SSHServer):
     def tap_requested(self, unit: int | None) -> bool:
         self.denied("network tunnel")
         return False
-
-
-class _Channel(asyncssh.SSHServerChannel[bytes]):
-    """A session channel that answers a closed list of requests."""
-
-    def __init__(self, server: _Server, connection: asyncssh.SSHServerConnection) -> None:
-        super().__init__(
-            connection,
-            asyncio.get_running_loop(),
-            True,  # allow_pty: asked of `_Process.pty_requested`
-            False,
-            False,
-            0,
-            1024,
-            None,
-            "strict",
-            WINDOW_BYTES,
-            MAX_PACKET_BYTES,
-        )
-        self._server = server
-
-    def get_subsystem(self) -> str | None:
-        """Say nothing: at the name `sftp` asyncssh would start its own server."""
-        return None
-
-    def _service_next_request(self) -> None:
-        request = self._request_queue[0][0]
-        if request in _ANSWERED:
-            waiting = len(self._request_queue)
-            try:
-                super()._service_next_request()
-                return
-            except PacketDecodeError as error:
-                if len(self._request_queue) < waiting:
-                    raise  # it was a request behind this one, and is answered already
-                _log.info("a malformed %s: %s", request, error)
-                request += " (malformed)"
-        if request not in _UNREMARKABLE:
-            self._server.denied(f"request {request}")
-        self._report_response(False)
-
-    def cut(self, why: str) -> None:
-        """End the channel at once, unsent output included; the other side is told why."""
-        if self._send_state not in ("close_pending", "closed"):
-            self._send_request(
-                b"exit-signal", String(b"KILL"), Boolean(False), String(why), String(b"en")
-            )
-        elif self._send_state == "close_pending":
-            self._send_buf.clear()
-            self._close_send()
-        self.abort()
-
-    def _process_env_request(self, packet: SSHPacket) -> bool:
-        name, value = packet.get_string(), packet.get_string()
-        packet.check_end()
-        text = name.decode("utf-8", "backslashreplace")
-        allowed = text in ("LANG", "TERM") or text.startswith("LC_")
-        if not allowed or not text.replace("_", "").isalnum() or len(name) + len(value) > 1024:
-            self._server.denied(f"env {text}")
-            return False
-        if b"\0" in value or len(self._env) >= 32:
-            return False
-        self._env[name] = value
-        return True
 
 
 class _Process(asyncssh.SSHServerProcess[bytes]):
@@ -505,7 +441,7 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
         """End this channel because its scope was withdrawn."""
         if self._program is not None:
             self._program.kill(signal.SIGKILL)
-        assert isinstance(self.channel, _Channel)
+        assert isinstance(self.channel, SessionChannel)
         self.channel.cut(self._terms.scopes.why_closed(self._scope or ""))
 
     async def _run_program(self) -> None:

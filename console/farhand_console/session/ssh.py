@@ -16,6 +16,7 @@ from typing import TypeVar
 import asyncssh
 
 from farhand_console.home import Home
+from farhand_console.output import printable
 from farhand_console.relay import Relay, segments
 from farhand_console.relay.answers import Session
 from farhand_console.session.partings import parting
@@ -89,9 +90,15 @@ async def open_pipe(
 
 
 class _Client(asyncssh.SSHClient):
-    """Keeps what the device said when it ended the connection."""
+    """Shows what the device says meanwhile, and keeps what it said when it ended the connection."""
 
-    parting: FarhandError | None = None
+    def __init__(self, notice: Callable[[str], None]) -> None:
+        self._notice = notice
+        self.parting: FarhandError | None = None
+
+    def debug_msg_received(self, msg: str, lang: str, always_display: bool) -> None:
+        if always_display:
+            self._notice(f"the device says: {printable(msg, 200)}")
 
     def connection_lost(self, exc: Exception | None) -> None:
         if isinstance(exc, asyncssh.DisconnectError):
@@ -118,7 +125,7 @@ async def connect_ssh(
     """
     async with open_pipe(home, relay, record, notice=notice, patience_s=patience_s) as pipe:
         host_key = asyncssh.import_public_key(public_key_line(record.device_key))
-        client = _Client()
+        client = _Client(notice)
         try:
             async with asyncio.timeout(_LOGIN_S):
                 connection = await asyncssh.connect(

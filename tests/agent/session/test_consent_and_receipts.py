@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from farhand_agent.config import Home
-from farhand_agent.consent import consent_lines, is_yes, scope_words
+from farhand_agent.consent import action_words, consent_lines, is_yes, scope_words
 from farhand_agent.receipts import list_receipts, store_receipt
 from farhand_agent.session.actions import MAX_ACTIONS, MAX_DETAIL_CHARS, ActionLog
 from farhand_agent.session.ending import ReceiptFacts, seal_receipt
 from farhand_agent.session.events import Asked
 from farhand_protocol.envelopes import encode_envelope, seal, sign_again
 from farhand_protocol.errors import FarhandError
+from farhand_protocol.grants import ActionKind
 from farhand_protocol.identity import device_id
 from farhand_protocol.keys import SeedSigner
 from farhand_protocol.receipts import verify_receipt
@@ -88,6 +89,30 @@ def test_foreign_text_is_escaped(field: str, guest: bool) -> None:
     assert "\r" not in text
     assert "\u202e" not in text
     assert "\\x1b" in text
+
+
+def test_every_action_is_a_sentence_and_cannot_steer_the_terminal() -> None:
+    for kind in get_args(ActionKind):
+        words = action_words(kind, EVIL + " {0} {}")
+        assert "\x1b" not in words
+        assert not words.startswith(f"{kind}:"), kind
+    assert action_words("exec", "id {}") == "ran the command  id {}"
+    assert action_words("\x1bnew", "x") == "\\x1bnew: x"
+
+
+def test_a_wider_session_is_asked_for_as_what_it_is() -> None:
+    asked = question(
+        asks="scopes", scopes=["forward", "files"], forward=["10.0.0.1:80"], cooling=["forward"],
+        cool_down_s=10, file_bytes_max=1000,
+    )  # fmt: skip
+    text = "\n".join(consent_lines(asked))
+    assert "bob, who is working here now, asks for more." in text
+    assert "the session goes on as it is" in text
+    assert "they could also" in text
+    assert "only 10 seconds after your yes" in text
+    assert "no file larger than 1000 bytes" in text
+    assert "hurries you" in text
+    assert "recorded" not in text
 
 
 def test_only_yes_is_yes() -> None:

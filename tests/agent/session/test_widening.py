@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import asyncssh
 import msgspec
@@ -21,8 +21,8 @@ from farhand_agent.policy_changes import note_policy
 from farhand_agent.scope_changes import withdraw_scopes_everywhere
 from farhand_agent.session.events import Asked, CodeShown, Decided, Ended, Opened, ScopesChanged
 from farhand_agent.session.widening import MAX_WIDENINGS
-from farhand_protocol.envelopes import encode_envelope, seal
-from farhand_protocol.grants import Receipt, Widening
+from farhand_protocol.envelopes import decode_envelope, encode_envelope, open_payload, seal
+from farhand_protocol.grants import Grant, Receipt, Widening
 from farhand_protocol.identity import make_id
 from farhand_protocol.instants import format_instant
 from farhand_protocol.keys import SeedSigner
@@ -228,3 +228,33 @@ async def test_a_stricter_policy_takes_from_open_sessions(
         assert (await session.run.next(ScopesChanged)).scopes == ["view"]
         assert withdraw_scopes_everywhere(journal, ["terminal"], by="person") == {}
         journal.close()
+
+
+@pytest.mark.parametrize(("consent", "granted"), [("notify", True), ("ask", False)])
+async def test_without_a_person_the_policy_decides(
+    tmp_path: Path, consent: Literal["ask", "notify"], granted: bool
+) -> None:
+    notify = msgspec.structs.replace(POLICY, unattended=True, consent="notify")
+    grant = {"scopes": ["view"]}
+    async with enrolled(tmp_path, policy=notify, grant=grant, can_ask=False) as run:
+        await run.next(Opened)
+        row = Journal(run.home.journal, read_only=True)
+        sealed = row.session(SESSION)
+        row.close()
+        assert sealed is not None
+        console = CodeConsole(run.relay)
+        console.device_key = run.relay.devices[0]
+        console.envelope = decode_envelope(sealed.grant)
+        console.grant = open_payload(console.envelope, Grant)
+        if consent == "ask":
+            (run.home.path / "policy.toml").write_text('consent = "ask"\n')
+        async with console.ssh() as ssh:
+            session = Open(run, console, ssh)
+            answer = await session.ask(session.wish("terminal", "forward"))
+            assert answer["granted"] == granted
+            if granted:
+                assert (await run.next(ScopesChanged)).scopes == ["view", "terminal", "forward"]
+                assert (await ssh.run("echo wider")).stdout == "wider\n"
+            else:
+                assert answer["code"] == "consent-timeout"
+        assert not any(isinstance(event, Asked) for event in run.seen)
