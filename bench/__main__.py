@@ -26,6 +26,7 @@ from bench.report import Figure, show
 
 SUITES = (
     "session",
+    "resume",
     "session_beside",
     "session_opening",
     "session_recording",
