@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -98,9 +97,7 @@ async def _measure(
     record = load(context.home, session)
 
     def connect() -> AbstractAsyncContextManager[asyncssh.SSHClientConnection]:
-        return connect_ssh(
-            context.home, context.relay, record, notice=lambda words: print(words, file=sys.stderr)
-        )
+        return connect_ssh(context.home, context.relay, record, notice=lambda _: None)
 
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
