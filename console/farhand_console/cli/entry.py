@@ -21,6 +21,7 @@ _BROUGHT_BY = {
     "account": "account",
     "audit": "audit",
     "campaign": "campaign",
+    "chat": "chat",
     "cp": "copy",
     "device": "device",
     "doctor": "login",
@@ -38,9 +39,12 @@ _BROUGHT_BY = {
     "session": "session",
     "shell": "session",
     "ssh-config": "session",
+    "steps": "chat",
     "ticket": "ticket",
     "token": "token",
+    "tool": "tools",
     "trust": "trust",
+    "wake": "tools",
     "whoami": "login",
 }
 
