@@ -1,9 +1,9 @@
 """Consent: the question in words that a person understands, and her answer.
 
-The device asks, never the relay.  Silence is no: after a minute the answer is `consent-timeout`
-(nobody there), which is another outcome than `consent-refused`.  Everything that came from afar is
-escaped before it is shown.  How the answer is read is the terminal's business
-(farhand_agent.session.command); a page in the browser can use the same words.
+The device asks, never the relay.  Silence is no: after a minute, or less where policy says so, the
+answer is `consent-timeout` (nobody there), which is another outcome than `consent-refused`.
+Everything that came from afar is escaped before it is shown.  How the answer is read is the
+terminal's business (farhand_agent.session.screen); a page in the browser can use the same words.
 """
 
 from __future__ import annotations
@@ -13,12 +13,10 @@ from typing import Final
 
 from farhand_agent.session.events import Asked
 from farhand_agent.terminal import printable
-from farhand_protocol.trust import MAX_CONSENT_S
 
 __all__ = [
     "ANSWER_WARNING",
     "CALLER_WARNING",
-    "CONSENT_TIMEOUT_S",
     "FIRST_MINUTE_S",
     "action_words",
     "consent_lines",
@@ -27,8 +25,6 @@ __all__ = [
     "reason_words",
     "scope_words",
 ]
-
-CONSENT_TIMEOUT_S: Final = MAX_CONSENT_S
 
 CALLER_WARNING: Final = (
     "Did somebody call or write to you, unasked, and press you for this code?",
