@@ -11,7 +11,9 @@ of its own.  The header carries `farhand`, which players ignore: the kind of str
 began after the recording did.  Codes: `o` output, `i` input (only where policy says so), `r`
 resize, `x` exit status, and `e` in stream 0, whose DATA is the JSON of one `grants.Action`.
 
-Output is text: bytes that are no UTF-8 stand as U+FFFD.  A line is never longer than a chunk.
+What a terminal shows is text: bytes that are no UTF-8 stand as U+FFFD.  A command without one may
+write anything; what is no text stands whole in a line of code `b`, as base64, which players ignore.
+A line is never longer than a chunk.
 Source: asciicast v3 (docs.asciinema.org/manual/asciicast/v3).
 """
 
@@ -27,6 +29,7 @@ from farhand_protocol.recording import MAX_PLAINTEXT_BYTES
 
 __all__ = [
     "EVENTS",
+    "MAX_BINARY_BYTES",
     "MAX_STREAMS",
     "MAX_TEXT_BYTES",
     "CastEvent",
@@ -43,9 +46,11 @@ EVENTS: Final = 0
 MAX_STREAMS: Final = 1_000_000
 # Written as JSON, a byte becomes six characters at worst; a line must fit a chunk.
 MAX_TEXT_BYTES: Final = 4 * 1024
+# As base64 it is a third longer.
+MAX_BINARY_BYTES: Final = 24 * 1024
 
 StreamKind = Literal["events", "terminal", "exec"]
-Code = Literal["o", "i", "r", "x", "m", "e"]
+Code = Literal["o", "b", "i", "r", "x", "m", "e"]
 
 
 class Term(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -90,7 +95,7 @@ def encode_cast_header(stream: int, header: CastHeader) -> bytes:
 
 
 def encode_cast_event(stream: int, interval_s: float, code: Code, data: str) -> bytes:
-    """Return one line of a stream, with its newline; `data` has at most `MAX_TEXT_BYTES`."""
+    """Return one line of a stream, with its newline; `data` fits `MAX_TEXT_BYTES`."""
     return msgspec.json.encode([stream, round(max(0.0, interval_s), 6), code, data]) + b"\n"
 
 

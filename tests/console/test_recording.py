@@ -60,6 +60,7 @@ PLAIN = [
     + encode_cast_event(2, 0.25, "o", "a\nb\n")
     + encode_cast_event(1, 40.0, "o", "\x1b]52;c;ZXZpbA==\x07done\r\n")
     + encode_cast_event(1, 0.5, "r", "80x24")
+    + encode_cast_event(2, 0.0, "b", "AAECAw==")
     + encode_cast_event(2, 0.25, "x", "3"),
     b"",
 ]
@@ -201,7 +202,8 @@ def test_exports_are_what_players_read(
     assert [one[0] for one in terminal[1:]] == times
     assert [one[1] for one in terminal[1:]] == ["o", "o", "r"]
     assert command[1][2] == "a\r\nb\r\n"
-    assert [one[1] for one in command[1:]] == (["o", "x"] if version == 3 else ["o"])
+    assert [one[1] for one in command[1:]] == ["o", "o", *(["x"] if version == 3 else [])]
+    assert command[2][2] == "[4 bytes that are no text]\r\n"
     assert events[1][2].endswith("exec  rm \\x1b[2J\r\n")
     assert Path(told["files"][0]["path"]).stat().st_mode & 0o077 == 0
     # What is there is never written over.

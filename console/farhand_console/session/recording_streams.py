@@ -96,6 +96,9 @@ def shown_event(stream: Stream, event: CastEvent) -> CastEvent:
     """Return an event as a player understands it."""
     if stream.number == EVENTS and event.code == "e":
         return CastEvent(event.interval_s, "o", f"{action_words(event.data)}\r\n")
+    if event.code == "b":
+        size = len(event.data) * 3 // 4 - event.data[-2:].count("=")
+        return CastEvent(event.interval_s, "o", f"[{size} bytes that are no text]\r\n")
     if stream.kind == "exec" and event.code == "o":
         return CastEvent(
             event.interval_s, "o", event.data.replace("\r\n", "\n").replace("\n", "\r\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -198,10 +199,27 @@ async def test_input_is_recorded_where_policy_says_so(tmp_path: Path, relay: Fak
     assert relay.text(1, "i") == "secret\r"
 
 
+async def test_what_is_no_text_is_kept_whole(tmp_path: Path, relay: FakeRelay) -> None:
+    archive = os.urandom(100_000)
+    euro = "\u20ac".encode()
+    async with Scene(tmp_path, relay).running() as scene:
+        streams = scene.streams(Console(), "tar c .")
+        for piece in (b"a text ", euro[:1], euro[1:], b"\n", euro[:2], archive, b"end\n", euro[:1]):
+            await streams.write(piece)
+        await streams.write(b"trouble\n", error=True)
+        streams.end(0)
+        await scene.recorder.finish()
+        assert await scene.upload.settle(20)
+    assert relay.text(1) == "a text \u20ac\nend\ntrouble\n"
+    kept = [e for n, e in relay.lines() if n == 1 and isinstance(e, CastEvent) and e.code == "b"]
+    assert b"".join(base64.b64decode(e.data) for e in kept) == euro[:2] + archive + euro[:1]
+    assert relay.verified().complete
+
+
 async def test_much_output_keeps_its_order_and_chunks_their_bound(
     tmp_path: Path, relay: FakeRelay
 ) -> None:
-    wanted = "".join(f"\x00\x1b[{i}m" for i in range(60_000))
+    wanted = "".join(f"\x01\x1b[{i}m" for i in range(60_000))
     async with Scene(tmp_path, relay).running() as scene:
         streams = scene.streams(Console(), "cat")
         for at in range(0, len(wanted), 32_768):

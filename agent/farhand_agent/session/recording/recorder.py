@@ -157,7 +157,7 @@ class Recorder:
         self._append(encode_cast_header(stream, header))
 
     def write(self, stream: int, code: Code, data: str) -> None:
-        """Record one line of a stream; `data` has at most `casts.MAX_TEXT_BYTES`."""
+        """Record one line of a stream; `data` fits a line (see farhand_protocol.casts)."""
         at = self._loop.time()
         interval_s, self._last_at[stream] = at - self._last_at.get(stream, at), at
         self._append(encode_cast_event(stream, interval_s, code, data))

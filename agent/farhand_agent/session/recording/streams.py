@@ -1,18 +1,19 @@
 """One channel of a session, recorded: what a program writes is recorded before it is shown.
 
 Output is decoded as UTF-8 piece by piece, so a character cut in two by the network stands whole in
-the recording.  What is typed is recorded only where policy says so; what a terminal echoes is
-output.
+the recording.  What a command writes that is no text (an archive, or rsync's other end) is recorded
+as bytes.  What is typed is recorded only where policy says so; what a terminal echoes is output.
 """
 
 from __future__ import annotations
 
+import base64
 import codecs
 from typing import Final
 
 from farhand_agent.session.recording.recorder import Recorder
 from farhand_agent.session.shell import Streams
-from farhand_protocol.casts import MAX_TEXT_BYTES, Term
+from farhand_protocol.casts import MAX_BINARY_BYTES, MAX_TEXT_BYTES, Term
 
 __all__ = ["RecordedStreams"]
 
@@ -42,9 +43,9 @@ class RecordedStreams:
     ) -> None:
         self._inner = inner
         self._recorder = recorder
-        decoder = codecs.getincrementaldecoder("utf-8")
-        self._output, self._error = decoder("replace"), decoder("replace")
-        self._input = decoder("replace")
+        self._output = _Output(is_text=size is not None)
+        self._error = _Output(is_text=size is not None)
+        self._input = codecs.getincrementaldecoder("utf-8")("replace")
         columns, rows = size or (80, 24)
         text = (command or "").encode("utf-8", "backslashreplace").decode()
         self._stream = recorder.open_stream(
@@ -64,7 +65,7 @@ class RecordedStreams:
 
     async def write(self, data: bytes, *, error: bool = False) -> None:
         """Record output, then write it."""
-        self._write("o", (self._error if error else self._output).decode(data))
+        self._record(self._error if error else self._output, data)
         await self._recorder.room()
         await self._inner.write(data, error=error)
 
@@ -74,10 +75,17 @@ class RecordedStreams:
 
     def end(self, status: int) -> None:
         """Record the program's exit status, negative for a signal, and close the stream."""
-        for decoder in (self._output, self._error):
-            self._write("o", decoder.decode(b"", final=True))
+        for output in (self._output, self._error):
+            self._record(output, b"", final=True)
         self._recorder.write(self._stream, "x", str(status if status >= 0 else 128 - status))
         self._recorder.close_stream(self._stream)
+
+    def _record(self, output: _Output, data: bytes, *, final: bool = False) -> None:
+        text, binary = output.take(data, final=final)
+        self._write("o", text)
+        for at in range(0, len(binary), MAX_BINARY_BYTES):
+            piece = base64.b64encode(binary[at : at + MAX_BINARY_BYTES]).decode()
+            self._recorder.write(self._stream, "b", piece)
 
     def _write(self, code: str, text: str) -> None:
         for at in range(0, len(text), _PIECE_CHARS):
@@ -86,3 +94,29 @@ class RecordedStreams:
                 "o" if code == "o" else "i",
                 text[at : at + _PIECE_CHARS],
             )
+
+
+class _Output:
+    """One of a program's two outputs: text, or what is none.
+
+    Args:
+        is_text: it goes to a terminal, which shows whatever it is as text.
+    """
+
+    def __init__(self, *, is_text: bool) -> None:
+        self._is_text = is_text
+        errors = "replace" if is_text else "strict"
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors)
+
+    def take(self, data: bytes, *, final: bool = False) -> tuple[str, bytes]:
+        """Return the next piece as text, or as bytes where it is no text; the other is empty."""
+        if self._is_text:
+            return self._decoder.decode(data, final), b""
+        whole = self._decoder.getstate()[0] + data  # with what is left of a character cut in two
+        try:
+            if b"\0" not in whole:
+                return self._decoder.decode(data, final), b""
+        except UnicodeDecodeError:
+            pass  # no text
+        self._decoder.reset()
+        return "", whole
