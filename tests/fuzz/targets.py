@@ -17,6 +17,13 @@ from typing import Any
 import msgspec
 
 from farhand_protocol import frames, messages
+from farhand_protocol.casts import (
+    CastHeader,
+    Term,
+    encode_cast_event,
+    encode_cast_header,
+    read_lines,
+)
 from farhand_protocol.codes import format_code, parse_code
 from farhand_protocol.envelopes import (
     Envelope,
@@ -42,6 +49,7 @@ from farhand_protocol.patterns import PatternError, compile_pattern
 from farhand_protocol.pipe import Data, ResumablePipe
 from farhand_protocol.placements import Placements, check_placements
 from farhand_protocol.receipts import open_grant, verify_receipt
+from farhand_protocol.recording import RecordingChain, SealedReader, open_head
 from farhand_protocol.tokens import (
     Confirmation,
     Enrolment,
@@ -60,7 +68,7 @@ from farhand_protocol.trust import (
     decode_document,
     encode_document,
 )
-from tests.protocol import samples
+from tests.protocol import recordings, samples
 from tests.protocol.vector_maker import MAKERS
 
 __all__ = ["TARGETS", "Target"]
@@ -335,7 +343,37 @@ def _message_seeds(*made: Any) -> tuple[bytes, ...]:
     return tuple(messages.encode_message(one) for one in made)
 
 
+def _recording_head(data: bytes) -> None:
+    opened = open_head(data)
+    assert opened.head.device_key == recordings.DEVICE.public_key
+
+
+def _sealed_recording(data: bytes) -> None:
+    reader, chain = SealedReader(), RecordingChain()
+    chunks = reader.receive_data(data)
+    reader.receive_eof()
+    for chunk in chunks:
+        chain.add(chunk)
+    chain.finish()
+    assert data == recordings.sealed_file(chunks)
+
+
+def _cast_lines(data: bytes) -> None:
+    for number, line in read_lines(data):
+        if isinstance(line, CastHeader):
+            written = encode_cast_header(number, line)
+            assert list(read_lines(written)) == [(number, line)]
+
+
+_RECORDING = recordings.make_chunks([b"sealed one", b"sealed two"])
+_LINES = encode_cast_header(
+    1, CastHeader(version=3, term=Term(cols=80, rows=24, type="xterm"))
+) + encode_cast_event(1, 0.5, "o", "shown")
+
 TARGETS: dict[str, Target] = {
+    "recording-head": Target(_recording_head, tuple(one.head for one in _RECORDING)),
+    "sealed-recording": Target(_sealed_recording, (recordings.sealed_file(_RECORDING),)),
+    "cast-lines": Target(_cast_lines, (_LINES,)),
     "codes": Target(_codes, (b"4071-H7M 3QX", b"407123h7m3qx")),
     "enrolment-token": Target(
         _enrolment_token, (format_enrolment_token(samples.enrolment_token()).encode(),)

@@ -18,8 +18,8 @@ from farhand_protocol.recording import (
     write_chunk,
 )
 
-DEVICE = SeedSigner(bytes([7]) * 32)
-RELAY = SeedSigner(bytes([8]) * 32)
+DEVICE_SEED, RELAY_SEED = bytes([7]) * 32, bytes([8]) * 32
+DEVICE, RELAY = SeedSigner(DEVICE_SEED), SeedSigner(RELAY_SEED)
 SESSION = "s-aaaaaaaaaaaaaaaaaaaaaaaaaa"
 AT = "2026-11-22T08:00:00Z"
 

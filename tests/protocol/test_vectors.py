@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import struct
@@ -90,3 +91,47 @@ def test_the_envelope_vectors_verify_by_the_written_rules(name: str) -> None:
         key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(seed))
         raw = key.public_key().public_bytes_raw()
         assert signature["keyid"] == hashlib.sha256(raw).hexdigest()
+
+
+def test_the_recording_vector_reads_as_the_page_says() -> None:
+    vector = load("recording")
+    device = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(vector["device_seed"]))
+    relay = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(vector["relay_seed"]))
+    file, previous = b"farhand recording v1\n", "0" * 64
+    for head, witness, body in zip(
+        vector["heads"], vector["witnesses"], vector["ciphertexts"], strict=True
+    ):
+        envelope = json.loads(head)
+        payload = base64.b64decode(envelope["payload"])
+        told, ciphertext = json.loads(payload), bytes.fromhex(body)
+        kind = b"application/vnd.farhand.recordinghead.v1+json"
+        signed = b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
+        assert base64.b64decode(envelope["signatures"][0]["sig"]) == device.sign(signed)
+        assert (told["previous"], told["sha256"]) == (
+            previous,
+            hashlib.sha256(ciphertext).hexdigest(),
+        )
+        previous = hashlib.sha256(payload).hexdigest()
+        covered = {
+            "at": vector["witnessed_at"],
+            "head": previous,
+            "index": told["index"],
+            "session": told["session"],
+            "tenant": told["tenant"],
+        }
+        message = json.dumps(covered, separators=(",", ":")).encode()
+        signature = relay.sign(b"farhand recording witness v1\0" + message)
+        assert signature.hex() == witness
+        seen = {
+            "at": vector["witnessed_at"],
+            "relay_key": base64.b64encode(relay.public_key().public_bytes_raw()).decode(),
+            "signature": base64.b64encode(signature).decode(),
+        }
+        for field in (
+            head.encode(),
+            json.dumps(seen, separators=(",", ":")).encode(),
+            ciphertext,
+        ):
+            file += struct.pack(">I", len(field)) + field
+    assert told["final"]
+    assert file.hex() == vector["sealed"]

@@ -22,7 +22,7 @@ from farhand_protocol.manifest import manifest_digest
 from farhand_protocol.pairing import ConsolePairing, DevicePairing
 from farhand_protocol.pipe import ResumablePipe
 from farhand_protocol.tokens import format_enrolment_token, format_signin_token
-from tests.protocol import samples
+from tests.protocol import recordings, samples
 
 FOLDER = Path(__file__).parent / "vectors"
 SESSION = "s-aaaaaaaaaaaaaaaa"
@@ -200,6 +200,20 @@ def token() -> dict[str, Any]:
     }
 
 
+def recording() -> dict[str, Any]:
+    """A whole recording of two chunks, with stand-ins for ciphertext, as a sealed file."""
+    chunks = recordings.make_chunks([b"sealed one", b"sealed two"], dropped=3)
+    return {
+        "device_seed": recordings.DEVICE_SEED.hex(),
+        "relay_seed": recordings.RELAY_SEED.hex(),
+        "heads": [chunk.head.decode() for chunk in chunks],
+        "witnesses": [chunk.witness.signature.hex() for chunk in chunks if chunk.witness],
+        "witnessed_at": recordings.AT,
+        "ciphertexts": [chunk.ciphertext.hex() for chunk in chunks],
+        "sealed": recordings.sealed_file(chunks).hex(),
+    }
+
+
 MAKERS: dict[str, Callable[[], dict[str, Any]]] = {
     "attach": attach,
     "audit": audit,
@@ -209,6 +223,7 @@ MAKERS: dict[str, Callable[[], dict[str, Any]]] = {
     "order": order,
     "pairing": pairing,
     "pipe": pipe,
+    "recording": recording,
     "token": token,
 }
 
