@@ -12,7 +12,13 @@ import pytest
 
 from farhand_console.relay.answers import Session
 from farhand_console.session import restart, ssh
-from farhand_console.session.ssh import SessionRestarted, connect_ssh, reconnect, why_ended
+from farhand_console.session.ssh import (
+    SessionRestarted,
+    check_restarted,
+    connect_ssh,
+    reconnect,
+    why_ended,
+)
 from farhand_console.session.status import StatusLine
 from farhand_protocol.attachment import LineState
 from farhand_protocol.errors import FarhandError
@@ -86,6 +92,17 @@ class Relay:
 class Connection:
     """What asyncssh would hand out."""
 
+    def __init__(self) -> None:
+        self.extra: dict[str, object] = {}
+
+    def set_extra_info(self, **extra: object) -> None:
+        """Keep what is known of it."""
+        self.extra |= extra
+
+    def get_extra_info(self, name: str) -> object:
+        """Return what is known of it."""
+        return self.extra.get(name)
+
     def close(self) -> None:
         """Nothing is open."""
 
@@ -144,6 +161,19 @@ async def test_a_restart_of_the_device_has_one_name(
     with pytest.raises(type(loss)):
         async with connect_ssh(ANY, ANY, Record(), notice=notice):  # type: ignore[arg-type]
             raise loss
+
+
+async def test_a_connection_that_closed_in_silence_is_asked_why(
+    connecting: Callable[[str], None],
+) -> None:
+    """A forward waits for the end of its connection, and nothing fails by it."""
+    connecting("done")
+    async with connect_ssh(ANY, ANY, Record(), notice=notice) as connection:  # type: ignore[arg-type]
+        check_restarted(connection)
+    connecting("peer-changed")
+    with pytest.raises(SessionRestarted):
+        async with connect_ssh(ANY, ANY, Record(), notice=notice) as connection:  # type: ignore[arg-type]
+            check_restarted(connection)
 
 
 async def test_other_failures_keep_their_own(connecting: Callable[[str], None]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from pathlib import Path
 
+import asyncssh
 import click
 import msgspec
 
@@ -29,7 +30,7 @@ from farhand_console.session.ending import check_note, end_on_device, kept_recei
 from farhand_console.session.jump import prepare_jump
 from farhand_console.session.proxy import listen_forward, run_proxy
 from farhand_console.session.record import SessionRecord, drop, find, load
-from farhand_console.session.ssh import SessionRestarted, connect_ssh
+from farhand_console.session.ssh import SessionRestarted, check_restarted, connect_ssh, reconnect
 from farhand_console.session.terminal import join_command, run_exec, run_shell
 from farhand_console.trust.devices import VerifiedDevice, verify_device
 from farhand_protocol.errors import FarhandError, UsageError
@@ -246,11 +247,11 @@ def _register_streams(root: click.Group) -> None:
         """Listen locally and carry to a destination the grant names: LPORT:HOST:PORT."""
         record = joined(context, session)
 
-        async def work() -> None:
-            async with connect_ssh(context.home, context.relay, record, notice=say) as connection:
-                await listen_forward(connection, spec, say=say)
+        async def work(connection: asyncssh.SSHClientConnection) -> None:
+            await listen_forward(connection, spec, say=say)
+            check_restarted(connection)
 
-        run_session(work())
+        run_session(reconnect(context.home, context.relay, record, work, notice=say))
 
     @command(root)
     @click.argument("device")

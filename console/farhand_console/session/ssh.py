@@ -26,7 +26,14 @@ from farhand_console.session.status import StatusLine
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.identity import public_key_line
 
-__all__ = ["SessionRestarted", "connect_ssh", "open_pipe", "reconnect", "why_ended"]
+__all__ = [
+    "SessionRestarted",
+    "check_restarted",
+    "connect_ssh",
+    "open_pipe",
+    "reconnect",
+    "why_ended",
+]
 
 _LOGIN_S = 30.0
 _RESTARTS = 20
@@ -165,6 +172,7 @@ async def connect_ssh(
                 raise await why_ended(relay, record.session) from error
             words = f"the session could not be joined ({pipe.reason or 'no answer'})"
             raise FarhandError("session-lost", words, detail=str(error)) from error
+        connection.set_extra_info(farhand_pipe=pipe)
         try:
             yield connection
             if client.parting is not None:
@@ -186,6 +194,17 @@ async def connect_ssh(
                     await connection.wait_closed()
             except (TimeoutError, asyncssh.Error, OSError):
                 connection.abort()
+
+
+def check_restarted(connection: asyncssh.SSHClientConnection) -> None:
+    """Look why a connection has closed, where nothing failed by it.
+
+    Raises:
+        SessionRestarted: the device's process is another one; else nothing, it was closed in order.
+    """
+    pipe = connection.get_extra_info("farhand_pipe")
+    if pipe is not None and pipe.reason == "peer-changed":
+        raise SessionRestarted
 
 
 def _is_loss(error: Exception) -> bool:

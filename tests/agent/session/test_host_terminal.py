@@ -10,6 +10,7 @@ import asyncssh
 import psutil
 import pytest
 
+from farhand_agent.session.channel import MAX_PACKET_BYTES, WINDOW_BYTES
 from tests.agent.session.ssh_pair import make_terms, ssh_pair
 
 
@@ -173,3 +174,24 @@ async def test_a_terminal_is_drained_while_the_network_is_away(tmp_path: Path) -
         process.stdin.write("\n")
         done = await asyncio.wait_for(process.wait(), 30)
         assert str(done.stdout).count("a") == 3_000_000
+
+
+async def test_what_runs_while_the_peer_is_away_for_long_fills_a_window_and_no_more(
+    tmp_path: Path,
+) -> None:
+    """The program waits, the session does not grow, and afterwards every byte arrives."""
+    size = 40_000_000
+    async with ssh_pair(make_terms(tmp_path)) as pair:
+        process = await pair.ssh.create_process(f"head -c {size} /dev/zero", encoding=None)
+        got = len(await process.stdout.read(1000))
+        await pair.wire.cut()
+        kept, still = -1, 0
+        while still < 20:
+            now = pair.wire.device.unacked_bytes
+            kept, still = now, still + 1 if now == kept else 0
+            await asyncio.sleep(0.02)  # until nothing is added any more
+        assert kept <= WINDOW_BYTES + MAX_PACKET_BYTES
+        pair.wire.attach()
+        while data := await process.stdout.read(1024 * 1024):
+            got += len(data)
+        assert got == size
