@@ -28,6 +28,7 @@ from farhand_server.cli.main import _run, cli
 from farhand_server.cli.output import configure_logging
 from farhand_server.clock import SystemClock
 from farhand_server.config import Settings, check_url, load_settings, parse_listen
+from farhand_server.store.revisions import newest_revision
 
 Captured = pytest.CaptureFixture[str]
 
@@ -382,9 +383,10 @@ def test_doctor(command: Command, home: Path) -> None:
 
 
 def test_migrate(command: Command, home: Path) -> None:
-    assert command.json("migrate", "--home", home) == {"from": "0001", "to": "0001"}
+    newest = newest_revision()
+    assert command.json("migrate", "--home", home) == {"from": newest, "to": newest}
     (home / "farhand.db").unlink()
-    assert command.json("migrate", "--home", home) == {"from": None, "to": "0001"}
+    assert command.json("migrate", "--home", home) == {"from": None, "to": newest}
     # Another organisation's database, or none at all, is not taken for this one's.
     command.refused("store-tenant", "token", "--home", home, code=1)
 
@@ -397,8 +399,8 @@ def test_a_lost_sign_in_token_is_made_again_on_the_host(command: Command, home: 
     command.refused("not-found", "signin", "nobody", "--home", home, code=1)
 
 
-def test_the_jump_port_is_refused_plainly(command: Command, home: Path) -> None:
-    command.refused("jump-unavailable", "run", "--home", home, "--jump", "127.0.0.1:2222")
+def test_a_jump_port_that_is_no_address(command: Command, home: Path) -> None:
+    command.refused("listen-malformed", "run", "--home", home, "--jump", "2222", code=2)
 
 
 def test_backup_and_restore(command: Command, home: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ import pytest
 from farhand_protocol.tokens import parse_signin_token
 from farhand_server.cli.main import _run as _in_process
 from tests.server.relays import RelayParts
+from tests.support.stage import free_port
 
 _COMMAND = [sys.executable, "-c", "from farhand_server.cli import main; main()"]
 _WAIT_S = 60
@@ -175,7 +176,7 @@ def test_what_is_missing_is_named(
 ) -> None:
     monkeypatch.setattr("farhand_server.cli.commands.configure_logging", lambda style: None)
     home = tmp_path / "relay"
-    _run("init", "--home", home, "--org", "Example")
+    _run("init", "--home", home, "--org", "Example", "--listen", f"127.0.0.1:{free_port()}")
     assert _in_process(["run", "--home", str(home), *options]) == 1
     assert f"farhand-server: error: {code}: " in capsys.readouterr().err
 
