@@ -127,6 +127,10 @@ class Home:
         """Return the file of what was done in an open session."""
         return self.sessions / f"{session}.actions"
 
+    def session_before(self, session: str) -> Path:
+        """Return where the inventory before an open session is kept."""
+        return self.sessions / f"{session}.before"
+
     @property
     def is_enrolled(self) -> bool:
         """Whether an enrolment was finished here."""

@@ -178,6 +178,7 @@ class SessionChildren:
         await self._journal.do(lambda j: j.end_session(row.id, reason="interrupted", report=report))
         self._home.session_lock(row.id).unlink(missing_ok=True)
         self._home.session_approvals(row.id).unlink(missing_ok=True)
+        self._home.session_before(row.id).unlink(missing_ok=True)
         self._posted.set()
 
     async def close(self, timeout_s: float) -> None:

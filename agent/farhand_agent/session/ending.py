@@ -10,7 +10,8 @@ The subsystem `farhand-end` carries JSON lines: the console sends `{"note": ...}
 `{"receipt": ENVELOPE}` signed by the device, sends it back with its console key's signature as
 well, and gets `{"ok": true}`.  A note that no relay would store is answered with
 `{"error": "note-malformed"}` before anything ends, and the session goes on.  The envelope
-stands in the line as its canonical JSON.
+stands in the line as its canonical JSON.  With `"changes": true` beside the note a last line
+follows: what the session changed on this computer (session/inventory_changes.py).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import msgspec
 
 from farhand_agent.journal_tables import MAX_NOTE_CHARS, is_note
 from farhand_agent.session.actions import ActionLog
+from farhand_agent.session.inventory_changes import InventoryChanges
 from farhand_agent.session.subsystems import Lines
 from farhand_protocol.envelopes import Envelope, decode_envelope, encode_envelope, seal
 from farhand_protocol.errors import FarhandError, RemoteError
@@ -113,6 +115,7 @@ class SessionEnding:
             runs any more.  Returns the reason that the journal holds.  Called once.
         sign: writes and signs the receipt for (reason, note).
         keep: stores the final receipt and journals the end.  Called once.
+        changes: what is told of the changes on this computer.
     """
 
     def __init__(
@@ -120,7 +123,9 @@ class SessionEnding:
         stop: Callable[[str], Awaitable[str]],
         sign: Callable[[str, str], Envelope],
         keep: Callable[[bytes], Awaitable[None]],
+        changes: InventoryChanges | None = None,
     ) -> None:
+        self._changes = changes
         self._stop = stop
         self._sign = sign
         self._keep = keep
@@ -152,7 +157,7 @@ class SessionEnding:
         Once its note is good the session ends, whatever becomes of the exchange.
         """
         try:
-            note = _note(await lines.read_line(MAX_NOTE_LINE))
+            note, wants_changes = _note(await lines.read_line(MAX_NOTE_LINE))
         except RemoteError as error:
             _log.info("a closing note was refused: %s", error)
             await lines.write(b'{"error":"note-malformed"}\n')
@@ -162,6 +167,8 @@ class SessionEnding:
         self.begun.set()
         try:
             receipt = await self.end("closed", note)
+            if self._changes is not None and wants_changes:
+                self._changes.look_again()
             try:
                 async with asyncio.timeout(COUNTERSIGN_S):
                     await lines.write(b'{"receipt":' + receipt + b"}\n")
@@ -172,6 +179,8 @@ class SessionEnding:
             await self._keep(self.receipt)
             if not self.one_sided:
                 await lines.write(b'{"ok":true}\n')
+                if self._changes is not None and wants_changes:
+                    await lines.write(msgspec.json.encode(await self._changes.found()) + b"\n")
         finally:
             self.over.set()
 
@@ -198,7 +207,8 @@ class SessionEnding:
         self.receipt, self.one_sided = data, False
 
 
-def _note(line: bytes) -> str:
+def _note(line: bytes) -> tuple[str, bool]:
+    """Return the note, and whether the changes are wanted as well."""
     try:
         fields = msgspec.json.decode(line, type=dict[str, Any])
     except (msgspec.MsgspecError, RecursionError) as error:
@@ -209,7 +219,7 @@ def _note(line: bytes) -> str:
             "note-malformed",
             f"a note has at most {MAX_NOTE_CHARS} characters, and no control characters",
         )
-    return note
+    return note, fields.get("changes") is True
 
 
 def _line_receipt(line: bytes) -> Envelope:

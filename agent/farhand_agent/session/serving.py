@@ -53,6 +53,7 @@ from farhand_agent.session.files_flow import KnownHashes
 from farhand_agent.session.files_hash import serve_hashes
 from farhand_agent.session.grant import Agreed
 from farhand_agent.session.host import MAX_PIPES, SessionHost, SessionTerms
+from farhand_agent.session.inventory_changes import InventoryChanges
 from farhand_agent.session.live_help import HelpTerms, LiveHelp
 from farhand_agent.session.pipes import PipeDriver, StreamLost
 from farhand_agent.session.recording.session import SessionRecording
@@ -193,7 +194,13 @@ class SessionServing:
         self._mark: RecordingMark | None = None
         self._log_head = ""
         self._restart = MachineRestart(self._actions, self._restarting)
-        self.ending = SessionEnding(self._halt, self._sign, self._keep)
+        self._inventory = InventoryChanges(
+            device.home.session_before(self.session),
+            device.settings.inventory_leave_out if device.settings else None,
+            group,
+            self._now,
+        )
+        self.ending = SessionEnding(self._halt, self._sign, self._keep, self._inventory)
         self._lock: Lock | None = None
         self._drivers: dict[int, PipeDriver] = {}
         self._attaching: dict[int, asyncio.Task[None]] = {}
@@ -305,6 +312,7 @@ class SessionServing:
                 await self._recording.begin()
             await (self._begin() if self._resumed is None else self._take_up())
             await self.help.open()
+            self._inventory.begin()
         except FarhandError as error:
             if self._recording is not None:
                 await self._recording.close(settle_s=0.0)
@@ -417,6 +425,7 @@ class SessionServing:
         for task in self._attaching.values():
             task.cancel()
         await self.help.leave()
+        await self._inventory.close()
         self._action_file.close()
         if self._recording is not None:
             await self._recording.close()
@@ -441,6 +450,7 @@ class SessionServing:
             await asyncio.gather(*tasks.values(), return_exceptions=True)
         await asyncio.to_thread(end_marked, f"{SESSION_MARK}={self.session}")
         await self.help.leave()
+        await self._inventory.close(keep=True)
         await self._actions.settle()
         self._action_file.close()
         if self._recording is not None:
