@@ -1,6 +1,7 @@
 """What somebody should look at on this device; the journal keeps it, `status` shows it.
 
     device-key-conflict   the relay saw this device's key on two links at once: it was copied
+    relay-audit-broken    the relay's audit went back behind what it had shown, or was rewritten
     device-revoked        the organisation revoked this device's key
 
 An alarm is raised once, with its record in the device's log, and stays until the device enrols
@@ -17,6 +18,7 @@ __all__ = ["alarms", "raise_alarm"]
 
 _WORDS: Final = {
     "device-key-conflict": "another machine uses the key of this device; tell your administrator",
+    "relay-audit-broken": "the relay's record of what was done went back; tell your administrator",
     "device-revoked": "the organisation revoked this device's key; it does nothing any more",
 }
 

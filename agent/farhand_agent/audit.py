@@ -20,7 +20,7 @@ import msgspec
 
 from farhand_protocol.errors import FarhandError
 
-__all__ = ["FIRST_HASH", "LogRecord", "append_log", "chain_hash", "verify_chain"]
+__all__ = ["FIRST_HASH", "LogRecord", "append_log", "chain_hash", "check_record", "verify_chain"]
 
 FIRST_HASH = "0" * 64
 
@@ -50,14 +50,23 @@ def verify_chain(records: Iterable[LogRecord]) -> None:
     """
     previous = FIRST_HASH
     for seq, record in enumerate(records, start=1):
-        expected = chain_hash(previous, seq, record.at, record.kind, record.detail)
-        if record.seq != seq or record.previous != previous or record.hash != expected:
-            raise FarhandError(
-                "log-broken",
-                f"record {record.seq} of the device's log does not follow from those before it",
-                hint="the journal was changed by something other than the agent",
-            )
+        check_record(record, seq, previous)
         previous = record.hash
+
+
+def check_record(record: LogRecord, seq: int, previous: str) -> None:
+    """Check that a record is number `seq` and follows the one with hash `previous`.
+
+    Raises:
+        FarhandError: `log-broken`.
+    """
+    expected = chain_hash(previous, seq, record.at, record.kind, record.detail)
+    if record.seq != seq or record.previous != previous or record.hash != expected:
+        raise FarhandError(
+            "log-broken",
+            f"record {record.seq} of the device's log does not follow from those before it",
+            hint="the journal was changed by something other than the agent",
+        )
 
 
 def append_log(c: sqlite3.Connection, at: str, kind: str, detail: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ import msgspec
 
 from farhand_agent import local
 from farhand_agent.alarms import alarms
-from farhand_agent.audit import LogRecord, verify_chain
+from farhand_agent.audit import LogRecord
 from farhand_agent.config import Home, load_settings
 from farhand_agent.errors import AgentNotRunning
 from farhand_agent.home_option import chosen_home, home_option
@@ -34,6 +34,8 @@ __all__ = ["cli", "main"]
 # Commands that live with their subject: module and attribute.  Those marked work without a home.
 MOUNTED = {
     "code": ("farhand_agent.session.command", "code", False),
+    "say": ("farhand_agent.session.talking", "say", False),
+    "step": ("farhand_agent.session.talking", "step", False),
     "inventory": ("farhand_agent.inventory.command", "inventory", True),
     "checks": ("farhand_agent.checks.command", "checks", True),
     "patches": ("farhand_agent.patches.command", "patches", True),
@@ -69,6 +71,8 @@ _HELP = {
     "enrol": "Join an organisation with the token its admin gave you.",
     "run": "Run the agent in the foreground.",
     "code": "Show a one-time code, so that somebody can help you.",
+    "say": "Write to the technician, or show what was said.",
+    "step": "Answer what the technician asked you to do.",
     "status": "Show what the agent is doing.",
     "stop": "End every session on this device, now.",
     "log": "Show what was done on this device, and by whom.",
@@ -259,15 +263,41 @@ def _stop_alone(home: Home, session: str | None) -> list[str]:
 @cli.command()
 @click.option("--after", "after", type=int, help="Records behind this number.")
 @click.option("--limit", default=_PAGE, type=click.IntRange(1, 1000), help="How many at most.")
-@click.option("--verify", is_flag=True, help="Check the whole chain first.")
+@click.option("--verify", is_flag=True, help="Check the whole chain, and the receipts against it.")
+@click.option("--export", is_flag=True, help="Write the whole checked chain, a record per line.")
+@click.option("--heads", is_flag=True, help="Write the heads of its audit that the relay showed.")
 @home_option
 @json_option
-def log(after: int | None, limit: int, verify: bool, home: Home, as_json: bool) -> None:
+def log(
+    after: int | None,
+    limit: int,
+    verify: bool,
+    export: bool,
+    heads: bool,
+    home: Home,
+    as_json: bool,
+) -> None:
     """Show what was done on this device, and by whom (the latest, or those after a number)."""
+    # Late, because the other commands need none of it.
+    from farhand_agent.log_check import checked_records
+    from farhand_agent.shown_heads import relay_heads
+    from farhand_protocol.audit import encode_head
+
+    if heads:
+        for head in relay_heads(home):
+            click.echo(encode_head(head))
+        return
     journal = _journal(home)
     try:
-        if verify:
-            _verify(journal)
+        if verify or export:
+            count = 0
+            for record in checked_records(home, journal):
+                count += 1
+                if export:
+                    click.echo(msgspec.json.encode(record))
+            say(f"the chain of {count} records is whole, and so is what receipts tell of it")
+        if export:
+            return
         records = (
             journal.latest_log_records(limit)
             if after is None
@@ -292,14 +322,6 @@ def _journal(home: Home) -> Journal:
             hint="give the agent's home with --home",
         )
     return Journal(home.journal, read_only=True)
-
-
-def _verify(journal: Journal) -> None:
-    records: list[LogRecord] = []
-    while page := journal.log_records(after=len(records), limit=1000):
-        records += page
-    verify_chain(records)
-    say(f"the chain of {len(records)} records is whole")
 
 
 def _log_item(record: LogRecord) -> dict[str, Any]:

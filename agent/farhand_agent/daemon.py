@@ -24,6 +24,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from msgspec import structs
+
 from farhand_agent.alarms import alarms, raise_alarm
 from farhand_agent.config import Home, Settings, load_settings
 from farhand_agent.errors import AlreadyRunning, LinkLost
@@ -40,6 +42,7 @@ from farhand_agent.reconnect import Backoff
 from farhand_agent.scripts.dispatch import OrderDispatch
 from farhand_agent.session.recording.left import LeftRecordings
 from farhand_agent.session_children import SessionChildren
+from farhand_agent.shown_heads import keep_relay_head, own_head
 from farhand_agent.trust_watch import TrustWatch
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.instants import format_instant
@@ -191,6 +194,8 @@ class Daemon:
         """Hold one link for as long as it lasts; returns why it ended."""
         settings = self._settings
         versions = self._trust.versions
+        head = await self._journal.do(lambda j: own_head(j, settings.device))
+        prover = KeeperProver(self._home.device_key, head.message)
         present = Present(
             agent_version=VERSION,
             host_name=host_name(),
@@ -205,12 +210,15 @@ class Daemon:
                 tenant=settings.tenant,
                 device_key=settings.device_key_raw,
                 relay_key=settings.relay_key_raw,
-                prover=KeeperProver(self._home.device_key),
-                present=present,
+                prover=prover,
+                present=lambda: structs.replace(
+                    present, audit_head=head.signed(prover.also_signature)
+                ),
             ) as link:
                 if link.welcome.standing != "enrolled":
                     return _Standing(link.welcome.standing)
                 self._backoff.connected(link.welcome.reconnect_window_s)
+                await self._guarded(self._keep_head(link.welcome.audit_head))
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._receive(link))
                     group.create_task(self._report_ready(link))
@@ -226,6 +234,12 @@ class Daemon:
                 raise
             return _first(known)
         return LinkLost("the link closed")
+
+    async def _keep_head(self, data: bytes) -> None:
+        """Keep the head of the relay's audit; say when that audit went back."""
+        home, tenant = self._home, self._settings.tenant
+        if words := await self._journal.do(lambda j: keep_relay_head(home, j, tenant, data)):
+            say(words)
 
     async def _report_ready(self, link: Link) -> None:
         """Say that the relay counts this device as online; its answer comes after our Present."""

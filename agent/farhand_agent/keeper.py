@@ -6,8 +6,8 @@ network all day.  Requests are frames (farhand_agent.child) on stdin, answers on
     {"do": "create", "path"}                        -> {"public_key"}      refuses to overwrite
     {"do": "public", "path"}                        -> {"public_key"}
     {"do": "sign", "path", "message"}               -> {"signature"}
-    {"do": "link", "path", "relay_key", "relay_signature", "relay_message", "message"}
-                                                    -> {"signature"}       relay verified first
+    {"do": "link", "path", "relay_key", "relay_signature", "relay_message", "message", "also"}
+                                                    -> {"signature", "also"}   relay verified first
 
 The path is the caller's, who could read the file as well: this is a separation of memory, not of
 rights.  Run as `python -m farhand_agent.keeper`.
@@ -90,12 +90,14 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
             "relay_signature": bytes(relay_signature),
             "relay_message": bytes(relay_message),
             "message": bytes(message),
+            "also": bytes(also),
         }:
             if not verify(relay_key, relay_signature, relay_message):
                 raise RemoteError(
                     "relay-signature-wrong", "the relay could not prove that it holds its key"
                 )
-            return {"signature": load_key(path).sign(message)}
+            signer = load_key(path)
+            return {"signature": signer.sign(message), "also": signer.sign(also) if also else b""}
         case _:
             raise FarhandError("child-failed", "the keeper was asked for something unknown")
 

@@ -176,10 +176,20 @@ class Prover(Protocol):
 
 
 class KeeperProver:
-    """Leaves both to the keeper, a child process."""
+    """Leaves both to the keeper, a child process.
 
-    def __init__(self, key: Path) -> None:
+    Args:
+        key: the device key's file.
+        also: what is to be signed in the same go, once the relay has proved itself.
+
+    Attributes:
+        also_signature: over `also`; empty before, and without it.
+    """
+
+    def __init__(self, key: Path, also: bytes = b"") -> None:
         self._key = key
+        self._also = also
+        self.also_signature = b""
 
     async def prove(
         self, *, relay_key: bytes, relay_signature: bytes, relay_message: bytes, message: bytes
@@ -194,9 +204,11 @@ class KeeperProver:
                 "relay_signature": relay_signature,
                 "relay_message": relay_message,
                 "message": message,
+                "also": self._also,
             },
             timeout_s=_KEEPER_TIMEOUT_S,
         )
+        self.also_signature = bytes(answer["also"])
         return bytes(answer["signature"])
 
 
@@ -416,7 +428,7 @@ async def open_link(
     device_key: bytes,
     relay_key: bytes | None,
     prover: Prover,
-    present: Present | None,
+    present: Present | Callable[[], Present] | None,
 ) -> AsyncIterator[Link]:
     """Open the link: websocket, mutual handshake, Welcome, and Present where there is one.
 
@@ -427,7 +439,8 @@ async def open_link(
         device_key: raw public key of the device.
         relay_key: the pinned key; None on a guest.
         prover: holds the device key.
-        present: sent first; None for role `enrol`.
+        present: sent first; a function where it needs what the prover signed; None for role
+            `enrol`.
 
     Raises:
         RelayUnavailable, LinkLost: try again later.
@@ -465,5 +478,5 @@ async def open_link(
             raise RemoteError("handshake-malformed", "the relay's first message is no welcome")
         link = Link(connection, welcome, key)
         if present is not None:
-            await link.send(present)
+            await link.send(present() if callable(present) else present)
         yield link

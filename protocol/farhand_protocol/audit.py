@@ -23,6 +23,7 @@ import msgspec
 from farhand_protocol.errors import FarhandError
 
 __all__ = [
+    "LAST_SEQ",
     "MAX_HEAD_BYTES",
     "MAX_KEPT_HEADS",
     "AuditHead",
@@ -38,7 +39,7 @@ __all__ = [
 
 MAX_HEAD_BYTES: Final = 512
 MAX_KEPT_HEADS: Final = 512
-MAX_SEQ: Final = 2**53 - 1
+LAST_SEQ: Final = 2**53 - 1
 _LABEL: Final = b"farhand audit head v1\0"
 _MARK: Final = re.compile(r"(0|[1-9][0-9]{0,15}):([0-9a-f]{64})")
 
@@ -53,7 +54,7 @@ class AuditHead(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     owner: Annotated[str, msgspec.Meta(max_length=64)]
-    seq: Annotated[int, msgspec.Meta(ge=0, le=MAX_SEQ)]
+    seq: Annotated[int, msgspec.Meta(ge=0, le=LAST_SEQ)]
     hash: Annotated[str, msgspec.Meta(min_length=64, max_length=64)]
     at: Annotated[str, msgspec.Meta(max_length=40)]
     signature: Annotated[bytes, msgspec.Meta(max_length=64)] = b""

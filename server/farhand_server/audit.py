@@ -8,13 +8,10 @@ A record is written in the same transaction as the act it tells of, before the a
 where canonical JSON has the keys in this (alphabetical) order, no spaces, UTF-8 without escapes
 but the ones JSON requires (msgspec's encoding); `detail` is the *text* kept in the row (itself
 JSON), `seq` counts from 1 without gaps, `previous` is the hash before, 64 zeros for the first.
-The head is {"tenant", "seq", "hash", "at"} of the newest record, signed by the relay key over
-
-    b"farhand audit head v1\\0" + canonical JSON of {"at", "hash", "seq", "tenant"}
-
-Sign-in replies carry the signed head; a console that kept an older head can demand that the chain
-still passes through it.  The chain shows tampering to whoever kept a head; by itself it cannot stop
-the relay's owner from writing another history.
+The head (protocol/audit.py) is the newest record's place and hash, signed by the relay key.
+Replies to sign-ins and the devices' handshakes carry it, and it is sent out
+(audit_heads.py); whoever kept one can demand that the chain still passes through it.  By itself
+the chain cannot stop the relay's owner from writing another history.
 """
 
 from __future__ import annotations
@@ -24,9 +21,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import structs
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from farhand_protocol.audit import LAST_SEQ, AuditHead, head_message
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.keys import Signer, verify
 from farhand_server.clock import Clock, stamp
@@ -37,7 +36,6 @@ __all__ = [
     "FIRST",
     "Act",
     "Audit",
-    "AuditHead",
     "AuditRecord",
     "check_chain",
     "check_head",
@@ -45,7 +43,6 @@ __all__ = [
 ]
 
 FIRST = "0" * 64
-_HEAD_LABEL = b"farhand audit head v1\0"
 
 
 class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,16 +65,6 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
     action: str
     subject: str
     detail: Mapping[str, Any] = {}
-
-
-class AuditHead(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest record's place and hash, signed by the relay key; seq 0 is an empty chain."""
-
-    tenant: str
-    seq: int
-    hash: str
-    at: str
-    signature: bytes
 
 
 def record_hash(tenant: str, record: AuditRecord) -> str:
@@ -115,15 +102,9 @@ def check_chain(tenant: str, records: Iterable[AuditRecord], *, previous: str = 
     return previous
 
 
-def _head_message(tenant: str, seq: int, digest: str, at: str) -> bytes:
-    covered = {"at": at, "hash": digest, "seq": seq, "tenant": tenant}
-    return _HEAD_LABEL + msgspec.json.encode(covered, order="sorted")
-
-
 def check_head(head: AuditHead, relay_key: bytes) -> bool:
     """Tell whether the relay key signed this head."""
-    message = _head_message(head.tenant, head.seq, head.hash, head.at)
-    return verify(relay_key, head.signature, message)
+    return verify(relay_key, head.signature, head_message(head))
 
 
 class Audit:
@@ -185,8 +166,8 @@ class Audit:
                 hash="",
             )
             previous = record_hash(self._tenant, unhashed)
-            records.append(msgspec.structs.replace(unhashed, hash=previous))
-        rows = [{"tenant": self._tenant, **msgspec.structs.asdict(record)} for record in records]
+            records.append(structs.replace(unhashed, hash=previous))
+        rows = [{"tenant": self._tenant, **structs.asdict(record)} for record in records]
         await c.execute(insert(audit_table), rows)
         return records
 
@@ -205,17 +186,24 @@ class Audit:
         """Return the signed head as of this transaction."""
         seq, digest = await self._last(c)
         at = stamp(self._clock.now())
-        signature = self._signer.sign(_head_message(self._tenant, seq, digest, at))
-        return AuditHead(tenant=self._tenant, seq=seq, hash=digest, at=at, signature=signature)
+        head = AuditHead(owner=self._tenant, seq=seq, hash=digest, at=at)
+        return structs.replace(head, signature=self._signer.sign(head_message(head)))
+
+    async def record(self, c: AsyncConnection, seq: int) -> AuditRecord | None:
+        """Return one record; None where there is none of that number."""
+        found = await self.records(c, after=seq - 1, until=seq, limit=1)
+        return found[0] if found else None
 
     async def records(
-        self, c: AsyncConnection, *, after: int = 0, limit: int = 50
+        self, c: AsyncConnection, *, after: int = 0, until: int = LAST_SEQ, limit: int = 50
     ) -> list[AuditRecord]:
-        """Return up to `limit` records with a seq above `after`, oldest first."""
+        """Return up to `limit` records with a seq above `after` up to `until`, oldest first."""
         columns = [audit_table.c[name] for name in AuditRecord.__struct_fields__]
         rows = await c.execute(
             select(*columns)
-            .where(audit_table.c.tenant == self._tenant, audit_table.c.seq > after)
+            .where(
+                audit_table.c.tenant == self._tenant, audit_table.c.seq.between(after + 1, until)
+            )
             .order_by(audit_table.c.seq)
             .limit(limit)
         )

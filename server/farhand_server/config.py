@@ -14,13 +14,14 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 
 from farhand_protocol.complaints import plain_reason
 from farhand_protocol.errors import FarhandError, UsageError
+from farhand_server.head_sinks import parse_sinks
 from farhand_server.store.database import sqlite_url
 
 __all__ = [
@@ -36,7 +37,18 @@ __all__ = [
 CONFIG_NAME = "config.toml"
 KEY_NAME = "relay.key"
 # Settings that a flag or a variable may override for one run.
-_OVERRIDES = ("url", "node_url", "listen", "database", "bus", "jump", "tls_cert", "tls_key", "log")
+_OVERRIDES = (
+    "url",
+    "node_url",
+    "listen",
+    "database",
+    "bus",
+    "jump",
+    "tls_cert",
+    "tls_key",
+    "log",
+    "audit_heads",
+)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,6 +66,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         proxied: True when a reverse proxy on this host ends TLS, so https:// is served plain.
         log: plain or json, on stderr.
         node_url: address under which consoles reach this very node; empty means `url`.
+        audit_heads: where heads of the audit are sent (head_sinks.py); empty means nowhere.
+        audit_heads_every_s: how often, where the audit has grown.
         capacity: handshakes per second this node is sized for (reconnect windows follow it).
         drain_s: how long SIGTERM waits for open requests.
     """
@@ -71,6 +85,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     proxied: bool = False
     log: Literal["plain", "json"] = "plain"
     node_url: str = ""
+    audit_heads: str = ""
+    audit_heads_every_s: Annotated[float, msgspec.Meta(ge=1)] = 3600.0
     capacity: int = 500
     drain_s: float = 10.0
 
@@ -181,7 +197,8 @@ def load_settings(home: Path, flags: Mapping[str, Any] | None = None) -> Setting
 
     Raises:
         FarhandError: `home-missing`, `home-foreign`, `config-malformed`.
-        UsageError: `config-unknown-key`, `listen-malformed`, `url-malformed`, `url-insecure`.
+        UsageError: `config-unknown-key`, `listen-malformed`, `url-malformed`, `url-insecure`,
+            `audit-sink-malformed`.
     """
     try:
         values: dict[str, Any] = tomllib.loads((home / CONFIG_NAME).read_text("utf-8"))
@@ -217,6 +234,7 @@ def load_settings(home: Path, flags: Mapping[str, Any] | None = None) -> Setting
     check_url(settings.url)
     if settings.node_url:
         check_url(settings.node_url)
+    parse_sinks(settings.audit_heads)
     return settings
 
 

@@ -5,6 +5,7 @@ Each check ends in ok, warning or failed, with words for a person; none changes 
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import stat
 from collections.abc import Awaitable, Callable
@@ -18,6 +19,7 @@ from sqlalchemy import func, select
 from farhand_protocol.errors import FarhandError
 from farhand_server.certificate import expires_at
 from farhand_server.config import KEY_NAME, Settings
+from farhand_server.head_sinks import parse_sinks
 from farhand_server.home import open_bus, read_signer
 from farhand_server.store.database import Database
 from farhand_server.store.schema import audit
@@ -113,6 +115,22 @@ async def _bus(settings: Settings, _now: datetime) -> Finding:
     return Finding(check="bus", state="ok", words="NATS answers")
 
 
+async def _audit_heads(settings: Settings, _now: datetime) -> Finding:
+    sinks = parse_sinks(settings.audit_heads)
+    if not sinks:
+        words = (
+            "kept here alone; --audit-heads sends them where a thief of this host does not reach"
+        )
+        return Finding(check="audit-heads", state="ok", words=words)
+    for sink in sinks:
+        try:
+            await asyncio.to_thread(sink.examine)
+        except FarhandError as error:
+            return Finding(check="audit-heads", state="warning", words=error.message)
+    places = ", ".join(sink.text for sink in sinks)
+    return Finding(check="audit-heads", state="ok", words=f"sent to {places}")
+
+
 _CHECKS: dict[str, Check] = {
     "key": _key,
     "database": _database,
@@ -120,6 +138,7 @@ _CHECKS: dict[str, Check] = {
     "disk": _disk,
     "certificate": _certificate,
     "bus": _bus,
+    "audit-heads": _audit_heads,
 }
 
 

@@ -58,6 +58,7 @@ class TestRelay:
         self.window_s = 0.0
         self.nack: dict[type, str] = {}
         self.silent: set[type] = set()
+        self.audit_head = b""
         self.http_status = 0
         self.retry_after = ""
         self.chunk_bytes = TRUST_CHUNK_BYTES
@@ -109,6 +110,7 @@ class TestRelay:
                         ping_s=self.ping_s,
                         reconnect_window_s=self.window_s,
                         now=format_instant(now()),
+                        audit_head=self.audit_head,
                     )
                 )
             )

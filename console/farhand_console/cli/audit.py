@@ -1,19 +1,32 @@
-"""audit export, verify: the relay's hash-chained record of what was done."""
+"""audit export, verify: the relay's hash-chained record of what was done, and the devices' logs."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 import msgspec
 
-from farhand_console.audit import AuditRecord, check_chain, keep_head, kept_heads
+from farhand_console.audit import (
+    AuditRecord,
+    check_chain,
+    keep_head,
+    kept_heads,
+    read_heads_file,
+)
 from farhand_console.cli.base import Context, command, group
+from farhand_console.device_log import check_log_file, check_shown, receipt_marks
 from farhand_console.output import json_bytes, show_fields, show_json
+from farhand_console.relay import segments
+from farhand_console.trust.devices import pins, verify_device
+from farhand_protocol.audit import AuditHead
+from farhand_protocol.errors import UsageError
 
 __all__ = ["register"]
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 def register(root: click.Group) -> None:
@@ -34,18 +47,57 @@ def register(root: click.Group) -> None:
                 click.echo(json_bytes(record))
 
     @command(audits)
-    def verify(context: Context) -> None:
+    @click.option("--heads", type=_FILE, help="Also demand these heads, kept elsewhere.")
+    @click.option("--device", metavar="D", help="Check what a device showed of its own log.")
+    @click.option("--log", "log", type=_FILE, help="With --device: the log it exported.")
+    def verify(context: Context, heads: Path | None, device: str | None, log: Path | None) -> None:
         """Recompute every hash and demand every head this console was ever shown."""
-        count, last = 0, ""
-        for record in _checked(context):
-            count, last = count + 1, record.hash
-        answer = {
-            "valid": True,
-            "records": count,
-            "head": last,
-            "kept_heads": len(kept_heads(context.home)),
-        }
+        if (device is None and log is not None) or (device is not None and heads is not None):
+            raise UsageError("usage", "--log goes with --device, --heads without it")
+        answer = _verify(context, heads) if device is None else _verify_log(context, device, log)
         context.show(answer, lambda: show_fields(answer))
+
+
+def _verify(context: Context, file: Path | None) -> dict[str, object]:
+    """Check the relay's chain and return what was found."""
+    relay_key = bytes.fromhex(context.settings.relay_key)
+    elsewhere = read_heads_file(file, relay_key) if file is not None else []
+    count, last = 0, ""
+    for record in _checked(context, elsewhere):
+        count, last = count + 1, record.hash
+    return {
+        "valid": True,
+        "records": count,
+        "head": last,
+        "kept_heads": len(kept_heads(context.home)),
+        "heads_elsewhere": len(elsewhere),
+    }
+
+
+def _verify_log(context: Context, asked: str, log: Path | None) -> dict[str, object]:
+    """Check what a device showed of its log, and the log itself where there is a file."""
+    device, key = _device(context, asked)
+    heads = list(context.relay.pages(segments("audit", "devices", device), AuditHead))
+    marks = receipt_marks(context.home, device, key)
+    wanted = check_shown(device, key, heads, marks)
+    return {
+        "valid": True,
+        "device": device,
+        "heads": len(heads),
+        "receipts": len(marks),
+        "newest": max(wanted, default=0),
+        "records": check_log_file(log, device, wanted) if log is not None else None,
+    }
+
+
+def _device(context: Context, asked: str) -> tuple[str, bytes]:
+    """Return id and key of a device; of one that is retired by now the key is pinned still."""
+    known = pins(context.home)
+    if (pinned := known.get(asked.lower())) is not None:
+        return asked.lower(), bytes.fromhex(pinned)
+    told = context.relay.get(segments("devices", asked), dict)
+    found = verify_device(context.home, context.trust(), told, asked=asked)
+    return found.id, found.key
 
 
 def _export(context: Context, path: Path) -> int:
@@ -63,7 +115,7 @@ def _export(context: Context, path: Path) -> int:
     return count
 
 
-def _checked(context: Context) -> Iterator[AuditRecord]:
+def _checked(context: Context, elsewhere: Sequence[AuditHead] = ()) -> Iterator[AuditRecord]:
     relay_key = bytes.fromhex(context.settings.relay_key)
     head = keep_head(context.home, context.relay.get("/audit/head", dict), relay_key)
 
@@ -74,6 +126,7 @@ def _checked(context: Context) -> Iterator[AuditRecord]:
                 return
             yield record
 
-    yield from check_chain(context.settings.tenant, records(), head, kept_heads(context.home))
+    demanded = [*kept_heads(context.home), *elsewhere]
+    yield from check_chain(context.settings.tenant, records(), head, demanded)
     # This reading is a record as well; its head is kept, so that cutting it off shows too.
     keep_head(context.home, context.relay.get("/audit/head", dict), relay_key)

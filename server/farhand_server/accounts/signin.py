@@ -14,12 +14,12 @@ import msgspec
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from farhand_protocol.audit import AuditHead
 from farhand_protocol.errors import FarhandError, RefusedError
 from farhand_server.accounts.authorisation import Actor, Role
 from farhand_server.accounts.passwords import make_passwords
 from farhand_server.accounts.rates import RateLimit
 from farhand_server.accounts.tokens import make_tokens
-from farhand_server.audit import AuditHead
 from farhand_server.relay import Relay
 from farhand_server.store.schema import accounts, api_tokens
 

@@ -6,13 +6,24 @@ Everything in it is used by `app.build_app` (routes, statuses) and `app.serve` (
 
 from __future__ import annotations
 
-from farhand_server.api import desk, fleet, foundation, jump, orders, recordings, scripts, sessions
+from farhand_server.api import (
+    audit,
+    desk,
+    fleet,
+    foundation,
+    jump,
+    orders,
+    recordings,
+    scripts,
+    sessions,
+)
 from farhand_server.api.area import Area
 
 __all__ = ["AREAS"]
 
 AREAS: tuple[Area, ...] = (
     foundation.AREA,
+    audit.AREA,
     sessions.AREA,
     recordings.AREA,
     jump.AREA,

@@ -1,4 +1,4 @@
-"""Routes of the relay's foundation: signing in, accounts, trust, enrolment tokens, the audit.
+"""Routes of the relay's foundation: signing in, accounts, trust, enrolment tokens.
 
 The first admin is made by `farhand-server init` on the host; no route here can: adding an account
 needs an admin who is signed in.
@@ -24,7 +24,6 @@ from farhand_server.api.guard import FromActor, FromRelay
 from farhand_server.api.health import healthz, metrics
 from farhand_server.api.idempotency import forget_old_keys
 from farhand_server.api.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
-from farhand_server.audit import AuditHead, AuditRecord
 from farhand_server.errors import not_found
 from farhand_server.relay import Relay
 from farhand_server.trust.registrations import Registration, make_registrations
@@ -252,36 +251,6 @@ class TokenController(Controller):
         return await relay.service(make_registrations).register(data.envelope, actor=actor.name)
 
 
-class AuditController(Controller):
-    """The audit chain; reading it is itself audited."""
-
-    path = "/audit"
-
-    @get("/", action="audit.read")
-    async def list_records(
-        self,
-        relay: FromRelay,
-        actor: FromActor,
-        cursor: Cursor = None,
-        limit: Limit = LIMIT_DEFAULT,
-    ) -> Page[AuditRecord]:
-        """Return the records, oldest first."""
-        after = decode_cursor(cursor, int)
-        first = after[0] if after else 0
-        async with relay.db.write() as c:
-            if not first:
-                # One record per reading, not per page: else the list would never end.
-                await relay.audit.append(c, actor=actor.name, action="audit.read", subject="audit")
-            rows = await relay.audit.records(c, after=first, limit=limit + 1)
-        return page_of(rows, limit, lambda row: row, lambda row: (row.seq,))
-
-    @get("/head", action="audit.head")
-    async def head(self, relay: FromRelay) -> AuditHead:
-        """Return the newest record's hash, signed by the relay key."""
-        async with relay.db.read() as c:
-            return await relay.audit.head(c)
-
-
 async def _sweep(relay: Relay) -> None:
     while True:
         await asyncio.sleep(_SWEEP_EVERY_S)
@@ -301,7 +270,6 @@ AREA = Area(
         AccountController,
         TrustController,
         TokenController,
-        AuditController,
     ],
     public=[healthz, metrics],
     statuses={"token-not-signed": 403},

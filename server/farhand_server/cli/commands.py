@@ -77,6 +77,11 @@ def init(
     metavar="URL",
     help="Where consoles reach this very node, if several share the relay's address.",
 )
+@click.option(
+    "--audit-heads",
+    metavar="PLACES",
+    help="Send audit heads to file:PATH, syslog:HOST:PORT, mail:ADDRESS@SMTP.",
+)
 @click.pass_obj
 def run(context: Context, /, home: str | None, as_json: bool, **flags: Any) -> None:
     """Run the relay until SIGTERM."""

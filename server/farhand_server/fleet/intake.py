@@ -17,11 +17,13 @@ import msgspec
 from sqlalchemy import bindparam, select, update
 
 from farhand_protocol import messages
+from farhand_protocol.audit import AuditHead
 from farhand_protocol.errors import FarhandError, RemoteError
 from farhand_server.fleet.batches import Batches
 from farhand_server.fleet.devices import check_linked, lock_device
 from farhand_server.fleet.dispatch import Dispatch, make_dispatch
 from farhand_server.fleet.enrolment import enrol, open_enrolment
+from farhand_server.fleet.log_heads import keep_log_heads, parse_log_head
 from farhand_server.fleet.results import Results, make_results
 from farhand_server.fleet.sections import (
     check_hashes,
@@ -115,7 +117,8 @@ class Intake:
         """Note what runs on the device and tell it of its orders."""
         if link.role != "device":
             return
-        await self._presents.put(_Presence(link=link, message=message))
+        head = parse_log_head(message.audit_head, device=link.device, key=link.device_key)
+        await self._presents.put(_Presence(link=link, message=message, head=head))
 
     async def _note_presents(self, batch: Sequence[_Presence]) -> list[Exception | None]:
         """Note what runs on these devices and tell them of their orders; see `Batches`."""
@@ -144,6 +147,8 @@ class Intake:
                     .values({name: bindparam(f"new_{name}") for name in _PRESENT_COLUMNS}),
                     [_present_values(one, relay.stamp()) for _, one in sorted(known.items())],
                 )
+            heads = {device: one.head for device, one in known.items() if one.head is not None}
+            await keep_log_heads(c, relay, heads)
         await self._dispatch.offer_on_present(
             {device: one.link.send for device, one in known.items()}
         )
@@ -186,6 +191,7 @@ class _Presence(msgspec.Struct, frozen=True, kw_only=True):
 
     link: FleetLink
     message: messages.Present
+    head: AuditHead | None
 
 
 _PRESENT_COLUMNS: Final = (

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import func, select
 
+from farhand_protocol.audit import encode_head
 from farhand_protocol.errors import FarhandError
 from farhand_server.gateway.protocol import CLOSE_OVERLOAD
 from farhand_server.relay import Relay
@@ -35,12 +36,12 @@ class Admission:
 
     Args:
         relay: the wiring.
-        admitted: called for each link, one after another, with its standing and the version of the
-            newest timestamp metadata.
+        admitted: called for each link, one after another, with its standing, the version of the
+            newest timestamp metadata, and the encoded head of the audit.
     """
 
     def __init__(
-        self, relay: Relay, admitted: Callable[[Link, Standing, int], Awaitable[None]]
+        self, relay: Relay, admitted: Callable[[Link, Standing, int, bytes], Awaitable[None]]
     ) -> None:
         self._relay = relay
         self._admitted = admitted
@@ -64,7 +65,7 @@ class Admission:
 
     async def _admit(self, batch: list[Link]) -> None:
         try:
-            version, found = await self._look_up({link.device for link in batch})
+            version, head, found = await self._look_up({link.device for link in batch})
         except FarhandError as error:
             logger.warning("%d links were not admitted: %s", len(batch), error)
             for link in batch:
@@ -76,9 +77,9 @@ class Admission:
             # The id is a hash of the key cut to 128 bits; the whole key decides.
             if key == link.device_key:
                 standing = "retired" if is_retired else "enrolled"
-            await self._admitted(link, standing, version)
+            await self._admitted(link, standing, version, head)
 
-    async def _look_up(self, ids: set[str]) -> tuple[int, dict[str, tuple[bytes, bool]]]:
+    async def _look_up(self, ids: set[str]) -> tuple[int, bytes, dict[str, tuple[bytes, bool]]]:
         tenant = self._relay.tenant
         async with self._relay.db.read() as c:
             version = await c.scalar(
@@ -92,4 +93,5 @@ class Admission:
                 )
             )
             found = {row.id: (bytes(row.key), row.retired_at is not None) for row in rows}
-        return version or 0, found
+            head = await self._relay.audit.head(c)
+        return version or 0, encode_head(head), found

@@ -102,7 +102,9 @@ class Links:
 
     # Admission.
 
-    async def _admitted(self, link: Link, standing: Standing, timestamp_version: int) -> None:
+    async def _admitted(
+        self, link: Link, standing: Standing, timestamp_version: int, audit_head: bytes
+    ) -> None:
         """Welcome a link whose row was looked up; called one after another."""
         if not link.connection.is_open or link._state != "admitting":
             return
@@ -132,17 +134,21 @@ class Links:
             self.limits.stranger_message_bytes if small else self.limits.message_bytes
         )
         heartbeat.begin(link.connection, self._relay.clock.monotonic(), self.limits.ping_s)
-        link.send(self._welcome(standing, timestamp_version))
+        link.send(self._welcome(standing, timestamp_version, audit_head))
         if standing == "retired" or (standing == "unknown" and link.role != "enrol"):
             link._refuse(f"device-{standing}")
 
-    def _welcome(self, standing: Standing, timestamp_version: int) -> messages.Welcome:
+    def _welcome(
+        self, standing: Standing, timestamp_version: int, audit_head: bytes
+    ) -> messages.Welcome:
         return messages.Welcome(
             standing=standing,
             ping_s=self.limits.ping_s,
             reconnect_window_s=self._doorway.window_s() if self._doorway is not None else 1.0,
             now=stamp(self._relay.now()),
             timestamp_version=timestamp_version,
+            # How busy the relay is concerns nobody who is not of the organisation.
+            audit_head=audit_head if standing == "enrolled" else b"",
         )
 
     async def _settle(self, link: Link) -> bool:

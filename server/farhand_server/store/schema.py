@@ -530,6 +530,22 @@ grant_approvals = Table(
     ForeignKeyConstraint(["tenant", "session"], ["sessions.tenant", "sessions.id"]),
 )
 
+# Heads of the devices' own logs, numbered in the order of their coming.
+
+device_heads = Table(
+    "device_heads",
+    metadata,
+    _tenant(),
+    Column("device", Text, nullable=False),
+    Column("number", _Number, nullable=False),
+    Column("seq", _Number, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("signature", LargeBinary, nullable=False),  # the device's
+    PrimaryKeyConstraint("tenant", "device", "number"),
+    ForeignKeyConstraint(["tenant", "device"], ["devices.tenant", "devices.id"]),
+)
+
 # The audit chain: `hash` covers the row and `previous`.
 
 audit = Table(

@@ -368,9 +368,15 @@ def test_doctor(command: Command, home: Path) -> None:
         "disk",
         "certificate",
         "bus",
+        "audit-heads",
     }
     assert {one["state"] for one in items} == {"ok"}
     assert "sqlite answers" in command("doctor", "--home", home)
+    with (home / "config.toml").open("a") as config:
+        config.write('audit_heads = "file:/nowhere/heads"\n')
+    said = {one["check"]: one for one in command.json("doctor", "--home", home)["items"]}
+    assert said["audit-heads"]["state"] == "warning"
+    assert "file:/nowhere/heads" in said["audit-heads"]["words"]
     (home / "relay.key").chmod(0o644)
     states = {one["check"]: one["state"] for one in command.json("doctor", "--home", home)["items"]}
     assert states["key"] == "warning"
