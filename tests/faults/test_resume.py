@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import os
 import random
@@ -63,6 +64,10 @@ class House:
         roots = [psutil.Process(one.popen.pid) for one in (self.agent.process, *started)]
         return [*roots, *(child for root in roots for child in root.children(recursive=True))]
 
+    def kill(self, *started: Process) -> None:
+        """End all of it at once, as a loss of power does."""
+        strike("kill", self.processes(*started))
+
     def start_agent(self) -> None:
         """Start the resident agent."""
         self.agent.start()
@@ -102,6 +107,13 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         house = House(front, stage, admin, agent, clock, programs / "ordered")
         house.start_agent()
         yield house
+
+
+def strike(what: str, processes: list[psutil.Process]) -> None:
+    """Kill, suspend or resume processes; those that live for a moment only may have gone."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            getattr(process, what)()
 
 
 class Typist:
@@ -197,18 +209,15 @@ async def test_a_session_outlives_whatever_happens(house: House, tmp_path: Path)
         await typist.types_on()
 
         stopped = house.processes(helper)
-        for process in stopped:
-            process.suspend()
+        strike("suspend", stopped)
         house.clock.write_text("300")
         await asyncio.sleep(2)
-        for process in stopped:
-            process.resume()
+        strike("resume", stopped)
         await typist.types_on()
         assert not lost
         assert all(copy.popen.poll() is None for copy in copies), "too fast to tell anything"
 
-        for process in house.processes(helper):
-            process.kill()
+        house.kill(helper)
         await asyncio.to_thread(house.start_agent)
         house.front.rate = 0
         async with asyncio.timeout(60):
@@ -261,8 +270,7 @@ def test_a_device_restarts_and_the_session_goes_on(house: House) -> None:
 def test_stopped_is_stopped_whatever_is_killed(house: House) -> None:
     """What the person stopped while nothing ran never goes on."""
     session, helper = house.open_session()
-    for process in house.processes(helper):
-        process.kill()
+    house.kill(helper)
     house.agent.json("stop")
     house.start_agent()
     assert house.admin.refused("exec", session, "--", "true", expect=255) == "session-ended"
@@ -277,8 +285,7 @@ def test_a_guest_takes_its_session_up_itself(house: House) -> None:
     session = str(opened["session"])
     assert house.admin.run("exec", session, "--", "echo", "one").stdout == b"one\n"
     root = psutil.Process(helper.popen.pid)
-    for process in (root, *root.children(recursive=True)):
-        process.kill()
+    strike("kill", [root, *root.children(recursive=True)])
     again = guest.code("--resume", "--url", house.stage.url)
     event = again.next_json()
     assert (event["event"], event["session"], event["resumed"]) == ("session", session, True)
