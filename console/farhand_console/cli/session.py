@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import asyncssh
@@ -24,9 +25,10 @@ from farhand_console.cli.widen import register_widen
 from farhand_console.home import write_private
 from farhand_console.output import line, say, show_fields, show_table, warn
 from farhand_console.relay import segments
-from farhand_console.relay.answers import Device, Page, Session
+from farhand_console.relay.answers import Device, Page, Session, TicketMessage
 from farhand_console.session.config import prepare_host, write_ssh_config
 from farhand_console.session.ending import check_note, end_on_device, kept_receipt
+from farhand_console.session.inventory_changes import ChangesTold, changes_message
 from farhand_console.session.jump import prepare_jump
 from farhand_console.session.proxy import listen_forward, run_proxy
 from farhand_console.session.record import SessionRecord, drop, find, load
@@ -160,16 +162,19 @@ def _register_end(sessions: click.Group) -> None:
     @command(sessions)
     @click.argument("session")
     @click.option("--note", default="", help="Closing note for the ticket and the receipt.")
-    def end(context: Context, session: str, note: str) -> None:
+    @click.option("--no-diff", is_flag=True, help="Do not ask what changed on the device.")
+    def end(context: Context, session: str, note: str, no_diff: bool) -> None:
         """End a session with a note; the device signs the receipt."""
         check_note(note)
         session = _session_id(context, session)
         path = segments("sessions", session)
         signed, trouble = kept_receipt(context.home, session), ""
+        told: list[ChangesTold] = []
         if signed is None and context.relay.get(path, Session).state != "ended":
             try:
                 record = load(context.home, session)
-                signed = run_session(_end_on_device(context, record, note))
+                take = None if no_diff else told.append
+                signed = run_session(_end_on_device(context, record, note, take))
             except (FarhandError, OSError) as error:
                 # The relay is told in any case: a device that is gone must not keep a ticket open.
                 silent = "the device did not answer"
@@ -193,14 +198,45 @@ def _register_end(sessions: click.Group) -> None:
             "active_s": receipt.active_s if receipt else ended.active_s,
             "receipt": digest,
             "time_entry": ended.time_entry,
+            "changes": _attach_changes(context, session, ended.ticket, told),
         }
         context.show(answer, lambda: show_fields(answer))
 
 
-async def _end_on_device(context: Context, record: SessionRecord, note: str) -> tuple[Receipt, str]:
-    async with asyncio.timeout(_END_S):
+async def _end_on_device(
+    context: Context,
+    record: SessionRecord,
+    note: str,
+    on_changes: Callable[[ChangesTold], None] | None,
+) -> tuple[Receipt, str]:
+    async with asyncio.timeout(_END_S) as limit:
         async with connect_ssh(context.home, context.relay, record, notice=say) as connection:
-            return await end_on_device(context.home, record, connection, note)
+            return await end_on_device(
+                context.home,
+                record,
+                connection,
+                note,
+                on_signed=lambda: limit.reschedule(None),  # what follows has a deadline of its own
+                on_changes=on_changes,
+            )
+
+
+def _attach_changes(
+    context: Context, session: str, ticket: str | None, told: list[ChangesTold]
+) -> int | None:
+    """Put what changed on the device into the ticket; return how much that was."""
+    if not told or ticket is None:
+        return None
+    if (found := told[0].changes) is None:
+        say(f"no changes are known: {told[0].why[:200]}")
+        return None
+    body = {"kind": "session", "body": changes_message(session, found)}
+    try:
+        context.relay.post(segments("tickets", ticket, "messages"), TicketMessage, body)
+    except FarhandError as error:
+        # The session has ended and has its receipt; this must not look like a failure of that.
+        warn(f"what changed is not on the ticket: {error.message}")
+    return sum(section.count for section in found.sections)
 
 
 def _register_terminal(root: click.Group) -> None:

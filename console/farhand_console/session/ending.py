@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import unicodedata
+from collections.abc import Callable
 from typing import Any
 
 import asyncssh
@@ -12,6 +13,7 @@ import msgspec
 from cryptography.hazmat.primitives import serialization
 
 from farhand_console.home import Home, write_private
+from farhand_console.session.inventory_changes import ChangesTold, read_changes
 from farhand_console.session.record import SessionRecord, key_file
 from farhand_protocol.envelopes import (
     Envelope,
@@ -30,6 +32,8 @@ __all__ = ["MAX_NOTE_CHARS", "check_note", "countersign", "end_on_device", "kept
 MAX_NOTE_CHARS = 4000
 
 _ANSWER_S = 10.0
+# The device looks at itself for twenty seconds at most.
+_CHANGES_S = 25.0
 _MAX_LINE = 8 * 1024 * 1024
 
 
@@ -48,9 +52,22 @@ def check_note(note: str) -> None:
 
 
 async def end_on_device(
-    home: Home, record: SessionRecord, connection: asyncssh.SSHClientConnection, note: str
+    home: Home,
+    record: SessionRecord,
+    connection: asyncssh.SSHClientConnection,
+    note: str,
+    *,
+    on_signed: Callable[[], None] = lambda: None,
+    on_changes: Callable[[ChangesTold], None] | None = None,
 ) -> tuple[Receipt, str]:
     """Tell the device to end the session; return the receipt and its hash.
+
+    Args:
+        home, record: of the session.
+        connection: to its device.
+        note: checked.
+        on_signed: is called when the receipt is kept, before the changes are waited for.
+        on_changes: takes what the session changed on the device; without, it is not asked.
 
     Raises:
         FarhandError: `receipt-missing` when the device does not sign within ten seconds,
@@ -63,22 +80,35 @@ async def end_on_device(
                 subsystem="farhand-end", encoding=None
             )
             writer, reader, _ = streams
-            writer.write(msgspec.json.encode({"note": note}) + b"\n")
-            line = await _line(reader)
-            envelope = _receipt(line)
+            lines = _Lines(reader)
+            wish = {"note": note} | ({"changes": True} if on_changes is not None else {})
+            writer.write(msgspec.json.encode(wish) + b"\n")
+            envelope = _receipt(await lines.next())
             receipt = open_payload(envelope, Receipt)
             _check_about(record, receipt)
             both = countersign(home, record, envelope)
             data = encode_envelope(both)
             verify_receipt(data, device_key=record.device_key)
             writer.write(msgspec.json.encode({"receipt": both}) + b"\n")
-            await _line(reader)
+            await lines.next()
     except (asyncssh.Error, OSError, TimeoutError, UnicodeError) as error:
         raise FarhandError(
             "receipt-missing", "the device did not sign a receipt", detail=str(error)
         ) from error
     write_private(home.folder / "receipts" / f"{record.session}.json", data)
+    on_signed()
+    if on_changes is not None:
+        on_changes(await _changes(lines))
     return receipt, hashlib.sha256(data).hexdigest()
+
+
+async def _changes(lines: _Lines) -> ChangesTold:
+    """Wait for what changed; the session has its receipt, so nothing here is a failure of it."""
+    try:
+        async with asyncio.timeout(_CHANGES_S):
+            return read_changes(await lines.next())
+    except (FarhandError, asyncssh.Error, OSError, TimeoutError):
+        return ChangesTold(why="the device did not say")
 
 
 def _check_about(record: SessionRecord, receipt: Receipt) -> None:
@@ -106,14 +136,27 @@ def kept_receipt(home: Home, session: str) -> tuple[Receipt, str] | None:
     return open_payload(decode_envelope(data), Receipt), hashlib.sha256(data).hexdigest()
 
 
-async def _line(reader: Any) -> bytes:
-    data = b""
-    while not data.endswith(b"\n"):
-        piece = await reader.read(64 * 1024)
-        if not piece or len(data) > _MAX_LINE:
-            raise FarhandError("receipt-missing", "the device's answer ended early")
-        data += piece
-    return data
+class _Lines:
+    """The device's lines, each bounded."""
+
+    # `Any`: asyncssh types it by its encoding, which is bytes here.
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+        self._held = b""
+
+    async def next(self) -> bytes:
+        """Return the next line.
+
+        Raises:
+            FarhandError: `receipt-missing` when it ends early or is too long.
+        """
+        while b"\n" not in self._held:
+            piece = await self._reader.read(64 * 1024)
+            if not piece or len(self._held) > _MAX_LINE:
+                raise FarhandError("receipt-missing", "the device's answer ended early")
+            self._held += piece
+        line, _, self._held = self._held.partition(b"\n")
+        return line
 
 
 def _receipt(line: bytes) -> Envelope:

@@ -68,10 +68,10 @@ class NewTicket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class NewMessage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A reply for everybody on the ticket, or a note for the desk."""
+    """A reply for everybody on the ticket, a note for the desk, or what a session came to."""
 
     body: _Body
-    kind: Literal["reply", "note"] = "reply"
+    kind: Literal["reply", "note", "session"] = "reply"
 
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -207,7 +207,7 @@ class TicketController(Controller):
         self, relay: FromRelay, actor: FromActor, ticket: FromPath[str], data: JSONBody[NewMessage]
     ) -> Message:
         """Reply, or leave a note."""
-        if data.kind == "note":
+        if data.kind != "reply":
             authorise(actor, "ticket.note")
         async with relay.db.write() as c:
             return await add_message(

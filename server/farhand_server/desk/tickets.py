@@ -355,7 +355,7 @@ async def add_message(
     relay: Relay,
     *,
     ref: str,
-    kind: Literal["reply", "note"],
+    kind: Literal["reply", "note", "session"],
     body: str,
     actor: str,
     own_only: str | None = None,
@@ -363,17 +363,20 @@ async def add_message(
 ) -> Message:
     """Say something on a ticket: a reply for everybody on it, or a note for the desk.
 
+    `session` is a note as well: what a session came to, as its operator's console tells it.
+
     Raises:
         FarhandError: `invalid`, `not-found`, `revision-mismatch`; `not-permitted` for a
             requester's note.
     """
-    if own_only is not None and kind == "note":
+    if own_only is not None and kind != "reply":
         raise not_permitted("notes are for the desk")
-    event: TicketEvent = kind if own_only is None else "requester-reply"
+    of_desk: TicketEvent = "reply" if kind == "reply" else "note"
+    event: TicketEvent = of_desk if own_only is None else "requester-reply"
     ticket = await _move(c, relay, ref=ref, event=event, revision=revision, own_only=own_only)
     at = relay.stamp()
     message = await insert_message(c, relay.tenant, ticket.row, kind, actor, body, at)
-    await add_event(c, relay.tenant, ticket.row, kind, actor, {"message": message.seq}, at)
+    await add_event(c, relay.tenant, ticket.row, of_desk, actor, {"message": message.seq}, at)
     return message
 
 

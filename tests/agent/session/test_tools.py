@@ -183,7 +183,7 @@ async def test_a_file_is_shown_from_its_end_and_followed(tmp_path: Path) -> None
     scene = Scene(tmp_path, "files")
     async with ssh_pair(scene.terms) as pair:
         tools = await channel(pair, "farhand-tools")
-        tools.send({"tool": "logs", "file": "app.log", "lines": 3})
+        tools.send({"tool": "logs", "file": "app.log", "lines": 3, "unit": "", "match": ""})
         assert [one["text"] for one in await lines(tools)] == ["line 47", "line 48", "line 49"]
         tools.send({"tool": "logs", "file": "app.log", "match": "LINE 4", "lines": 2})
         assert [one["text"] for one in await lines(tools)] == ["line 48", "line 49"]

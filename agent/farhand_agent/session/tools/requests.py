@@ -38,9 +38,9 @@ MAX_LOG_LINES: Final = 2000
 MAX_DELAY_MIN: Final = 24 * 60
 
 # Never a leading hyphen, never a blank or a quote: it becomes an argument of a system's command.
-_Name: TypeAlias = Annotated[
-    str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_][A-Za-z0-9@._:\\-]{0,127}\Z")
-]
+_NAME: Final = r"[A-Za-z0-9_][A-Za-z0-9@._:\\-]{0,127}"
+_Name: TypeAlias = Annotated[str, msgspec.Meta(pattern=rf"\A{_NAME}\Z")]
+_NameOrNone: TypeAlias = Annotated[str, msgspec.Meta(pattern=rf"\A({_NAME})?\Z")]
 _Words: TypeAlias = Annotated[str, msgspec.Meta(max_length=200)]
 _Path: TypeAlias = Annotated[str, msgspec.Meta(max_length=4096)]
 _Delay: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=MAX_DELAY_MIN)]
@@ -99,7 +99,7 @@ class Logs(_Request, frozen=True, kw_only=True, tag="logs"):
     """
 
     file: _Path = ""
-    unit: _Name | Literal[""] = ""
+    unit: _NameOrNone = ""
     match: _Words = ""
     since_s: Annotated[int, msgspec.Meta(ge=1, le=90 * 86_400)] | None = None
     priority: Annotated[int, msgspec.Meta(ge=0, le=7)] | None = None
