@@ -40,8 +40,9 @@ MAX_VALUE_CHARS: Final = 300
 MAX_SNAPSHOT_BYTES: Final = 8 * 1024 * 1024
 _COLLECT_S: Final = 60.0
 # The technician's console waits for it at the end, and no longer.
-_FOUND_S: Final = 20.0
-_NICE: Final = 10
+_FOUND_S: Final = 10.0
+# Nobody waits for the first look.
+_FIRST_NICE: Final = 10
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ class InventoryChanges:
             # There is none of an earlier process, or it was cut short: a new one is taken.
             data = await asyncio.to_thread(read_limited, self._path, MAX_SNAPSHOT_BYTES)
             return msgspec.json.decode(data, type=_Snapshot)
-        snapshot = await self._look()
+        snapshot = await self._look(nice=_FIRST_NICE)
         if snapshot is not None:
             try:
                 data = msgspec.json.encode(snapshot)
@@ -158,13 +159,13 @@ class InventoryChanges:
                 _log.info("the snapshot could not be kept: %s", error)
         return snapshot
 
-    async def _look(self) -> _Snapshot | None:
+    async def _look(self, *, nice: int = 0) -> _Snapshot | None:
         """Run the inventory's process; None when it fails, which costs nothing but the answer."""
         at = format_instant(self._now().replace(microsecond=0))
         words = ["--section", ",".join(self._sections), "--json"]
         try:
             async with asyncio.timeout(_COLLECT_S):
-                data = await _output(command("farhand_agent.inventory", *words))
+                data = await _output(command("farhand_agent.inventory", *words), nice)
             collected = msgspec.json.decode(data, type=_Collected)
         except (OSError, TimeoutError, FarhandError, msgspec.MsgspecError) as error:
             _log.info("the inventory could not be looked at: %s", error)
@@ -174,7 +175,7 @@ class InventoryChanges:
         )
 
 
-async def _output(argv: list[str]) -> bytes:
+async def _output(argv: list[str], nice: int) -> bytes:
     process = await asyncio.create_subprocess_exec(
         *argv,
         stdin=asyncio.subprocess.DEVNULL,
@@ -186,8 +187,8 @@ async def _output(argv: list[str]) -> bytes:
     data = bytearray()
     try:
         with contextlib.suppress(OSError):
-            # Whatever the session is for goes first; it may have ended already.
-            os.setpriority(os.PRIO_PROCESS, process.pid, _NICE)
+            # Whatever the session is for goes first; the process may have ended already.
+            os.setpriority(os.PRIO_PROCESS, process.pid, nice)
         while piece := await process.stdout.read(256 * 1024):
             data += piece
             if len(data) > MAX_SNAPSHOT_BYTES:

@@ -32,8 +32,8 @@ __all__ = ["MAX_NOTE_CHARS", "check_note", "countersign", "end_on_device", "kept
 MAX_NOTE_CHARS = 4000
 
 _ANSWER_S = 10.0
-# The device looks at itself for twenty seconds at most.
-_CHANGES_S = 25.0
+# The device looks at itself for ten seconds at most.
+_CHANGES_S = 12.0
 _MAX_LINE = 8 * 1024 * 1024
 
 

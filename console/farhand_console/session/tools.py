@@ -15,7 +15,6 @@ __all__ = ["ask_tool", "macs_to_wake", "tool_lines"]
 _SUBSYSTEM = "farhand-tools"
 # Of one sleeping computer; more is a mistake in its inventory.
 _MAX_MACS = 8
-_VIRTUAL = ("docker", "veth", "br-", "virbr", "vmnet", "tun", "tap", "wg", "lo")
 
 
 async def ask_tool(
@@ -56,8 +55,8 @@ def macs_to_wake(items: list[dict[str, Any]]) -> list[str]:
     """
     macs = []
     for item in items:
-        name, mac = str(item.get("name", "")), str(item.get("mac") or "").lower()
-        if item.get("record") != "interface" or name.startswith(_VIRTUAL):
+        mac = str(item.get("mac") or "").lower()
+        if item.get("record") != "interface" or item.get("virtual") is True:
             continue
         if len(mac) == 17 and mac.count(":") == 5 and mac.strip("0:") and mac not in macs:
             macs.append(mac)

@@ -71,7 +71,7 @@ class Computer:
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def output(self, argv: list[str]) -> bytes:
+    async def output(self, argv: list[str], nice: int) -> bytes:
         self.asked.append(argv[argv.index("--section") + 1])
         await self.gate.wait()
         section = {"status": "ok", "reason": "", "items": self.items, "hash": "x"}

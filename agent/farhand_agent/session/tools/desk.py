@@ -13,10 +13,11 @@
     wake              terminal   one object                       tools/wake.py
 
 An answer is `{"tool": NAME, "at": TIME, ...}` or `{"error": {"code", "message"}}`; of a stream the
-lines come first.  Each tool asks for its scope when it is asked for, waits while that cools down,
-and ends at once when it is withdrawn.  What changes something is noted, and on the disk, before it
-is done.  This is a convenience and no wider than the session's shell: whoever has `terminal` could
-do all of it by hand, and what only looks stays within `view` and `files`.
+lines come first.  A log that is followed ends with the next line from the console, or with its
+leaving, and the channel with it.  Each tool asks for its scope when it is asked for, waits while
+that cools down, and ends at once when it is withdrawn.  What changes something is noted, and on the
+disk, before it is done.  This is a convenience and no wider than the session's shell: whoever has
+`terminal` could do all of it by hand, and what only looks stays within `view` and `files`.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from contextlib import aclosing
-from dataclasses import dataclass
+from contextlib import aclosing, nullcontext
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
@@ -53,6 +54,8 @@ __all__ = ["ToolDesk", "scope_of"]
 
 _log = logging.getLogger(__name__)
 
+# Each may hold a thread for as long as a command takes; ending them needs one as well.
+MAX_AT_ONCE: Final = 3
 _LOOKS: Final = (ask.Processes, ask.Services)
 
 
@@ -63,6 +66,10 @@ def scope_of(request: ask.Request) -> str:
     if isinstance(request, ask.DiskUsage) or (isinstance(request, ask.Logs) and request.file):
         return "files"
     return "terminal"
+
+
+def _is_endless(request: ask.Request) -> bool:
+    return isinstance(request, ask.Logs) and request.follow
 
 
 def _words(request: ask.Request) -> str:
@@ -87,6 +94,8 @@ class ToolDesk:
         restart: of this computer.
         commands: runs the system's commands.
         on_wait: is told (scope, words, seconds) of a request that waits for a cool-down.
+        platform: as `platform_name` says.
+        slots: how many work at once; others wait for their turn.
     """
 
     scopes: LiveScopes
@@ -96,16 +105,20 @@ class ToolDesk:
     commands: ToolCommands
     on_wait: Callable[[str, str, float], None] = lambda *_: None
     platform: str = platform_name()
+    slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_AT_ONCE))
 
     async def serve(self, lines: Lines) -> None:
         """Answer requests until the console has no more."""
         while line := await lines.read_line(ask.MAX_REQUEST_BYTES):
+            request: ask.Request | None = None
             try:
                 request = ask.decode_request(line)
                 await self._under_scope(request, lines)
             except FarhandError as error:
                 answer = {"error": {"code": error.code, "message": error.message}}
                 await lines.write(msgspec.json.encode(answer) + b"\n")
+            if request is not None and _is_endless(request):
+                return
 
     async def _under_scope(self, request: ask.Request, lines: Lines) -> None:
         """Do one job for as long as its scope is open.
@@ -127,19 +140,25 @@ class ToolDesk:
         try:
             async with asyncio.TaskGroup() as group:
                 working = group.create_task(self._work(request, words, lines))
-                ending = group.create_task(withdrawn.wait())
-                await asyncio.wait({working, ending}, return_when=asyncio.FIRST_COMPLETED)
-                ending.cancel()
-                working.cancel()
+                others: set[asyncio.Task[Any]] = {group.create_task(withdrawn.wait())}
+                if _is_endless(request):
+                    others.add(group.create_task(lines.read_line(ask.MAX_REQUEST_BYTES)))
+                await asyncio.wait({working, *others}, return_when=asyncio.FIRST_COMPLETED)
+                for task in (working, *others):
+                    task.cancel()
         finally:
             forget()
         if withdrawn.is_set():
             raise RefusedError("scope-missing", f"{scope} was withdrawn")
-        if (error := working.result()) is not None:
+        if not working.cancelled() and (error := working.result()) is not None:
             raise error
 
     async def _work(self, request: ask.Request, words: str, lines: Lines) -> FarhandError | None:
         """Do the job; what it could not do is returned, so that no group of errors is made."""
+        async with nullcontext() if _is_endless(request) else self.slots:
+            return await self._do(request, words, lines)
+
+    async def _do(self, request: ask.Request, words: str, lines: Lines) -> FarhandError | None:
         if not isinstance(request, ask.Restart):  # noted by whoever orders it
             self.actions.add("view" if isinstance(request, _LOOKS) else "tool", words)
         if scope_of(request) == "terminal":

@@ -203,8 +203,13 @@ class _File:
         return [self._held] if self._held else []
 
     def more(self) -> list[bytes]:
-        """Return the lines that were written since."""
-        descriptor, found = self._open()
+        """Return the lines that were written since; none while the file is being replaced."""
+        try:
+            descriptor, found = self._open()
+        except FarhandError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return []
+            raise
         try:
             if found.st_ino != self._inode or found.st_size < self._at:
                 self._at, self._inode, self._held = 0, found.st_ino, b""
