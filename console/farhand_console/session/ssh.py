@@ -134,7 +134,8 @@ async def connect_ssh(
         host_key = asyncssh.import_public_key(public_key_line(record.device_key))
         client = _Client(notice)
         try:
-            async with asyncio.timeout(_LOGIN_S):
+            # A process that is being started again is waited for before anybody can sign in.
+            async with asyncio.timeout(patience_s + _LOGIN_S):
                 connection = await asyncssh.connect(
                     record.device,
                     tunnel=PipeTunnel(pipe),

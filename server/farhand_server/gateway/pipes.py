@@ -275,6 +275,13 @@ class Pipes:
         for end in ends.values():
             end.close(code, reason)
 
+    def drop_half_open(self, session: str) -> None:
+        """Let go of the pipes of a session at which a console waits for the device."""
+        for number in range(MAX_PIPES_PER_SESSION):
+            splice = self._splices.get((session, number))
+            if splice is not None and "device" not in splice.ends:
+                self.drop(splice, CLOSE_REATTACH, "pipe-half-open")
+
     def end_session(self, session: str) -> None:
         """Close every pipe of a session that is over."""
         for number in range(MAX_PIPES_PER_SESSION):

@@ -203,7 +203,10 @@ class Rendezvous:
         return None
 
     async def on_closed(self, link: Link) -> None:
-        """Void the code that a lost control link stood for."""
+        """Void the code that a lost control link stood for, and let half-open pipes go."""
+        if link.session is not None:
+            # The process that was told to attach them may have died; consoles ask anew at once.
+            self._pipes.drop_half_open(link.session)
         place = link.mailbox
         if place is None:
             return

@@ -25,6 +25,7 @@ from tests.server.gateway.nodes import (
     LinkEnd,
     Node,
     attach,
+    closed,
     open_node,
     receive_bytes,
     settle,
@@ -70,6 +71,17 @@ async def test_a_pipe_is_attached_and_attached_again(
         agent = await attach(node, "device", session, for_device.token)
         await console.send(b"SSH-2.0-console")
         assert await receive_bytes(agent) == b"SSH-2.0-console"
+
+
+async def test_a_console_that_waits_for_a_dead_process_is_told_to_ask_again(
+    node: Node, web: httpx.AsyncClient, sign_in: SignIn, device: Device
+) -> None:
+    who = await sign_in("technician")
+    link, session = await active_by_code(node, web, who, device)
+    answer = await pipe(web, who, session)
+    console = await attach(node, "console", session, base64.b64decode(answer.json()["token"]))
+    await link.close()
+    assert await closed(console) == (4001, "pipe-half-open")
 
 
 async def test_pipes_need_an_active_session_of_ones_own(
