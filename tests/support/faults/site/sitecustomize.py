@@ -67,7 +67,8 @@ if KILL and any("farhand_agent" in word for word in sys.orig_argv):
 
 
 if KILL and any("farhand_server" in word for word in sys.orig_argv):
-    from relay_points import points_of
+    # Both lie in this folder, which is on the path of the process that this file was put into.
+    from relay_points import points_of  # type: ignore[import-not-found]
     from sqlalchemy import event
 
     from farhand_server.store import database
@@ -94,6 +95,7 @@ if KILL and any("farhand_server" in word for word in sys.orig_argv):
     async def _faulty_write(self: Any) -> AsyncIterator[Any]:
         passed: set[str] = set()
         async with _real_write(self) as connection:
+            assert connection.sync_connection is not None
             connection.sync_connection.info[_PASSED] = passed
             yield connection
         for point in passed:
