@@ -93,7 +93,11 @@ async def test_a_requester_sees_her_own_and_no_notes(ann: Desk, mia: Desk) -> No
     own = await mia.new("made by her", requester="somebody", body="help")
     assert own["requester"] == "mia"
     await ann.post("/FH-1/messages", {"kind": "note", "body": "internal"})
+    came_to = await ann.post("/FH-1/messages", {"kind": "session", "body": "software: nothing"})
+    assert came_to.json()["kind"] == "session"
     await ann.post("/FH-1/messages", {"body": "hello"})
+    refused = await mia.post("/FH-1/messages", {"kind": "session", "body": "I was here"})
+    assert (refused.status_code, refused.json()["code"]) == (403, "not-permitted")
     listed = (await mia.get()).json()["items"]
     assert [one["number"] for one in listed] == ["FH-3", "FH-1"]
     shown = (await mia.get("/FH-1")).json()
