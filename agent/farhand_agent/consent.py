@@ -113,6 +113,8 @@ def action_words(kind: str, detail: str) -> str:
 
 def consent_lines(asked: Asked) -> list[str]:
     """Return the question, line by line, without the prompt."""
+    if asked.asks == "join":
+        return [*_join_lines(asked), ANSWER_WARNING, ""]
     lines = ["", *(_who(asked) if asked.asks == "session" else _who_again(asked))]
     lines += [f"Ticket: {printable(asked.ticket, 80)}"]
     if asked.reason:
@@ -151,6 +153,24 @@ def _who_again(asked: Asked) -> list[str]:
         f"{printable(asked.operator, 80)}, who is working here now, asks for more.",
         "If you say no, the session goes on as it is.",
     ]
+
+
+def _join_lines(asked: Asked) -> list[str]:
+    name, beside = printable(asked.operator, 80), printable(asked.beside, 80)
+    lines = [
+        "",
+        f"{name} of {printable(asked.organisation, 80)} asks to join {beside}"
+        " (checked by this computer).",
+        f"Ticket: {printable(asked.ticket, 80)}",
+    ]
+    if asked.reason:
+        lines += [f"Reason: {printable(asked.reason, 300)}"]
+    if asked.mode == "observer":
+        lines += ["", f"They could watch the terminals that {beside} uses, and change nothing."]
+    else:
+        lines += ["", f"They could work here as {beside} does:"]
+        lines += [f"  - {scope_words(scope)}" for scope in asked.scopes]
+    return [*lines, "If you say no, the session goes on as it is. q or Ctrl-C ends all of it."]
 
 
 def _details(asked: Asked, scope: str) -> list[str]:

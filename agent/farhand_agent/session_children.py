@@ -29,6 +29,7 @@ from farhand_agent.journal_thread import JournalThread
 from farhand_agent.locks import is_held
 from farhand_agent.notices import say
 from farhand_agent.processes import command, is_process, signal_process
+from farhand_agent.scope_changes import SIGWITHDRAW
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.identity import is_session_id
 from farhand_protocol.messages import EndSession, OfferGrant
@@ -128,6 +129,9 @@ class SessionChildren:
         for row in await self._journal.do(lambda j: j.live_sessions()):
             if row.operator_key not in keys:
                 dropped += await self.stop(row.id, reason=reason)
+            else:
+                # Others may have joined it, whom only its own process knows.
+                signal_process(row.pid, row.pid_started, SIGWITHDRAW)
         return dropped
 
     async def run(self) -> None:

@@ -168,7 +168,8 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """One thing done in a session, as the device saw it.
 
     `detail` is the command, the path, the destination, or what happened in a sentence;
-    `size_bytes` and `sha256` belong to files that were read or written whole, else None.
+    `size_bytes` and `sha256` belong to files that were read or written whole, else None.  `by`
+    names the operator who joined the session and did it; empty for the session's own.
     """
 
     at: str
@@ -176,6 +177,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     detail: str
     size_bytes: int | None
     sha256: str | None
+    by: str = ""
 
 
 class RecordingMark(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -31,6 +31,7 @@ __all__ = [
     "EndSession",
     "Enrol",
     "FetchTrust",
+    "JoinReport",
     "MailboxBlob",
     "MailboxOpen",
     "MailboxReply",
@@ -201,6 +202,20 @@ class RecordingChunk(Message, frozen=True, kw_only=True, tag="recording-chunk"):
     ciphertext: Annotated[bytes, msgspec.Meta(max_length=56 * 1024)]
 
 
+class JoinReport(Message, frozen=True, kw_only=True, tag="join-report"):
+    """What became of another operator's wish to join a session; said again on each new link.
+
+    `join` is the id of her grant; `state`: `in`, `refused` or `left` (with `reason`, a stable
+    code).  Answered by Ack or Nack.
+    """
+
+    seq: Seq
+    session: Word
+    join: Word
+    state: Literal["in", "refused", "left"]
+    reason: Word = ""
+
+
 # From the relay: a closed list.
 
 
@@ -271,7 +286,10 @@ class CancelOrder(Message, frozen=True, kw_only=True, tag="cancel-order"):
 
 
 class OfferGrant(Message, frozen=True, kw_only=True, tag="offer-grant"):
-    """A sealed grant for a session without a code, and what other operators sealed about it."""
+    """A sealed grant for a session without a code, and what other operators sealed about it.
+
+    On a session's own link: the grant of another operator who joins that session.
+    """
 
     session: Word
     envelope: bytes
@@ -321,7 +339,10 @@ class AttachPipe(Message, frozen=True, kw_only=True, tag="attach-pipe"):
 
 
 class EndSession(Message, frozen=True, kw_only=True, tag="end-session"):
-    """End the session; a relay may always end one."""
+    """End the session; a relay may always end one.
+
+    With the id of a grant that joined a session it puts that operator out of it.
+    """
 
     session: Word
     reason: Line
@@ -356,6 +377,7 @@ DeviceMessage: TypeAlias = (
     | MailboxReply
     | SessionReport
     | RecordingChunk
+    | JoinReport
 )
 RelayMessage: TypeAlias = (
     Welcome

@@ -96,14 +96,13 @@ def verify_receipt(data: bytes, device_key: bytes | None = None) -> VerifiedRece
         raise FarhandError(
             "receipt-signature", "the grant inside is not signed by the key it names"
         ) from error
-    expected = [receipt.device_key, grant.console_key]
-    by = signers(envelope, expected)
-    if receipt.device_key not in by or len(by) != len(envelope.signatures):
+    consoles = [grant.console_key, *_check_others(receipt, grant)]
+    by = signers(envelope, [receipt.device_key, *consoles])
+    if receipt.device_key not in by or not len(by) == len(envelope.signatures) <= 2:
         raise FarhandError("receipt-signature", "a signature is missing, wrong or of a stranger")
-    _check_others(receipt, grant)
     _check_consistent(receipt, grant, _opened_later(receipt, grant))
     _check_head(receipt)
-    return VerifiedReceipt(receipt, grant.console_key not in by, device_key is not None)
+    return VerifiedReceipt(receipt, len(by) < 2, device_key is not None)
 
 
 def _opened_later(receipt: Receipt, grant: Grant) -> set[str]:
@@ -122,8 +121,13 @@ def _opened_later(receipt: Receipt, grant: Grant) -> set[str]:
     return added
 
 
-def _check_others(receipt: Receipt, grant: Grant) -> None:
-    """Check that approvals and grants of those who joined are of this session and sealed."""
+def _check_others(receipt: Receipt, grant: Grant) -> list[bytes]:
+    """Check that approvals and grants of those who joined are of this session and sealed.
+
+    Returns:
+        The console keys of peers: one to whom a session was handed over closes it.
+    """
+    peers = []
     digest = hashlib.sha256(encode_envelope(receipt.grant)).hexdigest()
     for envelope in receipt.approvals:
         approval = open_payload(envelope, GrantApproval)
@@ -142,6 +146,11 @@ def _check_others(receipt: Receipt, grant: Grant) -> None:
             raise FarhandError(
                 "receipt-inconsistent", "somebody who joined has a grant of another session"
             )
+        if other.console_key == receipt.device_key:
+            raise FarhandError("receipt-inconsistent", "a console has the device's key")
+        if other.mode == "peer":
+            peers.append(other.console_key)
+    return peers
 
 
 def _check_head(receipt: Receipt) -> None:

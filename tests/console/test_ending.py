@@ -10,7 +10,7 @@ import pytest
 
 from farhand_console.home import Home
 from farhand_console.session.ending import countersign, end_on_device, kept_receipt
-from farhand_console.session.opening import _session_key
+from farhand_console.session.opening import make_session_key
 from farhand_console.session.record import SessionRecord, save
 from farhand_protocol.envelopes import Envelope, encode_envelope, seal
 from farhand_protocol.errors import FarhandError
@@ -30,7 +30,7 @@ class Case:
     def __init__(self, home: Home) -> None:
         self.home = home
         self.device, self.operator = signer(), signer()
-        console_key, key_file = _session_key(SESSION)
+        console_key, key_file = make_session_key(SESSION)
         self.grant = seal(
             Grant(
                 tenant=TENANT,

@@ -20,6 +20,7 @@ SAMPLES: list[Any] = [
     m.MailboxReply(session="s-x", phase="pake", body=b"x"),
     m.SessionReport(seq=7, session="s-x", state="ended", reason="done", scopes=["view"]),
     m.RecordingChunk(seq=8, session="s-x", head=b"{}", ciphertext=b"age"),
+    m.JoinReport(seq=9, session="s-x", join="j-x", state="left", reason="expired"),
     m.Welcome(standing="enrolled", ping_s=20, reconnect_window_s=1.5, now="2026-11-22T08:00:00Z"),
     m.Ack(seq=1),
     m.Nack(seq=1, code="token-used", message="used"),

@@ -157,3 +157,31 @@ def test_an_approval_or_a_joined_grant_of_something_else_spoils_the_receipt(
 ) -> None:
     with pytest.raises(FarhandError, match=code):
         verify_receipt(stored("device", **{field: [foreign]}))
+
+
+def joining(**changes: Any) -> Any:
+    """Return the sealed grant of dave, who joined the sample session."""
+    fields: dict[str, Any] = {
+        "id": "j-aaaaaaaaaaaaaaaa",
+        "joins": "s-aaaaaaaaaaaaaaaa",
+        "mode": "peer",
+        "operator": "dave",
+        "operator_key": signer("dave").public_key,
+        "console_key": signer("other console").public_key,
+        "transcript": None,
+        **changes,
+    }
+    return seal(grant(**fields), signer("dave"))
+
+
+def test_a_peer_who_joined_may_close_the_session() -> None:
+    assert not verify_receipt(stored("device", "other console", joined=[joining()])).one_sided
+    assert not verify_receipt(stored("device", "console", joined=[joining()])).one_sided
+    with pytest.raises(FarhandError, match="receipt-signature"):
+        verify_receipt(stored("device", "other console"))
+    with pytest.raises(FarhandError, match="receipt-signature"):
+        verify_receipt(stored("device", "other console", joined=[joining(mode="observer")]))
+    with pytest.raises(FarhandError, match="receipt-signature"):
+        verify_receipt(stored("device", "console", "other console", joined=[joining()]))
+    with pytest.raises(FarhandError, match="receipt-inconsistent"):
+        verify_receipt(stored("device", joined=[joining(console_key=DEVICE_KEY)]))

@@ -28,6 +28,7 @@ from farhand_protocol.messages import (
     AttachPipe,
     DeviceMessage,
     FetchTrust,
+    JoinReport,
     MailboxBlob,
     MailboxOpen,
     MailboxReply,
@@ -85,6 +86,7 @@ class SessionRelay:
         self.nameplates: asyncio.Queue[str] = asyncio.Queue()
         self.replies: asyncio.Queue[MailboxReply] = asyncio.Queue()
         self.reports: asyncio.Queue[SessionReport] = asyncio.Queue()
+        self.joins: asyncio.Queue[JoinReport] = asyncio.Queue()
         self.presents: list[Present] = []
         self.devices: list[bytes] = []
         self.acknowledge = True
@@ -149,6 +151,9 @@ class SessionRelay:
             case SessionReport():
                 await self.reports.put(message)
                 answer = Ack(seq=message.seq) if self.acknowledge else None
+            case JoinReport():
+                await self.joins.put(message)
+                answer = Ack(seq=message.seq)
             case RecordingChunk():
                 answer = self._chunk(message)
             case FetchTrust():

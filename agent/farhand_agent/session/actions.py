@@ -8,17 +8,21 @@ it escapes it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from datetime import datetime
 
 from farhand_agent.session.action_file import ActionFile
 from farhand_protocol.grants import Action, ActionKind
 from farhand_protocol.instants import format_instant
 
-__all__ = ["MAX_ACTIONS", "MAX_DETAIL_CHARS", "ActionKind", "ActionLog"]
+__all__ = ["ACTING", "MAX_ACTIONS", "MAX_DETAIL_CHARS", "ActionKind", "ActionLog"]
 
 MAX_ACTIONS = 5000
 MAX_DETAIL_CHARS = 1000
 MAX_DETAIL_BYTES = 1024 * 1024
+# The operator who joined and for whom this task works; empty for the session's own.  What a task
+# starts, threads included, works for the same one.
+ACTING: ContextVar[str] = ContextVar("farhand_acting", default="")
 
 
 class ActionLog:
@@ -57,6 +61,7 @@ class ActionLog:
         *,
         size_bytes: int | None = None,
         sha256: str | None = None,
+        by: str | None = None,
     ) -> None:
         """Note one action.
 
@@ -64,6 +69,7 @@ class ActionLog:
             kind: what it was.
             detail: command, path, destination or what was refused; cut at `MAX_DETAIL_CHARS`.
             size_bytes, sha256: of a file that was read or written whole.
+            by: the operator who joined and did it; that of the task where it is None.
         """
         # A command may hold lone surrogates (bytes of a path that are no UTF-8); JSON cannot.
         detail = detail[:MAX_DETAIL_CHARS].encode("utf-8", "backslashreplace").decode()
@@ -73,6 +79,7 @@ class ActionLog:
             detail=detail,
             size_bytes=size_bytes,
             sha256=sha256,
+            by=ACTING.get() if by is None else by,
         )
         self._bytes += len(detail.encode())
         if len(self.actions) < MAX_ACTIONS and self._bytes <= MAX_DETAIL_BYTES:

@@ -59,6 +59,7 @@ class ReceiptFacts:
     started_at: datetime
     widened: tuple[Envelope, ...] = ()
     approvals: tuple[Envelope, ...] = ()
+    joined: tuple[Envelope, ...] = ()
     recording: RecordingMark | None = None
     audit_head: str = ""
 
@@ -96,6 +97,7 @@ def seal_receipt(
         grant=facts.grant_envelope,
         widened=list(facts.widened),
         approvals=list(facts.approvals),
+        joined=list(facts.joined),
         recording=facts.recording,
         audit_head=facts.audit_head,
     )

@@ -67,8 +67,10 @@ class Asked(_Event, frozen=True, kw_only=True, tag="request"):
     """Somebody asks; the process waits for an answer.
 
     `asks` is `session`, or `scopes` for more in the session that is open (`scopes` and `forward`
-    are then what would be added).  `operator` is the roster's name, or on a guest device what the
-    relay says (`guest`).  `shortened` names scopes that were asked for and are not on the table.
+    are then what would be added), or `join` for another operator (`operator`) beside the one who is
+    there (`beside`), as `mode`: `observer` or `peer`.  `operator` is the roster's name, or on a
+    guest device what the relay says (`guest`).  `shortened` names scopes that were asked for and
+    are not on the table.
     `cool_down_s` is what passes between yes and the opening of the scopes `cooling`.
     """
 
@@ -88,7 +90,9 @@ class Asked(_Event, frozen=True, kw_only=True, tag="request"):
     forward: list[str]
     shortened: list[str]
     answer_within_s: int
-    asks: Literal["session", "scopes"] = "session"
+    asks: Literal["session", "scopes", "join"] = "session"
+    beside: str = ""
+    mode: str = ""
     cooling: list[str] = []
     cool_down_s: int = 0
     file_bytes_max: int | None = None
@@ -160,11 +164,12 @@ class PolicyChanged(_Event, frozen=True, kw_only=True, tag="policy"):
 
 
 class ActionSeen(_Event, frozen=True, kw_only=True, tag="action"):
-    """Something was done in the session."""
+    """Something was done in the session; `by` names an operator who joined it."""
 
     at: str
     kind: str
     detail: str
+    by: str = ""
 
 
 class Said(_Event, frozen=True, kw_only=True, tag="chat"):

@@ -39,7 +39,16 @@ from farhand_protocol.instants import parse_instant
 from farhand_protocol.receipts import open_grant
 from farhand_protocol.trust import SCOPES, GroupPolicy, may_open
 
-__all__ = ["SERVED_SCOPES", "Agreed", "Facts", "check_grant"]
+__all__ = [
+    "SERVED_SCOPES",
+    "Agreed",
+    "Facts",
+    "check_grant",
+    "check_place",
+    "check_signer",
+    "check_time",
+    "read_grant",
+]
 
 MAX_CLOCK_DIFFERENCE: Final = timedelta(minutes=5)
 MAX_LIFETIME: Final = timedelta(hours=24)
@@ -99,16 +108,16 @@ def check_grant(data: bytes, facts: Facts) -> Agreed:
     Raises:
         FarhandError: the code of the first check that fails.
     """
-    grant = _read(data)
-    _check_place(grant, facts)
+    grant = read_grant(data)
+    check_place(grant, facts)
     if not facts.guest:
-        _check_trust(grant, facts)
+        check_signer(grant, facts)
     open_grant(decode_envelope(data))
     if grant.transcript != facts.transcript:
         raise _no("grant-transcript", "the grant was not signed over this pairing")
     if facts.guest and grant.operator != facts.relay_operator:
         raise _no("grant-name-mismatch", "the grant names somebody else than the relay does")
-    _check_time(grant, facts)
+    check_time(grant, facts)
     if facts.was_seen:
         raise _no("grant-reused", "there was a session of this grant before")
     return _agree(grant, data, facts)
@@ -118,7 +127,8 @@ def _no(code: str, words: str) -> RefusedError:
     return RefusedError(code, words)
 
 
-def _read(data: bytes) -> Grant:
+def read_grant(data: bytes) -> Grant:
+    """Return what a sealed grant says, its fields within bounds; raises `grant-malformed`."""
     try:
         grant = open_payload(decode_envelope(data), Grant)
         times = [parse_instant(at) for at in (grant.issued_at, grant.not_before, grant.expires)]
@@ -144,7 +154,8 @@ def _read(data: bytes) -> Grant:
     return grant
 
 
-def _check_place(grant: Grant, facts: Facts) -> None:
+def check_place(grant: Grant, facts: Facts) -> None:
+    """Check that a grant is for this device; raises one of the codes of that line above."""
     if facts.session is not None and grant.id != facts.session:
         raise _no("grant-wrong-session", "the grant is for another session")
     if not facts.guest and grant.tenant != facts.tenant:
@@ -157,7 +168,8 @@ def _check_place(grant: Grant, facts: Facts) -> None:
         raise _no("grant-wrong-group", "the grant names another group than this device is in")
 
 
-def _check_trust(grant: Grant, facts: Facts) -> None:
+def check_signer(grant: Grant, facts: Facts) -> None:
+    """Check that the roster names operator and key; raises one of the codes of those lines."""
     trust = facts.trust
     if trust is None:
         raise _no("trust-missing", "this device has no verified trust metadata yet")
@@ -172,7 +184,8 @@ def _check_trust(grant: Grant, facts: Facts) -> None:
         raise _no("grant-operator-unknown", "the roster does not name this operator and key")
 
 
-def _check_time(grant: Grant, facts: Facts) -> None:
+def check_time(grant: Grant, facts: Facts) -> None:
+    """Check that a grant holds now; raises `grant-expired`, `grant-early`."""
     if facts.now >= parse_instant(grant.expires):
         raise _no("grant-expired", "the grant has expired")
     if facts.now < parse_instant(grant.not_before) - MAX_CLOCK_DIFFERENCE:

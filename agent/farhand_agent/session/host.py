@@ -14,6 +14,9 @@ that key is proved, and are asked at each request, so that a scope withdrawn clo
 connections too.  Every refusal is noted among the session's actions.  Under a scope that still
 cools down a request is taken and waits.
 
+Other operators who joined (roll.py) open with keys of their own: an observer gets subsystems that
+let her look on, a peer what the session's scopes and her grant both allow.
+
 asyncssh takes a connection down when a callback or a channel's task raises, so nothing here lets an
 exception out, and session/channel.py puts a closed list in front of what it answers by itself.
 """
@@ -32,16 +35,18 @@ import asyncssh
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from farhand_agent.session.actions import ActionLog
+from farhand_agent.session.actions import ACTING, ActionLog
 from farhand_agent.session.channel import SessionChannel
 from farhand_agent.session.files import FileServer, Roots, serve_files
 from farhand_agent.session.files_flow import KnownHashes
 from farhand_agent.session.forwarding import Forwarded, dial
 from farhand_agent.session.lines import read_line
 from farhand_agent.session.manners import Manners
+from farhand_agent.session.mirror import Mirror, MirroredStreams
 from farhand_agent.session.pipes import PipeDriver, PipeTunnel
 from farhand_agent.session.recording.session import SessionRecording
 from farhand_agent.session.recording.streams import RecordedStreams
+from farhand_agent.session.roll import Member, Roll
 from farhand_agent.session.scopes import LiveScopes
 from farhand_agent.session.shell import CHUNK_BYTES, Program, Streams, login_environment
 from farhand_agent.session.subsystems import Subsystem
@@ -69,7 +74,8 @@ class SessionTerms:
     `forward_to` holds `host:port` destinations, already cut to grant and policy, and grows when the
     session is widened; `relay` is the relay's host and port; `subsystems` are by name, `sftp` not
     among them.  `on_wait` is told of a request (scope, words, seconds) that waits for a cool-down;
-    `tell` says a line to every console, and is the host's to set.
+    `tell` says a line to every console, and is the host's to set; `roll` has those who joined,
+    `mirror` shows the programs' output.
     """
 
     session: str
@@ -85,6 +91,8 @@ class SessionTerms:
     relay: tuple[str, int] | None = None
     on_wait: Callable[[str, str, float], None] = lambda *_: None
     tell: Callable[[str], None] = lambda _: None
+    roll: Roll = field(default_factory=Roll)
+    mirror: Mirror = field(default_factory=Mirror)
 
 
 def host_key(seed: bytes) -> asyncssh.SSHKey:
@@ -107,6 +115,8 @@ class SessionHost:
         self.terms = terms
         terms.tell = self.tell
         self._connections: set[asyncssh.SSHServerConnection] = set()
+        self._servers: set[_Server] = set()
+        terms.roll.on_gone = self._put_out
         self._busy = 0
         self.manners = Manners()
         self._quiet = asyncio.Event()
@@ -184,6 +194,14 @@ class SessionHost:
             return False
         return True
 
+    def met(self, server: _Server, *, gone: bool) -> None:
+        """Note a connection that begins or has ended."""
+        (self._servers.discard if gone else self._servers.add)(server)
+
+    def _put_out(self, member: Member, why: str) -> None:
+        for server in [one for one in self._servers if one.member is member]:
+            server.disconnect(why)
+
     def close(self, why: str = "the session ended", *, expected: bool = True) -> None:
         """End every connection, saying why; `expected` where the technician ended the session."""
         # asyncssh takes the first code for a mere goodbye and shows nobody its words.
@@ -203,11 +221,21 @@ class _Server(asyncssh.SSHServer):
         self._connection: asyncssh.SSHServerConnection | None = None
         self._open = False
         self._tries = 0
+        self.member: Member | None = None
         line = public_key_line(host.terms.console_key)
         self._console_key = asyncssh.import_public_key(line).public_data
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._connection = conn
+        self.host.met(self, gone=False)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.host.met(self, gone=True)
+
+    def disconnect(self, why: str) -> None:
+        """End the connection, saying why."""
+        if self._connection is not None:
+            self._connection.disconnect(asyncssh.DISC_SERVICE_NOT_AVAILABLE, why)
 
     def begin_auth(self, username: str) -> bool:
         return True
@@ -230,14 +258,28 @@ class _Server(asyncssh.SSHServer):
             )
             return False
         known = hmac.compare_digest(key.public_data, self._console_key)
-        return known and username in (self.terms.session, SSH_USER)
+        # The last key that was looked at is the one whose signature counts.
+        self.member = None if known else self.terms.roll.find(key.public_data)
+        return (known or self.member is not None) and username in (self.terms.session, SSH_USER)
 
     def auth_completed(self) -> None:
         self._open = True
 
     def may(self, scope: str) -> bool:
         """Tell whether a scope is open on this connection now."""
-        return self._open and self.terms.scopes.allows(scope)
+        reaches = self.member is None or self.member.may(scope)
+        return self._open and reaches and self.terms.scopes.allows(scope)
+
+    def may_ask(self, least: str) -> bool:
+        """Tell whether a subsystem that is for `least` and above is for this connection."""
+        if not self._open:
+            return False
+        return self.member is None or least in ("observer", self.member.mode)
+
+    @property
+    def by(self) -> str:
+        """The operator who joined and has this connection; empty for the session's own."""
+        return self.member.operator if self.member is not None else ""
 
     async def ready(self, scope: str, what: str) -> bool:
         """Wait until a scope's cool-down is over; False when it was closed meanwhile."""
@@ -247,7 +289,7 @@ class _Server(asyncssh.SSHServer):
 
     def denied(self, what: str) -> None:
         """Note something that was refused."""
-        self.terms.actions.add("denied", what)
+        self.terms.actions.add("denied", what, by=self.by)
 
     def take_channel(self) -> None:
         """Count one more channel.
@@ -288,6 +330,7 @@ class _Server(asyncssh.SSHServer):
         self, channel: asyncssh.SSHTCPChannel[bytes], host: str, port: int
     ) -> Forwarded:
         destination = f"{host.lower()}:{port}"
+        ACTING.set(self.by)
         try:
             if not await self.ready("forward", destination):
                 raise RefusedError("scope-missing", "forwarding was withdrawn")
@@ -310,6 +353,7 @@ class _Server(asyncssh.SSHServer):
                 "forward",
                 f"{destination} closed: {sent} bytes there, {received} bytes back",
                 size_bytes=sent + received,
+                by=self.by,
             )
 
         forget = self.terms.scopes.hold("forward", channel.abort)
@@ -345,6 +389,7 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
         self._terms = server.terms
         self._program: Program | None = None
         self._recorded: RecordedStreams | None = None
+        self._mirrored: MirroredStreams | None = None
         self._has_terminal = False
         self._wanted = ""
         self._scope: str | None = "terminal"
@@ -366,7 +411,9 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
     def subsystem_requested(self, subsystem: str) -> bool:
         if subsystem == "sftp":
             scope: str | None = SFTP_SCOPE
-        elif (found := self._terms.subsystems.get(subsystem)) is not None:
+        elif (found := self._terms.subsystems.get(subsystem)) is not None and (
+            self._server.may_ask(found.least)
+        ):
             scope = found.scope
         else:
             self._server.denied(f"subsystem {subsystem}")
@@ -392,8 +439,9 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
     def terminal_size_changed(self, width: int, height: int, pixwidth: int, pixheight: int) -> None:
         if self._program is not None:
             self._program.resize(width, height, pixwidth, pixheight)
-        if self._recorded is not None:
-            self._recorded.resize(width, height)
+        for shown in (self._recorded, self._mirrored):
+            if shown is not None:
+                shown.resize(width, height)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.channels -= 1
@@ -406,6 +454,7 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
 
     async def _handle(self, _process: asyncssh.SSHServerProcess[bytes]) -> None:
         channel = self.channel
+        ACTING.set(self._server.by)
         if self._scope is not None:
             self._forget = self._terms.scopes.hold(self._scope, self._cut)
             self._server.host.begin()
@@ -434,6 +483,8 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
                 _log.warning("a channel failed", exc_info=error)
                 self.exit(255)
         finally:
+            if self._mirrored is not None:
+                self._mirrored.end(None)
             if self._scope is not None:
                 self._server.host.finish()
 
@@ -465,6 +516,13 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
             streams = self._recorded = self._terms.recording.record(
                 streams, command=self.command, size=size and size[:2], term=term or ""
             )
+        streams = self._mirrored = MirroredStreams(
+            streams,
+            self._terms.mirror,
+            str(detail),
+            by=self._server.by,
+            size=(size[0], size[1]) if size else None,
+        )
         try:
             status = await self._program.run(streams)
         except OSError as error:
@@ -472,6 +530,7 @@ class _Process(asyncssh.SSHServerProcess[bytes]):
             status = 126
         if self._recorded is not None:
             self._recorded.end(status)
+        self._mirrored.end(status)
         if self.channel.is_closing():
             return
         if status >= 0:

@@ -9,7 +9,7 @@ from typing import Final
 from farhand_agent.platforms.screens import show_on_screens
 from farhand_protocol.grants import Grant
 
-__all__ = ["tell_begun", "tell_over"]
+__all__ = ["tell_begun", "tell_joined", "tell_over"]
 
 _log = logging.getLogger(__name__)
 
@@ -24,6 +24,15 @@ async def tell_begun(grant: Grant, scopes: list[str], expires: str) -> None:
         f"{grant.operator[:60]} of {grant.organisation[:60]} works on this computer from afar now"
         f"{ticket[:60]} ({', '.join(scopes)}), until {expires} at most. "
         "To stop it: farhand-agent stop"
+    )
+
+
+async def tell_joined(grant: Grant, beside: str) -> None:
+    """Say on every screen who joined a session that is open, and as what."""
+    what = "watches" if grant.mode == "observer" else "works on"
+    await _tell(
+        f"{grant.operator[:60]} of {grant.organisation[:60]} {what} this computer from afar now, "
+        f"beside {beside[:60]}. To stop it: farhand-agent stop"
     )
 
 

@@ -47,6 +47,7 @@ from farhand_agent.session.events import (
 from farhand_agent.session.exchange import CodeExchange
 from farhand_agent.session.freshness import TrustFreshness
 from farhand_agent.session.grant import SERVED_SCOPES, Agreed, Facts, check_grant
+from farhand_agent.session.joining import SessionJoining
 from farhand_agent.session.onlookers import tell_begun, tell_over
 from farhand_agent.session.recording.left import LeftRecordings
 from farhand_agent.session.reports import REPORT_S, deliver_reports, report_refused
@@ -63,6 +64,7 @@ from farhand_protocol.messages import (
     EndSession,
     MailboxBlob,
     MailboxOpen,
+    OfferGrant,
     RelayMessage,
 )
 from farhand_protocol.trust import GroupPolicy
@@ -269,10 +271,15 @@ class SessionProcess:
                 self._codes.post(message)
             case AttachPipe() if self._serving and message.session == self._serving.session:
                 self._serving.attach(message)
+            case OfferGrant() | EndSession() if self._joins(message):
+                _log.info("another operator asks to join, or leaves")
             case EndSession() if message.session == self._control.session:
                 self.stop("ended-by-relay")
             case _:
                 _log.debug("a %s means nothing to a session", type(message).__name__)
+
+    def _joins(self, message: OfferGrant | EndSession) -> bool:
+        return self._serving is not None and self._serving.joining.take(message)
 
     # By code.
 
@@ -338,8 +345,7 @@ class SessionProcess:
             raise UsageError("grant-malformed", "the grant file cannot be read") from error
         finally:
             path.unlink(missing_ok=True)
-        session = self._control.session
-        if session is None:
+        if (session := self._control.session) is None:
             raise UsageError("grant-malformed", "the grant file's name is no session id")
         try:
             await self._decide(group, data, offered=SERVED_SCOPES, minutes=24 * 60)
@@ -419,8 +425,7 @@ class SessionProcess:
             await self._freshness.catch_up(facts.trust)
             facts = await self._facts(offered, minutes, exchange, opened)
             agreed = check_grant(data, facts)
-        by_code = exchange is not None
-        if asked := by_code or facts.policy.consent == "ask":
+        if asked := exchange is not None or facts.policy.consent == "ask":
             await self._ask(agreed, facts, exchange.words if exchange else [])
         now = await self._journal.do(lambda journal: journal.now())
         serving = SessionServing(
@@ -515,16 +520,17 @@ class SessionProcess:
             consent_s=self._consent_s,
         )
 
-    async def _withdraw_as_told(self, changes: ScopeChanges) -> None:
+    async def _withdraw_as_told(self, changes: ScopeChanges, joining: SessionJoining) -> None:
         """Close scopes as the person, or somebody through the journal, wants; until cancelled."""
         while True:
             scope = await self._withdrawn.get()
             if scope is None:
                 await changes.follow_journal()
+                await joining.look_again()
             else:
                 await changes.withdraw([scope], by="person")
 
-    async def _report_on_each_link(self, session: str) -> None:
+    async def _report_on_each_link(self, session: str, joining: SessionJoining) -> None:
         """Send what an earlier link took with it, such as that the session is open.
 
         Until the relay knows that, it lets nobody attach.  Runs until cancelled.
@@ -533,6 +539,7 @@ class SessionProcess:
             await self._linked.wait()
             self._linked.clear()
             await deliver_reports(self._control, self._journal, session)
+            await joining.report_all()
 
     # The open session.
 
@@ -540,8 +547,9 @@ class SessionProcess:
         expiring = group.create_task(serving.expire())
         closing = group.create_task(serving.ending.over.wait())
         stopping = group.create_task(self._stopping.wait())
-        narrowing = group.create_task(self._withdraw_as_told(serving.changes))
-        reporting = group.create_task(self._report_on_each_link(serving.session))
+        narrowing = group.create_task(self._withdraw_as_told(serving.changes, serving.joining))
+        reporting = group.create_task(self._report_on_each_link(serving.session, serving.joining))
+        joining = group.create_task(serving.joining.run(), name="joining")
         nobody_agreed = serving.grant.transcript is None
         if nobody_agreed:
             until = format_instant(serving.expires)
@@ -549,6 +557,7 @@ class SessionProcess:
         await asyncio.wait({expiring, closing, stopping}, return_when=asyncio.FIRST_COMPLETED)
         narrowing.cancel()
         reporting.cancel()
+        joining.cancel()
         reason = self._stop_reason if self._stopping.is_set() else "expired"
         if self._leaving and not expiring.done() and await self._may_leave(serving):
             for task in (closing, stopping, expiring):
@@ -581,7 +590,7 @@ class SessionProcess:
 
 
 def _granted_session(path: Path) -> str | None:
-    """Return the session that a grant file is named after, None where that is no session id."""
+    """Return the session that a grant file is named after."""
     session = path.name.removesuffix(".grant")
     return session if is_session_id(session) else None
 

@@ -8,6 +8,8 @@ scope therefore leaves a way to end it here, and withdrawing the scope calls it.
     cooling    the time is over         -> open         what was asked meanwhile waits, and goes on
     open, cooling  withdraw()           -> closed       what runs under it is ended at once
     closed     widen() after a new yes  -> open, cooling
+
+Above all that stands a gate: while it is `shut`, nothing is open, whatever was granted.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ class LiveScopes:
         self._withdrawn: dict[str, str] = {}
         self._running: dict[int, tuple[str, Callable[[], None]]] = {}
         self._next = 0
+        self._shut = ""
         for scope in granted:
             self.widen(scope, cool_down_s=(cool_down_s or {}).get(scope, 0.0))
 
@@ -48,7 +51,23 @@ class LiveScopes:
 
     def allows(self, scope: str) -> bool:
         """Tell whether `scope` is open at this moment, or will be after its cool-down."""
-        return scope in self._granted
+        return scope in self._granted and not self._shut
+
+    def shut(self, why: str) -> None:
+        """Shut the gate: end what runs under any scope, and let nothing begin.
+
+        Args:
+            why: told to whoever worked under one; not empty.
+        """
+        self._shut = why
+        for scope, gone in self._granted.items():
+            gone.set()
+            self._granted[scope] = asyncio.Event()
+        self._end_running(None)
+
+    def reopen(self) -> None:
+        """Open the gate; what was granted is open again."""
+        self._shut = ""
 
     def cooling_s(self, scope: str) -> float:
         """Return for how long requests under `scope` still wait; 0 when they need not."""
@@ -59,7 +78,7 @@ class LiveScopes:
 
         Safe to cancel.
         """
-        while (gone := self._granted.get(scope)) is not None:
+        while (gone := self._granted.get(scope)) is not None and not self._shut:
             left = self.cooling_s(scope)
             if not left:
                 return True
@@ -73,7 +92,7 @@ class LiveScopes:
 
     def why_closed(self, scope: str) -> str:
         """Say why a scope was withdrawn; empty when it was not."""
-        return self._withdrawn.get(scope, "")
+        return self._withdrawn.get(scope, "") or self._shut
 
     def hold(self, scope: str, end: Callable[[], None]) -> Callable[[], None]:
         """Note something that runs under a scope.
@@ -85,7 +104,7 @@ class LiveScopes:
         Returns:
             A function that forgets it again, to be called when it ended by itself.
         """
-        if scope not in self._granted:
+        if not self.allows(scope):
             self._call(end)
             return lambda: None
         self._next += 1
@@ -117,15 +136,19 @@ class LiveScopes:
             return
         self._withdrawn[scope] = why
         gone.set()
-        for key, (held, end) in list(self._running.items()):
-            if held == scope:
-                self._running.pop(key, None)
-                self._call(end)
+        self._end_running(scope)
 
     def withdraw_all(self, why: str = "") -> None:
         """Close every scope and end everything."""
         for scope in self.granted:
             self.withdraw(scope, why)
+
+    def _end_running(self, scope: str | None) -> None:
+        """End what runs under one scope, or under any."""
+        for key, (held, end) in list(self._running.items()):
+            if scope in (held, None):
+                self._running.pop(key, None)
+                self._call(end)
 
     def _call(self, end: Callable[[], None]) -> None:
         try:

@@ -177,7 +177,8 @@ class SessionScreen:
             case ActionSeen(kind="chat" | "step"):
                 pass  # the words themselves stand on the screen
             case ActionSeen():
-                self.say(f"  {action_words(event.kind, event.detail)}")
+                by = f"{printable(event.by, 40)} " if event.by else ""
+                self.say(f"  {by}{action_words(event.kind, event.detail)}")
             case Refused():
                 self.say(f"No session: {reason_words(event.reason)} ({printable(event.reason)}).")
             case Ended():

@@ -24,8 +24,6 @@ from functools import partial
 from typing import Final
 
 import msgspec
-from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed
 
 from farhand_agent.consent import parting_words
 from farhand_agent.journal import Journal, SessionRow
@@ -54,7 +52,10 @@ from farhand_agent.session.files_hash import serve_hashes
 from farhand_agent.session.grant import Agreed
 from farhand_agent.session.host import MAX_PIPES, SessionHost, SessionTerms
 from farhand_agent.session.inventory_changes import InventoryChanges
+from farhand_agent.session.joining import SessionJoining
 from farhand_agent.session.live_help import HelpTerms, LiveHelp
+from farhand_agent.session.mirror import Mirror
+from farhand_agent.session.pipe_socket import WebsocketStream
 from farhand_agent.session.pipes import PipeDriver, StreamLost
 from farhand_agent.session.recording.session import SessionRecording
 from farhand_agent.session.recording.upload import Ask
@@ -83,45 +84,8 @@ QUIET_S: Final = 3.0
 CLOSE_S: Final = 5.0
 # A laptop that sleeps stops the loop's clock; the wall clock is looked at this often.
 CLOCK_CHECK_S: Final = 15.0
-# The relay pings a pipe; one that says nothing at all for so long is dead.
-SILENCE_S: Final = 90.0
 # A shorter loss of the line is nothing that a receipt must tell.
 TOLD_LOSS_S: Final = 5.0
-
-
-class _WebsocketStream:
-    """A websocket as `pipes.MessageStream`."""
-
-    def __init__(self, websocket: ClientConnection) -> None:
-        self._websocket = websocket
-
-    async def send(self, message: bytes) -> None:
-        """Send one message."""
-        try:
-            await self._websocket.send(message)
-        except (ConnectionClosed, OSError) as error:
-            raise StreamLost from error
-
-    async def receive(self) -> bytes:
-        """Return the next message; text is not spoken on a pipe."""
-        message: bytes | str | None = None
-        while message is None:
-            heard_at = self._heard_at()
-            try:
-                async with asyncio.timeout_at(heard_at + SILENCE_S):
-                    message = await self._websocket.recv()
-            except TimeoutError as error:
-                if self._heard_at() <= heard_at:
-                    raise StreamLost("the relay fell silent") from error
-            except (ConnectionClosed, OSError) as error:
-                raise StreamLost from error
-        if isinstance(message, str):
-            raise StreamLost("the relay sent text on a pipe")
-        return message
-
-    def _heard_at(self) -> float:
-        heard_at: float = getattr(self._websocket, "heard_at", 0.0)
-        return heard_at or asyncio.get_running_loop().time()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,12 +196,15 @@ class SessionServing:
                 on_wait=self._on_wait,
             )
         )
+        mirror = Mirror()
         subsystems = {
-            "farhand-view": Subsystem("view", partial(serve_view, actions=self._actions)),
+            "farhand-view": Subsystem("view", partial(serve_view, actions=self._actions), "peer"),
             "farhand-hash": Subsystem(
                 "files",
                 partial(serve_hashes, roots=roots, actions=self._actions, hashes=hashes),
+                "peer",
             ),
+            "farhand-watch": Subsystem(None, mirror.serve, "observer"),
             "farhand-end": Subsystem(None, self.ending.farewell),
             "farhand-restart": Subsystem("terminal", self._restart.serve),
             **self.help.subsystems(),
@@ -255,7 +222,9 @@ class SessionServing:
             environment=environment,
             relay=origin(device.address.url)[1:],
             on_wait=self._on_wait,
+            mirror=mirror,
         )
+        self.joining = SessionJoining(agreed, policy, terms, self.expires, hands, ask, self._now)
         self.changes = ScopeChanges(
             agreed, grant, terms, self.expires, hands, now=self._now, report=self._active_report
         )
@@ -311,6 +280,7 @@ class SessionServing:
             if self._recording is not None:
                 await self._recording.begin()
             await (self._begin() if self._resumed is None else self._take_up())
+            await self.joining.restore()
             await self.help.open()
             self._inventory.begin()
         except FarhandError as error:
@@ -394,7 +364,7 @@ class SessionServing:
             async with open_websocket(
                 address, "/pipe", max_size=MAX_PIPE_MESSAGE_BYTES
             ) as websocket:
-                stream = _WebsocketStream(websocket)
+                stream = WebsocketStream(websocket)
                 async with asyncio.timeout(ATTACH_TIMEOUT_S):
                     await stream.send(write_attach("device", self.session, message.token))
                     parse_attach_reply(await stream.receive())
@@ -490,6 +460,7 @@ class SessionServing:
             scopes=self._receipt_scopes(),
             widened=tuple(self.changes.widened),
             approvals=self._agreed.approvals,
+            joined=tuple(self.joining.joined),
             started_at=self._times.started_at,
             recording=self._mark,
             audit_head=self._log_head,
@@ -509,6 +480,7 @@ class SessionServing:
             self.receipt_path = str(path)
             self._action_file.remove()
             self.changes.forget()
+            self.joining.forget()
         except OSError as error:
             _log.error("the receipt could not be stored: %s", error)
         reason, note = self.ending.reason, self.ending.note
@@ -578,7 +550,8 @@ class SessionServing:
     def _on_action(self, action: Action) -> None:
         if self._recording is not None:
             self._recording.event(action)
-        self._emit(ActionSeen(at=action.at, kind=action.kind, detail=action.detail))
+        seen = ActionSeen(at=action.at, kind=action.kind, detail=action.detail, by=action.by)
+        self._emit(seen)
 
     def _now(self) -> datetime:
         """The time: the start and what has passed since, or the wall clock where that is later.

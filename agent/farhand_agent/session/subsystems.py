@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 __all__ = ["Lines", "Subsystem"]
 
@@ -40,7 +40,10 @@ class Subsystem:
     Args:
         scope: that it needs, or None.
         serve: holds the conversation; returning ends the channel with exit status 0.
+        least: who may ask for it: only the session's own operator, peers who joined as well, or
+            observers too.
     """
 
     scope: str | None
     serve: Callable[[Lines], Awaitable[None]]
+    least: Literal["operator", "peer", "observer"] = "operator"

@@ -45,6 +45,7 @@ _BROUGHT_BY = {
     "tool": "tools",
     "trust": "trust",
     "wake": "tools",
+    "watch": "session",
     "whoami": "login",
 }
 

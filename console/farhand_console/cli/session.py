@@ -13,6 +13,7 @@ import msgspec
 
 from farhand_console.cli.approve import register_approve
 from farhand_console.cli.base import Context, command, group, paged
+from farhand_console.cli.join import register_join
 from farhand_console.cli.joining import (
     DEFAULT_SCOPES,
     joined,
@@ -54,6 +55,7 @@ def register(root: click.Group) -> None:
     register_reboot(sessions)
     register_widen(sessions)
     register_approve(sessions)
+    register_join(sessions, root)
     _register_terminal(root)
     _register_streams(root)
 

@@ -426,6 +426,21 @@ class PipeToken(_Answer, frozen=True, kw_only=True):
 
     url: str
     token: bytes
+    number: int | None = None
+
+
+class SessionMember(_Answer, frozen=True, kw_only=True):
+    """Somebody who asked to join a session, as the relay knows it."""
+
+    join: str
+    session: str
+    operator: str
+    mode: str
+    state: str
+    reason: str
+    asked_at: str
+    joined_at: str | None = None
+    left_at: str | None = None
 
 
 class Session(_Answer, frozen=True, kw_only=True):

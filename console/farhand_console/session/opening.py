@@ -33,7 +33,14 @@ from farhand_protocol.instants import format_instant, parse_instant
 from farhand_protocol.keys import Signer
 from farhand_protocol.pairing import ConsolePairing, canonical_origin
 
-__all__ = ["Wish", "open_by_code", "open_by_grant"]
+__all__ = [
+    "Wish",
+    "make_grant",
+    "make_session_key",
+    "open_by_code",
+    "open_by_grant",
+    "refused_by_device",
+]
 
 # Longer than the device's consent question (60 s) and the relay's own deadline.
 _DECISION_S = 120.0
@@ -67,7 +74,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     read_only: bool = False
 
 
-def _session_key(comment: str) -> tuple[bytes, bytes]:
+def make_session_key(comment: str) -> tuple[bytes, bytes]:
     """Return a fresh (raw public key, OpenSSH private key file)."""
     private = Ed25519PrivateKey.generate()
     data = private.private_bytes(
@@ -120,8 +127,8 @@ def open_by_code(
     offer = _decode(pairing.open(sealed), DeviceOffer, "offer")
     device, targets_version = _offered_device(home, relay, offer, session, trust)
     say(f"paired; compare by voice if in doubt: {' '.join(pairing.words)}")
-    console_key, key_file = _session_key(session)
-    grant = _grant(
+    console_key, key_file = make_session_key(session)
+    grant = make_grant(
         settings,
         wish,
         session=session,
@@ -189,7 +196,7 @@ def _offered_device(
     ), verified.targets_version
 
 
-def _grant(
+def make_grant(
     settings: Settings,
     wish: Wish,
     *,
@@ -202,6 +209,7 @@ def _grant(
     transcript: bytes | None,
     targets_version: int,
 ) -> Grant:
+    """Return an unsigned grant for `wish`, valid from now on."""
     now = datetime.now(UTC).replace(microsecond=0)
     return Grant(
         tenant=tenant,
@@ -230,7 +238,7 @@ def _grant(
 def _check_granted(decision: Decision, grant: Grant) -> None:
     """Take the device's answer for no more than was asked for."""
     if not decision.granted:
-        raise _refused(decision.code, decision.words)
+        raise refused_by_device(decision.code, decision.words)
     if not decision.scopes:
         raise RefusedError("scope-empty", "nothing of what was asked for is allowed there")
     _check_within(decision.scopes, decision.expires, grant)
@@ -243,7 +251,8 @@ def _check_within(scopes: list[str], expires: str, grant: Grant) -> None:
         raise FarhandError("grant-exceeded", "the answer grants more than was asked for")
 
 
-def _refused(code: str, words: str) -> RefusedError:
+def refused_by_device(code: str, words: str) -> RefusedError:
+    """Return the error for a refusal whose code somebody else says."""
     if not _CODE.match(code):
         code, words = "consent-refused", "the device refused"
     return RefusedError(code, words[:500] or "the device refused")
@@ -272,8 +281,8 @@ def open_by_grant(
     session = make_id("s", secrets.token_bytes(16))
     words = _ticket_words(relay, wish) or _walk_in(relay, wish, device)
     ticket = words["ticket"] or words["external_key"] or ""
-    console_key, key_file = _session_key(session)
-    grant = _grant(
+    console_key, key_file = make_session_key(session)
+    grant = make_grant(
         settings,
         wish,
         session=session,
@@ -299,7 +308,7 @@ def open_by_grant(
     if answer.state == "waiting":
         answer = await_approvals(relay, session, needed=needed, expires=grant.expires, say=say)
     if answer.state != "active":
-        raise _refused(
+        raise refused_by_device(
             answer.reason, _WHY.get(answer.reason, f"the device answered {answer.state}")
         )
     expires = answer.expires_at or grant.expires

@@ -28,6 +28,7 @@ from farhand_protocol.attachment import Attachment, Deliver, Flow, LineState
 from farhand_protocol.errors import FarhandError, RemoteError
 from farhand_protocol.frames import MAX_PIPE_MESSAGE_BYTES, parse_attach_reply, write_attach
 from farhand_protocol.lived import LOOK_S, LivedClock
+from farhand_protocol.messages import MAX_PIPES
 from farhand_protocol.pipe import PIPE_ID_BYTES, ResumablePipe
 
 __all__ = ["PATIENCE_S", "ConsolePipe", "PipeTransport", "PipeTunnel"]
@@ -129,7 +130,7 @@ class ConsolePipe:
     Args:
         relay: the signed-in relay; its calls run in a thread.
         session: session id.
-        number: 0 to 7.
+        number: 0 to 7; None for one that the relay chooses at the first attachment.
         watch: is told of each state of the line; must not block.
         patience_s: how long a first attachment may take.
     """
@@ -138,7 +139,7 @@ class ConsolePipe:
         self,
         relay: Relay,
         session: str,
-        number: int,
+        number: int | None,
         *,
         watch: Callable[[LineState], None] = lambda _: None,
         patience_s: float = PATIENCE_S,
@@ -232,8 +233,13 @@ class ConsolePipe:
             return
 
     async def _dial(self) -> ClientConnection:
-        path = segments("sessions", self._session, "pipes", self._number)
+        chosen = () if self._number is None else (self._number,)
+        path = segments("sessions", self._session, "pipes", *chosen)
         answer = await asyncio.to_thread(self._relay.post, path, PipeToken)
+        if self._number is None:
+            if answer.number is None or not 0 <= answer.number < MAX_PIPES:
+                raise FarhandError("relay-answer", "the relay names no pipe")
+            self._number = answer.number  # its name at each attachment from now on
         try:
             parts = urlsplit(answer.url)
             if not parts.hostname or parts.port == 0:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -41,7 +42,8 @@ class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One granted session.
 
     `device_key` is the raw key that SSH must show; `grant` the sealed grant; `guest` says that no
-    organisation vouches for the device.
+    organisation vouches for the device; `mode` is empty in one's own session, and else how this
+    console's operator joined somebody else's.
     """
 
     session: str
@@ -58,6 +60,7 @@ class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
     expires: str
     words: list[str]
     grant: bytes
+    mode: Literal["", "observer", "peer"] = ""
 
 
 def _folder(home: Home, session: str) -> Path:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import TypeVar
 
 import asyncssh
@@ -81,7 +81,8 @@ async def open_pipe(
         notice: takes one line of words; on a terminal stderr is written over instead.
         patience_s: how long to wait for a session's process that is not connected just now.
     """
-    with claim_pipe(home, record.session) as number:
+    # Two consoles count alike, so who joined takes a pipe that the relay says nobody holds.
+    with nullcontext() if record.mode else claim_pipe(home, record.session) as number:
         status = StatusLine(notice)
         pipe = ConsolePipe(relay, record.session, number, watch=status.show, patience_s=patience_s)
         async with asyncio.TaskGroup() as group:

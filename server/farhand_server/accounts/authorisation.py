@@ -51,6 +51,7 @@ ACTIONS: dict[str, dict[str, Reach]] = {
     "session.open": _STAFF,
     "session.attach": _STAFF,
     "session.approve": _STAFF,
+    "session.join": _STAFF,
     "session.end": _STAFF,
     "recording.read": {**_OVERSIGHT, "technician": "own"},
     # the fleet

@@ -23,6 +23,7 @@ from farhand_server.relay import Relay
 from farhand_server.sessions import rows
 from farhand_server.sessions.approvals import MAX_APPROVALS, WaitingGrant, make_approvals
 from farhand_server.sessions.control import Attached
+from farhand_server.sessions.members import Member, make_members
 from farhand_server.sessions.rows import Session
 from farhand_server.sessions.service import make_sessions
 from farhand_server.sessions.states import STATES
@@ -76,6 +77,12 @@ class NewSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 class SealedApproval(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A sealed GrantApproval."""
+
+    envelope: Annotated[bytes, msgspec.Meta(max_length=_MAX_APPROVAL)]
+
+
+class SealedJoin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A sealed grant that joins a session."""
 
     envelope: Annotated[bytes, msgspec.Meta(max_length=_MAX_APPROVAL)]
 
@@ -237,6 +244,34 @@ class SessionController(Controller):
         """Attach or re-attach a pipe."""
         return await relay.service(make_sessions).attach(actor, session, number)
 
+    @post("/{session:str}/pipes", action="session.attach", status_code=201)
+    async def attach_any(
+        self, relay: FromRelay, actor: FromActor, session: FromPath[str]
+    ) -> Attached:
+        """Attach a pipe that nobody holds, where two consoles are in one session."""
+        return await relay.service(make_sessions).attach(actor, session, None)
+
+    @post("/{session:str}/join", action="session.join", status_code=201)
+    async def join(
+        self,
+        relay: FromRelay,
+        actor: FromActor,
+        session: FromPath[str],
+        data: JSONBody[SealedJoin],
+    ) -> Member:
+        """Ask to join somebody else's session, and wait for the device's decision."""
+        return await relay.service(make_members).join(actor, session, data.envelope)
+
+    @get("/{session:str}/members", action="session.read")
+    async def members(self, relay: FromRelay, session: FromPath[str]) -> list[Member]:
+        """Return who asked to join a session, in that order."""
+        return await relay.service(make_members).members(session)
+
+    @post("/{session:str}/leave", action="session.join", status_code=200)
+    async def leave(self, relay: FromRelay, actor: FromActor, session: FromPath[str]) -> Member:
+        """Leave a session that one joined."""
+        return await relay.service(make_members).leave(actor, session)
+
     @post("/{session:str}/end", action="session.end", status_code=200)
     async def end(
         self, relay: FromRelay, actor: FromActor, session: FromPath[str], data: JSONBody[Ending]
@@ -278,6 +313,9 @@ AREA = Area(
         "session-waiting": 409,
         "approval-mismatch": 422,
         "approval-twice": 409,
+        "join-own": 409,
+        "join-full": 409,
+        "join-none": 409,
         "session-busy": 409,
         "session-not-connected": 409,
         "session-ended": 410,

@@ -51,6 +51,7 @@ _ALLOWED: dict[Role, frozenset[type[Any]]] = {
             messages.MailboxReply,
             messages.SessionReport,
             messages.RecordingChunk,
+            messages.JoinReport,
         }
     ),
 }
@@ -72,6 +73,7 @@ _HANDLERS: dict[type[Any], str] = {
     messages.FetchTrust: "on_fetch_trust",
     messages.SessionReport: "on_session_report",
     messages.RecordingChunk: "on_recording_chunk",
+    messages.JoinReport: "on_join_report",
     messages.AllocateNameplate: "on_allocate_nameplate",
     messages.MailboxReply: "on_mailbox_reply",
 }
@@ -129,6 +131,9 @@ class LinkHandler(Protocol):
     ) -> messages.RelayMessage | None: ...
     async def on_recording_chunk(
         self, link: Link, message: messages.RecordingChunk
+    ) -> messages.RelayMessage | None: ...
+    async def on_join_report(
+        self, link: Link, message: messages.JoinReport
     ) -> messages.RelayMessage | None: ...
     async def on_closed(self, link: Link) -> None: ...
 

@@ -26,6 +26,7 @@ from farhand_server.gateway.trust_files import TrustFiles, notice_of
 from farhand_server.metrics import make_metrics
 from farhand_server.relay import Relay
 from farhand_server.sessions import control
+from farhand_server.sessions.members import make_members
 from farhand_server.sessions.recordings import make_recordings
 from farhand_server.sessions.service import make_sessions
 
@@ -74,6 +75,8 @@ class Gateway:
         self.links.use(self.doorway)
         self.pipes.use(self.doorway)
         self.links.dispatcher.serve_control(self.rendezvous.on_control)
+        # Before the session itself, so that nobody is in one that has ended.
+        self.plug(relay.service(make_members))
         self.plug(self.sessions)
         self.plug(self.recordings)
         self.plug(self.rendezvous)

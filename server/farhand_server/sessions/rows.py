@@ -26,7 +26,13 @@ from farhand_server.sessions.states import (
     first_state,
     next_state,
 )
-from farhand_server.store.schema import devices, session_events, time_entries, waiting_grants
+from farhand_server.store.schema import (
+    devices,
+    session_events,
+    session_members,
+    time_entries,
+    waiting_grants,
+)
 from farhand_server.store.schema import sessions as table
 
 __all__ = [
@@ -35,6 +41,7 @@ __all__ = [
     "create",
     "find",
     "get",
+    "is_inside",
     "list_sessions",
     "move",
     "open_of_device",
@@ -168,6 +175,17 @@ async def reachable(c: AsyncConnection, tenant: str, *, operator: str, name: str
     found = [_shown(row) for row in (await c.execute(query)).mappings()]
     # A name that two devices bear stands for neither.
     return found[0] if len({one.device for one in found}) == 1 else None
+
+
+async def is_inside(c: AsyncConnection, tenant: str, session: str, operator: str) -> bool:
+    """Tell whether an operator has joined somebody else's session and not left it."""
+    query = select(session_members.c.id).where(
+        session_members.c.tenant == tenant,
+        session_members.c.session == session,
+        session_members.c.operator == operator,
+        session_members.c.state == "in",
+    )
+    return await c.scalar(query.limit(1)) is not None
 
 
 async def stale(

@@ -218,7 +218,11 @@ class Sessions:
             FarhandError: `not-found`, `not-permitted`, `session-ended`, `session-state`,
                 `session-not-connected`, `session-busy`.
         """
-        found = await self.require_own(actor, session)
+        found = await self.get(session)
+        if found.operator != actor.name:
+            async with self._relay.db.read() as c:
+                if not await rows.is_inside(c, self._relay.tenant, session, actor.name):
+                    raise not_permitted("this is somebody else's session")
         if found.state in FINAL or self._is_past(found.expires_at):
             raise FarhandError("session-ended", "the session is over")
         if found.state != "active":

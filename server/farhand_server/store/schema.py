@@ -546,6 +546,26 @@ device_heads = Table(
     ForeignKeyConstraint(["tenant", "device"], ["devices.tenant", "devices.id"]),
 )
 
+# Operators who joined somebody else's session; `id` is that of the grant.
+
+session_members = Table(
+    "session_members",
+    metadata,
+    _tenant(),
+    Column("session", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("operator", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("asked_at", Text, nullable=False),
+    Column("joined_at", Text),
+    Column("left_at", Text),
+    PrimaryKeyConstraint("tenant", "id"),
+    ForeignKeyConstraint(["tenant", "session"], ["sessions.tenant", "sessions.id"]),
+    Index("session_members_of_session", "tenant", "session"),
+)
+
 # The audit chain: `hash` covers the row and `previous`.
 
 audit = Table(

@@ -55,6 +55,7 @@ class Enrolment:
     group: str = "default"
     revoked: bool = False
     own_policy: str = ""
+    others: list[Operator] = field(default_factory=list)
 
     def write(self, url: str) -> SeedSigner:
         home = Home.at(self.path)
@@ -101,7 +102,7 @@ class Enrolment:
             targets_expires=self.expires,
             snapshot_expires="2090-01-01T00:00:00Z",
             timestamp_expires="2090-01-01T00:00:00Z",
-            roster=Roster(tenant=TENANT, operators=[operator]),
+            roster=Roster(tenant=TENANT, operators=[operator, *self.others]),
             policy=Policy(
                 tenant=TENANT, approvals=DEFAULT_APPROVALS, groups={"default": self.policy}
             ),

@@ -1,0 +1,159 @@
+"""session join, leave, members; watch: two technicians in one session."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import aclosing
+from typing import Literal
+
+import click
+import msgspec
+
+from farhand_console.cli.base import Context, command
+from farhand_console.cli.joining import run_session
+from farhand_console.output import printable, say, show_fields, show_json, show_table
+from farhand_console.relay import segments
+from farhand_console.relay.answers import SessionMember
+from farhand_console.session.config import prepare_host
+from farhand_console.session.joining import join_session, leave_session
+from farhand_console.session.record import find, load
+from farhand_console.session.ssh import connect_ssh
+from farhand_console.session.watching import Shown, watch
+from farhand_protocol.errors import FarhandError
+from farhand_protocol.identity import is_session_id
+
+__all__ = ["register_join"]
+
+
+def register_join(sessions: click.Group, root: click.Group) -> None:
+    """Add `join`, `leave` and `members` to the group `session`, and `watch`."""
+    _register_members(sessions)
+    _register_watch(root)
+
+
+def _register_members(sessions: click.Group) -> None:
+    @command(sessions)
+    @click.argument("session")
+    @click.option(
+        "--as",
+        "mode",
+        type=click.Choice(["observer", "peer"]),
+        default="observer",
+        show_default=True,
+        help="An observer watches; a peer may use the session's scopes as well.",
+    )
+    @click.option("--reason", default="", help="Shown to the person at the device.")
+    def join(
+        context: Context, session: str, mode: Literal["observer", "peer"], reason: str
+    ) -> None:
+        """Ask to join somebody else's session; waits until it is granted or refused."""
+        record = join_session(
+            context.home,
+            context.settings,
+            context.relay,
+            _id(session),
+            mode,
+            reason,
+            signer=context.signer,
+            trust=context.trust(),
+            say=say,
+        )
+        prepare_host(context.home, record)
+        answer = {
+            "session": record.session,
+            "device": record.device,
+            "mode": record.mode,
+            "scopes": record.scopes,
+            "expires_at": record.expires,
+        }
+        context.show(answer, lambda: show_fields(answer))
+
+    @command(sessions)
+    @click.argument("session")
+    def leave(context: Context, session: str) -> None:
+        """Leave a session that you joined; its operator goes on."""
+        left = leave_session(context.home, context.relay, _id(session))
+        answer = {"session": left.session, "state": left.state}
+        context.show(answer, lambda: show_fields(answer))
+
+    @command(sessions)
+    @click.argument("session")
+    def members(context: Context, session: str) -> None:
+        """Show who asked to join a session."""
+        path = segments("sessions", _id(session), "members")
+        items = context.relay.get(path, list[SessionMember])
+        context.show(
+            {"items": items, "next": None},
+            lambda: show_table(
+                ("operator", "mode", "state", "reason", "asked", "joined", "left"),
+                [
+                    (m.operator, m.mode, m.state, m.reason, m.asked_at, m.joined_at, m.left_at)
+                    for m in items
+                ],
+            ),
+        )
+
+
+def _id(session: str) -> str:
+    if not is_session_id(session):
+        raise FarhandError(
+            "session-unknown",
+            f"{printable(session, 60)} is not a session",
+            hint="farhand session list --state active",
+        )
+    return session
+
+
+def _register_watch(root: click.Group) -> None:
+    @command(root, "watch")
+    @click.argument("session")
+    def watch_session(context: Context, session: str) -> None:
+        """Show what the terminals of a session show; Ctrl-C ends the watching."""
+        record = load(context.home, session) if is_session_id(session) else None
+        record = record or find(context.home, session)
+        if record is None:
+            raise FarhandError(
+                "session-unknown",
+                f"you are in no session on {printable(session, 80)}",
+                hint="farhand session join S",
+            )
+
+        async def work() -> None:
+            connecting = connect_ssh(context.home, context.relay, record, notice=say)
+            async with connecting as connection, aclosing(watch(connection)) as showing:
+                say("watching; Ctrl-C ends it")
+                screen = _Screen()
+                async for shown in showing:
+                    if context.as_json:
+                        show_json(msgspec.to_builtins(shown))
+                    else:
+                        screen.show(shown)
+
+        run_session(work())
+
+
+class _Screen:
+    """Writes what several streams show onto one terminal, saying whose it is when it changes."""
+
+    def __init__(self) -> None:
+        self._names: dict[int, str] = {}
+        self._last = 0
+
+    def show(self, shown: Shown) -> None:
+        """Show one thing."""
+        if shown.begin is not None:
+            by = f"{shown.begin.by}: " if shown.begin.by else ""
+            self._names[shown.stream] = f"{by}{shown.begin.title}"
+            say(f"--- {self._names[shown.stream]}")
+            self._last = shown.stream
+        elif shown.ended:
+            status = "" if shown.status is None else f", status {shown.status}"
+            say(f"--- {self._names.pop(shown.stream, '?')} has ended{status}")
+        elif shown.lost_bytes:
+            say(f"--- {shown.lost_bytes} bytes were too fast for this line and are left out")
+        elif shown.text:
+            if shown.stream != self._last:
+                say(f"--- {self._names.get(shown.stream, '?')}")
+                self._last = shown.stream
+            sys.stdout.write(shown.text)
+            sys.stdout.flush()

@@ -1,0 +1,106 @@
+"""Two technicians in one session on one real device: joining, watching, working, leaving."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.stage import ConsoleHome, Process, Stage
+
+
+class Desk:
+    """A device that lets technicians in by a notice, and two technicians."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.admin = stage.first_admin(library=False)
+        self.tess = stage.technician(self.admin, "tess")
+        self.otto = stage.technician(self.admin, "otto")
+        self.admin.json("trust", "policy", "desk", "--unattended", "--consent", "notify")
+        self.device = stage.agent("box")
+        self.device.enrol(self.admin.json("token", "create", "--group", "desk")["token"])
+        self.device.start()
+
+    def open(self) -> str:
+        """Have tess open a session; returns its id."""
+        opened = self.tess.json("session", "open", "--device", "box", "--minutes", "20")
+        return str(opened["session"])
+
+    def receipt(self, session: str) -> dict[str, object]:
+        """Return what the receipt says that tess countersigned."""
+        path = self.tess.home / "receipts" / f"{session}.json"
+        self.tess.json("receipt", "verify", str(path))
+        payload = json.loads(path.read_bytes())["payload"]
+        inside: dict[str, object] = json.loads(base64.b64decode(payload))
+        return inside
+
+
+@pytest.fixture(scope="module")
+def desk() -> Iterator[Desk]:
+    with Stage() as stage:
+        stage.init_relay()
+        stage.start_relay()
+        yield Desk(stage)
+
+
+def wait_text(watching: Process, wanted: str) -> None:
+    """Wait until the watcher has seen a text."""
+    seen = ""
+    while wanted not in seen:
+        seen += str(watching.next_json().get("text", ""))
+
+
+def exec_as(console: ConsoleHome, session: str, words: str) -> bytes:
+    return console.run("exec", session, "--", words).stdout
+
+
+def test_an_observer_watches_and_a_peer_works(desk: Desk) -> None:
+    session = desk.open()
+    assert desk.tess.refused("session", "join", session) == "join-own"
+    assert desk.otto.refused("exec", session, "--", "true", expect=255) == "session-unknown"
+
+    joined = desk.otto.json("session", "join", session, "--as", "observer")
+    assert (joined["session"], joined["mode"]) == (session, "observer")
+    assert desk.otto.refused("session", "join", session) == "join-own"
+    watching = desk.otto.start("watch", session)
+    watching.wait_line("watching")
+    assert exec_as(desk.tess, session, "echo seen by two") == b"seen by two\n"
+    wait_text(watching, "seen by two")
+    assert desk.otto.refused("exec", session, "--", "true", expect=255) == "scope-missing"
+
+    left = desk.otto.json("session", "leave", session)
+    assert left["state"] == "left"
+    assert watching.popen.wait(60) == 1
+    assert watching.failed("put out").code == "session-ended"
+    assert desk.otto.refused("session", "leave", session) == "join-none"
+
+    desk.otto.json("session", "join", session, "--as", "peer")
+    assert exec_as(desk.otto, session, "echo hand in hand") == b"hand in hand\n"
+    assert exec_as(desk.tess, session, "echo still here") == b"still here\n"
+    desk.tess.run("session", "end", session, "--note", "both looked")
+    states = [one["state"] for one in desk.tess.json("session", "members", session)["items"]]
+    assert states == ["left", "left"]
+
+    receipt = desk.receipt(session)
+    assert isinstance(receipt["joined"], list)
+    assert len(receipt["joined"]) == 2
+    actions = receipt["actions"]
+    assert isinstance(actions, list)
+    done = [(one["kind"], one["by"], one["detail"]) for one in actions]
+    assert ("exec", "otto", "echo hand in hand") in done
+    assert ("exec", "", "echo still here") in done
+    assert ("denied", "otto", "exec true") in done
+    assert ("join", "", "otto joined and watches") in done
+
+
+def test_nothing_is_open_while_policy_wants_a_second_operator(desk: Desk) -> None:
+    desk.admin.json("trust", "policy", "desk", "--second-operator")
+    session = desk.open()
+    assert desk.tess.refused("exec", session, "--", "true", expect=255) == "scope-missing"
+    desk.otto.json("session", "join", session, "--as", "observer")
+    assert exec_as(desk.tess, session, "echo two of us") == b"two of us\n"
+    desk.otto.json("session", "leave", session)
+    desk.tess.run("session", "end", session)
