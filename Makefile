@@ -36,7 +36,7 @@ ifneq ($(shell cat "$(MADE_FOR)" 2>/dev/null),$(CURDIR))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check lint types imports coverage format bench lock wheels clean
+.PHONY: help setup setup-dev demo test check lint types imports coverage format bench words lock wheels clean
 .DELETE_ON_ERROR:
 
 help:
@@ -140,6 +140,9 @@ format: $(DEV_STAMP)
 # names. Versions already in the lock stay unless UPGRADE=1.
 LOCK = pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-config \
   $(PACKAGES:farhand_%=--no-emit-package farhand-%) $(if $(UPGRADE),--upgrade)
+
+words: $(DEV_STAMP)
+	@"$(RUN_PYTHON)" agent/words/build.py
 
 lock:
 	@if [ -x "$(RUN_PYTHON)" ] && "$(RUN_PYTHON)" -c 'import uv' 2>/dev/null; \

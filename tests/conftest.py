@@ -53,6 +53,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in list(os.environ):
         if name.startswith("FARHAND_") and name != "FARHAND_CI":
             _patch.delenv(name)
+    # What a person reads is looked at in one language, whatever hers is.
+    _patch.setenv("FARHAND_LANG", "en")
     _patch.delenv("SSH_AUTH_SOCK", raising=False)
     _patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     _patch.setattr(sys, "dont_write_bytecode", False)

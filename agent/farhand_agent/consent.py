@@ -2,7 +2,8 @@
 
 The device asks, never the relay.  Silence is no: after a minute, or less where policy says so, the
 answer is `consent-timeout` (nobody there), which is another outcome than `consent-refused`.
-Everything that came from afar is escaped before it is shown.  How the answer is read is the
+Everything that came from afar is escaped before it is shown.  Each function takes the language
+(`wording`); without one it is that of this process's environment.  How the answer is read is the
 terminal's business (farhand_agent.session.screen); a page in the browser can use the same words.
 """
 
@@ -13,6 +14,7 @@ from typing import Final
 
 from farhand_agent.session.events import Asked
 from farhand_agent.terminal import printable
+from farhand_agent.wording import Wording, own_wording
 
 __all__ = [
     "ANSWER_WARNING",
@@ -24,6 +26,7 @@ __all__ = [
     "parting_words",
     "reason_words",
     "scope_words",
+    "warning_words",
 ]
 
 CALLER_WARNING: Final = (
@@ -46,21 +49,21 @@ _SCOPES: Final = {
 }
 
 _ACTIONS: Final = {
-    "exec": "ran the command  {}",
+    "exec": "ran the command  {what}",
     "shell": "opened a terminal",
-    "file-read": "read the file  {}",
-    "file-write": "wrote the file  {}",
-    "file-change": "changed files: {}",
-    "forward": "reached through this computer: {}",
-    "view": "looked at  {}",
-    "denied": "was refused: {}",
-    "scope": "what is allowed changed: {}",
-    "link": "the line: {}",
-    "join": "another technician: {}",
+    "file-read": "read the file  {what}",
+    "file-write": "wrote the file  {what}",
+    "file-change": "changed files: {what}",
+    "forward": "reached through this computer: {what}",
+    "view": "looked at  {what}",
+    "denied": "was refused: {what}",
+    "scope": "what is allowed changed: {what}",
+    "link": "the line: {what}",
+    "join": "another technician: {what}",
     "chat": "a message was sent",
-    "step": "an instruction: {}",
-    "tool": "used a tool: {}",
-    "recording": "the recording: {}",
+    "step": "an instruction: {what}",
+    "tool": "used a tool: {what}",
+    "recording": "the recording: {what}",
 }
 
 _PARTINGS: Final = {
@@ -88,70 +91,97 @@ _REASONS: Final = {
 }
 
 
-def scope_words(scope: str) -> str:
+def warning_words(lines: Sequence[str], w: Wording | None = None) -> list[str]:
+    """Say one of the warnings."""
+    w = w or own_wording()
+    return [w(line) for line in lines]
+
+
+def scope_words(scope: str, w: Wording | None = None) -> str:
     """Say what a scope lets the other side do."""
-    return _SCOPES.get(scope, printable(scope, 40))
+    words = _SCOPES.get(scope)
+    return (w or own_wording())(words) if words else printable(scope, 40)
 
 
-def reason_words(reason: str) -> str:
+def reason_words(reason: str, w: Wording | None = None) -> str:
     """Say a reason code in words; an unknown one as it is."""
-    return _REASONS.get(reason, printable(reason, 80))
+    words = _REASONS.get(reason)
+    return (w or own_wording())(words) if words else printable(reason, 80)
 
 
 def parting_words(reason: str) -> str:
-    """Say to the technician, as `CODE: words`, why the session ended."""
+    """Say to the technician, in English, as `CODE: words`, why the session ended."""
     words = _PARTINGS.get(reason, f"the session ended ({printable(reason, 60)})")
     return f"session-ended: {words}"
 
 
-def action_words(kind: str, detail: str) -> str:
-    """Say one action of a session in a plain sentence; foreign text is escaped."""
-    shown = printable(detail, 160)
+def action_words(kind: str, detail: str, w: Wording | None = None, *, limit: int = 160) -> str:
+    """Say one action of a session in a plain sentence; foreign text is escaped, and bounded."""
+    shown = printable(detail, limit)
     words = _ACTIONS.get(kind)
-    return words.format(shown) if words else f"{printable(kind, 20)}: {shown}"
+    if words is None:
+        return f"{printable(kind, 20)}: {shown}"
+    return (w or own_wording())(words, what=shown)
 
 
-def consent_lines(asked: Asked) -> list[str]:
+def consent_lines(asked: Asked, w: Wording | None = None) -> list[str]:
     """Return the question, line by line, without the prompt."""
+    w = w or own_wording()
     if asked.asks == "join":
-        return [*_join_lines(asked), ANSWER_WARNING, ""]
-    lines = ["", *(_who(asked) if asked.asks == "session" else _who_again(asked))]
-    lines += [f"Ticket: {printable(asked.ticket, 80)}"]
+        return [*_join_lines(asked), w(ANSWER_WARNING), ""]
+    lines = ["", *(_who(asked, w) if asked.asks == "session" else _who_again(asked, w))]
+    lines += [w("Ticket: {ticket}", ticket=printable(asked.ticket, 80))]
     if asked.reason:
-        lines += [f"Reason: {printable(asked.reason, 300)}"]
-    more = " also" if asked.asks == "scopes" else ""
-    lines += ["", f"For at most {asked.minutes} minutes they could{more}:"]
+        lines += [w("Reason: {reason}", reason=printable(asked.reason, 300))]
+    lines += ["", _for_how_long(asked, w)]
     for scope in asked.scopes:
-        lines += [f"  - {scope_words(scope)}"]
-        lines += [f"      {detail}" for detail in _details(asked, scope)]
+        lines += [f"  - {scope_words(scope, w)}"]
+        lines += [f"      {detail}" for detail in _details(asked, scope, w)]
     if asked.shortened:
         cut = ", ".join(printable(one, 40) for one in asked.shortened)
-        lines += [f"Not allowed here, though asked for: {cut}"]
+        lines += [w("Not allowed here, though asked for: {scopes}", scopes=cut)]
     if asked.asks == "session":
-        lines += ["The session is recorded." if asked.recorded else "The session is not recorded."]
-    lines += ["You get a receipt of what was done, and q or Ctrl-C ends it at any moment."]
-    return [*lines, ANSWER_WARNING, ""]
+        recorded = w("The session is recorded."), w("The session is not recorded.")
+        lines += [recorded[0] if asked.recorded else recorded[1]]
+    lines += [w("You get a receipt of what was done, and q or Ctrl-C ends it at any moment.")]
+    return [*lines, w(ANSWER_WARNING), ""]
 
 
-def _who(asked: Asked) -> list[str]:
-    name = printable(asked.operator, 80)
-    organisation = printable(asked.organisation, 80)
+def _for_how_long(asked: Asked, w: Wording) -> str:
+    if asked.asks == "scopes":
+        return w.count(
+            "For at most {n} minute they could also:",
+            "For at most {n} minutes they could also:",
+            asked.minutes,
+        )
+    return w.count(
+        "For at most {n} minute they could:", "For at most {n} minutes they could:", asked.minutes
+    )
+
+
+def _who(asked: Asked, w: Wording) -> list[str]:
+    who = {
+        "name": printable(asked.operator, 80),
+        "organisation": printable(asked.organisation, 80),
+    }
     if asked.guest:
         return [
-            f"The relay says: {name} of {organisation} asks to help you.",
-            "This computer cannot check that name. Ask the person you speak with to read out",
-            f"these four words; if theirs differ, refuse:   {_words(asked.words)}",
+            w("The relay says: {name} of {organisation} asks to help you.", **who),
+            w("This computer cannot check that name. Ask the person you speak with to read out"),
+            w("these four words; if theirs differ, refuse:   {words}", words=_words(asked.words)),
         ]
-    lines = [f"{name} of {organisation} asks to help you (checked by this computer)."]
+    lines = [w("{name} of {organisation} asks to help you (checked by this computer).", **who)]
     if asked.words:
-        lines += [f"If in doubt, compare four words by voice:   {_words(asked.words)}"]
+        words = _words(asked.words)
+        lines += [w("If in doubt, compare four words by voice:   {words}", words=words)]
     return lines
 
 
-def _who_again(asked: Asked) -> list[str]:
+def _who_again(asked: Asked, w: Wording) -> list[str]:
+    name = printable(asked.operator, 80)
     return [
-        f"{printable(asked.operator, 80)}, who is working here now, asks for more.",
-        "If you say no, the session goes on as it is.",
+        w("{name}, who is working here now, asks for more.", name=name),
+        w("If you say no, the session goes on as it is."),
     ]
 
 
@@ -173,17 +203,26 @@ def _join_lines(asked: Asked) -> list[str]:
     return [*lines, "If you say no, the session goes on as it is. q or Ctrl-C ends all of it."]
 
 
-def _details(asked: Asked, scope: str) -> list[str]:
+def _details(asked: Asked, scope: str, w: Wording) -> list[str]:
     details = []
     if scope == "files":
-        where = ", ".join(printable(one, 120) for one in asked.files) or "everywhere you may"
-        details += [f"{where}{'; reading only' if asked.files_read_only else ''}"]
+        where = ", ".join(printable(one, 120) for one in asked.files) or w("everywhere you may")
+        details += [w("{where}; reading only", where=where) if asked.files_read_only else where]
         if asked.file_bytes_max is not None:
-            details += [f"no file larger than {asked.file_bytes_max} bytes"]
+            size = asked.file_bytes_max
+            details += [
+                w.count("no file larger than {n} byte", "no file larger than {n} bytes", size)
+            ]
     if scope == "forward":
         details += [", ".join(printable(one, 80) for one in asked.forward)]
     if scope in asked.cooling and asked.cool_down_s:
-        details += [f"only {asked.cool_down_s} seconds after your yes, so that you can still stop"]
+        details += [
+            w.count(
+                "only {n} second after your yes, so that you can still stop",
+                "only {n} seconds after your yes, so that you can still stop",
+                asked.cool_down_s,
+            )
+        ]
     return details
 
 
@@ -191,6 +230,6 @@ def _words(words: Sequence[str]) -> str:
     return "  ".join(printable(word, 20) for word in words)
 
 
-def is_yes(answer: str) -> bool:
+def is_yes(answer: str, w: Wording | None = None) -> bool:
     """Tell whether a typed answer means yes; everything else means no."""
-    return answer.strip().lower() in ("y", "yes")
+    return (w or own_wording()).is_yes(answer)

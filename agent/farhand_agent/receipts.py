@@ -1,7 +1,7 @@
 """Receipts: what the end user keeps of each session, two files side by side in the home.
 
     receipts/SESSION.json   the sealed receipt, canonical envelope bytes; `farhand receipt verify`
-    receipts/SESSION.txt    the same in plain words
+    receipts/SESSION.txt    the same in plain words, in the language of this device
 
 A receipt is verified each time it is listed; one that was changed is listed as such and not
 believed.  Nothing is signed here (farhand_agent.session.ending does).
@@ -9,15 +9,17 @@ believed.  Nothing is signed here (farhand_agent.session.ending does).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from farhand_agent.config import Home, read_limited, write_atomically
-from farhand_agent.consent import reason_words, scope_words
+from farhand_agent.consent import action_words, reason_words, scope_words
 from farhand_agent.terminal import printable
-from farhand_protocol.envelopes import MAX_ENVELOPE_BYTES
+from farhand_agent.wording import Wording, own_wording
+from farhand_protocol.envelopes import MAX_ENVELOPE_BYTES, open_payload
 from farhand_protocol.errors import FarhandError
-from farhand_protocol.grants import Receipt
+from farhand_protocol.grants import Action, Grant, GrantApproval, Receipt
 from farhand_protocol.receipts import verify_receipt
 
 __all__ = ["list_receipts", "receipt_text", "store_receipt"]
@@ -59,38 +61,83 @@ def store_receipt(home: Home, data: bytes) -> Path:
     return path
 
 
-def receipt_text(receipt: Receipt, *, one_sided: bool) -> str:
-    """Return a receipt in plain words; every foreign character is escaped."""
-    who = f"{printable(receipt.operator, 80)} of {printable(receipt.organisation, 80)}"
+def receipt_text(receipt: Receipt, *, one_sided: bool, w: Wording | None = None) -> str:
+    """Return a receipt in plain words; every foreign character is escaped.
+
+    Args:
+        receipt: one that was verified.
+        one_sided: whether only the device signed it.
+        w: the language; without one it is that of this process's environment.
+    """
+    w = w or own_wording()
+    session = printable(receipt.session, 60)
     lines = [
-        f"Receipt of support session {printable(receipt.session, 60)}",
+        w("Receipt of support session {session}", session=session),
         "",
-        f"Device      {printable(receipt.host_name, 80)} ({printable(receipt.device, 60)})",
-        f"Who         {who}",
-        f"Ticket      {printable(receipt.ticket, 80)}",
-        f"From        {printable(receipt.started_at, 40)}",
-        f"To          {printable(receipt.ended_at, 40)} ({receipt.active_s} seconds)",
-        f"Ended       {reason_words(receipt.reason)}",
-        f"Note        {printable(receipt.note or '-', 2000)}",
+        *_table(_facts(receipt, w)),
         "",
-        "They were allowed to:",
-        *(f"  - {scope_words(scope)}" for scope in receipt.scopes),
+        w("They were allowed to:"),
+        *(f"  - {scope_words(scope, w)}" for scope in receipt.scopes),
         "",
     ]
     if receipt.guest:
-        lines += ["The name above is what the relay said; this device could not check it.", ""]
+        words = w("The name above is what the relay said; this device could not check it.")
+        lines += [words, ""]
     if one_sided:
-        lines += ["Signed by this device only: the other side was gone at the end.", ""]
-    lines += ["What was done:" if receipt.actions else "Nothing was done."]
-    for action in receipt.actions:
-        line = f"  {printable(action.at, 40)}  {action.kind:<11}  {printable(action.detail, 1200)}"
-        if action.sha256 is not None:
-            line += f"  [{action.size_bytes} bytes, sha256 {printable(action.sha256, 64)}]"
-        lines.append(line)
+        lines += [w("Signed by this device only: the other side was gone at the end."), ""]
+    lines += [w("What was done:") if receipt.actions else w("Nothing was done.")]
+    lines += [f"  {_action_line(action, w)}" for action in receipt.actions]
     if receipt.actions_omitted:
-        lines += [f"  and {receipt.actions_omitted} more that did not fit."]
-    lines += ["", "Check it with: farhand receipt verify FILE.json", ""]
+        omitted = receipt.actions_omitted
+        words = w.count("and {n} more that did not fit.", "and {n} more that did not fit.", omitted)
+        lines += [f"  {words}"]
+    lines += ["", w("Check it with: {command}", command="farhand receipt verify FILE.json"), ""]
     return "\n".join(lines)
+
+
+def _facts(receipt: Receipt, w: Wording) -> list[tuple[str, str]]:
+    duration = w.count("{n} second", "{n} seconds", receipt.active_s)
+    facts = [
+        (w("Device"), f"{printable(receipt.host_name, 80)} ({printable(receipt.device, 60)})"),
+        (w("Who"), _person(receipt.operator, receipt.organisation, w)),
+        (w("Ticket"), printable(receipt.ticket, 80)),
+        (w("From"), printable(w.instant(receipt.started_at), 40)),
+        (w("To"), f"{printable(w.instant(receipt.ended_at), 40)} ({duration})"),
+        (w("Ended"), reason_words(receipt.reason, w)),
+        (w("Note"), printable(receipt.note or "-", 2000)),
+    ]
+    if receipt.approvals:
+        names = [open_payload(one, GrantApproval).approver for one in receipt.approvals]
+        facts += [(w("Approved by"), ", ".join(printable(name, 80) for name in names))]
+    for envelope in receipt.joined:
+        other = open_payload(envelope, Grant)
+        facts += [(w("Also there"), _person(other.operator, other.organisation, w))]
+    if receipt.recording is not None:
+        is_whole = receipt.recording.complete
+        facts += [(w("Recording"), w("complete") if is_whole else w("with gaps"))]
+    return facts
+
+
+def _person(name: str, organisation: str, w: Wording) -> str:
+    return w(
+        "{name} of {organisation}",
+        name=printable(name, 80),
+        organisation=printable(organisation, 80),
+    )
+
+
+def _table(facts: Sequence[tuple[str, str]]) -> list[str]:
+    width = max(len(label) for label, _ in facts) + 2
+    return [f"{label:<{width}}{said}" for label, said in facts]
+
+
+def _action_line(action: Action, w: Wording) -> str:
+    words = action_words(action.kind, action.detail, w, limit=1200)
+    line = f"{printable(w.instant(action.at), 40)}  {words}"
+    if action.sha256 is not None:
+        size = w.count("{n} byte", "{n} bytes", action.size_bytes or 0)
+        line += f"  [{size}, sha256 {printable(action.sha256, 64)}]"
+    return line
 
 
 def list_receipts(home: Home) -> list[dict[str, Any]]:

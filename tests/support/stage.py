@@ -82,7 +82,7 @@ def environment() -> dict[str, str]:
     """
     left_out = "PYTHONDONTWRITEBYTECODE"
     kept = {k: v for k, v in os.environ.items() if not k.startswith("FARHAND_") and k != left_out}
-    return kept | {"PYTHONUNBUFFERED": "1", "FARHAND_PASSPHRASE": ""}
+    return kept | {"PYTHONUNBUFFERED": "1", "FARHAND_PASSPHRASE": "", "FARHAND_LANG": "en"}
 
 
 def program(module: str) -> list[str]:

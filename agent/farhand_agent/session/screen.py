@@ -36,6 +36,7 @@ from farhand_agent.consent import (
     is_yes,
     reason_words,
     scope_words,
+    warning_words,
 )
 from farhand_agent.session.events import (
     ActionSeen,
@@ -59,16 +60,14 @@ from farhand_agent.session.events import (
 )
 from farhand_agent.session.keyboard import CTRL_C, Keyboard
 from farhand_agent.terminal import printable
+from farhand_agent.wording import own_wording
 
 __all__ = ["READ_FIRST_S", "SessionScreen"]
 
 # So long a question is on the screen before it can be answered.
 READ_FIRST_S: Final = 1.0
-_LEGEND: Final = (
-    "Keys:  q or Ctrl-C stops everything    w takes one thing back    c writes a message"
-    "    ? shows this again"
-)
-_STEP_KEYS: Final = "  Press d when it is done, n if you cannot."
+# The letters that a Russian keyboard has where others have those of the keys.
+_SAME_PLACE: Final = str.maketrans("йцсвт", "qwcdn")
 _MAX_SAID: Final = 2000
 _NOT_IN_JSON: Final = (ActionSeen, Failed, LineChanged)
 
@@ -95,6 +94,7 @@ class SessionScreen:
         self._as_json = as_json
         self._send = send
         self._stop = stop
+        self._w = own_wording()
         self._ticks = sys.stderr.isatty()
         self._ticking: asyncio.TimerHandle | None = None
         self._prompting: asyncio.TimerHandle | None = None
@@ -134,6 +134,7 @@ class SessionScreen:
         if self._as_json and not isinstance(event, _NOT_IN_JSON):
             click.echo(json.dumps(msgspec.to_builtins(event), ensure_ascii=True))
             sys.stdout.flush()
+        w = self._w
         if not isinstance(event, ActionSeen):
             self._rest()
         if isinstance(event, Opened | Decided | Refused | Ended | Paused | Failed):
@@ -142,7 +143,9 @@ class SessionScreen:
             case CodeShown():
                 self._show_code(event)
             case PolicyChanged():
-                self.say(f"What this computer allows was changed ({event.since}):")
+                self.say(
+                    w("What this computer allows was changed ({at}):", at=w.instant(event.since))
+                )
                 for line in event.words:
                     self.say(f"  - {printable(line, 200)}")
             case Asked():
@@ -153,19 +156,23 @@ class SessionScreen:
                 self._show_opened(event)
             case ScopesChanged():
                 self._scopes = list(event.scopes)
-                self.say(f"Allowed now: {', '.join(event.scopes) or 'nothing'}.")
+                allowed = ", ".join(event.scopes) or w("nothing")
+                self.say(w("Allowed now: {scopes}.", scopes=allowed))
             case Waiting():
                 what = f"{printable(event.scope, 20)} ({printable(event.detail, 80)})"
-                self.say(f"In {event.seconds} s it opens: {what}. q stops it.")
+                self.say(w("In {s} s it opens: {what}. q stops it.", s=event.seconds, what=what))
             case LineChanged():
                 self._show_line(event)
             case Restarting():
                 self.is_restarting = True
-                self.say("The technician restarts this computer. The session goes on afterwards.")
+                self.say(
+                    w("The technician restarts this computer. The session goes on afterwards.")
+                )
             case Paused():
                 self.session = ""
-                self.say("The session pauses: it goes on when this computer's agent runs again,")
-                self.say(f"until {event.expires_at}. farhand-agent stop ends it.")
+                self.say(w("The session pauses: it goes on when this computer's agent runs again,"))
+                until = w.instant(event.expires_at)
+                self.say(w("until {at}. farhand-agent stop ends it.", at=until))
             case Said():
                 self._show_said(event)
             case StepShown():
@@ -173,19 +180,20 @@ class SessionScreen:
             case StepOver():
                 self._step = 0
                 if event.answer == "withdrawn":
-                    self.say("The technician no longer needs that.")
+                    self.say(w("The technician no longer needs that."))
             case ActionSeen(kind="chat" | "step"):
                 pass  # the words themselves stand on the screen
             case ActionSeen():
                 by = f"{printable(event.by, 40)} " if event.by else ""
                 self.say(f"  {by}{action_words(event.kind, event.detail)}")
             case Refused():
-                self.say(f"No session: {reason_words(event.reason)} ({printable(event.reason)}).")
+                why = f"{reason_words(event.reason)} ({printable(event.reason)})"
+                self.say(w("No session: {why}.", why=why))
             case Ended():
                 self.session = ""
-                self.say(f"The session is over: {reason_words(event.reason)}.")
+                self.say(w("The session is over: {why}.", why=reason_words(event.reason)))
                 if event.receipt:
-                    self.say(f"Your receipt: {event.receipt}")
+                    self.say(w("Your receipt: {path}", path=event.receipt))
             case Failed():
                 self._show_failed(event)
 
@@ -210,58 +218,70 @@ class SessionScreen:
                 click.echo(line)
             click.echo(f"Your code: {printable(event.code, 20)}")
             sys.stdout.flush()
-        for line in CALLER_WARNING:
+        w = self._w
+        for line in warning_words(CALLER_WARNING):
             self.say(line)
-        self.say(f"Relay: {printable(event.url, 100)}")
+        self.say(w("Relay: {url}", url=printable(event.url, 100)))
         if not self._ticks:
-            self.say(f"Valid until {event.expires_at}, for one use.")
+            self.say(w("Valid until {at}, for one use.", at=w.instant(event.expires_at)))
             return
         calm_at = event.expires_in_s - FIRST_MINUTE_S
 
         def words(left: int) -> str:
-            warning = "called unasked? keep it to yourself" if left > calm_at else "q ends it"
-            return f"  valid for {left // 60}:{left % 60:02d}, one use; {warning:<36}"
+            calm, warning = w("q ends it"), w("called unasked? keep it to yourself")
+            said = warning if left > calm_at else calm
+            time = f"{left // 60}:{left % 60:02d}"
+            return "  " + w("valid for {time}, one use; {said}", time=time, said=f"{said:<48}")
 
         self._tick(words, asyncio.get_running_loop().time() + event.expires_in_s)
 
     def _show_opened(self, event: Opened) -> None:
         self.session = event.session
         self._scopes = list(event.scopes)
+        w = self._w
         if event.resumed:
-            self.say("The session that was interrupted goes on; nobody is asked again.")
-        who = printable(event.operator, 80)
-        self.say(f"{who} may now work on this computer: {', '.join(event.scopes)}.")
-        self.say(f"It ends by itself at {event.expires_at}. Ctrl-C stops it at once.")
+            self.say(w("The session that was interrupted goes on; nobody is asked again."))
+        who, scopes = printable(event.operator, 80), ", ".join(event.scopes)
+        self.say(w("{who} may now work on this computer: {scopes}.", who=who, scopes=scopes))
+        at = w.instant(event.expires_at)
+        self.say(w("It ends by itself at {at}. Ctrl-C stops it at once.", at=at))
         self._show_legend()
 
     def _show_decided(self, event: Decided) -> None:
         if not event.granted:
-            self.say(f"It stays as it was: {reason_words(event.reason)}.")
+            self.say(self._w("It stays as it was: {why}.", why=reason_words(event.reason)))
 
     def _show_line(self, event: LineChanged) -> None:
+        w = self._w
         if event.state == "connected":
-            self.say("The technician is connected.")
+            self.say(w("The technician is connected."))
         elif event.state == "idle" or event.left_s is None:
-            self.say("The technician is not connected just now.")
+            self.say(w("The technician is not connected just now."))
         elif self._ticks and not self._prompt:
             due = asyncio.get_running_loop().time() + event.left_s
-            self._tick(lambda left: f"  The line is down, waiting for it: {left} s left ", due)
+            self._tick(
+                lambda left: f"  {w('The line is down, waiting for it: {s} s left', s=left)} ", due
+            )
         else:
-            self.say(f"The line is down; it is waited for, {event.left_s} s at most.")
+            self.say(w("The line is down; it is waited for, {s} s at most.", s=event.left_s))
 
     def _show_said(self, event: Said) -> None:
-        who = "you" if event.who == "person" else printable(event.operator, 40)
+        who = self._w("you") if event.who == "person" else printable(event.operator, 40)
         for line in event.text.splitlines():
             self.say(f"  {who}: {printable(line, _MAX_SAID)}")
 
     def _show_step(self, event: StepShown) -> None:
         self._step = event.step
-        count = f" ({event.number} of {event.of})" if event.of > 1 else ""
-        self.say(f"The technician asks you to do this{count}:")
+        w = self._w
+        if event.of > 1:
+            place = {"number": event.number, "of": event.of}
+            self.say(w("The technician asks you to do this ({number} of {of}):", **place))
+        else:
+            self.say(w("The technician asks you to do this:"))
         for line in event.text.splitlines():
             self.say(f"    {printable(line, _MAX_SAID)}")
         if self._keyboard is not None:
-            self.say(_STEP_KEYS)
+            self.say("  " + w("Press d when it is done, n if you cannot."))
 
     def _show_failed(self, event: Failed) -> None:
         self.say(f"{PROGRAM}: error: {printable(event.code)}: {printable(event.message)}")
@@ -270,7 +290,14 @@ class SessionScreen:
 
     def _show_legend(self) -> None:
         if self._keyboard is not None:
-            self.say(_LEGEND)
+            w = self._w
+            keys = (
+                w("q or Ctrl-C stops everything"),
+                w("w takes one thing back"),
+                w("c writes a message"),
+                w("? shows this again"),
+            )
+            self.say(f"{w('Keys:')}  {'    '.join(keys)}")
 
     # Asking.
 
@@ -279,10 +306,10 @@ class SessionScreen:
         for line in consent_lines(event):
             self.say(line)
         if self._yes:
-            self.say("Allowed by --yes.")
+            self.say(self._w("Allowed by --yes."))
             self._send({"answer": "allow"})
         elif self._keyboard is None:
-            self.say("There is no terminal to ask on, so the answer will be no.")
+            self.say(self._w("There is no terminal to ask on, so the answer will be no."))
         else:
             left = round(event.answer_within_s - READ_FIRST_S)
             self._prompting = asyncio.get_running_loop().call_later(
@@ -291,7 +318,8 @@ class SessionScreen:
 
     def _open_prompt(self, seconds: int) -> None:
         assert self._keyboard is not None
-        self._prompt = f"Allow this? [y/N] (no answer in {seconds} s means no) "
+        question = self._w("Allow this? [y/N] (no answer in {s} s means no)", s=seconds)
+        self._prompt = f"{question} "
         self._keyboard.read_line(self._answer)
         if self._line_open:
             self._echo("\n")
@@ -313,6 +341,7 @@ class SessionScreen:
     # Keys.
 
     def _on_key(self, key: str) -> None:
+        key = key.translate(_SAME_PLACE)
         if self._choices and key != CTRL_C:
             self._withdraw(key)
         elif (act := self._keys.get(key)) is not None:
@@ -322,14 +351,14 @@ class SessionScreen:
         if not self._scopes or not self.session:
             return
         self._choices = {str(number): scope for number, scope in enumerate(self._scopes, 1)}
-        self.say("Take back which? (any other key: none)")
+        self.say(self._w("Take back which? (any other key: none)"))
         for key, scope in self._choices.items():
             self.say(f"  {key}  {scope}: {scope_words(scope)}")
 
     def _withdraw(self, key: str) -> None:
         scope, self._choices = self._choices.get(key), {}
         if scope is None:
-            self.say("Nothing was taken back.")
+            self.say(self._w("Nothing was taken back."))
         else:
             self._send({"withdraw": scope})
 
@@ -337,7 +366,8 @@ class SessionScreen:
 
     def _write(self) -> None:
         if self.session:
-            self._read_line("To the technician: ", lambda text: self._send({"say": text}))
+            prompt = self._w("To the technician:") + " "
+            self._read_line(prompt, lambda text: self._send({"say": text}))
 
     def _step_done(self) -> None:
         if self._step:
@@ -346,7 +376,7 @@ class SessionScreen:
     def _step_refused(self) -> None:
         if step := self._step:
             self._read_line(
-                "Why not? (a word, then Enter) ",
+                self._w("Why not? (a word, then Enter)") + " ",
                 lambda why: self._send({"step": step, "answer": "cannot", "why": why}),
                 even_empty=True,
             )

@@ -110,7 +110,7 @@ def test_a_wider_session_is_asked_for_as_what_it_is() -> None:
     assert "the session goes on as it is" in text
     assert "they could also" in text
     assert "only 10 seconds after your yes" in text
-    assert "no file larger than 1000 bytes" in text
+    assert "no file larger than 1,000 bytes" in text
     assert "hurries you" in text
     assert "recorded" not in text
 

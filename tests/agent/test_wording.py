@@ -1,0 +1,213 @@
+"""What a person reads in her language: catalogues, dates, numbers, the question, the receipt."""
+
+from __future__ import annotations
+
+import importlib.util
+import string
+from datetime import UTC, timedelta, timezone
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import farhand_agent
+from farhand_agent.consent import consent_lines, is_yes, reason_words, scope_words
+from farhand_agent.receipts import receipt_text
+from farhand_agent.session.events import Asked
+from farhand_agent.wording import LANGUAGES, chosen_language, wording_in
+from farhand_protocol.envelopes import seal
+from farhand_protocol.grants import Action, RecordingMark
+from farhand_protocol.trust import SCOPES
+from tests.agent.words_said import texts_said
+from tests.protocol.samples import grant, grant_approval, receipt, signer
+
+MADE = Path(farhand_agent.__file__).parent / "words"
+SOURCES = MADE.parents[1] / "words"
+OTHERS = [language for language in LANGUAGES if language != "en"]
+EVIL = "\x1b]0;x\x07{name}\u202e%s"
+
+
+def builder() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("build_words", SOURCES / "build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def catalogue(language: str) -> dict[str, str]:
+    found: dict[str, str] = builder().read_po((SOURCES / f"{language}.po").read_text("utf-8"))
+    return found
+
+
+def fields(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_the_made_catalogue_is_that_of_the_source(language: str) -> None:
+    assert (MADE / f"{language}.mo").read_bytes() == builder().make_mo(catalogue(language))
+
+
+def test_there_is_no_catalogue_of_an_unknown_language() -> None:
+    assert {path.stem for path in MADE.iterdir()} == set(OTHERS)
+    assert {path.stem for path in SOURCES.glob("*.po")} == set(OTHERS)
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_every_text_is_there_and_fills_in_the_same(language: str) -> None:
+    texts = catalogue(language)
+    header = texts.pop("")
+    assert set(texts) == texts_said()
+    forms = 3 if "nplurals=3" in header else 2
+    for english, said in texts.items():
+        wanted = fields(english.partition("\0")[0])
+        every = said.split("\0")
+        assert len(every) == (forms if "\0" in english else 1), english
+        assert all(one and fields(one) == wanted for one in every), english
+
+
+def test_what_is_no_catalogue_is_refused() -> None:
+    read = builder().read_po
+    for text in ('msgctxt "x"\n', 'msgid "a"\nmsgstr "b"\nmsgid "a"\nmsgstr "c"\n'):
+        with pytest.raises(ValueError, match=r"not understood|twice"):
+            read(text)
+    assert read('# c\nmsgid "a"\n"\\n"\nmsgstr ""\n"b"\n') == {"a\n": "b"}
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", ["1 second", "2 seconds", "5 seconds", "21 seconds", "1,234,567 seconds"]),
+        ("pt", ["1 segundo", "2 segundos", "5 segundos", "21 segundos", "1.234.567 segundos"]),
+        ("de", ["1 Sekunde", "2 Sekunden", "5 Sekunden", "21 Sekunden", "1.234.567 Sekunden"]),
+        ("ro", ["1 secundă", "2 secunde", "5 secunde", "21 de secunde", "1.234.567 de secunde"]),
+        (
+            "ru",
+            ["1 секунда", "2 секунды", "5 секунд", "21 секунда", "1\u00a0234\u00a0567 секунд"],
+        ),
+    ],
+)
+def test_numbers_take_the_form_that_they_ask_for(language: str, said: list[str]) -> None:
+    w = wording_in(language)
+    numbers = (1, 2, 5, 21, 1_234_567)
+    assert [w.count("{n} second", "{n} seconds", number) for number in numbers] == said
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", "2026-11-22 10:01:00 UTC+02:00"),
+        ("pt", "22/11/2026 10:01:00 UTC+02:00"),
+        ("de", "22.11.2026 10:01:00 UTC+02:00"),
+        ("ro", "22.11.2026 10:01:00 UTC+02:00"),
+        ("ru", "22.11.2026 10:01:00 UTC+02:00"),
+    ],
+)
+def test_instants_are_written_as_the_wall_clock_shows_them(language: str, said: str) -> None:
+    w = wording_in(language)
+    assert w.instant("2026-11-22T08:01:00Z", timezone(timedelta(hours=2))) == said
+    assert w.instant("2026-11-22T08:01:00Z", UTC).endswith("08:01:00 UTC")
+    assert w.instant("soon") == "soon"
+    assert w.instant("0001-01-01T00:00:00Z", timezone(timedelta(hours=-2)))
+
+
+@pytest.mark.parametrize(
+    ("environment", "language"),
+    [
+        ({}, "en"),
+        ({"LANG": "de_AT.UTF-8"}, "de"),
+        ({"LANG": "C.UTF-8"}, "en"),
+        ({"LANG": "fr_FR"}, "en"),
+        ({"LC_ALL": "ro_RO.UTF-8", "LANG": "de_DE"}, "ro"),
+        ({"FARHAND_LANG": "ru", "LC_ALL": "C"}, "ru"),
+        ({"FARHAND_LANG": "pt-BR"}, "pt"),
+        ({"FARHAND_LANG": "../../etc"}, "en"),
+    ],
+)
+def test_the_language_is_that_of_the_environment(
+    environment: dict[str, str], language: str
+) -> None:
+    assert chosen_language(environment) == language
+
+
+def test_only_yes_in_ones_own_language_or_english_is_yes() -> None:
+    words = {"pt": "sim", "de": "ja", "ro": "da", "ru": "ДА"}
+    for language, yes in words.items():
+        w = wording_in(language)
+        assert is_yes(yes, w)
+        assert is_yes("yes", w)
+        assert not any(is_yes(no, w) for no in ("", "n", "no", "nein", "не", "não", "nu", "x"))
+    assert not is_yes("da", wording_in("de"))
+
+
+def question(**changes: Any) -> Asked:
+    said: dict[str, Any] = {
+        "session": "s-aaaaaaaaaaaaaaaa",
+        "operator": "bob",
+        "organisation": "Acme",
+        "ticket": "FH-1",
+        "reason": "printer",
+        "scopes": list(SCOPES),
+        "minutes": 22,
+        "words": ["acorn", "banana", "cactus", "delta"],
+        "guest": False,
+        "host_name": "desk",
+        "recorded": True,
+        "files": [],
+        "files_read_only": True,
+        "forward": ["10.0.0.1:80"],
+        "shortened": ["control"],
+        "answer_within_s": 60,
+    }
+    return Asked(**{**said, **changes})
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("guest", [True, False])
+def test_the_question_is_whole_in_every_language(language: str, guest: bool) -> None:
+    w = wording_in(language)
+    text = "\n".join(consent_lines(question(guest=guest, operator=EVIL), w))
+    english = "\n".join(consent_lines(question(guest=guest, operator=EVIL), wording_in("en")))
+    assert (text == english) == (language == "en")
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    for part in ("{name}", "Acme", "FH-1", "printer", "22", "acorn", "10.0.0.1:80", "control"):
+        assert part in text
+    assert all(scope_words(scope, w) in text for scope in SCOPES)
+    assert text.count("\n") == english.count("\n")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_receipt_is_whole_in_every_language(language: str) -> None:
+    w = wording_in(language)
+    joined = grant(id="s-bbbbbbbbbbbbbbbb", operator="bo", joins="s-aaaaaaaaaaaaaaaa", mode="peer")
+    made = receipt(
+        reason="closed",
+        note=EVIL,
+        guest=True,
+        actions_omitted=3,
+        approvals=[seal(grant_approval(), signer("bob"))],
+        joined=[seal(joined, signer("bob"))],
+        recording=RecordingMark(id="x", head_sha256="a" * 64, chunks=3, complete=False),
+        actions=[
+            Action(
+                at="2026-11-22T08:02:00Z",
+                kind="file-read",
+                detail=f"/tmp/{EVIL}",
+                size_bytes=12_345,
+                sha256="ab" * 32,
+            )
+        ],
+    )
+    text = receipt_text(made, one_sided=True, w=w)
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    wanted = ("carol", "Acme", "FH-1", "desk-7", "bob", "bo", "ab" * 32, w.number(12_345))
+    for part in (*wanted, reason_words("closed", w), scope_words("view", w)):
+        assert part in text
+    assert w.instant(made.started_at) in text
+    assert (w("What was done:") == "What was done:") == (language == "en")
+    assert w("What was done:") in text

@@ -1,0 +1,39 @@
+"""Which English texts the agent asks its catalogues for, read out of its sources."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import farhand_agent
+
+_TABLES = {"CALLER_WARNING", "ANSWER_WARNING", "_SCOPES", "_ACTIONS", "_REASONS"}
+
+
+def texts_said() -> set[str]:
+    """Return every text; plural forms are joined by a zero byte, as catalogues have them."""
+    found: set[str] = set()
+    folder = Path(farhand_agent.__file__).parent
+    for path in folder.rglob("*.py"):
+        source = path.read_text("utf-8")
+        if "wording" in source and path.name != "wording.py":
+            for node in ast.walk(ast.parse(source)):
+                found |= _texts(node)
+    return found
+
+
+def _texts(node: ast.AST) -> set[str]:
+    if isinstance(node, ast.AnnAssign) and node.value and ast.unparse(node.target) in _TABLES:
+        value = ast.literal_eval(node.value)
+        if isinstance(value, str):
+            return {value}
+        return set(value.values() if isinstance(value, dict) else value)
+    if not isinstance(node, ast.Call):
+        return set()
+    words = [one.value for one in node.args if isinstance(one, ast.Constant)]
+    name = ast.unparse(node.func)
+    if name in ("w", "self._w") and words:
+        return {str(words[0])}
+    if name in ("w.count", "self._w.count"):
+        return {"\0".join(map(str, words[:2]))}
+    return set()
