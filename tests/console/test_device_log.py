@@ -72,13 +72,14 @@ def test_heads_that_contradict_each_other() -> None:
 
 def test_a_log_whose_end_was_cut_or_that_was_written_anew(tmp_path: Path) -> None:
     wanted = check_shown(DEVICE, DEVICE_KEY, [head(2), head(4)], [])
-    for code, records in (
+    told: list[tuple[str, list[dict[str, object]]]] = [
         ("audit-cut: record 4", RECORDS[:3]),
         ("audit-rewritten: record 2", log(6, "anew")),
         ("audit-broken", [*RECORDS[:1], *RECORDS[2:]]),
         ("audit-broken", [RECORDS[0] | {"kind": "other"}, *RECORDS[1:]]),
         ("audit-broken", [{"seq": "x"}]),
-    ):
+    ]
+    for code, records in told:
         with pytest.raises(FarhandError, match=code):
             check_log_file(write(tmp_path / "log", records), DEVICE, wanted)
     with pytest.raises(UsageError, match="audit-log-missing"):

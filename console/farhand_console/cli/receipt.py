@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+import msgspec
 
 from farhand_console.cli.base import Context, command, group
 from farhand_console.output import show_fields
 from farhand_console.trust.devices import pins
+from farhand_protocol.envelopes import open_payload
 from farhand_protocol.errors import FarhandError
+from farhand_protocol.grants import Grant, GrantApproval, Receipt
 from farhand_protocol.identity import parse_public_key_line
 from farhand_protocol.receipts import verify_receipt
 
@@ -55,8 +58,19 @@ def register(root: click.Group) -> None:
             "reason": receipt.reason,
             "note": receipt.note,
             "actions": len(receipt.actions) + receipt.actions_omitted,
+            "approved_by": [open_payload(one, GrantApproval).approver for one in receipt.approvals],
+            "joined": [open_payload(one, Grant).operator for one in receipt.joined],
+            "recording": msgspec.to_builtins(receipt.recording),
+            "audit_head": receipt.audit_head or None,
         }
-        context.show(answer, lambda: show_fields(answer))
+        context.show(answer, lambda: show_fields({**answer, "recording": _recording(receipt)}))
+
+
+def _recording(receipt: Receipt) -> str | None:
+    mark = receipt.recording
+    if mark is None:
+        return None
+    return f"{mark.chunks} chunks, {'complete' if mark.complete else 'with gaps'}"
 
 
 def _parse_key(text: str) -> bytes:

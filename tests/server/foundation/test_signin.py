@@ -11,13 +11,14 @@ import pytest
 from argon2 import PasswordHasher
 from sqlalchemy import func, select
 
+from farhand_protocol.audit import AuditHead
 from farhand_protocol.tokens import parse_signin_token
 from farhand_server.accounts.directory import make_directory
 from farhand_server.accounts.passwords import Passwords, make_passwords
 from farhand_server.accounts.rates import RateLimit
 from farhand_server.accounts.tokens import make_tokens
 from farhand_server.app import Relay
-from farhand_server.audit import AuditHead, check_head
+from farhand_server.audit import check_head
 from farhand_server.errors import RateLimited
 from farhand_server.store.schema import accounts, api_tokens
 from tests.server.relays import TENANT, ManualClock, SignIn
