@@ -80,6 +80,10 @@ def _program_problem(words: list[str]) -> str | None:
     while isinstance(node, click.Group):
         if rest in ([], ["..."]):
             return None  # the program or group as a whole is spoken of
+        # A group may have arguments of its own before its commands: `farhand tool S processes`.
+        rest = rest[sum(isinstance(one, click.Argument) for one in node.params) :]
+        if rest in ([], ["..."], ["--help"]):
+            return None
         found = node.get_command(context, rest[0])
         if found is None:
             return f"no such command: {rest[0]}"
