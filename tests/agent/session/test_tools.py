@@ -10,10 +10,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 import pytest
 
 from farhand_agent.inventory.context import Context
@@ -21,6 +23,7 @@ from farhand_agent.platforms.commands import CommandMissing, Outcome, Runner
 from farhand_agent.session.files_roots import Roots
 from farhand_agent.session.restart import MachineRestart
 from farhand_agent.session.subsystems import Subsystem
+from farhand_agent.session.tools import logs as logs_module
 from farhand_agent.session.tools import services as services_module
 from farhand_agent.session.tools.commands import ToolCommands
 from farhand_agent.session.tools.desk import MAX_AT_ONCE, ToolDesk, scope_of
@@ -206,6 +209,33 @@ async def test_a_file_is_shown_from_its_end_and_followed(tmp_path: Path) -> None
         assert (await asyncio.wait_for(again.process.wait(), 20)).exit_status == 0
         scene.terms.scopes.withdraw("files", "the person took it back")
         assert (await tools.answer())["error"]["code"] == "scope-missing"
+
+
+async def test_the_systems_log_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs_module, "_TEXT_LOGS", ())
+    recorded = Recorded()
+    entries = [{"MESSAGE": f"{word} {number}"} for number in range(3) for word in ("good", "Bad")]
+    recorded.outcome = Outcome(0, b"junk\n" + b"\n".join(map(msgspec.json.encode, entries)), b"")
+    scene = Scene(tmp_path, "terminal", runner=recorded)
+    async with ssh_pair(scene.terms) as pair:
+        tools = await channel(pair, "farhand-tools")
+        tools.send({"tool": "logs", "unit": "ssh", "match": "bad", "lines": 2})
+        assert [one["text"] for one in await lines(tools)] == ["Bad 1", "Bad 2"]
+    assert recorded.seen == [log_command(Logs(unit="ssh", match="bad", lines=2), "linux")]
+    assert "--lines=20000" in recorded.seen[0]
+
+
+async def test_a_followed_command_is_killed_when_nobody_follows() -> None:
+    commands = ToolCommands({"FARHAND_SESSION": "s-test"})
+    words = ["sh", "-c", "echo $$; echo $FARHAND_SESSION; printf unfinished; exec sleep 600"]
+    async with aclosing(commands.follow(words)) as found:
+        pid = int(await anext(found))
+        assert await anext(found) == b"s-test"
+        assert psutil.pid_exists(pid)
+    assert not psutil.pid_exists(pid)
+    with pytest.raises(FarhandError) as caught:
+        await anext(commands.follow(["no-such-program-anywhere"]))
+    assert caught.value.code == "tool-unsupported"
 
 
 @pytest.mark.parametrize(
