@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from farhand_protocol import frames, messages
+from farhand_protocol.audit import MAX_HEAD_BYTES, decode_head, encode_head, head_message
 from farhand_protocol.casts import (
     CastHeader,
     Term,
@@ -203,6 +204,14 @@ def _section_inside(data: bytes) -> None:
 
 def _grant(data: bytes) -> None:
     open_grant(decode_envelope(data))
+
+
+def _audit_head(data: bytes) -> None:
+    head = decode_head(data)
+    head_message(head)
+    again = encode_head(head)
+    # Escapes make a text longer; such a head was none that anybody wrote.
+    assert len(again) > MAX_HEAD_BYTES or decode_head(again) == head
 
 
 def _device_message(data: bytes) -> None:
@@ -415,6 +424,7 @@ TARGETS: dict[str, Target] = {
     "section-inside": Target(_section_inside, (zlib.decompress(_section_seed()),)),
     "grant": Target(_grant, (VECTORS["grant"]["envelope"].encode(),)),
     "receipt": Target(verify_receipt, (_receipt_seed(),)),
+    "audit-head": Target(_audit_head, (VECTORS["audit"]["device"]["head"].encode(),)),
     "link-hello": Target(_hello, (bytes.fromhex(VECTORS["link"]["hello"]),)),
     "link-challenge": Target(_challenge, (bytes.fromhex(VECTORS["link"]["challenge"]),)),
     "attach": Target(_attach, (bytes.fromhex(VECTORS["attach"]["device"]),)),

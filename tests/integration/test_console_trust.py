@@ -333,6 +333,9 @@ def test_the_audit_is_whole_and_its_export_too(desk: Desk, tmp_path: Path) -> No
     told = desk.admin.json("audit", "export", "--out", str(out))
     lines = out.read_bytes().splitlines()
     assert told["records"] == len(lines) >= verified["records"]
+    items = desk.admin.json("audit", "export")["items"]
+    assert [one["seq"] for one in items] == list(range(1, len(items) + 1))
+    assert items[: len(lines)] == [json.loads(line) for line in lines]
     assert desk.tess.refused("audit", "verify") == "not-permitted"
 
 

@@ -18,7 +18,7 @@ from farhand_console.audit import (
 )
 from farhand_console.cli.base import Context, command, group
 from farhand_console.device_log import check_log_file, check_shown, receipt_marks
-from farhand_console.output import json_bytes, show_fields, show_json
+from farhand_console.output import json_bytes, show_fields
 from farhand_console.relay import segments
 from farhand_console.trust.devices import pins, verify_device
 from farhand_protocol.audit import AuditHead
@@ -41,7 +41,7 @@ def register(root: click.Group) -> None:
             answer = {"records": _export(context, Path(out)), "path": out}
             context.show(answer, lambda: show_fields(answer))
         elif context.as_json:
-            show_json({"items": list(_checked(context)), "next": None})
+            _show_items(_checked(context))
         else:
             for record in _checked(context):
                 click.echo(json_bytes(record))
@@ -98,6 +98,15 @@ def _device(context: Context, asked: str) -> tuple[str, bytes]:
     told = context.relay.get(segments("devices", asked), dict)
     found = verify_device(context.home, context.trust(), told, asked=asked)
     return found.id, found.key
+
+
+def _show_items(records: Iterator[AuditRecord]) -> None:
+    """Print the list as `--json` lists are, a record at a time: an audit may be long."""
+    before = '{"items":['
+    for record in records:
+        click.echo(before + json_bytes(record).decode(), nl=False)
+        before = ","
+    click.echo(("" if before == "," else before) + '],"next":null}')
 
 
 def _export(context: Context, path: Path) -> int:
