@@ -128,7 +128,7 @@ def consent_lines(asked: Asked, w: Wording | None = None) -> list[str]:
     """Return the question, line by line, without the prompt."""
     w = w or own_wording()
     if asked.asks == "join":
-        return [*_join_lines(asked), w(ANSWER_WARNING), ""]
+        return [*_join_lines(asked, w), w(ANSWER_WARNING), ""]
     lines = ["", *(_who(asked, w) if asked.asks == "session" else _who_again(asked, w))]
     lines += [w("Ticket: {ticket}", ticket=printable(asked.ticket, 80))]
     if asked.reason:
@@ -185,22 +185,29 @@ def _who_again(asked: Asked, w: Wording) -> list[str]:
     ]
 
 
-def _join_lines(asked: Asked) -> list[str]:
-    name, beside = printable(asked.operator, 80), printable(asked.beside, 80)
+def _join_lines(asked: Asked, w: Wording) -> list[str]:
+    beside = printable(asked.beside, 80)
+    who = {
+        "name": printable(asked.operator, 80),
+        "organisation": printable(asked.organisation, 80),
+        "beside": beside,
+    }
     lines = [
         "",
-        f"{name} of {printable(asked.organisation, 80)} asks to join {beside}"
-        " (checked by this computer).",
-        f"Ticket: {printable(asked.ticket, 80)}",
+        w("{name} of {organisation} asks to join {beside} (checked by this computer).", **who),
+        w("Ticket: {ticket}", ticket=printable(asked.ticket, 80)),
     ]
     if asked.reason:
-        lines += [f"Reason: {printable(asked.reason, 300)}"]
+        lines += [w("Reason: {reason}", reason=printable(asked.reason, 300))]
     if asked.mode == "observer":
-        lines += ["", f"They could watch the terminals that {beside} uses, and change nothing."]
+        watching = w(
+            "They could watch the terminals that {beside} uses, and change nothing.", beside=beside
+        )
+        lines += ["", watching]
     else:
-        lines += ["", f"They could work here as {beside} does:"]
-        lines += [f"  - {scope_words(scope)}" for scope in asked.scopes]
-    return [*lines, "If you say no, the session goes on as it is. q or Ctrl-C ends all of it."]
+        lines += ["", w("They could work here as {beside} does:", beside=beside)]
+        lines += [f"  - {scope_words(scope, w)}" for scope in asked.scopes]
+    return [*lines, w("If you say no, the session goes on as it is. q or Ctrl-C ends all of it.")]
 
 
 def _details(asked: Asked, scope: str, w: Wording) -> list[str]:

@@ -181,6 +181,17 @@ def test_the_question_is_whole_in_every_language(language: str, guest: bool) -> 
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("mode", ["observer", "peer"])
+def test_the_question_of_somebody_who_joins_too(language: str, mode: str) -> None:
+    asked = question(asks="join", mode=mode, beside="carol", operator=EVIL)
+    text = "\n".join(consent_lines(asked, wording_in(language)))
+    english = "\n".join(consent_lines(asked, wording_in("en")))
+    assert (text == english) == (language == "en")
+    assert "\x1b" not in text
+    assert all(part in text for part in ("{name}", "Acme", "FH-1", "printer", "carol"))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_the_receipt_is_whole_in_every_language(language: str) -> None:
     w = wording_in(language)
     joined = grant(id="s-bbbbbbbbbbbbbbbb", operator="bo", joins="s-aaaaaaaaaaaaaaaa", mode="peer")
