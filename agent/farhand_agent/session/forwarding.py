@@ -3,7 +3,7 @@
 The allow-list holds `host:port` exactly as policy and grant wrote it, and is compared before any
 name is looked up.  A name on it must not become a way to what the list does not name: an address of
 this computer itself (its SSH, its databases) or the relay's own is dialled only where the list says
-so literally, as `localhost:5432` or `127.0.0.1:5432`.
+so literally, as `localhost:5432`, `127.0.0.1:5432` or with the interface's own address.
 
 What is dialled is the address that was checked; the name is not looked up again.
 """
@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 import asyncssh
+import psutil
 from asyncssh.forward import SSHForwarder
 
 from farhand_protocol.errors import RefusedError
@@ -83,6 +84,25 @@ def is_loopback_name(host: str) -> bool:
         return False
 
 
+def _is_literal(host: str) -> bool:
+    """Tell whether a destination is an address, or this computer's own name for itself."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return is_loopback_name(host)
+    return True
+
+
+def _interface_addresses() -> set[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    """Return the addresses of this computer's interfaces."""
+    return {
+        ipaddress.ip_address(one.address.partition("%")[0])
+        for addresses in psutil.net_if_addrs().values()
+        for one in addresses
+        if one.family in (socket.AF_INET, socket.AF_INET6)
+    }
+
+
 def _is_own(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     """Tell whether dialling an address ends at this computer; `0.0.0.0` does."""
     mapped = getattr(address, "ipv4_mapped", None)
@@ -114,8 +134,10 @@ async def dial(host: str, port: int, *, relay: Address | None) -> Counted:
 async def _allowed(host: str, port: int, relay: Address | None) -> list[str]:
     found = await _look_up(host, port)
     refused = set()
-    if not is_loopback_name(host.lower()):
-        refused = {one for one in found if _is_own(ipaddress.ip_address(one.partition("%")[0]))}
+    if not _is_literal(host.lower()):
+        own = await asyncio.to_thread(_interface_addresses)
+        plain = {one: ipaddress.ip_address(one.partition("%")[0]) for one in found}
+        refused = {one for one, address in plain.items() if _is_own(address) or address in own}
     if relay is not None and port == relay[1] and host.lower() != relay[0].lower():
         refused |= set(found) & set(await _look_up(*relay))
     allowed = [one for one in found if one not in refused]

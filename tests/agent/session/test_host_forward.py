@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -51,6 +52,8 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
         return [host]
 
     monkeypatch.setattr(forwarding, "_look_up", look_up)
+    own = {ipaddress.ip_address(one) for one in ("192.0.2.2", "fe80::2")}
+    monkeypatch.setattr(forwarding, "_interface_addresses", lambda: own)
     return table
 
 
@@ -64,6 +67,8 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
         ("printer:{port}", "printer", ["0.0.0.0"], False),
         ("printer:{port}", "printer", ["::ffff:127.0.0.1"], False),
         ("printer:{port}", "printer", ["::"], False),
+        ("printer:{port}", "printer", ["192.0.2.2"], False),
+        ("printer:{port}", "printer", ["192.0.2.2", "fe80::2%eth0"], False),
         ("127.0.0.1:{port}", "localhost", ["127.0.0.1"], False),
         ("127.0.0.1:{port}", "127.0.0.2", None, False),
         ("127.0.0.1:1{port}", "127.0.0.1", None, False),
@@ -186,3 +191,7 @@ async def test_a_scope_comes_back_only_by_widening() -> None:
     assert scopes.allows("view")
     assert await scopes.ready("view")
     assert not await scopes.ready("terminal")
+
+
+def test_this_computers_addresses_are_known() -> None:
+    assert ipaddress.ip_address("127.0.0.1") in forwarding._interface_addresses()
