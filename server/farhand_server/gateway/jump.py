@@ -25,13 +25,18 @@ from farhand_server.accounts.authorisation import Actor
 from farhand_server.gateway.jump_pipe import JumpPipe
 from farhand_server.tasks import Tasks
 
-__all__ = ["MAX_JUMP_CONNECTIONS", "MAX_JUMP_CONNECTIONS_PER_ADDRESS", "JumpPort"]
+__all__ = [
+    "MAX_JUMP_CHANNELS",
+    "MAX_JUMP_CONNECTIONS",
+    "MAX_JUMP_CONNECTIONS_PER_ADDRESS",
+    "JumpPort",
+]
 
 _log = logging.getLogger(__name__)
 
 MAX_JUMP_CONNECTIONS: Final = 512
 MAX_JUMP_CONNECTIONS_PER_ADDRESS: Final = 64
-_MAX_CHANNELS: Final = 16
+MAX_JUMP_CHANNELS: Final = 16
 _MAX_KEY_TRIES: Final = 6
 _LOGIN_S: Final = 15
 _KEEPALIVE_S: Final = 30
@@ -190,19 +195,24 @@ class _Gate(asyncssh.SSHServer):
             raise asyncssh.ChannelOpenError(
                 asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, "not signed in"
             )
-        if dest_port != 22 or self._channels >= _MAX_CHANNELS:
+        if dest_port != 22:
             raise asyncssh.ChannelOpenError(
                 asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, "only port 22 of a device"
             )
+        if self._channels >= MAX_JUMP_CHANNELS:
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, "too many channels")
+        # Counted before the session is looked for: those that wait are channels as well.
+        self._channels += 1
         return self._carry(self._actor, dest_host)
 
     async def _carry(self, actor: Actor, name: str) -> asyncssh.SSHTCPSession[bytes]:
-        carried = _Carried(self._count)
+        carried = _Carried(self._leave)
         try:
             pipe = await self._port.make_pipe(
                 actor, name, carried.deliver, carried.set_device_writable
             )
         except FarhandError as error:
+            self._leave()
             _log.info("jump from %s by %s refused: %s", self._address, actor.name, error)
             # No name of a device, no word of whether it exists.
             raise asyncssh.ChannelOpenError(
@@ -212,8 +222,8 @@ class _Gate(asyncssh.SSHServer):
         self._port.tasks.spawn(_run(pipe, carried), name=f"jump {pipe.session}")
         return carried
 
-    def _count(self, step: int) -> None:
-        self._channels += step
+    def _leave(self) -> None:
+        self._channels -= 1
 
     def session_requested(self) -> bool:
         return False
@@ -237,17 +247,16 @@ class _Gate(asyncssh.SSHServer):
 class _Carried(asyncssh.SSHTCPSession[bytes]):
     """One `direct-tcpip` channel; whatever it gets goes into the pipe, and back."""
 
-    def __init__(self, count: Callable[[int], None]) -> None:
+    def __init__(self, leave: Callable[[], None]) -> None:
         self.pipe: JumpPipe | None = None
-        self._count = count
+        self._leave = leave
         self._channel: asyncssh.SSHTCPChannel[bytes] | None = None
 
     def connection_made(self, chan: asyncssh.SSHTCPChannel[bytes]) -> None:
         self._channel = chan
-        self._count(1)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._count(-1)
+        self._leave()
         self._channel = None
         if self.pipe is not None:
             self.pipe.end()
