@@ -200,10 +200,16 @@ def _resting_status(home: Home) -> dict[str, Any]:
 @cli.command()
 @click.argument("session", required=False)
 @click.option("--scope", help="Only take these back, comma-separated; the session goes on.")
+@click.option("--operator", help="Only put out this one who joined; the session goes on.")
 @home_option
 @json_option
-def stop(session: str | None, scope: str | None, home: Home, as_json: bool) -> None:
+def stop(
+    session: str | None, scope: str | None, operator: str | None, home: Home, as_json: bool
+) -> None:
     """End every session on this device (or the one named), now."""
+    if operator is not None:
+        _put_out(home, session, operator, as_json=as_json)
+        return
     if scope is not None:
         _take_back(home, session, scope, as_json=as_json)
         return
@@ -245,6 +251,28 @@ def _take_back(home: Home, session: str | None, scope: str, *, as_json: bool) ->
         click.echo(f"{one}: {', '.join(scopes)} taken back")
     if not closed and not as_json:
         click.echo("no session has that open")
+
+
+def _put_out(home: Home, session: str | None, operator: str, *, as_json: bool) -> None:
+    out: list[str] = []
+    if home.journal.exists():
+        journal = Journal(home.journal, read_only=True)
+        try:
+            live = [row.id for row in journal.live_sessions() if session in (None, row.id)]
+        finally:
+            journal.close()
+        request = {"do": "put-out", "operator": operator}
+        for one in live:
+            try:
+                answer = local.ask(home, request, session=one)
+            except AgentNotRunning:
+                continue  # its process is being started again, or ends just now
+            out += [one] if answer.get("out") else []
+    if as_json:
+        _emit({"put_out": out})
+    else:
+        name = printable(operator, 80)
+        click.echo(f"{name} is out of {', '.join(out)}" if out else f"{name} is in no session")
 
 
 def _stop_alone(home: Home, session: str | None) -> list[str]:

@@ -16,7 +16,7 @@ from farhand_agent.config import Home
 from farhand_agent.local import MAX_LINE_BYTES, socket_path
 from farhand_protocol.errors import FarhandError
 
-__all__ = ["LocalServer"]
+__all__ = ["Handler", "LocalServer"]
 
 _REQUEST_TIMEOUT_S = 10.0
 _MAX_CONNECTIONS = 16

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -294,6 +294,13 @@ class SessionJoining:
             # She is out in any case.
             _log.error("a departure could not be journalled: %s", error)
         await self._report(join)
+
+    async def put_out_operator(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Put out whom the person names, at once; `{"out": [OPERATOR]}` says whether she was in."""
+        named = [one for one in self._roll.members if one.operator == request.get("operator")]
+        for member in named:
+            await self._put_out(member.join, "stopped", "the person at the device ended it for her")
+        return {"out": [member.operator for member in named]}
 
     async def look_again(self) -> None:
         """Put out those whom roster or policy of today would not let in."""

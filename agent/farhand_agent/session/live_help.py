@@ -24,7 +24,7 @@ from typing import Any, Final
 import msgspec
 
 from farhand_agent.config import Home
-from farhand_agent.local_server import LocalServer
+from farhand_agent.local_server import Handler, LocalServer
 from farhand_agent.session.actions import ActionLog
 from farhand_agent.session.chat import ChatLine, ChatRoom
 from farhand_agent.session.events import Event, Said, StepOver, StepShown
@@ -92,9 +92,13 @@ class LiveHelp:
             "farhand-tools": Subsystem(None, self._tools.serve),
         }
 
-    async def open(self) -> None:
-        """Listen for what the person says outside this session's terminal."""
-        handlers = {"say": self._say, "step": self._step, "talk": self._talk}
+    async def open(self, others: Mapping[str, Handler] | None = None) -> None:
+        """Listen for what the person says outside this session's terminal.
+
+        Args:
+            others: what else may be asked there, by its `do`.
+        """
+        handlers = {"say": self._say, "step": self._step, "talk": self._talk, **(others or {})}
         server = LocalServer(self._terms.home, handlers, session=self._terms.session)
         try:
             await self._listening.enter_async_context(server)

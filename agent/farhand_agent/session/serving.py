@@ -281,7 +281,7 @@ class SessionServing:
                 await self._recording.begin()
             await (self._begin() if self._resumed is None else self._take_up())
             await self.joining.restore()
-            await self.help.open()
+            await self.help.open({"put-out": self.joining.put_out_operator})
             self._inventory.begin()
         except FarhandError as error:
             if self._recording is not None:

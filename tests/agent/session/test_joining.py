@@ -14,8 +14,10 @@ from typing import Any
 
 import asyncssh
 import pytest
+from click.testing import CliRunner
 from msgspec import structs
 
+from farhand_agent.cli import cli
 from farhand_agent.consent import consent_lines
 from farhand_agent.policy import SERVED_SCOPES
 from farhand_agent.session.events import Asked, Decided, Ended, Opened, Paused
@@ -313,8 +315,11 @@ async def test_the_person_is_asked_and_decides(tmp_path: Path) -> None:
             again.status = group.create_task(again.process.run())
             await again.next(Opened)
             assert await reported(again) == ("j-yes", "in", "")
-            await again.relay.say(EndSession(session="j-yes", reason="left"))
-            assert await reported(again) == ("j-yes", "left", "left")
+            words = ["stop", "--operator", "otto", "--home", str(run.home.path)]
+            done = await asyncio.to_thread(CliRunner().invoke, cli, words)
+            assert done.output == f"otto is out of {console.session}\n"
+            assert await reported(again) == ("j-yes", "left", "stopped")
+            await again.relay.say(EndSession(session="j-yes", reason="left"))  # is no news
             again.process.stop("stopped")
             ended = await again.next(Ended)
         assert ended.receipt is not None
@@ -322,7 +327,7 @@ async def test_the_person_is_asked_and_decides(tmp_path: Path) -> None:
         assert [open_payload(one, Grant).id for one in receipt.joined] == ["j-yes"]
         said = [one.detail for one in receipt.actions if one.kind == "join"]
         assert said[0] == "otto was refused (consent-refused)"
-        assert said[-1] == "otto is gone: she left the session"
+        assert said[-1] == "otto is gone: the person at the device ended it for her"
 
 
 # The gate.
