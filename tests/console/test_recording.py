@@ -21,6 +21,7 @@ from farhand_console.session.recording_keys import (
     load_identities,
 )
 from farhand_console.session.recording_screen import ScreenFilter, play_stream
+from farhand_console.session.recording_source import read_file
 from farhand_console.session.recording_streams import read_streams
 from farhand_console.trust.devices import pin
 from farhand_protocol.casts import (
@@ -31,10 +32,13 @@ from farhand_protocol.casts import (
     encode_cast_event,
     encode_cast_header,
 )
+from farhand_protocol.envelopes import encode_envelope
 from farhand_protocol.errors import FarhandError
-from farhand_protocol.grants import Action
+from farhand_protocol.grants import Action, RecordingMark
 from farhand_protocol.identity import device_id, public_key_line
-from farhand_protocol.recording import Chunk
+from farhand_protocol.recording import Chunk, open_head
+from tests.console.organisation import settings
+from tests.console.test_ending import Case
 from tests.protocol.recordings import AT, DEVICE, RELAY, SESSION, make_chunks, sealed_file
 
 
@@ -141,6 +145,69 @@ def test_a_missing_end_is_told(home: Home, audit_key: str, tmp_path: Path) -> No
     assert (told["complete"], told["dropped_bytes"], told["witnessed"]) == (False, 21, 0)
     assert "the end of the recording is missing" in done.stderr
     assert "lost 21 bytes" in done.stderr
+
+
+def keep_receipt(home: Home, head_sha256: str) -> None:
+    """Keep a countersigned receipt that names this end of the recording."""
+    receipt = Case(home).receipt(
+        session=SESSION,
+        device=device_id(DEVICE.public_key),
+        device_key=DEVICE.public_key,
+        recording=RecordingMark(id=SESSION, head_sha256=head_sha256, chunks=3, complete=True),
+        by=DEVICE,
+    )
+    folder = home.folder / "receipts"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{SESSION}.json").write_bytes(encode_envelope(receipt))
+
+
+def test_the_receipt_is_compared_whatever_end_is_taken(home: Home, sealed: Path) -> None:
+    chunks = list(read_file(sealed))
+    assert answer(home, "recording", "verify", str(sealed))["receipt_agrees"] is None
+    keep_receipt(home, open_head(chunks[-1].head).digest)
+    for words in ((), ("--open-end",)):
+        told = answer(home, "recording", "verify", str(sealed), *words)
+        assert (told["valid"], told["receipt_agrees"]) == (True, True)
+    keep_receipt(home, "0" * 64)
+    for words in ((), ("--open-end",)):
+        done = run(home, "--json", "recording", "verify", str(sealed), *words)
+        assert (done.exit_code, done.stderr.split(": ")[2]) == (1, "recording-tail")
+        told = json.loads(done.stdout)
+        assert (told["valid"], told["receipt_agrees"]) == (False, False)
+        assert refused(home, "recording", "play", str(sealed), *words) == "recording-tail"
+    # Without its end there is nothing to compare, and nothing is claimed.
+    sealed.write_bytes(sealed_file(chunks[:-1]))
+    told = answer(home, "recording", "verify", str(sealed), "--open-end")
+    assert (told["complete"], told["receipt_agrees"]) == (False, None)
+
+
+@pytest.mark.parametrize("tenant", ["n-test", ""], ids=["enrolled", "guest"])
+def test_countersignatures_cannot_be_left_out(
+    home: Home, audit_key: str, tmp_path: Path, tenant: str
+) -> None:
+    settings(home, relay_key=RELAY.public_key.hex())
+    chunks = sealed_to(pyrage.x25519.Recipient.from_str(audit_key), tenant=tenant)
+    path = tmp_path / "stripped.sealed"
+    path.write_bytes(sealed_file(chunks))
+    assert answer(home, "recording", "verify", str(path))["valid"] is True
+    bare = [Chunk(head=one.head, ciphertext=one.ciphertext) for one in chunks]
+    for left in (bare, [*bare[:1], *chunks[1:]]):
+        path.write_bytes(sealed_file(left))
+        done = run(home, "--json", "recording", "verify", str(path))
+        assert (done.exit_code, done.stderr.splitlines()[-2].split(": ")[2]) == (
+            1,
+            "recording-unwitnessed",
+        )
+        assert json.loads(done.stdout)["valid"] is False
+        out = tmp_path / "out"
+        to_out = ("--out", str(out))
+        for words in (("play",), ("export", *to_out), ("export", "--sealed", *to_out)):
+            done = run(home, "recording", *words, str(path))
+            assert done.exit_code == 1
+            assert "recording-unwitnessed" in done.stderr
+        assert not out.exists() or list(out.iterdir()) == []
+        told = answer(home, "recording", "verify", str(path), "--unwitnessed")
+        assert (told["valid"], told["relay_key_pinned"]) == (True, True)
 
 
 def test_what_is_played_is_harmless(home: Home, sealed: Path) -> None:

@@ -56,12 +56,19 @@ class _Source:
     """
 
     def __init__(
-        self, context: Context, named: str, device_key: str | None, *, open_end: bool
+        self,
+        context: Context,
+        named: str,
+        device_key: str | None,
+        *,
+        open_end: bool,
+        unwitnessed: bool,
     ) -> None:
         self._context = context
         self._named = named
         self._device_key = _parse_key(device_key) if device_key else None
         self._open_end = open_end
+        self._unwitnessed = unwitnessed
         self._checked: Checked | None = None
         # Wraps the unchecked chunks, to keep them as they came.
         self.through: Callable[[Iterator[Chunk]], Iterator[Chunk]] = iter
@@ -99,6 +106,15 @@ class _Source:
         assert self._checked is not None
         return self._checked
 
+    def objection(self) -> FarhandError | None:
+        """Why what was read does not count, if it does not."""
+        return self.checked.objection(unwitnessed=self._unwitnessed)
+
+    def require(self) -> None:
+        """Raise the objection, before anything of it is shown as true."""
+        if (objection := self.objection()) is not None:
+            raise objection
+
     def warn(self) -> None:
         """Say what is not as it should be, although nothing was changed."""
         told = self.checked.recording
@@ -126,6 +142,9 @@ def _readable(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add what every command takes that reads a recording."""
     function = click.option(
         "--open-end", is_flag=True, help="Take one whose end is missing, for what there is."
+    )(function)
+    function = click.option(
+        "--unwitnessed", is_flag=True, help="Take one without the relay's countersignatures."
     )(function)
     function = click.option(
         "--device-key",
@@ -177,25 +196,32 @@ def _register_list(recordings: click.Group) -> None:
 def _register_verify(recordings: click.Group) -> None:
     @command(recordings)
     @_readable
-    def verify(context: Context, recording: str, device_key: str | None, open_end: bool) -> None:
+    def verify(
+        context: Context,
+        recording: str,
+        device_key: str | None,
+        open_end: bool,
+        unwitnessed: bool,
+    ) -> None:
         """Check every signature and the chain; needs no key, and for a file no relay."""
-        source = _Source(context, recording, device_key, open_end=open_end)
+        source = _Source(context, recording, device_key, open_end=open_end, unwitnessed=unwitnessed)
         for _ in source:
             pass
-        answer = _verdict(source.checked)
+        answer = _verdict(source.checked, is_valid=source.objection() is None)
         context.show(answer, lambda: show_fields(answer))
         source.warn()
+        source.require()
 
 
-def _verdict(checked: Checked) -> dict[str, Any]:
+def _verdict(checked: Checked, *, is_valid: bool) -> dict[str, Any]:
     told, known = checked.recording, checked.known
     return {
-        "valid": True,
+        "valid": is_valid,
         "session": told.session,
         "device": told.device,
         "device_key_pinned": known.device_key is not None,
         "relay_key_pinned": known.relay_key is not None,
-        "receipt_agrees": None if known.head_sha256 is None else told.complete,
+        "receipt_agrees": checked.receipt_agrees,
         "complete": told.complete,
         "chunks": told.chunks,
         "witnessed": told.witnessed,
@@ -220,6 +246,7 @@ def _register_play(recordings: click.Group) -> None:
         recording: str,
         device_key: str | None,
         open_end: bool,
+        unwitnessed: bool,
         identity: Path | None,
         stream: int | None,
         speed: float | None,
@@ -227,9 +254,10 @@ def _register_play(recordings: click.Group) -> None:
     ) -> None:
         """Show what was shown, at its own pace; all streams one after the other."""
         opener = load_identities(context.home, identity)
-        source = _Source(context, recording, device_key, open_end=open_end)
+        source = _Source(context, recording, device_key, open_end=open_end, unwitnessed=unwitnessed)
         # All of it is read, and so verified, before anything is shown.
         streams = read_streams(open_lines(source, opener))
+        source.require()
         if stream is not None and stream not in streams:
             raise UsageError("stream-unknown", f"the recording has no stream {stream}")
         wanted = [one for number, one in sorted(streams.items()) if stream in (None, number)]
@@ -283,6 +311,7 @@ def _register_export(recordings: click.Group) -> None:
         recording: str,
         device_key: str | None,
         open_end: bool,
+        unwitnessed: bool,
         identity: Path | None,
         out: Path,
         stream: int | None,
@@ -290,7 +319,7 @@ def _register_export(recordings: click.Group) -> None:
         sealed: bool,
     ) -> None:
         """Write one asciicast file per stream, or the sealed recording as one file."""
-        source = _Source(context, recording, device_key, open_end=open_end)
+        source = _Source(context, recording, device_key, open_end=open_end, unwitnessed=unwitnessed)
         if sealed and stream is not None:
             raise UsageError("usage", "a sealed recording cannot be taken apart")
         try:
@@ -307,6 +336,7 @@ def _register_export(recordings: click.Group) -> None:
             casts = CastFiles(out, name, version=2 if is_v2 else 3, only=stream)
             try:
                 casts.write(open_lines(source, opener))
+                source.require()
                 files = casts.finish()
             finally:
                 casts.close()
@@ -325,6 +355,11 @@ def _export_sealed(source: _Source, out: Path, name: str) -> dict[str, Any]:
     source.through = lambda chunks: save(chunks, path)
     for _ in source:
         pass
+    try:
+        source.require()
+    except FarhandError:
+        path.unlink()
+        raise
     return {"path": str(path), "chunks": source.checked.recording.chunks}
 
 

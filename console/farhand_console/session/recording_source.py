@@ -78,6 +78,32 @@ class Checked:
     recording: VerifiedRecording
     known: Known
 
+    @property
+    def receipt_agrees(self) -> bool | None:
+        """Whether the receipt names this end; None where there was nothing to compare."""
+        if self.known.head_sha256 is None or not self.recording.complete:
+            return None
+        return self.recording.head_sha256 == self.known.head_sha256
+
+    def objection(self, *, unwitnessed: bool = False) -> FarhandError | None:
+        """Return why this recording does not count, although its chain holds.
+
+        Args:
+            unwitnessed: take one that lacks countersignatures of a relay that is known.
+        """
+        if self.receipt_agrees is False:
+            return FarhandError("recording-tail", "the receipt names another end of the recording")
+        told = self.recording
+        missing = told.chunks - told.witnessed
+        # Without the relay's key a countersignature says nothing, so its absence does not either.
+        if missing and self.known.relay_key is not None and not unwitnessed:
+            return FarhandError(
+                "recording-unwitnessed",
+                f"{missing} of {told.chunks} chunks bear no countersignature of the relay",
+                hint="the device could have rewritten them; --unwitnessed takes them all the same",
+            )
+        return None
+
 
 def fetch(relay: Relay, session: str, relay_key: bytes) -> Iterator[Chunk]:
     """Fetch the chunks of a recording, page by page.
@@ -198,7 +224,6 @@ def check(
             )
         chain.add(chunk)
         yield chunk
-    told = (chain or RecordingChain()).finish(
-        open_end=open_end, head_sha256=None if open_end else known.head_sha256
-    )
+    # The receipt's head is for `Checked` to compare, which also says when it could not.
+    told = (chain or RecordingChain()).finish(open_end=open_end)
     yield Checked(recording=told, known=known)
