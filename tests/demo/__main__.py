@@ -7,12 +7,15 @@ stays up until Ctrl-C.  It needs the runtime packages only.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 import sys
 import time
 from pathlib import Path
 
+from farhand_console.home import Home
+from farhand_console.relay import connect_signed_in, segments
 from tests.support.stage import AgentHome, CommandFailed, ConsoleHome, Stage
 
 DEVICES = ("reception", "workshop", "accounts")
@@ -116,23 +119,36 @@ def tamper(stage: Stage, admin: ConsoleHome, technician: ConsoleHome, workshop: 
     marker = stage.folder / "owned"
     body = (folder / "script.sh").read_bytes()
     evil = f"#!/bin/sh\nid > {marker}\n".encode()
-    database = sqlite3.connect(stage.relay_home / "farhand.db")
-    with database:
-        changed = database.execute(
-            "update trust_targets set body = ? where body = ?", (evil, body)
-        ).rowcount
-    database.close()
-    check(changed == 1, "the relay now serves the edited script")
+    edit_script(stage, body, evil)
+    digest = hashlib.sha256(body).hexdigest()
+    _, relay = connect_signed_in(Home(technician.home))
+    served = relay.get_bytes(segments("trust", "targets", "scripts", f"{digest}.{digest}"))
+    relay.close()
+    check(served == evil, "the relay now serves the edited script under the signed name")
     workshop.start()
     done = technician.run("--json", "run", "demo.hello", "--device", "workshop", "--wait", expect=3)
     refusal = json.loads(done.stdout)["refusal"]
     kinds = [one["detail"].get("code") for one in workshop.json("log")["items"]]
     check("trust-mismatch" in kinds, "workshop: 'the relay sent a file that is not the signed one'")
     check(not marker.exists(), f"it ran nothing and refused the order ({refusal}), signed")
+    edit_script(stage, evil, body)
+
+
+def edit_script(stage: Stage, old: bytes, new: bytes) -> None:
+    """Change a stored script as the relay's owner would: the relay is down meanwhile.
+
+    A running relay keeps what it served in memory, and the other devices may have asked already.
+    """
+    assert stage.relay is not None
+    stage.relay.end()
     database = sqlite3.connect(stage.relay_home / "farhand.db")
     with database:
-        database.execute("update trust_targets set body = ? where body = ?", (body, evil))
+        changed = database.execute(
+            "update trust_targets set body = ? where body = ?", (new, old)
+        ).rowcount
     database.close()
+    assert changed == 1, "the script to edit is not in the database"
+    stage.start_relay()
 
 
 def forge(stage: Stage, workshop: AgentHome) -> None:

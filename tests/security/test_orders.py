@@ -353,13 +353,23 @@ async def test_a_script_edited_in_the_relays_database_does_not_run(
     digest = hashlib.sha256(body).hexdigest()
     name = f"scripts/{digest}.{digest}"
     relay = target.relay
-    relay.tamper = lambda kind, asked, honest: evil if asked == name else honest
+    served: list[bytes] = []
+
+    def tamper(kind: str, asked: str, honest: bytes) -> bytes:
+        if asked != name:
+            return honest
+        served.append(evil)
+        return evil
+
+    # Nothing is awaited since `publish`, so the honest body was never served.
+    relay.tamper = tamper
     try:
         order, data = make_order(target, script)
         # The update that would bring the script is refused whole, so the device stays behind.
         await refused(target, order, data, "trust-behind", place)
     finally:
         relay.tamper = lambda kind, asked, honest: honest
+    assert served, "the agent was given the edited script"
     assert "trust-mismatch" in [one["code"] for one in target.logged("trust-not-updated")]
 
 
