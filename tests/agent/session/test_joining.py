@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncssh
+import msgspec
 import pytest
 from click.testing import CliRunner
 from msgspec import structs
@@ -328,6 +329,25 @@ async def test_the_person_is_asked_and_decides(tmp_path: Path) -> None:
         said = [one.detail for one in receipt.actions if one.kind == "join"]
         assert said[0] == "otto was refused (consent-refused)"
         assert said[-1] == "otto is gone: the person at the device ended it for her"
+
+
+async def test_whoever_is_taken_off_the_roster_is_put_out(tmp_path: Path) -> None:
+    otto = Operator(name="otto", keys=[OTTO.public_key], permissions=["session:*@*"])
+    async with enrolled(tmp_path, others=[otto]) as run:
+        console = await open_session(run)
+        await ask_to_join(run, console, "j-yes")
+        await run.next(Asked)
+        run.process.answer(True)
+        assert await reported(run) == ("j-yes", "in", "")
+        file = run.home.trust / "verified.json"
+        known = msgspec.json.decode(file.read_bytes(), type=Verified)
+        people = [one for one in known.roster.operators if one.name != "otto"]
+        roster = structs.replace(known.roster, operators=people)
+        file.write_bytes(msgspec.json.encode(structs.replace(known, roster=roster)))
+        run.process.withdraw(None)  # what the resident agent's signal does after new metadata
+        assert await reported(run) == ("j-yes", "left", "grant-operator-unknown")
+        async with console.ssh() as connection:
+            assert (await connection.run("echo goes on")).stdout == "goes on\n"
 
 
 # The gate.
