@@ -22,6 +22,7 @@ from farhand_protocol.instants import format_instant, parse_instant
 from farhand_protocol.keys import SeedSigner
 from farhand_protocol.pairing import DevicePairing
 from farhand_protocol.receipts import open_grant
+from farhand_protocol.trust import GroupPolicy
 from tests.console.organisation import TENANT, Organisation, settings, signer
 
 SESSION = "s-aaaaaaaaaaaaaaaa"
@@ -271,6 +272,16 @@ def test_a_grant_for_another_device_is_not_signed(home: Home, organisation: Orga
     relay = GrantRelay(organisation)
     with pytest.raises(FarhandError, match="device-unverified"):
         relay.opened(home, device="workshop")
+    assert relay.posted == {}
+
+
+def test_what_cannot_be_recorded_is_not_asked_for(home: Home, organisation: Organisation) -> None:
+    rules = GroupPolicy(unattended=True, recording="required", approvals=1)
+    groups = {"office": rules}
+    organisation.trust.policy = msgspec.structs.replace(organisation.trust.policy, groups=groups)
+    relay = GrantRelay(organisation)
+    with pytest.raises(RefusedError, match="recording-impossible"):
+        relay.opened(home)
     assert relay.posted == {}
 
 

@@ -6,12 +6,17 @@ from typing import Any
 
 import click
 import msgspec
+import pyrage
 import pytest
+from click.testing import CliRunner, Result
 
+from farhand_console.cli.base import Context
 from farhand_console.cli.entry import farhand
 from farhand_console.cli.rules import _changes
+from farhand_console.home import Home
 from farhand_protocol.errors import UsageError
-from farhand_protocol.trust import GroupPolicy, Policy
+from farhand_protocol.trust import POLICY_PATH, GroupPolicy, Policy, decode_document
+from tests.console.organisation import Organisation, settings
 from tests.console.test_command_line import command_of
 
 
@@ -67,3 +72,35 @@ def test_none_takes_a_bound_away() -> None:
     assert _changes(GroupPolicy, {"file_bytes_max": kind.convert("7", None, None)}) == {
         "file_bytes_max": 7
     }
+
+
+def test_recordings_that_cannot_be_are_not_signed(
+    home: Home, organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed: list[Policy] = []
+
+    def publish(_relay: Any, fresh: Any, _signer: Any, change: Any) -> None:
+        body = change(fresh()).files[POLICY_PATH]
+        signed.append(decode_document(body, Policy))
+        organisation.trust.policy = signed[-1]
+
+    monkeypatch.setattr("farhand_console.cli.rules.publish", publish)
+    monkeypatch.setattr(Context, "fresh_trust", lambda _: organisation.trust)
+    monkeypatch.setattr(Context, "signer", lambda _: organisation.admin)
+    settings(home)
+
+    def policy(*words: str) -> Result:
+        line = ["--home", str(home.folder), "trust", "policy", "office", *words]
+        return CliRunner().invoke(farhand, line)
+
+    key = ("--audit-key", str(pyrage.x25519.Identity.generate().to_public()))
+    refused = policy("--recording", "required")
+    assert (refused.exit_code, signed) == (2, [])
+    assert "error: recording-impossible: " in refused.stderr
+    told = policy("--recording", "on")
+    assert (told.exit_code, len(signed)) == (0, 1)
+    assert "nothing is recorded" in told.stderr
+    assert "nothing is recorded" not in policy("--recording", "required", *key).stderr
+    # Nor is the key taken away from under it.
+    assert policy("--audit-key", "").exit_code == 2
+    assert len(signed) == 2

@@ -15,7 +15,7 @@ import click
 import msgspec
 
 from farhand_console.cli.base import Context, command
-from farhand_console.output import show_fields
+from farhand_console.output import show_fields, warn
 from farhand_console.session.recording_keys import is_recipient
 from farhand_console.trust.signing import Change, publish
 from farhand_console.trust.verified import VerifiedTrust
@@ -118,6 +118,7 @@ def register(trust: click.Group) -> None:
         def change(verified: VerifiedTrust) -> Change:
             before = verified.policy
             rules = msgspec.structs.replace(before.for_group(device_group), **changes)
+            _check_recording(rules)
             groups = before.groups | {device_group: rules}
             return _signed(msgspec.structs.replace(before, groups=groups))
 
@@ -129,6 +130,8 @@ def register(trust: click.Group) -> None:
         rules = context.fresh_trust().policy.for_group(device_group)
         answer = {"group": device_group} | msgspec.to_builtins(rules)
         context.show(answer, lambda: show_fields(answer))
+        if rules.recording == "on" and not rules.audit_keys:
+            warn("nothing is recorded: policy names no audit key (--audit-key RECIPIENT)")
 
     @command(trust)
     @click.option("--approvals", default="", help="Approvals per risk class, such as R2=1,R3=2.")
@@ -151,6 +154,16 @@ def register(trust: click.Group) -> None:
         answer = msgspec.to_builtins(context.fresh_trust().policy)
         del answer["tenant"], answer["groups"]
         context.show(answer, lambda: show_fields(answer))
+
+
+def _check_recording(rules: GroupPolicy) -> None:
+    """Refuse rules under which every session would be refused."""
+    if rules.recording == "required" and not rules.audit_keys:
+        raise UsageError(
+            "recording-impossible",
+            "sessions that must be recorded need an audit key, and every one would be refused",
+            hint="--audit-key RECIPIENT; farhand recording key new makes one",
+        )
 
 
 def _signed(policy: Policy) -> Change:

@@ -277,6 +277,14 @@ def open_by_grant(
     """
     told = relay.get(segments("devices", device_name), dict)
     device = verify_device(home, trust, told, asked=device_name)
+    rules = trust.policy.for_group(device.group)
+    if rules.recording == "required" and not rules.audit_keys:
+        # The device would refuse it, perhaps after others have been asked to approve.
+        raise RefusedError(
+            "recording-impossible",
+            "sessions there must be recorded, and policy names no audit key to seal it to",
+            hint=f"an admin: farhand trust policy {device.group} --audit-key RECIPIENT",
+        )
     operator_signer = signer()
     session = make_id("s", secrets.token_bytes(16))
     words = _ticket_words(relay, wish) or _walk_in(relay, wish, device)
@@ -294,7 +302,7 @@ def open_by_grant(
         transcript=None,
         targets_version=trust.targets_version,
     )
-    needed = trust.policy.for_group(device.group).approvals
+    needed = rules.approvals
     if needed:
         # Others need time to look; once open it lasts no longer for it.
         later = parse_instant(grant.expires) + _APPROVAL_TIME
