@@ -142,6 +142,12 @@ def problem_handlers(statuses: Mapping[str, int]) -> dict[Any, Any]:
         code = _HTTP_CODES.get(status, "http-error" if status < 500 else "internal")
         return _response(status, code, http.HTTPStatus(status).phrase.lower(), None)
 
+    def nested(request: Request[Any, Any, Any], error: RecursionError) -> Response[Problem]:
+        # msgspec's word for JSON deeper than the stack; any other recursion is our own bug.
+        if not _is_of_decoder(error):
+            return bug(request, error)
+        return _response(422, "invalid", "the request is nested too deep", None)
+
     def constraint(_request: Request[Any, Any, Any], error: IntegrityError) -> Response[Problem]:
         # Two requests wrote the same thing at once, and the other was first.
         _log.warning("constraint: %s", error.orig)
@@ -155,9 +161,20 @@ def problem_handlers(statuses: Mapping[str, int]) -> dict[Any, Any]:
         FarhandError: known,
         ValidationException: invalid,
         HTTPException: framework,
+        RecursionError: nested,
         IntegrityError: constraint,
         Exception: bug,
     }
+
+
+def _is_of_decoder(error: RecursionError) -> bool:
+    """Tell whether the framework's reading of a body raised it."""
+    where = error.__traceback__
+    while where is not None and where.tb_next is not None:
+        where = where.tb_next
+    return where is not None and where.tb_frame.f_globals["__name__"].startswith(
+        "litestar.serialization"
+    )
 
 
 def _invalid_words(error: ValidationException) -> str:

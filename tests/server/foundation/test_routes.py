@@ -169,6 +169,41 @@ async def test_problems(web: httpx.AsyncClient, sign_in: SignIn) -> None:
         assert problem["detail"]
 
 
+async def test_a_body_nested_too_deep_is_invalid_everywhere(
+    relay: Relay, web: httpx.AsyncClient, sign_in: SignIn
+) -> None:
+    with serving(relay) as app:
+        walked = [
+            (m, path, handler) for m, path, handler in routes(app) if m not in {"GET", "HEAD"}
+        ]
+    headers = await sign_in("admin", name="deep")
+    taken = 0
+    for method, path, handler in walked:
+        for body in (b"[" * 5000, b'{"a":' * 5000, b"[" * 5000 + b"]" * 5000):
+            kind = {"Content-Type": "application/json"}
+            sent = {} if handler.opt["action"] == PUBLIC else headers
+            answer = await web.request(method, path, headers=sent | kind, content=body)
+            assert answer.status_code < 500, f"{method} {path}: {answer.text}"
+            if answer.status_code == 422:
+                assert answer.json()["code"] == "invalid", f"{method} {path}: {answer.text}"
+                taken += 1
+        if path.endswith("/sign-out"):
+            headers = await sign_in("admin", name="deep")
+    assert taken > len(walked), "most routes read their body"
+
+
+async def test_a_recursion_of_our_own_stays_a_bug(relay: Relay) -> None:
+    @get("/broken", action=PUBLIC)
+    async def broken() -> str:
+        raise RecursionError("ours")
+
+    app: Any = build_app(relay, [Area(name="test", controllers=[broken])])
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://relay") as client:
+        answer = await client.get("/api/v1/broken")
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal")
+
+
 async def test_a_bug_shows_nothing_of_itself(
     relay: Relay, caplog: pytest.LogCaptureFixture
 ) -> None:
