@@ -1,7 +1,7 @@
 """Backups: one tar file with the home's keys and settings, and the database.
 
     manifest.json     {"version", "made_at", "tenant", "revision", "files": {NAME: SHA-256}}
-    config.toml  relay.key  tls/...          as they are in the home
+    config.toml  relay.key  tls/...          as they are in the home; jump.key where a jump port was
     farhand.db        SQLite: a consistent copy (SQLite's online backup), or
     rows.jsonl        PostgreSQL: all rows (store.transfer), from one snapshot
 
@@ -26,7 +26,7 @@ from sqlalchemy import func, select
 
 from farhand_protocol.errors import FarhandError
 from farhand_server.clock import SystemClock, stamp
-from farhand_server.config import CONFIG_NAME, KEY_NAME, Settings, load_settings
+from farhand_server.config import CONFIG_NAME, JUMP_KEY_NAME, KEY_NAME, Settings, load_settings
 from farhand_server.home import beside, check_vacant, check_writable, read_signer
 from farhand_server.store.database import Database
 from farhand_server.store.revisions import newest_revision
@@ -39,7 +39,8 @@ _VERSION = 1
 _DATABASE = "farhand.db"
 _ROWS = "rows.jsonl"
 _MANIFEST = "manifest.json"
-_ALLOWED = {CONFIG_NAME, KEY_NAME, "tls/cert.pem", "tls/key.pem", _DATABASE, _ROWS, _MANIFEST}
+_HOME_FILES = (CONFIG_NAME, KEY_NAME, JUMP_KEY_NAME, "tls/cert.pem", "tls/key.pem")
+_ALLOWED = {*_HOME_FILES, _DATABASE, _ROWS, _MANIFEST}
 _MAX_SMALL_BYTES = 1024 * 1024
 
 
@@ -84,8 +85,7 @@ async def make_backup(settings: Settings, file: Path) -> Manifest:
 
 
 def _home_files(home: Path) -> dict[str, Path]:
-    names = (CONFIG_NAME, KEY_NAME, "tls/cert.pem", "tls/key.pem")
-    return {name: home / name for name in names if (home / name).exists()}
+    return {name: home / name for name in _HOME_FILES if (home / name).exists()}
 
 
 def _copy_sqlite(source: Path, target: Path) -> None:

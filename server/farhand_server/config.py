@@ -36,6 +36,7 @@ __all__ = [
 
 CONFIG_NAME = "config.toml"
 KEY_NAME = "relay.key"
+JUMP_KEY_NAME = "jump.key"
 # Settings that a flag or a variable may override for one run.
 _OVERRIDES = (
     "url",

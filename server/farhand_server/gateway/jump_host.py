@@ -20,12 +20,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.jump import jump_statement
-from farhand_server.config import parse_listen
+from farhand_server.config import JUMP_KEY_NAME, parse_listen
 from farhand_server.relay import Relay
 
 __all__ = ["JumpAddress", "JumpHost", "make_jump_host"]
 
-_KEY_NAME: Final = "jump.key"
 _SEED_BYTES: Final = 32
 
 
@@ -88,7 +87,7 @@ class JumpHost:
 
 def _read_or_make(home: Path, fresh: bytes) -> bytes:
     """Return the seed in the home; `fresh` becomes it where there is none."""
-    path = home / _KEY_NAME
+    path = home / JUMP_KEY_NAME
     try:
         with contextlib.suppress(FileExistsError):
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

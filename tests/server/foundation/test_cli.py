@@ -431,6 +431,18 @@ def test_backup_and_restore(command: Command, home: Path, tmp_path: Path) -> Non
     assert sorted(one.name for one in home.iterdir() if one.name.startswith(".")) == []
 
 
+def test_a_backup_keeps_the_jump_ports_host_key(
+    command: Command, home: Path, tmp_path: Path
+) -> None:
+    """Consoles pin it in the configuration that they wrote for OpenSSH."""
+    (home / "jump.key").write_bytes(bytes(range(32)))
+    file, again = tmp_path / "backup.tar", tmp_path / "again"
+    assert "jump.key" in command.json("backup", file, "--home", home)["files"]
+    command.json("restore", file, "--home", again)
+    assert (again / "jump.key").read_bytes() == bytes(range(32))
+    assert stat.S_IMODE((again / "jump.key").stat().st_mode) == 0o600
+
+
 def test_any_changed_byte_of_a_backup_is_refused(
     command: Command, home: Path, tmp_path: Path
 ) -> None:
