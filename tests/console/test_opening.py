@@ -256,6 +256,7 @@ def test_a_grant_names_the_verified_device_and_its_ticket(
     assert (grant.device, grant.group, grant.ticket) == (record.device, "office", "FH-5")
     assert grant.tenant == TENANT
     assert relay.posted["/sessions"]["ticket"] == "FH-5"
+    assert relay.posted["/tickets"]["walk_in"] is True
     relay.opened(home, ticket="1")
     assert relay.posted["/sessions"]["ticket"] == "FH-1"
     relay.opened(home, ticket="JIRA-77")
@@ -283,6 +284,26 @@ def test_what_cannot_be_recorded_is_not_asked_for(home: Home, organisation: Orga
     with pytest.raises(RefusedError, match="recording-impossible"):
         relay.opened(home)
     assert relay.posted == {}
+
+
+def test_others_have_an_hour_to_approve(home: Home, organisation: Organisation) -> None:
+    def lives(**rules: Any) -> timedelta:
+        groups = {"office": GroupPolicy(unattended=True, **rules)}
+        policy = organisation.trust.policy
+        organisation.trust.policy = msgspec.structs.replace(policy, groups=groups)
+        grant = open_grant(decode_envelope(GrantRelay(organisation).opened(home).grant))
+        return parse_instant(grant.expires) - parse_instant(grant.issued_at)
+
+    assert lives(approvals=1) - lives() == timedelta(hours=1)
+
+
+def test_what_was_ended_before_it_opened_is_not_a_refusal(
+    home: Home, organisation: Organisation
+) -> None:
+    relay = GrantRelay(organisation)
+    relay.changes = {"state": "ended", "reason": "operator"}
+    with pytest.raises(FarhandError, match="session-ended"):
+        relay.opened(home)
 
 
 def test_a_grant_refused_or_stretched(home: Home, organisation: Organisation) -> None:

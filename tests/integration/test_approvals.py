@@ -58,10 +58,13 @@ def test_it_opens_once_another_operator_has_approved(vault: Vault) -> None:
     assert vault.waiting(vault.otto) == []
 
 
-def test_an_opener_who_goes_withdraws(vault: Vault) -> None:
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_an_opener_who_goes_withdraws(vault: Vault, number: signal.Signals, status: int) -> None:
     opening = vault.tess.start("session", "open", "--device", "safe", "--json")
     session = opening.wait_line("waiting for 1 to approve").split()[-1]
-    assert opening.end(signal.SIGINT) == 130
+    assert opening.end(number) == status
     assert vault.waiting(vault.otto) == []
     assert vault.otto.refused("session", "approve", session, "--yes") == "session-state"
 

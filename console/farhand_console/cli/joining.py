@@ -8,21 +8,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterator
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import asyncssh
 
 from farhand_console.cli.base import Context
 from farhand_console.output import say
-from farhand_console.session.opening import Wish, open_by_code, open_by_grant
+from farhand_console.session.opening import WAIT_MINUTES, Wish, open_by_code, open_by_grant
 from farhand_console.session.partings import parting
 from farhand_console.session.record import SessionRecord, find
 from farhand_protocol.errors import FarhandError, UsageError
 from farhand_protocol.trust import SCOPES
 
-__all__ = ["DEFAULT_SCOPES", "joined", "make_wish", "open_session_as", "run_session"]
+__all__ = [
+    "DEFAULT_SCOPES",
+    "MAX_REASON_CHARS",
+    "check_reason",
+    "joined",
+    "make_wish",
+    "open_session_as",
+    "run_session",
+]
 
 DEFAULT_SCOPES = "view,terminal,files"
+# What a device takes in a grant, a widening or a joining.
+MAX_REASON_CHARS: Final = 500
 T = TypeVar("T")
 
 
@@ -75,6 +85,7 @@ def make_wish(
     for scope in wanted:
         if scope not in SCOPES:
             raise UsageError("scope-unknown", f"{scope[:40]!r} is not one of {', '.join(SCOPES)}")
+    check_reason(reason)
     return Wish(
         ticket=ticket,
         scopes=list(dict.fromkeys(wanted)),
@@ -85,8 +96,27 @@ def make_wish(
     )
 
 
+def check_reason(reason: str) -> None:
+    """Refuse a reason that no device takes, before anything is signed or written down.
+
+    Raises:
+        UsageError: `usage`.
+    """
+    # The relay makes one line of it, so line ends and tabs do no harm.
+    plain = reason.replace("\n", " ").replace("\t", " ").isprintable()
+    if len(reason) > MAX_REASON_CHARS or not plain:
+        raise UsageError(
+            "usage", f"a reason has at most {MAX_REASON_CHARS} characters, all of them printable"
+        )
+
+
 def open_session_as(
-    context: Context, code: str | None, device: str | None, wish: Wish
+    context: Context,
+    code: str | None,
+    device: str | None,
+    wish: Wish,
+    *,
+    wait_minutes: int = WAIT_MINUTES,
 ) -> SessionRecord:
     if not wish.scopes:
         raise UsageError("scope-unknown", "a session needs a scope", hint=DEFAULT_SCOPES)
@@ -110,6 +140,7 @@ def open_session_as(
         signer=context.signer,
         trust=context.trust(),
         say=say,
+        wait_minutes=wait_minutes,
     )
 
 

@@ -31,6 +31,7 @@ from farhand_console.session.config import prepare_host, write_ssh_config
 from farhand_console.session.ending import check_note, end_on_device, kept_receipt
 from farhand_console.session.inventory_changes import ChangesTold, changes_message
 from farhand_console.session.jump import prepare_jump
+from farhand_console.session.opening import WAIT_MINUTES
 from farhand_console.session.proxy import listen_forward, run_proxy
 from farhand_console.session.record import SessionRecord, drop, find, load
 from farhand_console.session.ssh import SessionRestarted, check_restarted, connect_ssh, reconnect
@@ -70,6 +71,10 @@ def _register_open(sessions: click.Group) -> None:
     @click.option("--minutes", type=click.IntRange(1, 480), default=30, show_default=True)
     @click.option("--reason", default="", help="Shown to the person at the device.")
     @click.option("--read-only", is_flag=True, help="Files are read and never written.")
+    @click.option(
+        "--wait-minutes", type=click.IntRange(1, 480), default=WAIT_MINUTES, show_default=True,
+        help="How long others have to approve, where policy asks for it.",
+    )  # fmt: skip
     @click.option("--if-needed", is_flag=True, help="Join the open session on the device.")
     def open_session(
         context: Context,
@@ -81,6 +86,7 @@ def _register_open(sessions: click.Group) -> None:
         minutes: int,
         reason: str,
         read_only: bool,
+        wait_minutes: int,
         if_needed: bool,
     ) -> None:
         """Open a session; waits until it is granted or refused."""
@@ -89,7 +95,7 @@ def _register_open(sessions: click.Group) -> None:
         wish = make_wish(ticket, scopes, forward_to, minutes, reason, read_only=read_only)
         record = find(context.home, device) if if_needed and device else None
         if record is None:
-            record = open_session_as(context, code, device, wish)
+            record = open_session_as(context, code, device, wish, wait_minutes=wait_minutes)
         prepare_host(context.home, record)
         answer = {
             "session": record.session,

@@ -8,9 +8,14 @@ console knows it.  What the relay says beside that is not shown and not signed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any, Final
 
 from farhand_console.home import Home, Settings
 from farhand_console.relay import Relay, segments
@@ -24,10 +29,20 @@ from farhand_protocol.instants import format_instant, parse_instant
 from farhand_protocol.keys import Signer
 from farhand_protocol.receipts import open_grant
 
-__all__ = ["ToApprove", "approve", "await_approvals", "check_waiting"]
+__all__ = [
+    "ToApprove",
+    "approve",
+    "await_approvals",
+    "check_waiting",
+    "withdraw",
+    "withdrawn_when_stopped",
+]
 
 # The relay holds one question for twenty seconds; the device's decision may take a minute more.
-_OFFER_S = 150.0
+_OFFER_S: Final = 150.0
+_AGAIN_S: Final = 2.0
+# The question may have reached the relay, or not; another may be told.
+_UNHEARD: Final = frozenset({"relay-lost", "relay-timeout", "relay-unreachable"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,32 +55,99 @@ class ToApprove:
 
 
 def await_approvals(
-    relay: Relay, session: str, *, needed: int, expires: str, say: Callable[[str], None]
+    relay: Relay,
+    session: str,
+    *,
+    needed: int,
+    until: datetime,
+    say: Callable[[str], None],
+    pause: Callable[[float], None] = time.sleep,
 ) -> Session:
-    """Wait until others have approved and the device has decided; an interrupt withdraws.
+    """Wait until others have approved and the device has decided.
+
+    An offer whose answer was lost may have reached the device all the same: the session's own
+    state then says how to go on.
 
     Args:
         relay: signed in.
         session: that was posted.
         needed: approvals that policy asks for.
-        expires: of the grant, RFC 3339.
+        until: when nobody waits any longer, UTC.
         say: shows a line.
+        pause: waits for so many seconds.
+
+    Returns:
+        The session: active, refused or ended.
 
     Raises:
-        RefusedError: `session-unapproved` when the grant's time is over.
+        RefusedError: `session-unapproved` when the time is over; it is withdrawn.
+        FarhandError: what the relay answers otherwise; `relay-timeout` without a decision.
     """
-    try:
-        say(f"waiting for {needed} to approve: farhand session approve {session}")
-        while datetime.now(UTC) < parse_instant(expires):
-            try:
-                return relay.post(segments("sessions", session, "offer"), Session, wait_s=_OFFER_S)
-            except FarhandError as error:
-                if error.code not in ("session-waiting", "relay-timeout", "relay-unreachable"):
-                    raise
-    except KeyboardInterrupt:
-        relay.post(segments("sessions", session, "end"), Session, {"note": ""})
-        raise
+    say(f"waiting for {needed} to approve: farhand session approve {session}")
+    while datetime.now(UTC) < until:
+        try:
+            return relay.post(segments("sessions", session, "offer"), Session, wait_s=_OFFER_S)
+        except FarhandError as error:
+            if error.code == "session-state":
+                found = _decided(relay, session, pause)
+                if found.state != "waiting":
+                    return found
+            elif error.code in _UNHEARD:
+                pause(_AGAIN_S)
+            elif error.code != "session-waiting":
+                raise
+    withdraw(relay, session, say)
     raise RefusedError("session-unapproved", "nobody else approved the session in time")
+
+
+def _decided(relay: Relay, session: str, pause: Callable[[float], None]) -> Session:
+    """Return a session that was offered once it is decided."""
+    for _ in range(int(_OFFER_S / _AGAIN_S)):
+        try:
+            found = relay.get(segments("sessions", session), Session)
+            if found.state != "asked":
+                return found
+        except FarhandError as error:
+            if error.code not in _UNHEARD:
+                raise
+        pause(_AGAIN_S)
+    raise FarhandError(
+        "relay-timeout", "the device was asked, and its decision did not come in time"
+    )
+
+
+def withdraw(relay: Relay, session: str, say: Callable[[str], None]) -> None:
+    """End a session that was posted, so that nobody approves or grants it any more."""
+    try:
+        relay.post(segments("sessions", session, "end"), Session, {"note": ""})
+    except FarhandError as error:
+        say(f"the session could not be withdrawn: {error.code}: {error.message[:200]}")
+
+
+@contextmanager
+def withdrawn_when_stopped(
+    relay: Relay, session: str, say: Callable[[str], None]
+) -> Iterator[None]:
+    """Withdraw the session when Ctrl-C, SIGTERM or SIGHUP ends this process meanwhile."""
+
+    def stop(number: int, _frame: object) -> None:
+        for one in before:
+            signal.signal(one, signal.SIG_IGN)  # nothing else ends the withdrawal
+        raise SystemExit(128 + number)
+
+    before: dict[signal.Signals, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
+                before[number] = signal.signal(number, stop)
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        withdraw(relay, session, say)
+        raise
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def check_waiting(

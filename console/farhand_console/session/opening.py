@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 from cryptography.hazmat.primitives import serialization
@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from farhand_console.home import Home, Settings
 from farhand_console.relay import Relay, segments
 from farhand_console.relay.answers import Claimed, Created, Mail, Session
-from farhand_console.session.approvals import await_approvals
+from farhand_console.session.approvals import await_approvals, withdrawn_when_stopped
 from farhand_console.session.record import SessionRecord, save
 from farhand_console.trust.devices import VerifiedDevice, verify_device
 from farhand_console.trust.verified import VerifiedTrust
@@ -34,6 +34,7 @@ from farhand_protocol.keys import Signer
 from farhand_protocol.pairing import ConsolePairing, canonical_origin
 
 __all__ = [
+    "WAIT_MINUTES",
     "Wish",
     "make_grant",
     "make_session_key",
@@ -46,7 +47,7 @@ __all__ = [
 _DECISION_S = 120.0
 # A grant must survive clocks that differ a little.
 _SKEW = timedelta(minutes=10)
-_APPROVAL_TIME = timedelta(hours=8)
+WAIT_MINUTES: Final = 60
 _CODE = re.compile(r"[a-z][a-z0-9-]{0,63}\Z")
 _OWN_NUMBER = re.compile(r"(?:[Ff][Hh]-)?[0-9]+\Z")
 # What the device's codes mean to a technician who opens a session without a code.
@@ -268,8 +269,11 @@ def open_by_grant(
     signer: Callable[[], Signer],
     trust: VerifiedTrust,
     say: Callable[[str], None],
+    wait_minutes: int = WAIT_MINUTES,
 ) -> SessionRecord:
     """Open a session on an enrolled device without a code; its policy decides.
+
+    Stopped meanwhile, it withdraws.  Others have `wait_minutes` to approve, where they must.
 
     Raises:
         FarhandError: `device-offline` and what verification and the relay answer.
@@ -305,16 +309,20 @@ def open_by_grant(
     needed = rules.approvals
     if needed:
         # Others need time to look; once open it lasts no longer for it.
-        later = parse_instant(grant.expires) + _APPROVAL_TIME
+        later = parse_instant(grant.expires) + timedelta(minutes=wait_minutes)
         grant = msgspec.structs.replace(grant, expires=format_instant(later))
     envelope = encode_envelope(seal(grant, operator_signer))
     say(f"asking {device.name}")
     body = {"session": session, "device": device.id, "reason": wish.reason, "envelope": envelope}
-    answer = relay.post(
-        "/sessions", Session, body | words | {"approvals_needed": needed}, wait_s=_DECISION_S
-    )
-    if answer.state == "waiting":
-        answer = await_approvals(relay, session, needed=needed, expires=grant.expires, say=say)
+    with withdrawn_when_stopped(relay, session, say):
+        answer = relay.post(
+            "/sessions", Session, body | words | {"approvals_needed": needed}, wait_s=_DECISION_S
+        )
+        if answer.state == "waiting":
+            until = parse_instant(grant.issued_at) + timedelta(minutes=wait_minutes)
+            answer = await_approvals(relay, session, needed=needed, until=until, say=say)
+    if answer.state == "ended":
+        raise FarhandError("session-ended", f"it was ended before it opened: {answer.reason[:80]}")
     if answer.state != "active":
         raise refused_by_device(
             answer.reason, _WHY.get(answer.reason, f"the device answered {answer.state}")
@@ -395,9 +403,15 @@ def _ticket_words(relay: Relay, wish: Wish) -> dict[str, str | None]:
 
 
 def _walk_in(relay: Relay, wish: Wish, device: VerifiedDevice) -> dict[str, str | None]:
-    """Make the ticket that a session without one gets: the grant must name it."""
-    title = f"Session on {device.name}"
-    made = relay.post(
-        "/tickets", Created, {"title": title, "device": device.id, "body": wish.reason or None}
-    )
+    """Make the ticket that a session without one gets: the grant must name it.
+
+    The relay resolves it by itself when the session never begins.
+    """
+    ticket = {
+        "title": f"Session on {device.name}",
+        "device": device.id,
+        "body": wish.reason.strip() or None,
+        "walk_in": True,
+    }
+    made = relay.post("/tickets", Created, ticket)
     return {"ticket": made.number, "external_key": None}
