@@ -27,6 +27,7 @@ from farhand_server.desk.tickets import (
     add_message,
     assign,
     create_ticket,
+    create_walk_in,
     get_ticket,
     list_tickets,
     list_time_entries,
@@ -58,13 +59,18 @@ _SHOWN = 50
 
 
 class NewTicket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A ticket to be; `device` is an id or a name."""
+    """A ticket to be; `device` is an id or a name.
+
+    `walk_in` says that it is made for one session, whose grant must name it: it is its operator's,
+    and resolved by the relay when that session never begins.
+    """
 
     title: _Line
     requester: _Line | None = None
     device: _Line | None = None
     external_key: _Line | None = None
     body: _Body | None = None
+    walk_in: bool = False
 
 
 class NewMessage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -135,6 +141,17 @@ class TicketController(Controller):
             device = None
             if data.device and own is None:
                 device = (await find_device(c, relay.tenant, data.device))["id"]
+            if data.walk_in and own is None:
+                made = await create_walk_in(
+                    c,
+                    relay,
+                    actor=actor.name,
+                    device=device,
+                    external_key=data.external_key,
+                    title=data.title,
+                    body=data.body,
+                )
+                return _with_etag(made, status=201)
             made = await create_ticket(
                 c,
                 relay,

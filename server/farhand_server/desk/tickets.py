@@ -169,8 +169,20 @@ async def create_walk_in(
     device: str | None = None,
     external_key: str | None = None,
     reason: str = "",
+    title: str | None = None,
+    body: str | None = None,
 ) -> Ticket:
     """Make the ticket of a session that came without one; it is the operator's from the start.
+
+    Args:
+        c: connection of a write transaction.
+        relay: the wiring.
+        actor: the operator.
+        device: id of the device.
+        external_key: its key in someone else's desk.
+        reason: makes the title where none is given.
+        title: one line.
+        body: first message, by `actor`.
 
     Raises:
         FarhandError: `invalid`.
@@ -179,10 +191,11 @@ async def create_walk_in(
     made = await create_ticket(
         c,
         relay,
-        title=f"Walk-in: {words}" if words.isprintable() and words else "Walk-in",
+        title=title or (f"Walk-in: {words}" if words.isprintable() and words else "Walk-in"),
         actor=actor,
         device=device,
         external_key=external_key,
+        body=body,
         kind="walk-in",
     )
     return await assign(c, relay, ref=made.id, owner=actor, actor=actor)

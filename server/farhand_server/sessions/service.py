@@ -33,7 +33,7 @@ from farhand_server.relay import Relay
 from farhand_server.sessions import control, rows
 from farhand_server.sessions.rows import Session
 from farhand_server.sessions.states import FINAL
-from farhand_server.sessions.walk_ins import resolve_walk_in
+from farhand_server.sessions.walk_ins import resolve_unused, resolve_walk_in
 from farhand_server.store.schema import devices, time_entries
 
 __all__ = ["DECISION_S", "ControlLink", "Sessions", "make_sessions"]
@@ -548,7 +548,10 @@ class Sessions:
     # Now and then.
 
     async def sweep(self) -> int:
-        """End sessions whose time is long over and that nobody reported on; return how many."""
+        """End sessions whose time is long over and that nobody reported on; return how many.
+
+        Walk-in tickets whose session never came here are resolved.
+        """
         now = self._relay.now()
         async with self._relay.db.read() as c:
             found = await rows.stale(
@@ -570,6 +573,8 @@ class Sessions:
                     receipt_sha256=None, said_by="relay",
                 )  # fmt: skip
             await self._tell_nodes(session.session)
+        async with self._relay.db.write() as c:
+            await resolve_unused(c, self._relay, before=stamp(now - _WAITING))
         return len(found)
 
 

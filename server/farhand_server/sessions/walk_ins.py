@@ -1,13 +1,15 @@
 """Walk-in tickets of sessions that never began: resolved with a note that says why.
 
-A session that comes without a ticket gets one in the same transaction.  When the code was wrong or
-the person said no, nothing stands on that ticket and nobody looks for it, so it would stay open
-for good.  A ticket that anybody touched, or that another session is for, is left to people.
+A session that comes without a ticket gets one: by code in the same transaction, by a grant alone
+beforehand from the console (the grant names it).  When the code was wrong, policy or the person
+said no, or the grant never came, nothing stands on that ticket and nobody looks for it, so it
+would stay open for good.  A ticket that anybody touched, or that another session is for, is left
+to people.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_server.desk.references import format_number
@@ -15,10 +17,12 @@ from farhand_server.desk.tickets import is_untouched_walk_in, resolve
 from farhand_server.relay import Relay
 from farhand_server.sessions import rows
 from farhand_server.store.schema import sessions as table
+from farhand_server.store.schema import tickets
 
-__all__ = ["resolve_walk_in"]
+__all__ = ["resolve_unused", "resolve_walk_in"]
 
 _ACTOR = "relay"
+_AT_ONCE = 100
 
 
 async def resolve_walk_in(c: AsyncConnection, relay: Relay, session: str, reason: str) -> bool:
@@ -41,3 +45,35 @@ async def resolve_walk_in(c: AsyncConnection, relay: Relay, session: str, reason
     note = f"Resolved by the relay: session {session} never began ({reason})."
     await resolve(c, relay, ref=format_number(number), note=note, actor=_ACTOR)
     return True
+
+
+async def resolve_unused(c: AsyncConnection, relay: Relay, *, before: str) -> int:
+    """Resolve walk-in tickets made for a session that never came here.
+
+    Args:
+        c: connection of a write transaction.
+        relay: the wiring.
+        before: only tickets made before this instant.
+
+    Returns: how many; at most 100 at once.
+    """
+    on_it = exists().where(table.c.tenant == relay.tenant, table.c.ticket == tickets.c.number)
+    query = (
+        select(tickets.c.number)
+        .where(
+            tickets.c.tenant == relay.tenant,
+            tickets.c.state == "open",
+            tickets.c.kind == "walk-in",
+            tickets.c.created_at < before,
+            ~on_it,
+        )
+        .order_by(tickets.c.number)
+        .limit(_AT_ONCE)
+    )
+    count = 0
+    for number in (await c.execute(query)).scalars().all():
+        if await is_untouched_walk_in(c, relay.tenant, number):
+            note = "Resolved by the relay: the session it was made for never came."
+            await resolve(c, relay, ref=format_number(number), note=note, actor=_ACTOR)
+            count += 1
+    return count

@@ -559,3 +559,62 @@ async def test_the_walk_in_of_a_session_that_never_began_is_resolved(
     assert len(by_relay) == (state == "resolved")
     if way == "burned":
         assert f"{session} never began (code-wrong)" in by_relay[0]
+
+
+async def walk_in(web: httpx.AsyncClient, who: dict[str, str], device: Device) -> str:
+    """Make a ticket as a console does that opens a session without a code; return its number."""
+    ticket = {"title": "Session on box", "device": device.id, "body": "slow", "walk_in": True}
+    made = await web.post("/api/v1/tickets", json=ticket, headers=who)
+    assert made.status_code == 201, made.text
+    body = made.json()
+    assert (body["kind"], body["state"], body["owner"]) == ("walk-in", "open", "technician")
+    return str(body["number"])
+
+
+@pytest.mark.parametrize(
+    ("way", "state"),
+    [("policy-refused", "resolved"), ("consent-timeout", "resolved"),
+     ("device-offline", "resolved"), ("never-came", "resolved"), ("withdrawn", "resolved"),
+     ("touched", "open"), ("active", "open")],
+)  # fmt: skip
+async def test_the_walk_in_that_a_console_made(
+    node: Node, web: httpx.AsyncClient, sign_in: SignIn, device: Device, way: str, state: str
+) -> None:
+    who = await sign_in("technician")
+    ticket = await walk_in(web, who, device)
+    if way == "touched":
+        note = {"kind": "note", "body": "I am at it"}
+        await web.post(f"/api/v1/tickets/{ticket}/messages", json=note, headers=who)
+    body = grant_for(node, device) | {"ticket": ticket}
+    if way == "withdrawn":
+        await web.post("/api/v1/sessions", json=body | {"approvals_needed": 1}, headers=who)
+        await end(web, who, body["session"], note="")
+    elif way == "active":
+        await offered(node, web, who, await device.present(node), body)
+        await end(web, who, body["session"], note="")
+    elif way in ("policy-refused", "consent-timeout"):
+        link = await device.present(node)
+
+        async def refuse() -> None:
+            offer = await link.receive(messages.OfferGrant)
+            await report(node, link, offer.session, "refused", reason=way)
+
+        await asyncio.gather(web.post("/api/v1/sessions", json=body, headers=who), refuse())
+    elif way in ("device-offline", "touched"):
+        answer = await web.post("/api/v1/sessions", json=body, headers=who)
+        assert answer.json()["code"] == "device-offline"
+    else:
+        await node.relay.service(make_sessions).sweep()
+        shown = (await web.get(f"/api/v1/tickets/{ticket}", headers=who)).json()
+        assert shown["state"] == "open", "the grant may still come"
+    node.advance(16 * 60)
+    await node.relay.service(make_sessions).sweep()
+    shown = (await web.get(f"/api/v1/tickets/{ticket}", headers=who)).json()
+    assert shown["state"] == state
+    listed = await web.get("/api/v1/tickets", params={"state": "open"}, headers=who)
+    assert [one["number"] for one in listed.json()["items"]] == [ticket] * (state == "open")
+    notes = (await web.get(f"/api/v1/tickets/{ticket}/messages", headers=who)).json()["items"]
+    by_relay = [one["body"] for one in notes if one["author"] == "relay"]
+    assert len(by_relay) == (state == "resolved")
+    if way in ("policy-refused", "consent-timeout", "device-offline"):
+        assert f"never began ({way})" in by_relay[0]
