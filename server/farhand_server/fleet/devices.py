@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
-from sqlalchemy import ColumnElement, RowMapping, delete, select, update
+from sqlalchemy import ColumnElement, RowMapping, case, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.envelopes import decode_envelope, open_payload, signers
@@ -97,25 +97,34 @@ async def find_device(
 ) -> RowMapping:
     """Return the row of the device that `ref` names: its id, or a name that only it has.
 
-    An id goes first, so a device that calls itself by another one's id gains nothing.
+    An id goes first, so a device that calls itself by another one's id gains nothing.  Of those of
+    one name, only the best rank counts: confirmed by an admin, then unconfirmed, then retired.  So
+    whoever can only enrol unconfirmed devices cannot make a confirmed one's name unusable.
 
     Raises:
-        FarhandError: `not-found`, or `device-ambiguous` with the candidates as its hint.
+        FarhandError: `not-found`, `device-retired`, or `device-ambiguous` with the candidates as
+            its hint.
     """
     ref = ref.strip()
-    where = [devices.c.tenant == tenant]
-    if not also_retired:
-        where.append(devices.c.retired_at.is_(None))
+    mine = devices.c.tenant == tenant
     if is_device_id(ref.lower()):
-        found = await c.execute(select(devices).where(*where, devices.c.id == ref.lower()))
+        found = await c.execute(select(devices).where(mine, devices.c.id == ref.lower()))
         if row := found.mappings().first():
-            return row
+            return _unless_retired(row, ref, also_retired=also_retired)
     if not ref or "\0" in ref:
         raise not_found("device", ref)
-    by_name = select(devices).where(*where, devices.c.name == ref).order_by(devices.c.id)
-    rows = (await c.execute(by_name.limit(MAX_CANDIDATES + 1))).mappings().all()
+    rank = case((devices.c.retired_at.is_not(None), 2), (devices.c.confirmed, 0), else_=1)
+    by_name = (
+        select(devices, rank.label("rank"))
+        .where(mine, devices.c.name == ref)
+        .order_by(rank, devices.c.id)
+        .limit(MAX_CANDIDATES + 1)
+    )
+    rows = (await c.execute(by_name)).mappings().all()
     if not rows:
         raise not_found("device", ref)
+    rows = [row for row in rows if row["rank"] == rows[0]["rank"]]
+    _unless_retired(rows[0], ref, also_retired=also_retired)
     if len(rows) > 1:
         ids = [row["id"] for row in rows[:MAX_CANDIDATES]]
         more = ", ..." if len(rows) > MAX_CANDIDATES else ""
@@ -125,6 +134,16 @@ async def find_device(
             hint=f"name one by its id: {', '.join(ids)}{more}",
         )
     return rows[0]
+
+
+def _unless_retired(row: RowMapping, ref: str, *, also_retired: bool) -> RowMapping:
+    if row["retired_at"] is not None and not also_retired:
+        raise FarhandError(
+            "device-retired",
+            f"{ref[:64]!r} was retired",
+            hint="its id still shows it: " + row["id"],
+        )
+    return row
 
 
 async def lock_device(

@@ -153,6 +153,28 @@ async def test_names_that_several_have(
     assert (await web.get("/api/v1/devices/nobody", headers=headers)).status_code == 404
 
 
+async def test_a_confirmed_device_keeps_its_name(
+    relay: Relay, web: httpx.AsyncClient, sign_in: SignIn, make_device: MakeDevice
+) -> None:
+    """A token of the relay's host enrols unconfirmed devices of any name."""
+    admin = await sign_in("admin")
+    real = await make_device("front")
+    false = [
+        await FakeDevice(relay, "front").enrol(await TokenKit().register(relay, signed_by="relay"))
+        for _ in range(2)
+    ]
+    shown = (await web.get("/api/v1/devices/front", headers=admin)).json()
+    assert (shown["id"], shown["confirmed"]) == (real.id, True)
+    # Without the confirmed one they are two of a name; retired, it is in nobody's way.
+    await web.post(f"/api/v1/devices/{real.id}/retire", headers=admin)
+    answer = (await web.get("/api/v1/devices/front", headers=admin)).json()
+    assert answer["code"] == "device-ambiguous"
+    assert real.id not in answer["hint"]
+    await web.post(f"/api/v1/devices/{false[0].id}/retire", headers=admin)
+    shown = (await web.get("/api/v1/devices/front", headers=admin)).json()
+    assert (shown["id"], shown["confirmed"]) == (false[1].id, False)
+
+
 async def test_a_device_cannot_take_another_ones_id_as_its_name(
     relay: Relay, web: httpx.AsyncClient, sign_in: SignIn, make_device: MakeDevice
 ) -> None:
@@ -229,7 +251,17 @@ async def test_retiring(
     async with relay.db.read() as c:
         assert await c.scalar(select(orders.c.state).where(orders.c.id == order.id)) == "gone"
     assert await names(web, admin, "*") == []
-    assert (await web.get("/api/v1/devices/old", headers=admin)).status_code == 404
+    for ref, path in (
+        ("old", ""),
+        ("old", "/sections"),
+        (device.id, "/sections"),
+        ("old", "/diff"),
+    ):
+        gone = await web.get(f"/api/v1/devices/{ref}{path}", headers=admin)
+        assert (gone.status_code, gone.json()["code"]) == (409, "device-retired"), (ref, path)
+    for ref in ("old", device.id):
+        twice = await web.post(f"/api/v1/devices/{ref}/retire", headers=admin)
+        assert twice.json()["code"] == "device-retired"
     assert (await web.get(f"/api/v1/devices/{device.id}", headers=admin)).status_code == 200
     for saying in (device.present(), device.report({}), device.send_result(order)):
         with pytest.raises(RemoteError, match="device-retired"):
