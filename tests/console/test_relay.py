@@ -104,7 +104,7 @@ def test_an_error_has_the_relays_code_or_none(server: Server, relay: Relay) -> N
     with pytest.raises(FarhandError) as caught:
         relay.get("/x", dict)
     assert (caught.value.code, caught.value.hint, caught.value.exit_code) == (
-        "not-permitted", "ask", 1,
+        "not-permitted", "ask", 3,
     )  # fmt: skip
     server.says(409, {"code": "consent-refused", "detail": "no"})
     with pytest.raises(RefusedError):

@@ -36,11 +36,12 @@ __all__ = [
     "tls_context",
 ]
 
-# A person, a policy or an approval rule said no: exit code 3.
+# A person, a policy, a role or an approval rule said no: exit code 3.
 _REFUSALS = frozenset(
     {
         "consent-refused",
         "consent-timeout",
+        "not-permitted",
         "policy-refused",
         "scope-empty",
         "script-not-approved",
