@@ -164,6 +164,10 @@ MALFORMED: list[tuple[list[str], str]] = [
     (["trust", "policy", "lab", "--minutes", "none"], "usage"),
     (["trust", "revoke", "--device", "x", "--reason", " "], "usage"),
     (["trust", "revoke", "--device", "x", "--reason", "\x1b[2J"], "usage"),
+    (["session", "open", "--device", "x", "--reason", "LONG"], "usage"),
+    (["session", "open", "--code", "4821-able-acid", "--reason", "a\x1b[2J"], "usage"),
+    (["session", "join", "s-" + "a" * 26, "--reason", "LONG"], "usage"),
+    (["session", "widen", "x", "--scope", "files", "--reason", "a\rb"], "usage"),
     (["trust", "rotate"], "usage"),
     (["trust", "rotate", "--key", "a", "--recovery", "b"], "usage"),
     (["trust", "recover", "--key", "GARBAGE"], "key-malformed"),
@@ -199,7 +203,7 @@ def test_what_cannot_be_meant_is_a_usage_error(
     garbage, folder = tmp_path / "garbage", tmp_path / "folder"
     garbage.write_bytes(b"\x00\xffgarbage")
     folder.mkdir()
-    places = {"GARBAGE": str(garbage), "FOLDER": str(folder)}
+    places = {"GARBAGE": str(garbage), "FOLDER": str(folder), "LONG": "x" * 501}
     given = [places.get(word, word) for word in words]
     assert run(monkeypatch, "--home", str(home.folder), *given) == 2
     assert f"farhand: error: {code}: " in capsys.readouterr().err

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from farhand_console.cli.base import Context, command
-from farhand_console.cli.joining import run_session
+from farhand_console.cli.joining import check_reason, run_session
 from farhand_console.output import printable, say, show_fields, show_json, show_table
 from farhand_console.relay import segments
 from farhand_console.relay.answers import SessionMember
@@ -47,6 +47,7 @@ def _register_members(sessions: click.Group) -> None:
         context: Context, session: str, mode: Literal["observer", "peer"], reason: str
     ) -> None:
         """Ask to join somebody else's session; waits until it is granted or refused."""
+        check_reason(reason)
         record = join_session(
             context.home,
             context.settings,

@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from farhand_console.cli.base import Context, command
-from farhand_console.cli.joining import run_session
+from farhand_console.cli.joining import check_reason, run_session
 from farhand_console.output import say, show_fields
 from farhand_console.session.record import SessionRecord, find, update
 from farhand_console.session.ssh import connect_ssh
@@ -29,6 +29,7 @@ def register_widen(sessions: click.Group) -> None:
         context: Context, session: str, scopes: str, forward_to: tuple[str, ...], reason: str
     ) -> None:
         """Ask for more in an open session; waits until it is granted or refused."""
+        check_reason(reason)
         wanted = [part.strip() for part in scopes.split(",") if part.strip()]
         for scope in wanted or [""]:
             if scope not in SCOPES:

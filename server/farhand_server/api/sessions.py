@@ -36,7 +36,9 @@ _MAX_APPROVAL = 8 * 1024
 # Litestar keeps the plain name `state` for itself.
 _State = Annotated[str | None, QueryParameter(name="state", required=False)]
 _Line = Annotated[str, msgspec.Meta(max_length=200)]
-_Reason = Annotated[str, msgspec.Meta(max_length=1000)]
+# As long as a device takes it in a grant.
+_MAX_REASON_CHARS = 500
+_Reason = Annotated[str, msgspec.Meta(max_length=_MAX_REASON_CHARS)]
 _Id = Annotated[str, msgspec.Meta(max_length=64)]
 
 
@@ -100,7 +102,9 @@ def _optional_line(text: str | None, field: str) -> str | None:
 
 
 def _reason(text: str) -> str:
-    return check_line(" ".join(text.split()), "reason", max_chars=1000) if text.strip() else ""
+    if not text.strip():
+        return ""
+    return check_line(" ".join(text.split()), "reason", max_chars=_MAX_REASON_CHARS)
 
 
 class PairingController(Controller):

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
+from farhand_console.cli.joining import MAX_REASON_CHARS
 from farhand_protocol import messages
 from farhand_protocol.keys import SeedSigner
 from farhand_server.api import sessions as sessions_api
@@ -318,6 +319,20 @@ async def test_a_grant_that_does_not_fit_goes_nowhere(
     body = grant_for(node, device, **change)
     answer = await web.post("/api/v1/sessions", json=body, headers=who)
     assert answer.json()["code"] == code
+
+
+async def test_a_reason_that_no_device_would_take(
+    node: Node, web: httpx.AsyncClient, sign_in: SignIn, device: Device
+) -> None:
+    who = await sign_in("technician")
+    body = grant_for(node, device)
+    for reason in ("x" * (MAX_REASON_CHARS + 1), "a\x1b[2J"):
+        answer = await web.post("/api/v1/sessions", json=body | {"reason": reason}, headers=who)
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+        assert "reason" in answer.json()["detail"]
+    longest = body | {"reason": "x" * MAX_REASON_CHARS}
+    answer = await web.post("/api/v1/sessions", json=longest, headers=who)
+    assert answer.json()["code"] == "device-offline"
 
 
 async def test_expired_sessions_are_swept(
