@@ -41,6 +41,7 @@ _REFUSALS = frozenset(
     {
         "consent-refused",
         "consent-timeout",
+        "device-retired",
         "not-permitted",
         "policy-refused",
         "scope-empty",
