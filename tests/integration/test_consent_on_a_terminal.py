@@ -1,5 +1,5 @@
 """Consent with both ends on real terminals: what the person reads and presses, what the technician
-sees of it.  Refusal, silence, widening, taking back, stopping, expiry.
+sees of it.  Refusal, silence, widening, taking back, a second technician, stopping, expiry.
 
 The device's own policy lets a question stand for a few seconds, which it may: silence is no all the
 sooner.  The full minute is waited for once, in tests/agent/session.
@@ -37,9 +37,17 @@ class Echo(socketserver.StreamRequestHandler):
 class Scene:
     """A relay, a technician, a device whose policy allows forwarding to one port."""
 
-    def __init__(self, stage: Stage, technician: ConsoleHome, agent: AgentHome, port: int) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        technician: ConsoleHome,
+        second: ConsoleHome,
+        agent: AgentHome,
+        port: int,
+    ) -> None:
         self.stage = stage
         self.technician = technician
+        self.second = second
         self.agent = agent
         self.port = port
 
@@ -48,6 +56,9 @@ class Scene:
 
     def operator(self, *words: str) -> Terminal:
         return Terminal(self.technician.words(*words), env=self.stage.env)
+
+    def other(self, *words: str) -> Terminal:
+        return Terminal(self.second.words(*words), env=self.stage.env)
 
     @contextmanager
     def session(
@@ -74,11 +85,13 @@ def scene() -> Iterator[Scene]:
         stage.start_relay()
         admin = stage.first_admin(library=False)
         technician = stage.technician(admin, "tess")
+        second = stage.technician(admin, "otto")
         admin.json("trust", "policy", "office", "--forward-to", f"127.0.0.1:{port}")
         agent = stage.agent("alpha")
         agent.enrol(admin.json("token", "create", "--group", "office")["token"])
         (agent.home / "policy.toml").write_text("consent_s = 8\n")
-        yield Scene(stage, technician, agent, port)
+        agent.start()  # whoever joins learns the device's host name from the relay
+        yield Scene(stage, technician, second, agent, port)
         server.shutdown()
 
 
@@ -212,6 +225,46 @@ def test_stop_and_taking_back_from_a_shell(scene: Scene) -> None:
         assert scene.agent.json("stop", session)["stopped"] == [session]
         person.wait_for("The session is over: you stopped it")
         assert person.status() == 0
+
+
+def test_the_person_decides_about_a_second_technician(scene: Scene) -> None:
+    with scene.session() as (person, session):
+        join = ("session", "join", session, "--as")
+        for keys, code in (("n\r", "consent-refused"), ("", "consent-timeout")):
+            with scene.other(*join, "peer", "--reason", "the printer") as asking:
+                person.wait_for("otto of Example Support asks to join tess")
+                person.wait_for("the printer")
+                person.wait_for(PROMPT)
+                assert asking.process.poll() is None
+                person.type(keys)
+                asking.wait_for(f"error: {code}")
+                assert asking.status() == 3
+        scene.second.run("exec", session, "--", "true", expect=255)
+
+        with scene.other(*join, "observer") as asking:
+            person.wait_for("otto of Example Support asks to join tess")
+            person.wait_for(PROMPT)
+            person.type("y\r")
+            asking.wait_for(r"mode\s+observer")
+            assert asking.status() == 0
+        person.wait_for("otto joined and watches")
+        with scene.other("watch", session) as watching, scene.operator("shell", session) as shell:
+            watching.wait_for("watching; Ctrl-C ends it")
+            shell.type("echo $((40 + 2))-both\r")
+            shell.wait_for("42-both")
+            watching.wait_for("42-both")
+            put_out = scene.agent.json("stop", "--operator", "otto")
+            assert put_out == {"put_out": [session]}
+            person.wait_for("otto is gone: the person at the device ended it for her")
+            watching.wait_for("error: session-ended: you are in it no more")
+            assert watching.status() == 1
+            assert watching.is_as_before
+            shell.type("echo $((50 + 5))-alone\r")
+            shell.wait_for("55-alone")
+            person.type("q")
+            person.wait_for("The session is over: you stopped it")
+            assert person.status() == 0
+            assert person.is_as_before
 
 
 def test_a_changed_policy_is_told_on_the_next_screen(scene: Scene) -> None:
