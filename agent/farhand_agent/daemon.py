@@ -76,7 +76,9 @@ class _Standing(FarhandError):
     def __init__(self, standing: str) -> None:
         super().__init__(
             f"device-{standing}",
-            "the relay does not count this device among the enrolled ones",
+            "this device was retired; nobody works on it any more until it is enrolled again"
+            if standing == "retired"
+            else "the relay does not count this device among the enrolled ones",
             hint="enrol it again with a new token and --again",
         )
 
@@ -176,7 +178,8 @@ class Daemon:
             if str(trouble) != self._last_trouble:
                 self._last_trouble = str(trouble)
                 detail = f" ({trouble.detail})" if trouble.detail else ""
-                say(f"{trouble}{detail}; trying again")
+                is_retired = trouble.code == "device-retired"
+                say(f"{trouble}{detail}; " + (trouble.hint or "" if is_retired else "trying again"))
             await asyncio.sleep(wait_s)
 
     async def _look_for_a_twin(self, trouble: FarhandError) -> None:

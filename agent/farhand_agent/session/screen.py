@@ -103,6 +103,7 @@ class SessionScreen:
         self._scopes: list[str] = []
         self._choices: dict[str, str] = {}
         self._step = 0
+        self._line_lost = False
         self.session = ""
         self.is_restarting = False
         self._keys: dict[str, Callable[[], None]] = {
@@ -253,11 +254,16 @@ class SessionScreen:
 
     def _show_line(self, event: LineChanged) -> None:
         w = self._w
-        if event.state == "connected":
-            self.say(w("The technician is connected."))
-        elif event.state == "idle" or event.left_s is None:
-            self.say(w("The technician is not connected just now."))
-        elif self._ticks and not self._prompt:
+        if event.state == "connected" or event.state == "idle" or event.left_s is None:
+            # Every command has a connection of its own: only one that was lost is worth words.
+            if self._line_lost and event.state == "connected":
+                self.say(w("The technician is connected."))
+            elif self._line_lost:
+                self.say(w("The technician is not connected just now."))
+            self._line_lost = False
+            return
+        self._line_lost = True
+        if self._ticks and not self._prompt:
             due = asyncio.get_running_loop().time() + event.left_s
             self._tick(
                 lambda left: f"  {w('The line is down, waiting for it: {s} s left', s=left)} ", due

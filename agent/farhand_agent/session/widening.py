@@ -169,8 +169,27 @@ def _agree(widening: Widening, envelope: Envelope, facts: WideningFacts) -> Wide
         and (forward_to if scope == "forward" else scope not in facts.open_scopes)
     )
     if not scopes:
-        raise RefusedError("scope-empty", "nothing new of what was asked for is allowed here")
+        raise RefusedError("scope-empty", _why_nothing(widening, facts))
     return Wider(widening=widening, envelope=envelope, scopes=scopes, forward_to=forward_to)
+
+
+def _why_nothing(widening: Widening, facts: WideningFacts) -> str:
+    """Say why nothing is left of a wish: what policy forbids, and what is open already."""
+    served = set(SERVED_SCOPES) & set(facts.policy.scopes)
+    allowed_to = {one.lower() for one in facts.policy.forward_to}
+    asked = [(scope, scope in served) for scope in widening.scopes if scope != "forward"]
+    if "forward" in widening.scopes:
+        for one in widening.forward:
+            is_allowed = "forward" in served and one.lower() in allowed_to
+            asked.append((f"forward to {one}", is_allowed))
+    forbidden = [name for name, is_allowed in asked if not is_allowed]
+    already = [name for name, is_allowed in asked if is_allowed]
+    words = []
+    if forbidden:
+        words.append(f"this device's policy does not allow {', '.join(forbidden)}")
+    if already:
+        words.append(f"open in this session already: {', '.join(already)}")
+    return "; ".join(words) or "the scope forward came without a destination"
 
 
 class SessionWidening:

@@ -286,7 +286,10 @@ async def test_a_device_that_the_relay_does_not_count_is_not_ready(
 ) -> None:
     relay.standing = standing
     async with resident(enrolled.path) as running:
-        await running.line(f"device-{standing}")
+        told = await running.line(f"device-{standing}")
+        assert ("was retired" in told, "trying again" in told) == (
+            (True, False) if standing == "retired" else (False, True)
+        )
         await running.stop()
         assert not any("ready" in line for line in running.lines)
 

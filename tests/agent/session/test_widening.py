@@ -129,6 +129,17 @@ async def test_what_does_not_hold_is_refused_and_nobody_is_asked(tmp_path: Path)
         for name, changes, signer, code in REFUSALS:
             answer = await session.ask(session.wish("files", **changes), by=signer)
             assert (answer["granted"], answer["code"]) == (False, code), name
+        for changes, words in (
+            ({"scopes": ["terminal"]}, "open in this session already: terminal"),
+            ({"scopes": ["forward"]}, "the scope forward came without a destination"),
+            (
+                {"scopes": ["forward", "view"], "forward": ["127.0.0.1:22"]},
+                "this device's policy does not allow forward to 127.0.0.1:22; "
+                "open in this session already: view",
+            ),
+        ):
+            answer = await session.ask(session.wish("files", **changes))
+            assert answer["words"] == words
         for line in (b"\n", b"[]\n", b'{"widening":7}\n', b'{"wide":{}}\n', b"\xff\n"):
             assert (await session.send(line))["code"] == "widening-malformed"
         assert sum(isinstance(event, Asked) for event in session.run.seen) == 1
