@@ -114,6 +114,7 @@ def test_the_contracts_commands_are_there() -> None:
         (["whoami"], 1, "not-signed-in"),
         (["exec", "x", "--", "true"], 255, "not-signed-in"),
         (["session", "open"], 2, "usage"),
+        (["session", "widen", "s-aaaaaaaaaaaaaaaa", "--scope", "forward"], 2, "usage"),
         (["cp", "s-aaaaaaaaaaaaaaaa:a", "b"], 1, "session-unknown"),
         (["proxy", "x"], 1, "session-unknown"),
         (["run", "x", "--device", "y", "--param", "z"], 1, "not-signed-in"),

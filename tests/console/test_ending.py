@@ -7,8 +7,12 @@ from typing import Any
 import asyncssh
 import msgspec
 import pytest
+from click.testing import CliRunner
 
+from farhand_console.cli.base import Context
+from farhand_console.cli.entry import farhand
 from farhand_console.home import Home
+from farhand_console.relay.answers import Session
 from farhand_console.session.ending import countersign, end_on_device, kept_receipt
 from farhand_console.session.opening import make_session_key
 from farhand_console.session.record import SessionRecord, save
@@ -182,3 +186,39 @@ def test_a_key_that_is_gone_is_an_error(home: Home) -> None:
     (home.folder / "sessions" / SESSION / "key").unlink()
     with pytest.raises(FarhandError, match="home-unreadable"):
         countersign(home, case.record, case.receipt())
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("operator", "an admin, or you elsewhere, ended the session first"),
+        ("stopped", "the person at the device ended the session first"),
+        ("expired", "the session's time was over first"),
+        ("odd\x1b[2J", "the session had ended already (odd\\x1b[2J)"),
+    ],
+)
+def test_who_ended_a_session_first_is_said(
+    home: Home, monkeypatch: pytest.MonkeyPatch, reason: str, words: str
+) -> None:
+    told = Session(
+        session=SESSION,
+        device="d-1",
+        operator="tess",
+        state="ended",
+        reason=reason,
+        scopes=["terminal"],
+        active_s=5,
+        receipt_sha256="0" * 64,
+    )
+
+    class Ended:
+        def get(self, _path: str, _kind: Any, **_: Any) -> Session:
+            return told
+
+        def post(self, _path: str, _kind: Any, _body: Any, **_: Any) -> Session:
+            return told
+
+    monkeypatch.setattr(Context, "relay", Ended())
+    done = CliRunner().invoke(farhand, ["--home", str(home.folder), "session", "end", SESSION])
+    assert done.exit_code == 0, done.output
+    assert f"{words}; the device keeps the receipt" in done.stderr

@@ -306,6 +306,25 @@ def test_what_was_ended_before_it_opened_is_not_a_refusal(
         relay.opened(home)
 
 
+@pytest.mark.parametrize(
+    ("code", "words", "helps"),
+    [
+        ("grant-operator-unknown", "not (any more) on the roster", "operator add tess"),
+        ("consent-timeout", "nobody can be", "trust policy office --consent notify"),
+    ],
+)
+def test_a_refusal_says_what_helps(
+    home: Home, organisation: Organisation, code: str, words: str, helps: str
+) -> None:
+    relay = GrantRelay(organisation)
+    relay.changes = {"state": "refused", "reason": code}
+    with pytest.raises(RefusedError) as caught:
+        relay.opened(home)
+    assert caught.value.code == code
+    assert words in caught.value.message
+    assert helps in (caught.value.hint or "")
+
+
 def test_a_grant_refused_or_stretched(home: Home, organisation: Organisation) -> None:
     relay = GrantRelay(organisation)
     for changes, code in (

@@ -24,7 +24,7 @@ from farhand_console.cli.joining import (
 from farhand_console.cli.reboot import register_reboot
 from farhand_console.cli.widen import register_widen
 from farhand_console.home import write_private
-from farhand_console.output import line, say, show_fields, show_table, warn
+from farhand_console.output import line, printable, say, show_fields, show_table, warn
 from farhand_console.relay import segments
 from farhand_console.relay.answers import Device, Page, Session, TicketMessage
 from farhand_console.session.config import prepare_host, write_ssh_config
@@ -45,6 +45,17 @@ __all__ = ["register"]
 
 # A session ends without a receipt when the device does not sign by then.
 _END_S = 10
+# Who ended a session first, by the reason that the relay keeps.
+_ENDED_BY = {
+    "closed": "the session was ended from a console before",
+    "device-retired": "the device was retired, which ended the session",
+    "ended-by-relay": "the relay ended the session first",
+    "expired": "the session's time was over first",
+    "operator": "an admin, or you elsewhere, ended the session first",
+    "operator-removed": "the session ended when you were taken off the roster",
+    "shutdown": "the device's agent shut down and ended the session first",
+    "stopped": "the person at the device ended the session first",
+}
 
 
 def register(root: click.Group) -> None:
@@ -199,7 +210,7 @@ def _register_end(sessions: click.Group) -> None:
         if digest is None:
             warn(f"no receipt: {trouble or 'the device has signed none'}")
         elif receipt is None:
-            say("the device ended the session first; it keeps the receipt, signed by itself alone")
+            say(f"{_who_ended(ended.reason)}; the device keeps the receipt, signed by itself alone")
         answer = {
             "session": session,
             "reason": ended.reason,
@@ -209,6 +220,11 @@ def _register_end(sessions: click.Group) -> None:
             "changes": _attach_changes(context, session, ended.ticket, told),
         }
         context.show(answer, lambda: show_fields(answer))
+
+
+def _who_ended(reason: str) -> str:
+    """Say who ended a session before this console did."""
+    return _ENDED_BY.get(reason, f"the session had ended already ({printable(reason, 80)})")
 
 
 async def _end_on_device(

@@ -36,6 +36,8 @@ def register_widen(sessions: click.Group) -> None:
                 raise UsageError(
                     "scope-unknown", f"{scope[:40]!r} is not one of {', '.join(SCOPES)}"
                 )
+        if "forward" in wanted and not forward_to:
+            raise UsageError("usage", "the scope forward needs --forward-to HOST:PORT")
         record = find(context.home, session)
         if record is None:
             raise FarhandError("session-unknown", f"there is no open session on {session[:80]!r}")

@@ -44,6 +44,7 @@ _WHY = {
     "consent-refused": "the person at the device said no",
     "policy-refused": "this device lets nobody join",
     "scope-empty": "nothing of what you may do there is open in this session",
+    "grant-operator-unknown": "you are not (any more) on the roster that the device trusts",
     "grant-not-permitted": "the roster does not let you open these scopes there",
     "join-own": "you are in this session already",
     "join-full": "too many have joined this session",

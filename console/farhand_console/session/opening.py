@@ -53,13 +53,20 @@ _OWN_NUMBER = re.compile(r"(?:[Ff][Hh]-)?[0-9]+\Z")
 # What the device's codes mean to a technician who opens a session without a code.
 _WHY = {
     "policy-refused": "the device allows no session without a code; ask the person there for one",
-    "consent-timeout": "nobody at the device answered",
+    "consent-timeout": "policy wants somebody there asked, and without a code nobody can be",
     "consent-refused": "the person at the device said no",
     "scope-empty": "nothing of what was asked for is allowed there",
+    "grant-operator-unknown": "you are not (any more) on the roster that the device trusts",
     "grant-not-permitted": "the roster does not let you open these scopes there",
     "session-hours": "the device lets nobody in without a code at this hour",
     "session-tier": "the device asks for a higher tier than yours",
     "session-approvals": "too few of the approvals counted on the device",
+}
+# What helps; `{group}` is the device's, `{operator}` whoever opens.
+_HELPS = {
+    "consent-timeout": "an admin: farhand trust policy {group} --consent notify; "
+    "or ask the person there for a code",
+    "grant-operator-unknown": "an admin: farhand operator list, operator add {operator} --key FILE",
 }
 T = TypeVar("T")
 
@@ -252,11 +259,11 @@ def _check_within(scopes: list[str], expires: str, grant: Grant) -> None:
         raise FarhandError("grant-exceeded", "the answer grants more than was asked for")
 
 
-def refused_by_device(code: str, words: str) -> RefusedError:
+def refused_by_device(code: str, words: str, *, hint: str | None = None) -> RefusedError:
     """Return the error for a refusal whose code somebody else says."""
     if not _CODE.match(code):
         code, words = "consent-refused", "the device refused"
-    return RefusedError(code, words[:500] or "the device refused")
+    return RefusedError(code, words[:500] or "the device refused", hint=hint)
 
 
 def open_by_grant(
@@ -324,8 +331,11 @@ def open_by_grant(
     if answer.state == "ended":
         raise FarhandError("session-ended", f"it was ended before it opened: {answer.reason[:80]}")
     if answer.state != "active":
+        helps = _HELPS.get(answer.reason)
         raise refused_by_device(
-            answer.reason, _WHY.get(answer.reason, f"the device answered {answer.state}")
+            answer.reason,
+            _WHY.get(answer.reason, f"the device answered {answer.state}"),
+            hint=helps and helps.format(group=device.group, operator=grant.operator),
         )
     expires = answer.expires_at or grant.expires
     _check_within(answer.scopes, expires, grant)
