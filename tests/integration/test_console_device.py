@@ -62,7 +62,8 @@ def test_a_token_of_the_relay_needs_an_admins_word(fleet: Fleet) -> None:
     fleet.tess.json(*run)
     retired = fleet.admin.json("device", "retire", "unconfirmed")
     assert retired == {"device": agent.device, "retired": True}
-    assert fleet.tess.refused(*run) == "not-found"
+    for words in (run, ["device", "show", "unconfirmed"], ["session", "open", *run[2:]]):
+        assert fleet.tess.refused(*words, expect=3) == "device-retired"
 
 
 def test_a_script_on_a_device_with_its_signed_result(fleet: Fleet) -> None:
@@ -143,6 +144,8 @@ def test_a_session_whose_device_went_away_ends_at_the_relay(fleet: Fleet) -> Non
 def test_an_unattended_group_opens_by_grant_alone(fleet: Fleet) -> None:
     asked = ["session", "open", "--device", "reception"]
     assert fleet.tess.refused(*asked, expect=3) == "policy-refused"
+    newest = fleet.tess.json("ticket", "list", "--limit", "1")["items"][0]
+    assert (newest["title"], newest["state"]) == ("Session on reception", "resolved")
     fleet.admin.json("trust", "policy", "servers", "--unattended", "--consent", "notify")
     agent = fleet.stage.agent("server")
     agent.enrol(fleet.admin.json("token", "create", "--group", "servers")["token"])
