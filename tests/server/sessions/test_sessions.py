@@ -440,7 +440,7 @@ async def test_retiring_a_device_ends_its_links_and_sessions_on_every_node(
         await (await living.ws.ping())
         # Told again, there is nothing left to do.
         again = await web.post(f"/api/v1/devices/{device.id}/retire", headers=admin)
-        assert again.status_code in (200, 404)
+        assert (again.status_code, again.json()["code"]) == (409, "device-retired")
         assert await near.audited("session.end") == 1
     if bus is not relay.bus:
         await bus.close()
