@@ -83,22 +83,21 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         _missing(f"not installed here: {', '.join(absent)} (see .ci/apt.txt)")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Put tests that share a module's fixture into one group per parameter of that fixture.
 
-    Such a fixture is often a whole house of processes, and every worker would build its own.
+    Such a fixture is often a whole house of processes, and every worker would build its own.  xdist
+    reads the marks before any hook that sees all items together.
     """
-    for item in items:
-        if not isinstance(item, pytest.Function):
-            continue
-        fixtures = item._fixtureinfo.name2fixturedefs
-        shared = sorted(name for name, made in fixtures.items() if made[-1].scope == "module")
-        if shared:
-            given = item.callspec.params if hasattr(item, "callspec") else {}
-            group = [f"{item.path.parent.name}/{item.path.stem}"]
-            group += [str(given[name]) for name in shared if isinstance(given.get(name), str)]
-            item.add_marker(pytest.mark.xdist_group("-".join(group)))
+    if not isinstance(item, pytest.Function):
+        return
+    fixtures = item._fixtureinfo.name2fixturedefs
+    shared = sorted(name for name, made in fixtures.items() if made[-1].scope == "module")
+    if shared:
+        given = item.callspec.params if hasattr(item, "callspec") else {}
+        group = [f"{item.path.parent.name}/{item.path.stem}"]
+        group += [str(given[name]) for name in shared if isinstance(given.get(name), str)]
+        item.add_marker(pytest.mark.xdist_group("-".join(group)))
 
 
 def _missing(reason: str) -> NoReturn:

@@ -40,14 +40,11 @@ class _Echo:
         self._thread.join(10)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Keep these tests on one worker: all use the same relay, agents and sessions."""
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("interop"))
-            # The first of them waits for three agents, the slowest for Ansible.
-            item.add_marker(pytest.mark.timeout(300))
+    item.add_marker(pytest.mark.xdist_group("interop"))
+    # The first of them waits for three agents, the slowest for Ansible.
+    item.add_marker(pytest.mark.timeout(300))
 
 
 @pytest.fixture(scope="session")
