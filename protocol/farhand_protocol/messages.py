@@ -205,14 +205,14 @@ class RecordingChunk(Message, frozen=True, kw_only=True, tag="recording-chunk"):
 class JoinReport(Message, frozen=True, kw_only=True, tag="join-report"):
     """What became of another operator's wish to join a session; said again on each new link.
 
-    `join` is the id of her grant; `state`: `in`, `refused` or `left` (with `reason`, a stable
-    code).  Answered by Ack or Nack.
+    `join` is the id of her grant; `state`: `in`, `leads` (the session was handed over to
+    her), `refused` or `left` (with `reason`, a stable code).  Answered by Ack or Nack.
     """
 
     seq: Seq
     session: Word
     join: Word
-    state: Literal["in", "refused", "left"]
+    state: Literal["in", "leads", "refused", "left"]
     reason: Word = ""
 
 

@@ -106,16 +106,24 @@ def verify_receipt(data: bytes, device_key: bytes | None = None) -> VerifiedRece
 
 
 def _opened_later(receipt: Receipt, grant: Grant) -> set[str]:
-    """Return what the widenings inside added; each must be of this grant, by the grant's key."""
-    digest = hashlib.sha256(encode_envelope(receipt.grant)).hexdigest()
+    """Return what the widenings inside added; each must be under a grant inside, by its key.
+
+    The session's operator widens it, and a peer to whom it was handed over.
+    """
+    keys = {hashlib.sha256(encode_envelope(receipt.grant)).hexdigest(): grant.operator_key}
+    for envelope in receipt.joined:
+        other = open_grant(envelope)
+        if other.mode == "peer":
+            keys[hashlib.sha256(encode_envelope(envelope)).hexdigest()] = other.operator_key
     added: set[str] = set()
     for envelope in receipt.widened:
-        if len(envelope.signatures) != 1 or not signers(envelope, [grant.operator_key]):
+        widening = open_payload(envelope, Widening)
+        key = keys.get(widening.grant_sha256, grant.operator_key)
+        if len(envelope.signatures) != 1 or not signers(envelope, [key]):
             raise FarhandError(
                 "receipt-signature", "a widening inside is not signed by the grant's key"
             )
-        widening = open_payload(envelope, Widening)
-        if widening.session != grant.id or widening.grant_sha256 != digest:
+        if widening.session != grant.id or widening.grant_sha256 not in keys:
             raise FarhandError("receipt-inconsistent", "a widening inside is of another session")
         added |= set(widening.scopes)
     return added

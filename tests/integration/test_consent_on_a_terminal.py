@@ -267,6 +267,31 @@ def test_the_person_decides_about_a_second_technician(scene: Scene) -> None:
             assert person.is_as_before
 
 
+def test_the_person_reads_whose_session_it_is_now(scene: Scene) -> None:
+    with scene.session() as (person, session):
+        with scene.other("session", "join", session, "--as", "peer") as asking:
+            person.wait_for("They could work here as tess does")
+            person.wait_for(PROMPT)
+            person.type("y\r")
+            assert asking.status() == 0
+        with scene.operator("shell", session) as shell:
+            shell.type("echo $((40 + 2))-mine\r")
+            shell.wait_for("42-mine")
+            with scene.operator("session", "end", session, "--hand-over") as leaving:
+                leaving.wait_for(r"handed over\s+otto")
+                assert leaving.status() == 0
+            person.wait_for("tess handed the session over to otto and left")
+            shell.wait_for("error: session-ended: you handed the session over")
+            assert shell.status() != 0
+            assert shell.is_as_before
+        with scene.other("session", "end", session, "--note", "done", "--no-diff") as ending:
+            ending.wait_for(r"receipt\s+[0-9a-f]{64}")
+            assert ending.status() == 0
+        person.wait_for("The session is over")
+        assert person.status() == 0
+        assert person.is_as_before
+
+
 def test_a_changed_policy_is_told_on_the_next_screen(scene: Scene) -> None:
     own = scene.agent.home / "policy.toml"
     before = own.read_text()

@@ -96,6 +96,61 @@ def test_an_observer_watches_and_a_peer_works(desk: Desk) -> None:
     assert ("join", "", "otto joined and watches") in done
 
 
+def test_a_session_is_handed_over_and_ended_by_the_peer(desk: Desk) -> None:
+    session = desk.open()
+    code = desk.tess.refused("session", "end", session, "--hand-over", expect=3)
+    assert code == "handover-nobody"
+    desk.otto.json("session", "join", session, "--as", "observer")
+    code = desk.tess.refused("session", "end", session, "--hand-over", expect=3)
+    assert code == "handover-nobody"
+    desk.otto.json("session", "leave", session)
+    desk.otto.json("session", "join", session, "--as", "peer")
+    code = desk.otto.refused("session", "end", session, "--note", "too early", expect=3)
+    assert code == "not-permitted"
+    kept = {
+        path: path.read_bytes()
+        for path in (desk.tess.home / "sessions" / session).iterdir()
+        if path.is_file()
+    }
+    working = desk.tess.start("exec", session, "--", "echo begun; sleep 600")
+    working.wait_line("begun", stream="stdout")
+
+    told = desk.tess.json("session", "end", session, "--hand-over")
+    assert told == {"session": session, "handed_over": "otto"}
+    assert working.popen.wait(60) == 255
+    # Even with the old key she is not let in again, neither by the relay nor by the device.
+    for path, data in kept.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+        path.chmod(0o600)
+    assert desk.tess.refused("exec", session, "--", "true", expect=255) == "not-permitted"
+    assert desk.tess.refused("session", "join", session) == "join-own"
+    assert desk.otto.refused("session", "leave", session) == "session-state"
+    assert exec_as(desk.otto, session, "echo mine now") == b"mine now\n"
+    desk.otto.run("chat", session, "--send", "I go on")
+
+    ended = desk.otto.json("session", "end", session, "--note", "taken over and done")
+    path = desk.otto.home / "receipts" / f"{session}.json"
+    verified = desk.otto.json("receipt", "verify", str(path))
+    assert verified["one_sided"] is False
+    inside = json.loads(base64.b64decode(json.loads(path.read_bytes())["payload"]))
+    assert (inside["operator"], inside["note"]) == ("tess", "taken over and done")
+    done = [(one["kind"], one["by"], one["detail"]) for one in inside["actions"]]
+    assert ("join", "", "tess handed the session over to otto and left") in done
+    assert ("exec", "otto", "echo mine now") in done
+
+    shown = desk.otto.json("session", "show", session)
+    assert (shown["operator"], shown["state"]) == ("tess", "ended")
+    times = desk.otto.json("ticket", "show", shown["ticket"])["time_entries"]
+    assert [(one["account"], one["note"]) for one in times] == [
+        ("tess", ""),
+        ("otto", "taken over and done"),
+    ]
+    assert times[0]["ended_at"] == times[1]["started_at"]
+    assert times[0]["active_s"] + times[1]["active_s"] == shown["active_s"]
+    assert times[1]["id"] == ended["time_entry"]
+
+
 def test_nothing_is_open_while_policy_wants_a_second_operator(desk: Desk) -> None:
     desk.admin.json("trust", "policy", "desk", "--second-operator")
     session = desk.open()

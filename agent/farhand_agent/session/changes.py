@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from farhand_agent.config import Home, write_atomically
 from farhand_agent.journal import Journal, SessionRow
@@ -33,7 +34,7 @@ from farhand_agent.session.host import SessionTerms
 from farhand_agent.session.widening import SessionWidening, WideningFacts, Wider
 from farhand_protocol.envelopes import Envelope, decode_envelope, encode_envelope, open_payload
 from farhand_protocol.errors import FarhandError
-from farhand_protocol.grants import Widening
+from farhand_protocol.grants import Grant, Widening
 from farhand_protocol.trust import SCOPES, GroupPolicy
 
 __all__ = ["ScopeChanges", "SessionHands", "cool_down", "read_widened"]
@@ -104,6 +105,9 @@ class ScopeChanges:
         self._file = _widened_file(hands.device.home, terms.session)
         self._policy = GroupPolicy()
         self.widened = read_widened(hands.device.home, terms.session)
+        for one in self.widened:
+            wish = open_payload(one, Widening)
+            terms.roll.widened(wish.operator, wish.scopes)
         self.granted_ever = [scope for scope in SCOPES if scope in self._known_scopes()]
         self.widening = SessionWidening(self._facts, self._consent, self._widen, self._decided)
 
@@ -153,9 +157,10 @@ class ScopeChanges:
         device = self._hands.device
         trust = await asyncio.to_thread(device.trust)
         self._policy = device.policy(trust)
+        grant, data = self._leading()
         return WideningFacts(
-            grant=self._agreed.grant,
-            grant_bytes=self._grant,
+            grant=grant,
+            grant_bytes=data,
             guest=device.guest,
             trust=trust,
             policy=self._policy,
@@ -164,6 +169,13 @@ class ScopeChanges:
             now=self._now(),
             seen=seen,
         )
+
+    def _leading(self) -> tuple[Grant, bytes]:
+        """Return the grant of whoever has the session now, as one for this session."""
+        if (leader := self._terms.roll.leader) is None:
+            return self._agreed.grant, self._grant
+        grant = open_payload(leader.envelope, Grant)
+        return replace(grant, id=self._terms.session), encode_envelope(leader.envelope)
 
     async def _consent(self, wider: Wider) -> None:
         policy, grant = self._policy, self._agreed.grant
@@ -175,7 +187,7 @@ class ScopeChanges:
         asked = Asked(
             asks="scopes",
             session=grant.id,
-            operator=grant.operator,
+            operator=wider.widening.operator,
             organisation=grant.organisation,
             ticket=grant.ticket,
             reason=wider.widening.reason,
@@ -216,6 +228,7 @@ class ScopeChanges:
         self.widened.append(wider.envelope)
         await asyncio.to_thread(_write_widened, self._file, self.widened)
         self._terms.forward_to |= wider.forward_to
+        self._terms.roll.widened(wider.widening.operator, wider.scopes)
         cooling = cool_down(wider.scopes, policy, asked=self._asks())
         for scope in wider.scopes:
             self._terms.actions.add("scope", self._added(scope, wider))

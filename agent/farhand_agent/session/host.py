@@ -15,7 +15,8 @@ connections too.  Every refusal is noted among the session's actions.  Under a s
 cools down a request is taken and waits.
 
 Other operators who joined (roll.py) open with keys of their own: an observer gets subsystems that
-let her look on, a peer what the session's scopes and her grant both allow.
+let her look on, a peer what the session's scopes and her grant both allow.  A peer to whom the
+session was handed over gets every subsystem, and the key of the grant opens nothing any more.
 
 asyncssh takes a connection down when a callback or a channel's task raises, so nothing here lets an
 exception out, and session/channel.py puts a closed list in front of what it answers by itself.
@@ -198,7 +199,7 @@ class SessionHost:
         """Note a connection that begins or has ended."""
         (self._servers.discard if gone else self._servers.add)(server)
 
-    def _put_out(self, member: Member, why: str) -> None:
+    def _put_out(self, member: Member | None, why: str) -> None:
         for server in [one for one in self._servers if one.member is member]:
             server.disconnect(why)
 
@@ -260,6 +261,7 @@ class _Server(asyncssh.SSHServer):
         known = hmac.compare_digest(key.public_data, self._console_key)
         # The last key that was looked at is the one whose signature counts.
         self.member = None if known else self.terms.roll.find(key.public_data)
+        known = known and self.terms.roll.leads(None)
         return (known or self.member is not None) and username in (self.terms.session, SSH_USER)
 
     def auth_completed(self) -> None:
@@ -267,14 +269,16 @@ class _Server(asyncssh.SSHServer):
 
     def may(self, scope: str) -> bool:
         """Tell whether a scope is open on this connection now."""
-        reaches = self.member is None or self.member.may(scope)
+        reaches = self.terms.roll.reaches(self.member, scope)
         return self._open and reaches and self.terms.scopes.allows(scope)
 
     def may_ask(self, least: str) -> bool:
         """Tell whether a subsystem that is for `least` and above is for this connection."""
         if not self._open:
             return False
-        return self.member is None or least in ("observer", self.member.mode)
+        if self.member is None or self.terms.roll.leads(self.member):
+            return self.terms.roll.leads(self.member)
+        return least in ("observer", self.member.mode)
 
     @property
     def by(self) -> str:

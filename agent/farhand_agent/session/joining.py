@@ -8,6 +8,8 @@ back as a `JoinReport`, again on each new link.
     asked    no, or nobody answers                     -> refused  reported with its stable code
     in       she leaves, her time is over, the roster
              or policy of today would not let her in   -> left     her connections end; reported
+    in       the first operator hands over             -> leads    as `in`, but when she has to go
+                                                                   the session ends (handover.py)
 
 The person is asked as she was for the session itself; where policy is content with a notice,
 whoever is logged in is told.  She is written to the journal and into a file beside the session's
@@ -62,6 +64,7 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True):
     join: str
     left: bool
     grant: msgspec.Raw
+    leads: bool = False
 
 
 class SessionJoining:
@@ -75,6 +78,7 @@ class SessionJoining:
         hands: what its changes are made with.
         ask: sends a message over the session's control link and returns its answer.
         now: the session's time.
+        stop: ends the session for a reason, when nobody has it any more.
     """
 
     def __init__(
@@ -86,7 +90,10 @@ class SessionJoining:
         hands: SessionHands,
         ask: Ask,
         now: Callable[[], datetime],
+        stop: Callable[[str], None],
     ) -> None:
+        self._stop = stop
+        self.on_lead: Callable[[Member], None] = lambda _: None
         self._agreed = agreed
         self._terms = terms
         self._expires = expires
@@ -118,7 +125,7 @@ class SessionJoining:
         """Keep everything shut while policy wants a second operator and there is none."""
         if not self._wants_two:
             return
-        if len(self._roll):
+        if self._roll.others:
             self._terms.scopes.reopen()
         else:
             self._terms.scopes.shut(_ALONE)
@@ -275,6 +282,31 @@ class SessionJoining:
 
     # Leaving.
 
+    async def hand_over(self, member: Member) -> None:
+        """Make the session a peer's; written down before anything changes hands.
+
+        Raises:
+            FarhandError: `journal-...`; the session is then as it was.
+        """
+        session, first = self._terms.session, self._agreed.grant.operator
+        await self._hands.journal.do(
+            lambda journal: journal.log("session-handed-over", session=session, join=member.join)
+        )
+        await self._keep(lead=member.join)
+        self._roll.hand_over(member.join)
+        if self._roll.leader is None:
+            self._stop("ended-by-relay")  # she went in this very moment
+        self._guard()
+        words = f"{first} handed the session over to {member.operator} and left"
+        self._actions.add("join", words)
+        self._terms.tell(words)
+        self.on_lead(member)
+        self._say(member.join, "leads", "")
+
+    async def tell_relay(self, member: Member) -> None:
+        """Report on somebody."""
+        await self._report(member.join)
+
     async def _put_out(self, join: str, code: str, words: str) -> None:
         member = self._roll.put_out(join, f"session-ended: you are in it no more: {words}")
         if member is None:
@@ -294,6 +326,9 @@ class SessionJoining:
             # She is out in any case.
             _log.error("a departure could not be journalled: %s", error)
         await self._report(join)
+        if join == self._roll.lead:
+            # Nobody has the session any more.
+            self._stop("ended-by-relay" if code == "left" else code)
 
     async def put_out_operator(self, request: dict[str, Any]) -> dict[str, Any]:
         """Put out whom the person names, at once; `{"out": [OPERATOR]}` says whether she was in."""
@@ -321,16 +356,26 @@ class SessionJoining:
             data = bytes(kept.grant)
             self._kept[kept.join] = (decode_envelope(data), kept.left)
             self._seen.add(kept.join)
+            if kept.leads:
+                self._roll.hand_over(kept.join)
             if kept.left:
                 self._say(kept.join, "left", "left")
+                if kept.leads:
+                    self._stop("ended-by-relay")
                 continue
             try:
                 facts = await self._facts()
-                self._admit(check_join(data, replace(facts, seen=frozenset())))
+                member = check_join(data, replace(facts, seen=frozenset()))
+                self._admit(member)
+                if kept.leads:
+                    self.on_lead(member)
+                    self._say(kept.join, "leads", "")
             except FarhandError as error:
                 self._kept[kept.join] = (decode_envelope(data), True)
                 self._say(kept.join, "left", error.code)
                 self._actions.add("join", f"{_name(data)} did not come back ({error.code})")
+                if kept.leads:
+                    self._stop(error.code)
 
     def _read_kept(self) -> list[_Kept]:
         try:
@@ -339,11 +384,16 @@ class SessionJoining:
             return []
         return [msgspec.json.decode(line, type=_Kept) for line in lines]
 
-    async def _keep(self) -> None:
+    async def _keep(self, *, lead: str = "") -> None:
         """Write down who is in and who was, for a process that comes after this one."""
         lines = [
             msgspec.json.encode(
-                _Kept(join=join, left=left, grant=msgspec.Raw(encode_envelope(envelope)))
+                _Kept(
+                    join=join,
+                    left=left,
+                    grant=msgspec.Raw(encode_envelope(envelope)),
+                    leads=join == (lead or self._roll.lead),
+                )
             )
             for join, (envelope, left) in self._kept.items()
         ]
@@ -356,7 +406,9 @@ class SessionJoining:
         for join in list(self._said):
             await self._report(join)
 
-    def _say(self, join: str, state: Literal["in", "refused", "left"], reason: str) -> None:
+    def _say(
+        self, join: str, state: Literal["in", "leads", "refused", "left"], reason: str
+    ) -> None:
         self._said[join] = JoinReport(
             seq=0, session=self._terms.session, join=join, state=state, reason=reason[:64]
         )

@@ -72,6 +72,7 @@ class LiveHelp:
 
     def __init__(self, terms: HelpTerms) -> None:
         self._terms = terms
+        self.operator = terms.operator
         self.chat = ChatRoom(terms.actions, terms.now, self._on_said)
         self.steps = StepDesk(terms.actions, terms.now, self._on_step, self._on_step_over)
         self._tools = ToolDesk(
@@ -136,7 +137,7 @@ class LiveHelp:
     async def _talk(self, _request: dict[str, Any]) -> dict[str, Any]:
         step = self.steps.standing
         return {
-            "operator": self._terms.operator,
+            "operator": self.operator,
             "lines": msgspec.to_builtins(self.chat.lines[-_LINES_TOLD:]),
             "step": None if step is None else _shown(step),
         }
@@ -144,7 +145,7 @@ class LiveHelp:
     # What the person is told.
 
     def _on_said(self, line: ChatLine) -> None:
-        operator = self._terms.operator if line.who == "technician" else ""
+        operator = self.operator if line.who == "technician" else ""
         self._terms.emit(
             Said(
                 session=self._terms.session,

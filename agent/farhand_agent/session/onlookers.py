@@ -36,6 +36,14 @@ async def tell_joined(grant: Grant, beside: str) -> None:
     )
 
 
+async def tell_handed_over(grant: Grant, first: str) -> None:
+    """Say on every screen whose session it is now."""
+    await _tell(
+        f"{first[:60]} left and handed the remote session over to {grant.operator[:60]} of "
+        f"{grant.organisation[:60]}. To stop it: farhand-agent stop"
+    )
+
+
 async def tell_over(grant: Grant, reason: str) -> None:
     """Say on every screen that it is over; the receipt tells what was done."""
     await _tell(

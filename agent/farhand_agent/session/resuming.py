@@ -62,8 +62,8 @@ def _with_widened(
 ) -> Agreed:
     """Add what was consented to after the grant, as far as roster and policy still allow it."""
     scopes, forward = list(agreed.scopes), set(agreed.forward_to)
-    operator = facts.trust.roster.find(agreed.grant.operator) if facts.trust else None
     for wish in widened:
+        operator = facts.trust.roster.find(wish.operator) if facts.trust else None
         forward |= {one.lower() for one in wish.forward}
         for scope in wish.scopes:
             permitted = facts.guest or (

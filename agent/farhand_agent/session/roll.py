@@ -2,6 +2,7 @@
 
     (none)   admit()     -> inside   her console's key opens connections
     inside   put_out()   -> (none)   it does not any more, and her connections end
+    inside   hand_over() -> leading  the session is hers; the first operator's key opens nothing
 
 Who may come in is decided in joining.py; the SSH host asks here at each connection and at each
 request, and is told who has to go.
@@ -9,7 +10,7 @@ request, and is told who has to go.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -44,7 +45,9 @@ class Roll:
 
     def __init__(self) -> None:
         self._inside: dict[str, tuple[Member, bytes]] = {}
-        self.on_gone: Callable[[Member, str], None] = lambda *_: None
+        self._widened: dict[str, set[str]] = {}
+        self.lead = ""
+        self.on_gone: Callable[[Member | None, str], None] = lambda *_: None
 
     def __len__(self) -> int:
         return len(self._inside)
@@ -53,6 +56,35 @@ class Roll:
     def members(self) -> list[Member]:
         """Return who is inside, the first who came first."""
         return [member for member, _ in self._inside.values()]
+
+    @property
+    def leader(self) -> Member | None:
+        """Return who has the session now, where it was handed over and she is inside."""
+        return self._inside.get(self.lead, (None, b""))[0]
+
+    @property
+    def others(self) -> int:
+        """Return how many are inside besides the one who has the session."""
+        return len(self._inside) - (self.leader is not None)
+
+    def widened(self, operator: str, scopes: Iterable[str]) -> None:
+        """Note what was opened at somebody's wish, beyond her grant."""
+        self._widened.setdefault(operator, set()).update(scopes)
+
+    def reaches(self, member: Member | None, scope: str) -> bool:
+        """Tell whether a scope may be somebody's; None is the operator who opened the session."""
+        if member is None:
+            return not self.lead
+        added = self._widened.get(member.operator, ())
+        return member.may(scope) or (member.mode == "peer" and scope in added)
+
+    def leads(self, member: Member | None) -> bool:
+        """Tell whether somebody has the session; None is the operator who opened it."""
+        return not self.lead if member is None else member.join == self.lead
+
+    def hand_over(self, join: str) -> None:
+        """Make the session somebody's, for good."""
+        self.lead = join
 
     def admit(self, member: Member) -> None:
         """Let somebody in."""

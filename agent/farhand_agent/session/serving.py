@@ -50,6 +50,7 @@ from farhand_agent.session.files import Roots
 from farhand_agent.session.files_flow import KnownHashes
 from farhand_agent.session.files_hash import serve_hashes
 from farhand_agent.session.grant import Agreed
+from farhand_agent.session.handover import SessionHandover
 from farhand_agent.session.host import MAX_PIPES, SessionHost, SessionTerms
 from farhand_agent.session.inventory_changes import InventoryChanges
 from farhand_agent.session.joining import SessionJoining
@@ -60,6 +61,7 @@ from farhand_agent.session.pipes import PipeDriver, StreamLost
 from farhand_agent.session.recording.session import SessionRecording
 from farhand_agent.session.recording.upload import Ask
 from farhand_agent.session.restart import MachineRestart
+from farhand_agent.session.roll import Member
 from farhand_agent.session.scopes import LiveScopes
 from farhand_agent.session.shell import login_environment
 from farhand_agent.session.subsystems import Subsystem
@@ -224,7 +226,12 @@ class SessionServing:
             on_wait=self._on_wait,
             mirror=mirror,
         )
-        self.joining = SessionJoining(agreed, policy, terms, self.expires, hands, ask, self._now)
+        self.joining = SessionJoining(
+            agreed, policy, terms, self.expires, hands, ask, self._now, stop
+        )
+        self.joining.on_lead = self._on_lead
+        handover = SessionHandover(agreed.grant, terms.roll, self.joining)
+        subsystems["farhand-handover"] = Subsystem(None, handover.serve)
         self.changes = ScopeChanges(
             agreed, grant, terms, self.expires, hands, now=self._now, report=self._active_report
         )
@@ -543,6 +550,9 @@ class SessionServing:
         self._line_shown = shown
         left_s = None if state.left_s is None else round(state.left_s)
         self._emit(LineChanged(session=self.session, state=shown, left_s=left_s))
+
+    def _on_lead(self, member: Member) -> None:
+        self.help.operator = member.operator
 
     def _restarting(self) -> None:
         self._emit(Restarting(session=self.session))

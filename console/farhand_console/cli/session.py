@@ -29,6 +29,7 @@ from farhand_console.relay import segments
 from farhand_console.relay.answers import Device, Page, Session, TicketMessage
 from farhand_console.session.config import prepare_host, write_ssh_config
 from farhand_console.session.ending import check_note, end_on_device, kept_receipt
+from farhand_console.session.handover import hand_over_on_device
 from farhand_console.session.inventory_changes import ChangesTold, changes_message
 from farhand_console.session.jump import prepare_jump
 from farhand_console.session.opening import WAIT_MINUTES
@@ -182,10 +183,16 @@ def _register_end(sessions: click.Group) -> None:
     @click.argument("session")
     @click.option("--note", default="", help="Closing note for the ticket and the receipt.")
     @click.option("--no-diff", is_flag=True, help="Do not ask what changed on the device.")
-    def end(context: Context, session: str, note: str, no_diff: bool) -> None:
+    @click.option("--hand-over", is_flag=True, help="Leave, and let the peer who joined go on.")
+    def end(context: Context, session: str, note: str, no_diff: bool, hand_over: bool) -> None:
         """End a session with a note; the device signs the receipt."""
         check_note(note)
         session = _session_id(context, session)
+        if hand_over:
+            if note:
+                raise UsageError("usage", "whoever goes on with the session writes its note")
+            _hand_over(context, session)
+            return
         path = segments("sessions", session)
         signed, trouble = kept_receipt(context.home, session), ""
         told: list[ChangesTold] = []
@@ -225,6 +232,18 @@ def _register_end(sessions: click.Group) -> None:
 def _who_ended(reason: str) -> str:
     """Say who ended a session before this console did."""
     return _ENDED_BY.get(reason, f"the session had ended already ({printable(reason, 80)})")
+
+
+def _hand_over(context: Context, session: str) -> None:
+    record = load(context.home, session)
+
+    async def work() -> str:
+        async with connect_ssh(context.home, context.relay, record, notice=say) as connection:
+            return await hand_over_on_device(connection)
+
+    answer = {"session": session, "handed_over": run_session(work())}
+    drop(context.home, session)
+    context.show(answer, lambda: show_fields(answer))
 
 
 async def _end_on_device(

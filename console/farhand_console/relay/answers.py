@@ -441,6 +441,7 @@ class SessionMember(_Answer, frozen=True, kw_only=True):
     asked_at: str
     joined_at: str | None = None
     left_at: str | None = None
+    leads_at: str | None = None
 
 
 class Session(_Answer, frozen=True, kw_only=True):

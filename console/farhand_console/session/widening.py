@@ -83,7 +83,7 @@ async def widen(
     wish = Widening(
         tenant=grant.tenant,
         id=make_id("w", secrets.token_bytes(16)),
-        session=grant.id,
+        session=record.session,
         device=grant.device,
         grant_sha256=hashlib.sha256(record.grant).hexdigest(),
         operator=grant.operator,

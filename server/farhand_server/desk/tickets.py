@@ -490,7 +490,9 @@ async def record_time(
     note: str,
     session: str | None = None,
 ) -> TimeEntry:
-    """Put a time entry on a ticket; a session makes one, however often it is told to have ended.
+    """Put a time entry on a ticket; a session makes one for each who had it.
+
+    However often a session is told to have ended, it makes no more.
 
     Args:
         c: connection of a write transaction.
@@ -504,7 +506,7 @@ async def record_time(
         session: id, where a session made it.
 
     Returns:
-        The new entry, or the one that this session already has.
+        The new entry, or the one that this session already has of that account.
 
     Raises:
         FarhandError: `invalid` for a note that cannot be stored.
@@ -516,7 +518,8 @@ async def record_time(
             tickets.c.tenant == tenant, tickets.c.number == ticket
         )
         await c.execute(lock.with_for_update())
-        found = await _time_entries(c, tenant, time_entries.c.session == session)
+        same = and_(time_entries.c.session == session, time_entries.c.account == account)
+        found = await _time_entries(c, tenant, same)
         if found:
             return found[0]
     entry = TimeEntry(

@@ -5,6 +5,7 @@
     asked    nobody decides in time     -> refused   `device-timeout`
     in       the device's report, she
              leaves, the session ends   -> left
+    in       the device's report        -> in         and the session is hers (`leads_at`)
 
 As with sessions, the relay carries the grant and writes down what the device says; it decides only
 whose pipes it makes.  Of what the device reports the last word counts: it says everything again on
@@ -59,6 +60,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     asked_at: str
     joined_at: str | None
     left_at: str | None
+    leads_at: str | None
 
 
 def make_members(relay: Relay) -> Members:
@@ -219,6 +221,12 @@ class Members:
             inside = await self._of(c, session, operator=actor.name, state="in")
         if not inside:
             raise FarhandError("join-none", "you have not joined this session")
+        if inside[-1].leads_at is not None:
+            raise FarhandError(
+                "session-state",
+                "this session was handed over to you",
+                hint="end it with a note: farhand session end S --note TEXT",
+            )
         join = inside[-1].join
         await self._move(session, join, "left", "left", by=actor.name)
         await self._tell_to_go(session, join)
@@ -285,13 +293,37 @@ class Members:
             known = await self._of(c, message.session, id=message.join)
         if found is None or found.device != link.device or not known:
             raise FarhandError("session-unknown", "nobody asked this device for that")
-        await self._move(
-            message.session, message.join, message.state, message.reason, by=f"device:{link.device}"
-        )
-        if message.state == "in" and (await self._get(message.session, message.join)).state != "in":
+        by = f"device:{link.device}"
+        state: State = "in" if message.state == "leads" else message.state
+        await self._move(message.session, message.join, state, message.reason, by=by)
+        if message.state == "leads":
+            await self._lead(message.session, message.join, by=by)
+        if state == "in" and (await self._get(message.session, message.join)).state != "in":
             # It was decided here first, and that stands: the device hears it again.
             return await self._answer_and_go(link, message)
         return messages.Ack(seq=message.seq)
+
+    async def _lead(self, session: str, join: str, *, by: str) -> None:
+        """Write down that a session was handed over to a peer who is in it; once."""
+        relay = self._relay
+        where = and_(
+            table.c.tenant == relay.tenant,
+            table.c.session == session,
+            table.c.id == join,
+            table.c.state == "in",
+            table.c.mode == "peer",
+        )
+        async with relay.db.write() as c:
+            if await rows.leader(c, relay.tenant, session) is not None:
+                return
+            changed = await c.execute(update(table).where(where).values(leads_at=relay.stamp()))
+            if not changed.rowcount:
+                return
+            await relay.audit.append(
+                c, actor=by, action="session.handed-over", subject=session, detail={"join": join}
+            )
+            await rows.add_event(c, relay, session, "handed-over", {"join": join})
+        await self._sessions.changed(session)
 
     async def _answer_and_go(
         self, link: ControlLink, message: messages.JoinReport

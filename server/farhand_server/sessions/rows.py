@@ -42,6 +42,7 @@ __all__ = [
     "find",
     "get",
     "is_inside",
+    "leader",
     "list_sessions",
     "move",
     "open_of_device",
@@ -90,12 +91,16 @@ def _shown(row: RowMapping) -> Session:
 
 
 def _query(tenant: str) -> Any:
-    entry = and_(time_entries.c.tenant == table.c.tenant, time_entries.c.session == table.c.id)
-    return (
-        select(table, time_entries.c.id.label("time_entry"))
-        .select_from(table.outerjoin(time_entries, entry))
-        .where(table.c.tenant == tenant)
+    # Of a session that was handed over it is the last one's.
+    entry = (
+        select(time_entries.c.id)
+        .where(time_entries.c.tenant == table.c.tenant, time_entries.c.session == table.c.id)
+        .order_by(time_entries.c.ended_at.desc(), time_entries.c.started_at.desc())
+        .limit(1)
+        .correlate(table)
+        .scalar_subquery()
     )
+    return select(table, entry.label("time_entry")).where(table.c.tenant == tenant)
 
 
 async def find(c: AsyncConnection, tenant: str, session: str) -> Session | None:
@@ -186,6 +191,17 @@ async def is_inside(c: AsyncConnection, tenant: str, session: str, operator: str
         session_members.c.state == "in",
     )
     return await c.scalar(query.limit(1)) is not None
+
+
+async def leader(c: AsyncConnection, tenant: str, session: str) -> tuple[str, str] | None:
+    """Return to whom a session was handed over and when; she may have left since."""
+    query = select(session_members.c.operator, session_members.c.leads_at).where(
+        session_members.c.tenant == tenant,
+        session_members.c.session == session,
+        session_members.c.leads_at.is_not(None),
+    )
+    row = (await c.execute(query.limit(1))).first()
+    return None if row is None else (row.operator, row.leads_at)
 
 
 async def stale(

@@ -219,7 +219,7 @@ class Sessions:
                 `session-not-connected`, `session-busy`.
         """
         found = await self.get(session)
-        if found.operator != actor.name:
+        if await self._holder(found) != actor.name:
             async with self._relay.db.read() as c:
                 if not await rows.is_inside(c, self._relay.tenant, session, actor.name):
                     raise not_permitted("this is somebody else's session")
@@ -245,6 +245,12 @@ class Sessions:
             raise
         await self._require_running(session)
         return control.decode_attached(answer)
+
+    async def _holder(self, session: Session) -> str:
+        """Return who has a session now: its operator, or to whom it was handed over."""
+        async with self._relay.db.read() as c:
+            leader = await rows.leader(c, self._relay.tenant, session.session)
+        return session.operator if leader is None else leader[0]
 
     async def _require_running(self, session: str) -> None:
         """Look again: the device may have reported the end while its link was asked."""
@@ -277,7 +283,7 @@ class Sessions:
                 refused.
         """
         found = await self.get(session)
-        if found.operator != actor.name and actor.role != "admin":
+        if await self._holder(found) != actor.name and actor.role != "admin":
             raise not_permitted("this is somebody else's session")
         note = check_body(note, "note", max_chars=_MAX_NOTE) if note.strip() else ""
         if receipt_sha256 is not None and not _SHA256.match(receipt_sha256):
@@ -344,10 +350,20 @@ class Sessions:
         number = await rows.ticket_number(c, self._relay.tenant, ended.session)
         if number is None or ended.started_at is None or ended.ended_at is None:
             return
+        account, started_at, active_s = ended.operator, ended.started_at, ended.active_s
+        if (leader := await rows.leader(c, self._relay.tenant, ended.session)) is not None:
+            # Two had it, one after the other: each has her part of its time.
+            account, at = leader
+            part = parse_instant(at) - parse_instant(started_at)
+            first_s = max(0, min(active_s, round(part.total_seconds())))
+            await record_time(
+                c, self._relay, ticket=number, account=ended.operator, session=ended.session,
+                started_at=started_at, ended_at=at, active_s=first_s, note="",
+            )  # fmt: skip
+            started_at, active_s = at, active_s - first_s
         entry = await record_time(
-            c, self._relay, ticket=number, account=ended.operator, session=ended.session,
-            started_at=ended.started_at, ended_at=ended.ended_at, active_s=ended.active_s,
-            note=ended.note,
+            c, self._relay, ticket=number, account=account, session=ended.session,
+            started_at=started_at, ended_at=ended.ended_at, active_s=active_s, note=ended.note,
         )  # fmt: skip
         if ended.note and not entry.note:
             # The device ended it first; the operator's note came later.

@@ -407,8 +407,8 @@ time_entries = Table(
     Column("ended_at", Text, nullable=False),
     Column("active_s", Integer, nullable=False),
     Column("note", Text, nullable=False),
-    PrimaryKeyConstraint("tenant", "id"),
-    UniqueConstraint("tenant", "session"),
+    PrimaryKeyConstraint("tenant", "id", name="time_entries_key"),
+    UniqueConstraint("tenant", "session", "account", name="time_entries_of_session"),
     Index("ix_time_entries_ticket", "tenant", "ticket"),
 )
 
@@ -561,6 +561,7 @@ session_members = Table(
     Column("asked_at", Text, nullable=False),
     Column("joined_at", Text),
     Column("left_at", Text),
+    Column("leads_at", Text),
     PrimaryKeyConstraint("tenant", "id"),
     ForeignKeyConstraint(["tenant", "session"], ["sessions.tenant", "sessions.id"]),
     Index("session_members_of_session", "tenant", "session"),

@@ -65,6 +65,7 @@ class CodeConsole:
     def __init__(self, relay: SessionRelay) -> None:
         self.relay = relay
         self.session = SESSION
+        self.seed = CONSOLE_SEED
         self.words: list[str] = []
         self.offer: DeviceOffer | None = None
         self.grant: Grant | None = None
@@ -122,7 +123,7 @@ class CodeConsole:
                     [],
                     [],
                 ),
-                client_keys=[host_key(CONSOLE_SEED)],
+                client_keys=[host_key(self.seed)],
                 username=self.session,
                 config=None,
                 agent_path=None,

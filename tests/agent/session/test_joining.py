@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import hashlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -30,9 +31,9 @@ from farhand_agent.session.roll import Member
 from farhand_agent.session.scopes import LiveScopes
 from farhand_agent.session.subsystems import Subsystem
 from farhand_agent.trust.verified import Verified
-from farhand_protocol.envelopes import encode_envelope, open_payload, seal
+from farhand_protocol.envelopes import decode_envelope, encode_envelope, open_payload, seal
 from farhand_protocol.errors import FarhandError
-from farhand_protocol.grants import Grant
+from farhand_protocol.grants import Grant, Widening
 from farhand_protocol.keys import SeedSigner
 from farhand_protocol.messages import EndSession, OfferGrant
 from farhand_protocol.receipts import verify_receipt
@@ -348,6 +349,94 @@ async def test_whoever_is_taken_off_the_roster_is_put_out(tmp_path: Path) -> Non
         assert await reported(run) == ("j-yes", "left", "grant-operator-unknown")
         async with console.ssh() as connection:
             assert (await connection.run("echo goes on")).stdout == "goes on\n"
+
+
+async def _line(connection: asyncssh.SSHClientConnection, subsystem: str, line: bytes) -> Any:
+    """Say one line to a subsystem and return its answer."""
+    process = await connection.create_process(subsystem=subsystem, encoding=None)
+    process.stdin.write(line + b"\n")
+    return msgspec.json.decode(await process.stdout.readline())
+
+
+def _widening(console: CodeConsole, envelope: bytes) -> bytes:
+    """Return otto's sealed wish for files."""
+    mine = open_payload(decode_envelope(envelope), Grant)
+    wish = Widening(
+        tenant=mine.tenant,
+        id="w-aaaaaaaaaaaaaaaa",
+        session=console.session,
+        device=mine.device,
+        grant_sha256=hashlib.sha256(envelope).hexdigest(),
+        operator="otto",
+        operator_key=OTTO.public_key,
+        scopes=["files"],
+        forward=[],
+        reason="the log",
+        targets_version=mine.targets_version,
+        issued_at=mine.issued_at,
+        expires=mine.expires,
+    )
+    return encode_envelope(seal(wish, OTTO))
+
+
+async def test_a_handover_outlives_the_process(tmp_path: Path) -> None:
+    otto = Operator(name="otto", keys=[OTTO.public_key], permissions=["session:*@*"])
+    async with enrolled(tmp_path, others=[otto]) as run:
+        first = await open_session(run, scopes=["view", "terminal"])
+        async with first.ssh() as connection:
+            answer = await _line(connection, "farhand-handover", b'{"hand_over":true}')
+            assert answer == {"error": "handover-nobody"}
+            await ask_to_join(run, first, "j-yes")
+            await run.next(Asked)
+            run.process.answer(True)
+            assert await reported(run) == ("j-yes", "in", "")
+            assert (await run.next(Decided)).granted
+            answer = await _line(connection, "farhand-handover", b'{"hand_over":true}')
+            assert answer == {"handed_over": "otto"}
+            assert await reported(run) == ("j-yes", "leads", "")
+            await asyncio.wait_for(connection.wait_closed(), 30)
+        with pytest.raises(ExceptionGroup) as refused:
+            async with first.ssh(1):
+                pass
+        assert isinstance(refused.value.exceptions[0], asyncssh.PermissionDenied)
+
+        run.process.leave("shutdown")
+        assert await run.end() == 0
+        await run.next(Paused)
+        again = Run(run.relay, run.home, resume=first.session)
+        async with asyncio.TaskGroup() as group:
+            again.status = group.create_task(again.process.run())
+            await again.next(Opened)
+            assert await reported(again) == ("j-yes", "leads", "")
+            with pytest.raises(ExceptionGroup) as refused:
+                async with first.ssh(2):
+                    pass
+            assert isinstance(refused.value.exceptions[0], asyncssh.PermissionDenied)
+            first.seed = MEMBER_SEED
+            async with first.ssh(3) as connection:
+                assert (await connection.run("echo mine")).stdout == "mine\n"
+                kept = (run.home.sessions / f"{first.session}.joined").read_bytes()
+                envelope = bytes(msgspec.json.decode(kept, type=dict[str, msgspec.Raw])["grant"])
+                wish = b'{"widening":' + _widening(first, envelope) + b"}"
+                asking = group.create_task(_line(connection, "farhand-widen", wish))
+                asked = await again.next(Asked)
+                assert (asked.operator, asked.scopes) == ("otto", ["files"])
+                again.process.answer(True)
+                assert (await asking)["granted"]
+                sftp = await connection.start_sftp_client()
+                assert await sftp.exists(str(tmp_path))
+            # Nobody has it when she has to go, so it ends.
+            words = ["stop", "--operator", "otto", "--home", str(run.home.path)]
+            await asyncio.to_thread(CliRunner().invoke, cli, words)
+            while not isinstance(ended := await again.events.get(), Ended):
+                pass
+        assert ended.reason == "stopped"
+        assert ended.receipt is not None
+        receipt = verify_receipt(Path(ended.receipt).read_bytes()).receipt
+        assert [open_payload(one, Widening).operator for one in receipt.widened] == ["otto"]
+        done = [(one.kind, one.by, one.detail) for one in receipt.actions]
+        assert ("join", "", "bob handed the session over to otto and left") in done
+        assert ("exec", "otto", "echo mine") in done
 
 
 # The gate.
