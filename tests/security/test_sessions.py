@@ -22,8 +22,8 @@ import pytest
 import pytest_asyncio
 from websockets.asyncio.client import connect
 
+from farhand_agent.session.pipe_socket import WebsocketStream
 from farhand_agent.session.pipes import PipeDriver, PipeTunnel
-from farhand_agent.session.serving import _WebsocketStream
 from farhand_console.session.config import write_ssh_config
 from farhand_console.session.record import SessionRecord
 from farhand_console.trust.devices import VerifiedDevice
@@ -414,7 +414,7 @@ async def impostor_on(relay: HostileRelay, splice: Splice, seen: list[str]) -> N
         assert isinstance(reply, bytes)
         parse_attach_reply(reply)
         async with asyncio.TaskGroup() as group:
-            group.create_task(driver.serve(_WebsocketStream(websocket)))
+            group.create_task(driver.serve(WebsocketStream(websocket)))
             try:
                 connection = await asyncssh.connect_reverse(
                     "console",
@@ -526,7 +526,7 @@ async def test_a_relay_that_attaches_itself_to_the_device_is_not_let_in(
         assert isinstance(reply, bytes)
         parse_attach_reply(reply)
         async with asyncio.TaskGroup() as group:
-            group.create_task(driver.serve(_WebsocketStream(websocket)))
+            group.create_task(driver.serve(WebsocketStream(websocket)))
             with pytest.raises(asyncssh.PermissionDenied):
                 await asyncssh.connect(
                     "device",

@@ -40,7 +40,7 @@ async def join(
         )
         offer = await link.receive(messages.OfferGrant)
         assert (offer.session, offer.envelope) == (session, base64.b64decode(body["envelope"]))
-        await tell(link, session, state, **more)
+        await tell(link, session, state, **changes)
     return asking.result()
 
 
@@ -111,7 +111,7 @@ async def test_a_grant_for_something_else_goes_nowhere(
 ) -> None:
     who, bob = await sign_in("technician"), await sign_in("technician", name="bob")
     link, session = await active_by_code(node, web, who, device)
-    cases = [
+    cases: list[tuple[dict[str, str], dict[str, Any], str]] = [
         (who, {"operator": "technician"}, "join-own"),
         (bob, {"operator": "technician"}, "not-permitted"),
         (bob, {"joins": "s-other"}, "grant-mismatch"),
