@@ -40,7 +40,7 @@ async def join(
         )
         offer = await link.receive(messages.OfferGrant)
         assert (offer.session, offer.envelope) == (session, base64.b64decode(body["envelope"]))
-        await tell(link, session, state, **changes)
+        await tell(link, session, state, **more)
     return asking.result()
 
 
