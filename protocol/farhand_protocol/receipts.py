@@ -15,11 +15,12 @@ without failing.
 from __future__ import annotations
 
 import hashlib
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from farhand_protocol.audit import parse_head_mark
 from farhand_protocol.envelopes import (
     Envelope,
+    Statement,
     decode_envelope,
     encode_envelope,
     open_payload,
@@ -30,6 +31,8 @@ from farhand_protocol.grants import Grant, GrantApproval, Receipt, Widening
 from farhand_protocol.identity import PUBLIC_KEY_BYTES, device_id
 
 __all__ = ["VerifiedReceipt", "open_grant", "verify_receipt"]
+
+S = TypeVar("S", bound=Statement)
 
 
 class VerifiedReceipt(NamedTuple):
@@ -105,6 +108,16 @@ def verify_receipt(data: bytes, device_key: bytes | None = None) -> VerifiedRece
     return VerifiedReceipt(receipt, len(by) < 2, device_key is not None)
 
 
+def _inside(envelope: Envelope, kind: type[S]) -> S:
+    """Read a statement that the receipt embeds."""
+    try:
+        return open_payload(envelope, kind)
+    except FarhandError as error:
+        raise FarhandError(
+            "receipt-malformed", "what the receipt embeds cannot be read", detail=str(error)
+        ) from error
+
+
 def _opened_later(receipt: Receipt, grant: Grant) -> set[str]:
     """Return what the widenings inside added; each must be under a grant inside, by its key.
 
@@ -117,7 +130,7 @@ def _opened_later(receipt: Receipt, grant: Grant) -> set[str]:
             keys[hashlib.sha256(encode_envelope(envelope)).hexdigest()] = other.operator_key
     added: set[str] = set()
     for envelope in receipt.widened:
-        widening = open_payload(envelope, Widening)
+        widening = _inside(envelope, Widening)
         key = keys.get(widening.grant_sha256, grant.operator_key)
         if len(envelope.signatures) != 1 or not signers(envelope, [key]):
             raise FarhandError(
@@ -138,7 +151,7 @@ def _check_others(receipt: Receipt, grant: Grant) -> list[bytes]:
     peers = []
     digest = hashlib.sha256(encode_envelope(receipt.grant)).hexdigest()
     for envelope in receipt.approvals:
-        approval = open_payload(envelope, GrantApproval)
+        approval = _inside(envelope, GrantApproval)
         if len(envelope.signatures) != 1 or not signers(envelope, [approval.approver_key]):
             raise FarhandError("receipt-signature", "an approval inside is not signed by its key")
         if approval.id != grant.id or approval.grant_sha256 != digest:

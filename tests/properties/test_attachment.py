@@ -317,3 +317,49 @@ def test_a_stopped_process_does_not_lose_its_peer() -> None:
         assert clock.read(look * LOOK_S) == look * LOOK_S
     lived = clock.read(10 * LOOK_S + 3600.0)
     assert lived == 10 * LOOK_S + MAX_STEP_S < RESUME_WINDOW_S
+
+
+def test_waiting_for_a_first_transport_runs_the_resume_window_once() -> None:
+    end = End(renews=False)
+    end.line.wait(0.0)
+    end.after(0.0)
+    end.line.wait(RESUME_WINDOW_S - 1)
+    end.line.handle_alarm(RESUME_WINDOW_S)
+    end.after(RESUME_WINDOW_S)
+    assert end.over == "resume-expired"
+    attached = Ends()
+    attached.join()
+    attached.flow(2)
+    attached.device.line.wait(0.0)
+    attached.device.after(0.0)
+    assert attached.device.states == ["connected"]
+
+
+def test_what_comes_on_a_replaced_transport_means_nothing() -> None:
+    ends = Ends()
+    ends.join()
+    old = ends.device.turn
+    ends.device.turn = ends.device.line.begin(0.0)
+    ends.device.line.receive(old, b"\xff", 0.0)
+    ends.device.after(0.0)
+    assert not ends.device.over
+
+
+def test_either_end_may_close_and_both_hear_of_it() -> None:
+    ends = Ends()
+    ends.join()
+    ends.flow(2)
+    ends.console.line.close(0.0)
+    ends.console.after(0.0)
+    ends.flow(2)
+    assert (ends.console.over, ends.device.over) == ("done", "done")
+
+
+def test_a_bare_end_of_stream_ends_the_pipe() -> None:
+    ends = Ends()
+    ends.join()
+    ends.flow(2)
+    ends.console.line._pipe.send_eof(0.0)
+    ends.console.after(0.0)
+    ends.flow(3)
+    assert ends.device.over == "done"

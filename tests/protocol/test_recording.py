@@ -10,6 +10,7 @@ import pytest
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.keys import SeedSigner
 from farhand_protocol.recording import (
+    MAGIC,
     MAX_CIPHERTEXT_BYTES,
     MAX_HEAD_BYTES,
     Chunk,
@@ -150,3 +151,21 @@ def test_a_witness_is_over_one_head_at_one_time() -> None:
 def test_what_is_no_sealed_file(data: bytes) -> None:
     with pytest.raises(FarhandError, match="recording-malformed"):
         read_all(data)
+
+
+def test_a_chunk_without_a_countersignature_is_read_as_such() -> None:
+    bare = dataclasses.replace(make_chunks(BODIES)[0], witness=None)
+    assert SealedReader().receive_data(MAGIC + write_chunk(bare)) == [bare]
+
+
+def test_a_countersignature_that_is_written_otherwise() -> None:
+    chunk = make_chunks(BODIES)[0]
+    assert chunk.witness is not None
+    canonical = msgspec.json.encode(chunk.witness, order="sorted")
+    spaced = canonical.replace(b":", b": ", 1)
+    data = b"".join(
+        len(one).to_bytes(4, "big") + one for one in (chunk.head, spaced, chunk.ciphertext)
+    )
+    with pytest.raises(FarhandError) as caught:
+        SealedReader().receive_data(MAGIC + data)
+    assert caught.value.code == "recording-malformed"
