@@ -346,7 +346,8 @@ async def check_orders(chaos: Chaos) -> None:
             row = journal.order(order)
             assert row is not None
             assert row.state == state
-            assert state in ("succeeded", "interrupted"), (order, state)
+            # `failed` where the blow to a runner took the body with it, which ends by the signal.
+            assert state in ("succeeded", "interrupted", "failed"), (order, state)
     finally:
         journal.close()
     states = list(rows.values())

@@ -20,7 +20,7 @@ from farhand_agent.session.pipes import PipeDriver, PipeTunnel
 from farhand_protocol.codes import parse_code
 from farhand_protocol.envelopes import Envelope, encode_envelope, seal, sign_again
 from farhand_protocol.grants import ConsoleRequest, Decision, DeviceOffer, Grant
-from farhand_protocol.identity import public_key_line
+from farhand_protocol.identity import make_id, public_key_line
 from farhand_protocol.instants import format_instant
 from farhand_protocol.keys import SeedSigner
 from farhand_protocol.messages import MailboxReply
@@ -29,7 +29,8 @@ from tests.support.session_relay import RelayStream, SessionRelay
 
 OPERATOR = SeedSigner(b"o" * 32)
 CONSOLE_SEED = b"c" * 32
-SESSION = "s-abcdefghijklmnop"
+# Drawn anew in each test process: programs of a session are found, and killed, by its id.
+SESSION = make_id("s", os.urandom(16))
 
 
 def make_grant(offer: DeviceOffer | None = None, **changes: Any) -> Grant:

@@ -23,10 +23,11 @@ from farhand_agent.session.pipes import PipeDriver, PipeTunnel, StreamLost
 from farhand_agent.session.scopes import LiveScopes
 from farhand_agent.session.subsystems import Subsystem
 from farhand_agent.session.view import serve_view
-from farhand_protocol.identity import public_key_line
+from farhand_protocol.identity import make_id, public_key_line
 from farhand_protocol.keys import SeedSigner
 
-SESSION = "s-abcdefghijklmnop"
+# Drawn anew in each test process: programs of a session are found, and killed, by its id.
+SESSION = make_id("s", os.urandom(16))
 DEVICE_SEED = bytes(range(32))
 CONSOLE_SEED = bytes(range(32, 64))
 
