@@ -238,6 +238,8 @@ class Database:
         await self._reader.dispose()
         if self._writer is not self._reader:
             await self._writer.dispose()
+        # A connection that was slow to say goodbye is cut, and lets its socket go a turn later.
+        await asyncio.sleep(0)
         # A statement that was cancelled goes on in its thread, which then reports to the loop; the
         # loop must still be there.
         for thread in [one for one in self._threads if one.ident is not None]:
