@@ -66,7 +66,10 @@ class House:
 
     def kill(self, *started: Process) -> None:
         """End all of it at once, as a loss of power does."""
-        strike("kill", self.processes(*started))
+        everything = self.processes(*started)
+        # One after the other, those killed late would still act on the end of the first.
+        strike("suspend", everything)
+        strike("kill", everything)
 
     def start_agent(self) -> None:
         """Start the resident agent."""
