@@ -13,7 +13,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,7 @@ def collect_all(
     names: Iterable[str] | None = None,
     *,
     leave_out: Iterable[str] = (),
+    switched_on: Iterable[str] | None = None,
     personal: bool = True,
     root: Path = Path("/"),
 ) -> dict[str, SectionReport]:
@@ -55,6 +56,7 @@ def collect_all(
     Args:
         names: which ones; None for all.
         leave_out: of these, which ones not.
+        switched_on: the opt-in sections that may be collected; None for those in `names`.
         personal: False keeps values back that say something about a person.
         root: the folder that stands for "/".
 
@@ -75,9 +77,18 @@ def collect_all(
     def make(section: Section) -> Context:
         return Context(root=root, timeout_s=section.timeout_s)
 
-    chosen = [known[name] for name in wanted if name not in unwanted]
+    on = set((names and wanted) or () if switched_on is None else switched_on)
+    chosen = [
+        known[name] if name in on or not known[name].opt_in else replace(known[name], collect=_off)
+        for name in wanted
+        if name not in unwanted
+    ]
     reports = _collect_beside(chosen, make, personal)
     return {name: reports[name] for name in sorted(reports)}
+
+
+def _off(context: Context) -> list[dict[str, Any]]:
+    raise Unsupported("not switched on")
 
 
 @dataclass(slots=True)
@@ -126,7 +137,7 @@ def collect_section(section: Section, context: Context, *, personal: bool = True
     started = time.monotonic()
     status: Status
     items: list[dict[str, Any]] = []
-    if context.platform not in section.platforms:
+    if context.platform != section.platform:
         reason = f"not collected on {context.platform}"
         return _report(section.name, "unsupported", reason, [], started)
     try:

@@ -15,21 +15,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farhand_agent.inventory.collectors.cpu import parse_cpuinfo
-from farhand_agent.inventory.collectors.disks import parse_lsblk
-from farhand_agent.inventory.collectors.memory import parse_meminfo
-from farhand_agent.inventory.collectors.network import (
+from farhand_agent.inventory.collectors.linux.cpu import parse_cpuinfo
+from farhand_agent.inventory.collectors.linux.disks import parse_lsblk
+from farhand_agent.inventory.collectors.linux.memory import parse_meminfo
+from farhand_agent.inventory.collectors.linux.network import (
     parse_addresses,
     parse_resolv_conf,
     parse_routes,
 )
-from farhand_agent.inventory.collectors.os import parse_os_release
-from farhand_agent.inventory.collectors.services import parse_sysv, parse_unit_files, parse_units
-from farhand_agent.inventory.collectors.software import parse_dpkg, parse_rpm
-from farhand_agent.inventory.collectors.system import chassis_name, real_value
-from farhand_agent.inventory.collectors.usage import boot_time
-from farhand_agent.inventory.collectors.users import admin_names, parse_passwd, parse_shadow
-from farhand_agent.inventory.collectors.volumes import parse_labels
+from farhand_agent.inventory.collectors.linux.os import parse_os_release
+from farhand_agent.inventory.collectors.linux.services import (
+    parse_sysv,
+    parse_unit_files,
+    parse_units,
+)
+from farhand_agent.inventory.collectors.linux.software import parse_dpkg, parse_rpm
+from farhand_agent.inventory.collectors.linux.system import chassis_name, real_value
+from farhand_agent.inventory.collectors.linux.usage import boot_time
+from farhand_agent.inventory.collectors.linux.users import admin_names, parse_passwd, parse_shadow
+from farhand_agent.inventory.collectors.linux.volumes import parse_labels
 from farhand_agent.inventory.context import Malformed
 from farhand_agent.inventory.runner import collect_all
 from farhand_agent.platforms.mounts import parse_mountinfo

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from farhand_agent.inventory import runner
+from farhand_agent.inventory.catalogue import CATALOGUE
 from farhand_agent.inventory.command import inventory
 from farhand_agent.inventory.context import Context, Denied, Malformed, Unsupported
-from farhand_agent.inventory.registry import Section, section, sections
+from farhand_agent.inventory.registry import PLATFORMS, Section, section, sections
 from farhand_agent.inventory.runner import (
     WITHHELD,
     _collect_beside,
@@ -30,10 +32,8 @@ def made(collect: Callable[[Context], list[dict[str, Any]]], **changes: Any) -> 
     fields: dict[str, Any] = {
         "name": "probe",
         "collect": collect,
-        "platforms": ("linux",),
+        "platform": "linux",
         "timeout_s": 5.0,
-        "personal": (),
-        "volatile": False,
     } | changes
     return Section(**fields)
 
@@ -126,9 +126,31 @@ def test_a_section_left_out_is_not_collected() -> None:
 def test_names_are_taken_once() -> None:
     assert "cpu" in sections()
     with pytest.raises(ValueError, match="taken"):
-        section("cpu")
-    with pytest.raises(ValueError, match="not allowed"):
-        section("No Name")
+        section("cpu", platform="linux")
+    with pytest.raises(ValueError, match="catalogue"):
+        section("nope", platform="linux")
+    with pytest.raises(ValueError, match="platform"):
+        section("cpu", platform="amiga")
+
+
+def test_every_name_has_an_answer_on_every_platform() -> None:
+    for platform in PLATFORMS:
+        assert set(sections(platform)) == set(CATALOGUE)
+    nowhere = sections("amiga")["cpu"]
+    report = collect_section(nowhere, Context(platform="amiga"))
+    assert (report.status, report.reason) == ("unsupported", "not collected on amiga")
+
+
+def test_an_opt_in_section_is_collected_only_when_it_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = {"cpu": made(lambda _: [{"a": 1}], name="cpu", opt_in=True)}
+    monkeypatch.setattr(runner, "sections", lambda: known)
+    assert collect_all()["cpu"].status == "unsupported"
+    assert collect_all()["cpu"].reason == "not switched on"
+    assert collect_all(["cpu"])["cpu"].status == "ok"
+    assert collect_all(["cpu"], switched_on=[])["cpu"].status == "unsupported"
+    assert collect_all(switched_on=["cpu"])["cpu"].status == "ok"
 
 
 def test_the_first_sections_are_there() -> None:

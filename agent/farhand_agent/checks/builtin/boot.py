@@ -12,7 +12,7 @@ from farhand_agent.checks.registry import (
     unknown,
     unsupported,
 )
-from farhand_agent.inventory.collectors.usage import boot_time
+from farhand_agent.inventory.collectors.linux.usage import boot_time
 
 __all__ = ["reboot_required", "uptime"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from farhand_agent.checks.registry import CheckContext, Finding, Thresholds, check, unknown
-from farhand_agent.inventory.collectors.memory import parse_meminfo
+from farhand_agent.inventory.collectors.linux.memory import parse_meminfo
 
 __all__ = ["memory_pressure", "parse_pressure", "swap_usage"]
 

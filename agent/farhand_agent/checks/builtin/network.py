@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from farhand_agent.checks.registry import CheckContext, Finding, Thresholds, check
-from farhand_agent.inventory.collectors.network import parse_resolv_conf, parse_routes
+from farhand_agent.inventory.collectors.linux.network import parse_resolv_conf, parse_routes
 from farhand_agent.inventory.context import Context
 from farhand_agent.platforms.commands import CommandTimeout
 

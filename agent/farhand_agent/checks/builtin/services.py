@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from farhand_agent.checks.registry import CheckContext, Finding, check, unsupported
-from farhand_agent.inventory.collectors.services import parse_units
+from farhand_agent.inventory.collectors.linux.services import parse_units
 from farhand_agent.inventory.context import Context
 
 __all__ = ["services_failed"]

@@ -1,1 +1,1 @@
-"""The collectors: one module per section, found by being here."""
+"""The collectors: one folder per platform, one module per section, found by being there."""

@@ -21,7 +21,7 @@ import io
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
-from farhand_agent.inventory.collectors.services import collect
+from farhand_agent.inventory.collectors.linux.services import collect
 from farhand_agent.inventory.context import Context
 from farhand_agent.platforms.commands import CommandTimeout
 from farhand_agent.session.tools.commands import ToolCommands, ToolUnsupported, failed

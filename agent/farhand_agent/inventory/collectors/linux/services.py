@@ -72,7 +72,7 @@ def parse_sysv(text: str) -> list[dict[str, Any]]:
     ]
 
 
-@section("services", timeout_s=30.0)
+@section("services", platform="linux", timeout_s=30.0)
 def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item per service.
 

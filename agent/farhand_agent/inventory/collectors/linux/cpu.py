@@ -62,7 +62,7 @@ def parse_cpuinfo(text: str) -> list[dict[str, Any]]:
     return list(sockets.values())
 
 
-@section("cpu")
+@section("cpu", platform="linux")
 def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item per socket.
 

@@ -62,6 +62,7 @@ def chassis_name(number: int | None) -> str | None:
 
 @section(
     "system",
+    platform="linux",
     personal=("hostname", "serial", "uuid", "board_serial", "asset_tag", "machine_id_sha256"),
 )
 def collect(context: Context) -> list[dict[str, Any]]:

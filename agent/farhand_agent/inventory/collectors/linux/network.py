@@ -86,7 +86,7 @@ def parse_resolv_conf(text: str) -> dict[str, Any]:
     return {"record": "resolver", "servers": servers[:32], "search": search[:32]}
 
 
-@section("network", personal=("mac", "addresses", "gateway", "servers", "search"))
+@section("network", platform="linux", personal=("mac", "addresses", "gateway", "servers", "search"))
 def collect(context: Context) -> list[dict[str, Any]]:
     """Return items with `record` interface, default_route or resolver."""
     items = parse_addresses(context.run_json(["ip", "-j", "addr"]))

@@ -91,7 +91,7 @@ def parse_rpm(text: str) -> list[dict[str, Any]]:
     return items
 
 
-@section("software", timeout_s=30.0)
+@section("software", platform="linux", timeout_s=30.0)
 def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item per installed package.
 

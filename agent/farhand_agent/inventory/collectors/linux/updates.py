@@ -12,7 +12,7 @@ from farhand_agent.patches.command import list_all
 __all__ = ["collect"]
 
 
-@section("updates", timeout_s=180.0)
+@section("updates", platform="linux", timeout_s=180.0)
 def collect(context: Context) -> list[dict[str, Any]]:
     """Return items with `record` provider or update.
 

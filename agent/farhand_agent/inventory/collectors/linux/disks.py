@@ -54,7 +54,7 @@ def parse_lsblk(document: Any) -> list[dict[str, Any]]:
     return items
 
 
-@section("disks", personal=("serial", "wwn"))
+@section("disks", platform="linux", personal=("serial", "wwn"))
 def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item per physical disk, without loop devices, RAM disks and the like."""
     return parse_lsblk(context.run_json(["lsblk", "-J", "-b", "-d", "-o", _COLUMNS]))

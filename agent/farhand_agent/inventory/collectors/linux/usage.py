@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from farhand_agent.inventory.collectors.memory import parse_meminfo
+from farhand_agent.inventory.collectors.linux.memory import parse_meminfo
 from farhand_agent.inventory.context import Context
 from farhand_agent.inventory.registry import section
 from farhand_agent.platforms.mounts import capacity, data_mounts
@@ -23,7 +23,7 @@ def boot_time(stat_text: str) -> int | None:
     return None
 
 
-@section("usage", volatile=True, timeout_s=30.0)
+@section("usage", platform="linux", volatile=True, timeout_s=30.0)
 def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item for the system and one per file system."""
     memory = parse_meminfo(context.files.text("/proc/meminfo") or "")

@@ -25,7 +25,7 @@ def parse_meminfo(text: str) -> dict[str, int]:
     return values
 
 
-@section("memory")
+@section("memory", platform="linux")
 def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item with totals in bytes.
 

@@ -29,7 +29,7 @@ def parse_labels(document: Any) -> dict[str, tuple[str | None, str | None]]:
     return found
 
 
-@section("volumes", personal=("label", "uuid"), timeout_s=30.0)
+@section("volumes", platform="linux", personal=("label", "uuid"), timeout_s=30.0)
 def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item per mounted file system that holds data; sizes in bytes."""
     try:

@@ -78,7 +78,7 @@ def admin_names(group_text: str) -> tuple[set[str], set[int]]:
     return names, numbers
 
 
-@section("users", personal=("name", "home"))
+@section("users", platform="linux", personal=("name", "home"))
 def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item per account; what needs root reads "unknown" without it."""
     items = parse_passwd(_database(context, "passwd"))

@@ -33,7 +33,7 @@ def parse_os_release(text: str) -> dict[str, str]:
     return values
 
 
-@section("os")
+@section("os", platform="linux")
 def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item.
 

@@ -1,0 +1,1 @@
+"""The collectors for Linux: one module per section, found by being here."""

@@ -1,0 +1,1 @@
+"""The collectors for macOS: one module per section, found by being here."""

@@ -1,0 +1,1 @@
+"""The collectors for Windows: one module per section, found by being here."""
