@@ -1,0 +1,94 @@
+"""The relay's tables, one definition for SQLite and PostgreSQL, one module for each area.
+
+Every row belongs to a tenant, and every key begins with it.  Times are RFC 3339 text in UTC, so
+that both databases keep and sort them alike.  Sealed statements (envelopes) are kept as the exact
+bytes that were signed.  `*_events`, `ticket_messages` and `audit` are append-only: code that
+updates or deletes a row there is a bug, and a test looks for it.
+"""
+
+from farhand_server.store.schema.accounts import (
+    accounts,
+    api_tokens,
+    idempotency_keys,
+    jump_keys,
+    tenants,
+)
+from farhand_server.store.schema.audit import audit
+from farhand_server.store.schema.columns import metadata
+from farhand_server.store.schema.desk import (
+    ticket_events,
+    ticket_messages,
+    tickets,
+    time_entries,
+)
+from farhand_server.store.schema.devices import (
+    device_heads,
+    device_tags,
+    devices,
+    enrolment_tokens,
+)
+from farhand_server.store.schema.inventory import (
+    device_packages,
+    package_versions,
+    packages,
+    section_history,
+    sections,
+)
+from farhand_server.store.schema.orders import (
+    campaign_counts,
+    campaigns,
+    order_events,
+    orders,
+)
+from farhand_server.store.schema.recordings import recording_chunks, recordings
+from farhand_server.store.schema.sessions import (
+    grant_approvals,
+    nameplates,
+    session_events,
+    session_members,
+    sessions,
+    waiting_grants,
+)
+from farhand_server.store.schema.trust import (
+    scripts,
+    trust_metadata,
+    trust_targets,
+)
+
+__all__ = [
+    "accounts",
+    "api_tokens",
+    "audit",
+    "campaign_counts",
+    "campaigns",
+    "device_heads",
+    "device_packages",
+    "device_tags",
+    "devices",
+    "enrolment_tokens",
+    "grant_approvals",
+    "idempotency_keys",
+    "jump_keys",
+    "metadata",
+    "nameplates",
+    "order_events",
+    "orders",
+    "package_versions",
+    "packages",
+    "recording_chunks",
+    "recordings",
+    "scripts",
+    "section_history",
+    "sections",
+    "session_events",
+    "session_members",
+    "sessions",
+    "tenants",
+    "ticket_events",
+    "ticket_messages",
+    "tickets",
+    "time_entries",
+    "trust_metadata",
+    "trust_targets",
+    "waiting_grants",
+]

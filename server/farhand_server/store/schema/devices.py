@@ -1,0 +1,86 @@
+"""Devices, the tokens they enrol with, and the heads of their own logs."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+)
+
+from farhand_server.store.schema.columns import NUMBER, metadata, tenant
+
+__all__ = ["device_heads", "device_tags", "devices", "enrolment_tokens"]
+
+enrolment_tokens = Table(
+    "enrolment_tokens",
+    metadata,
+    tenant(),
+    Column("id", Text, nullable=False),
+    Column("key", LargeBinary, nullable=False),
+    Column("envelope", LargeBinary, nullable=False),
+    Column("signed_by", Text, nullable=False),  # admin or relay
+    Column("device_group", Text, nullable=False),
+    Column("uses", Integer, nullable=False),
+    Column("uses_left", Integer, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("expires_at", Text, nullable=False),
+    PrimaryKeyConstraint("tenant", "id"),
+)
+
+devices = Table(
+    "devices",
+    metadata,
+    tenant(),
+    Column("id", Text, nullable=False),
+    Column("key", LargeBinary, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("device_group", Text, nullable=False),
+    Column("token", Text, nullable=False),
+    Column("enrolment", LargeBinary, nullable=False),
+    Column("confirmed", Boolean, nullable=False),
+    Column("confirmation", LargeBinary),
+    Column("os", Text, nullable=False),
+    Column("host_name", Text, nullable=False),
+    Column("agent_version", Text, nullable=False),
+    Column("enrolled_at", Text, nullable=False),
+    Column("last_seen", Text),
+    Column("retired_at", Text),
+    Column("timestamp_version", Integer, nullable=False, default=0),
+    Column("targets_version", Integer, nullable=False, default=0),
+    # When its key was last seen alive on two links; an admin's confirmation clears it.
+    Column("key_conflict_at", Text),
+    PrimaryKeyConstraint("tenant", "id"),
+    Index("ix_devices_name", "tenant", "name"),
+)
+
+device_tags = Table(
+    "device_tags",
+    metadata,
+    tenant(),
+    Column("device", Text, nullable=False),
+    Column("tag", Text, nullable=False),
+    PrimaryKeyConstraint("tenant", "device", "tag"),
+    Index("ix_device_tags_tag", "tenant", "tag"),
+)
+
+device_heads = Table(
+    "device_heads",
+    metadata,
+    tenant(),
+    Column("device", Text, nullable=False),
+    Column("number", NUMBER, nullable=False),
+    Column("seq", NUMBER, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("signature", LargeBinary, nullable=False),  # the device's
+    PrimaryKeyConstraint("tenant", "device", "number"),
+    ForeignKeyConstraint(["tenant", "device"], ["devices.tenant", "devices.id"]),
+)
