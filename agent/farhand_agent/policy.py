@@ -125,6 +125,8 @@ def merge(signed: GroupPolicy, own: dict[str, Any]) -> GroupPolicy:
             signed.recording_stall, own.get("recording_stall", "flag"), key=_STALL.index
         ),
         recording_days=min(signed.recording_days, own.get("recording_days", signed.recording_days)),
+        schedules=narrowed("schedules", signed.schedules),
+        probe_to=narrowed("probe_to", signed.probe_to),
     )
 
 
@@ -209,6 +211,9 @@ def policy_words(policy: GroupPolicy) -> list[str]:
         stalled = "ends the session" if policy.recording_stall == "stop" else "is noted"
         words.append(f"recordings: {typed}; one that cannot go on {stalled}")
         words.append(f"recordings are kept for {policy.recording_days} days")
+    words += [f"this device does by itself: {line}" for line in policy.schedules]
+    if policy.probe_to:
+        words.append(f"its checks may be pointed at: {', '.join(policy.probe_to)}")
     return words
 
 

@@ -18,6 +18,7 @@ import msgspec
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.hours import parse_hours
 from farhand_protocol.identity import PUBLIC_KEY_BYTES
+from farhand_protocol.schedules import parse_schedules
 
 __all__ = [
     "DEFAULT_APPROVALS",
@@ -89,6 +90,7 @@ _ORIGIN = re.compile(
     r"(?::[0-9]{1,5})?\Z"
 )
 
+_HOST = re.compile(r"[a-z0-9_](?:[a-z0-9._-]{0,251}[a-z0-9])?\Z|[0-9a-f:]{2,39}\Z")
 
 # The author of the scripts that come with Farhand (manifest.py); no person may bear this name.
 SHIPPED_AUTHOR = "farhand"
@@ -161,6 +163,9 @@ class GroupPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     `recording_input` records what is typed as well; `recording_stall` says what becomes of a
     session whose recording cannot go on; recordings are kept for `recording_days`.
+
+    `schedules` is what a device does by itself (schedules.py); `probe_to` lists the hosts that its
+    checks may be pointed at (exact names and addresses; empty means none).
     """
 
     attended: bool = True
@@ -186,6 +191,8 @@ class GroupPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     recording_input: bool = False
     recording_stall: Literal["stop", "flag"] = "flag"
     recording_days: int = 365
+    schedules: list[str] = msgspec.field(default_factory=list)
+    probe_to: list[str] = msgspec.field(default_factory=list)
 
 
 class Policy(Document, frozen=True, kw_only=True):
@@ -298,13 +305,17 @@ def check_rules(rules: GroupPolicy) -> None:
     """Check what the types of a group's rules do not say.
 
     Raises:
-        FarhandError: `rules-malformed` for a number out of bounds, `hours-malformed`.
+        FarhandError: `rules-malformed` for a number out of bounds or a host that is none,
+            `hours-malformed`, `schedule-malformed`.
     """
     for name, (lowest, highest) in _BOUNDS.items():
         value = getattr(rules, name)
         if value is not None and not lowest <= value <= highest:
             raise FarhandError("rules-malformed", f"{name} lies within {lowest} and {highest}")
+    if not all(map(_HOST.match, rules.probe_to)):
+        raise FarhandError("rules-malformed", "probe_to names a host by no name or address")
     parse_hours(rules.hours)
+    parse_schedules(rules.schedules)
 
 
 def is_permission(text: str) -> bool:

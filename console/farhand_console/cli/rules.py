@@ -96,6 +96,10 @@ _ROWS: dict[str, _Row] = {
     "recording_input": _Row(words="Record what is typed as well."),
     "recording_stall": _Row(words="What becomes of a session that can no longer be recorded."),
     "recording_days": _Row(words="Days that recordings are kept."),
+    "schedules": _Row(
+        "schedule", "What devices do by themselves: 'NAME: every 15m; checks disk.space'."
+    ),
+    "probe_to": _Row("probe-to", "Host that checks may be pointed at."),
     "relay_origins": _Row("relay-origin", "Address a device may be told to dial."),
 }
 
