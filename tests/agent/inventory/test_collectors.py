@@ -30,11 +30,11 @@ from farhand_agent.inventory.collectors.linux.services import (
     parse_units,
 )
 from farhand_agent.inventory.collectors.linux.software import parse_dpkg, parse_rpm
-from farhand_agent.inventory.collectors.linux.system import chassis_name, real_value
 from farhand_agent.inventory.collectors.linux.usage import boot_time
 from farhand_agent.inventory.collectors.linux.users import admin_names, parse_passwd, parse_shadow
 from farhand_agent.inventory.collectors.linux.volumes import parse_labels
 from farhand_agent.inventory.context import Malformed
+from farhand_agent.inventory.fillers import chassis_name, real_value
 from farhand_agent.inventory.runner import collect_all
 from farhand_agent.platforms.mounts import parse_mountinfo
 from farhand_protocol.inventory import SectionReport, validate_section

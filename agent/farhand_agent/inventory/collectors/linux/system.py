@@ -8,10 +8,11 @@ import re
 from typing import Any, Final
 
 from farhand_agent.inventory.context import Context
+from farhand_agent.inventory.fillers import chassis_name, real_value
 from farhand_agent.inventory.registry import section
 from farhand_agent.platforms.commands import CommandMissing
 
-__all__ = ["chassis_name", "collect", "real_value"]
+__all__ = ["collect"]
 
 _DMI: Final = "/sys/class/dmi/id"
 _FIELDS: Final = {
@@ -24,52 +25,30 @@ _FIELDS: Final = {
     "uuid": "product_uuid",
     "board_manufacturer": "board_vendor",
     "board_model": "board_name",
+    "board_version": "board_version",
     "board_serial": "board_serial",
+    "chassis_serial": "chassis_serial",
     "asset_tag": "chassis_asset_tag",
     "bios_vendor": "bios_vendor",
     "bios_version": "bios_version",
     "bios_date": "bios_date",
 }
-# What firmware says when nobody filled it in.
-_JUNK: Final = re.compile(
-    r"(?:to be filled by o\.?e\.?m\.?|default string|system (?:serial number|product name|version|"
-    r"manufacturer)|not (?:specified|available|applicable|settable)|none|n/a|o\.?e\.?m\.?|unknown|"
-    r"0123456789|123456789|sku|[0 .-]+|[fx -]+|chassis serial number|asset-?1234567890|"
-    r"no asset (?:tag|information))",
-    re.IGNORECASE,
-)
-# Source: SMBIOS 3.7, 7.4.1 "System Enclosure or Chassis Types".
-_CHASSIS: Final = {
-    3: "desktop", 4: "low-profile desktop", 5: "pizza box", 6: "mini tower", 7: "tower",
-    8: "portable", 9: "laptop", 10: "notebook", 11: "hand held", 12: "docking station",
-    13: "all in one", 14: "sub notebook", 15: "space-saving", 16: "lunch box", 17: "server",
-    18: "expansion", 23: "rack mount", 24: "sealed PC", 28: "blade", 29: "blade enclosure",
-    30: "tablet", 31: "convertible", 32: "detachable", 33: "IoT gateway", 34: "embedded PC",
-    35: "mini PC", 36: "stick PC",
-}  # fmt: skip
-
-
-def real_value(text: str | None) -> str | None:
-    """Return a firmware string, None when it is one of the fillers that say nothing."""
-    value = (text or "").strip()
-    return None if not value or _JUNK.fullmatch(value) else value
-
-
-def chassis_name(number: int | None) -> str | None:
-    """Return the name of an SMBIOS chassis type; its highest bit (lock present) does not count."""
-    return _CHASSIS.get(number & 0x7F) if number is not None else None
 
 
 @section(
     "system",
     platform="linux",
-    personal=("hostname", "serial", "uuid", "board_serial", "asset_tag", "machine_id_sha256"),
-)
+    personal=(
+        "hostname", "domain", "serial", "uuid", "board_serial", "asset_tag", "chassis_serial",
+        "machine_id_sha256",
+    ),
+)  # fmt: skip
 def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item; a field is null where the machine does not say."""
     files = context.files
     hostname = files.line("/proc/sys/kernel/hostname") or files.line("/etc/hostname")
     item: dict[str, Any] = {"hostname": hostname or os.uname().nodename}
+    item["domain"] = _domain(context, str(item["hostname"]))
     hidden = []
     for field, name in _FIELDS.items():
         try:
@@ -94,6 +73,17 @@ def collect(context: Context) -> list[dict[str, Any]]:
     item["machine_id_sha256"] = digest
     item["timezone"] = _timezone(context)
     return [item]
+
+
+def _domain(context: Context, hostname: str) -> str | None:
+    """Return the DNS domain as this machine itself has it; no server is asked."""
+    if "." in hostname:
+        return hostname.partition(".")[2] or None
+    for line in (context.files.text("/etc/hosts") or "").split("\n"):
+        for word in line.partition("#")[0].split()[1:]:
+            if word.startswith(f"{hostname}."):
+                return word.partition(".")[2] or None
+    return None
 
 
 def _virtualisation(context: Context) -> str | None:
