@@ -16,7 +16,15 @@ from sqlalchemy import (
 
 from farhand_server.store.schema.columns import NUMBER, metadata, tenant
 
-__all__ = ["device_heads", "device_tags", "devices", "enrolment_tokens"]
+__all__ = [
+    "device_heads",
+    "device_hints",
+    "device_merges",
+    "device_products",
+    "device_tags",
+    "devices",
+    "enrolment_tokens",
+]
 
 enrolment_tokens = Table(
     "enrolment_tokens",
@@ -57,8 +65,13 @@ devices = Table(
     Column("targets_version", Integer, nullable=False, default=0),
     # When its key was last seen alive on two links; an admin's confirmation clears it.
     Column("key_conflict_at", Text),
+    # `agent`, or what an agentless thing is (printer, switch, ...): no key, nothing runs there.
+    Column("kind", Text, nullable=False, default="agent", server_default="agent"),
+    Column("address", Text),  # of an agentless one
+    Column("merged_into", Text),  # the device that a person said this one became
     PrimaryKeyConstraint("tenant", "id"),
     Index("ix_devices_name", "tenant", "name"),
+    Index("ix_devices_merged", "tenant", "merged_into"),
 )
 
 device_tags = Table(
@@ -83,4 +96,53 @@ device_heads = Table(
     Column("signature", LargeBinary, nullable=False),  # the device's
     PrimaryKeyConstraint("tenant", "device", "number"),
     ForeignKeyConstraint(["tenant", "device"], ["devices.tenant", "devices.id"]),
+)
+
+# What a person bought: her word, beside what the device reports of itself.
+device_products = Table(
+    "device_products",
+    metadata,
+    tenant(),
+    Column("device", Text, nullable=False),
+    Column("make", Text),
+    Column("model", Text),
+    Column("serial", Text),
+    Column("purchased_on", Text),  # a day, YYYY-MM-DD
+    Column("warranty_ends_on", Text),  # a day, too
+    Column("vendor_contract", Text),
+    Column("asset_number", Text),
+    Column("notes", Text),
+    Column("revision", Integer, nullable=False),  # for ETag and If-Match
+    Column("updated_by", Text, nullable=False),
+    Column("updated_at", Text, nullable=False),
+    PrimaryKeyConstraint("tenant", "device"),
+)
+
+# What two devices may have in common where they are one machine: never identity, only a hint.
+device_hints = Table(
+    "device_hints",
+    metadata,
+    tenant(),
+    Column("device", Text, nullable=False),
+    Column("kind", Text, nullable=False),  # serial, uuid, mac, host_name
+    Column("value", Text, nullable=False),
+    PrimaryKeyConstraint("tenant", "device", "kind", "value"),
+    Index("ix_device_hints_value", "tenant", "kind", "value"),
+)
+
+# What people merged, and what it takes to part them again.
+device_merges = Table(
+    "device_merges",
+    metadata,
+    tenant(),
+    Column("id", Text, nullable=False),
+    Column("kept", Text, nullable=False),
+    Column("other", Text, nullable=False),
+    Column("other_retired_at", Text),  # before it was merged
+    Column("merged_by", Text, nullable=False),
+    Column("merged_at", Text, nullable=False),
+    Column("undone_by", Text),
+    Column("undone_at", Text),
+    PrimaryKeyConstraint("tenant", "id"),
+    Index("ix_device_merges_other", "tenant", "other"),
 )

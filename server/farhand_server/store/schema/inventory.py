@@ -7,6 +7,7 @@ each version of it once, and `device_packages` only pairs of small numbers.
 from __future__ import annotations
 
 from sqlalchemy import (
+    Boolean,
     Column,
     ForeignKeyConstraint,
     Index,
@@ -20,7 +21,18 @@ from sqlalchemy import (
 
 from farhand_server.store.schema.columns import NUMBER, metadata, tenant
 
-__all__ = ["device_packages", "package_versions", "packages", "section_history", "sections"]
+__all__ = [
+    "check_states",
+    "device_numbers",
+    "device_packages",
+    "package_versions",
+    "packages",
+    "section_changes",
+    "section_history",
+    "sections",
+    "software_index",
+    "software_moves",
+]
 
 sections = Table(
     "sections",
@@ -59,7 +71,9 @@ packages = Table(
     Column("source", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("arch", Text, nullable=False),
+    Column("folded", Text, nullable=False, server_default=""),  # as searches compare names
     UniqueConstraint("tenant", "name", "source", "arch"),
+    Index("ix_packages_folded", "tenant", "folded"),
 )
 
 package_versions = Table(
@@ -68,6 +82,7 @@ package_versions = Table(
     Column("id", NUMBER, primary_key=True, autoincrement=True),
     Column("package", NUMBER, nullable=False),
     Column("version", Text, nullable=False),
+    Column("detail", Text),  # JSON: what else is the same wherever it is installed
     UniqueConstraint("package", "version"),
     ForeignKeyConstraint(["package"], ["packages.id"]),
 )
@@ -81,4 +96,74 @@ device_packages = Table(
     PrimaryKeyConstraint("tenant", "device", "package_version"),
     Index("ix_device_packages_version", "package_version"),
     ForeignKeyConstraint(["package_version"], ["package_versions.id"]),
+)
+
+# What changed in a section, each time that it did.
+section_changes = Table(
+    "section_changes",
+    metadata,
+    Column("seq", NUMBER, primary_key=True, autoincrement=True),
+    tenant(),
+    Column("device", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("hash", Text, nullable=False),  # of the section as it was from then on
+    Column("status_before", Text),  # null: the section was never seen before
+    Column("status", Text, nullable=False),
+    Column("collected_at", Text, nullable=False),
+    Column("received_at", Text, nullable=False),
+    Column("added", Integer, nullable=False),
+    Column("removed", Integer, nullable=False),
+    Column("body", LargeBinary),  # fleet.history.encode_bags; null where no item changed
+    Index("ix_section_changes", "tenant", "device", "name", "seq"),
+    Index("ix_section_changes_at", "tenant", "device", "received_at", "seq"),
+)
+
+# A small number for each device, for the bits of `software_index`.
+device_numbers = Table(
+    "device_numbers",
+    metadata,
+    Column("number", NUMBER, primary_key=True, autoincrement=True),
+    tenant(),
+    Column("device", Text, nullable=False),
+    UniqueConstraint("tenant", "device"),
+)
+
+# Which devices have a version: one bit for each, a block of them in a row.
+software_index = Table(
+    "software_index",
+    metadata,
+    Column("package_version", NUMBER, nullable=False),
+    Column("block", Integer, nullable=False),
+    Column("devices", LargeBinary, nullable=False),  # fleet.software_index
+    PrimaryKeyConstraint("package_version", "block"),
+    ForeignKeyConstraint(["package_version"], ["package_versions.id"]),
+)
+
+# What was installed and removed since, and is not yet among those bits.
+software_moves = Table(
+    "software_moves",
+    metadata,
+    Column("seq", NUMBER, primary_key=True, autoincrement=True),
+    Column("package_version", NUMBER, nullable=False),
+    Column("number", NUMBER, nullable=False),
+    Column("is_there", Boolean, nullable=False),
+    Index("ix_software_moves", "package_version"),
+)
+
+# The newest known state of each check, for searches.
+check_states = Table(
+    "check_states",
+    metadata,
+    tenant(),
+    Column("device", Text, nullable=False),
+    Column("check_id", Text, nullable=False),
+    Column("subject", Text, nullable=False),  # what of the device: a disk, a service; or ""
+    Column("state", Text, nullable=False),
+    Column("summary", Text, nullable=False),
+    Column("value", Text),
+    Column("unit", Text),
+    Column("since", Text),
+    Column("seen_at", Text, nullable=False),
+    PrimaryKeyConstraint("tenant", "device", "check_id", "subject"),
+    Index("ix_check_states", "tenant", "check_id", "state"),
 )
