@@ -36,6 +36,8 @@ MOUNTED = {
     "code": ("farhand_agent.session.command", "code", False),
     "say": ("farhand_agent.session.talking", "say", False),
     "step": ("farhand_agent.session.talking", "step", False),
+    "bundle": ("farhand_agent.bundle.command", "bundle", False),
+    "order": ("farhand_agent.order_file", "order", False),
     "inventory": ("farhand_agent.inventory.command", "inventory", True),
     "checks": ("farhand_agent.checks.command", "checks", True),
     "patches": ("farhand_agent.patches.command", "patches", True),
@@ -81,6 +83,8 @@ _HELP = {
     "inventory": "Show what this device is made of.",
     "checks": "Look for problems on this device.",
     "patches": "Show what updates this device lacks.",
+    "bundle": "Write one sealed file about this device, for whoever helps.",
+    "order": "Run an order that came by file.",
 }
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")

@@ -1,4 +1,8 @@
-"""The `--home` option: before or after the subcommand, else FARHAND_HOME, else a default."""
+"""The `--home` option: before or after the subcommand, else FARHAND_HOME, else a default.
+
+A command with `home_option` works in that home, and root does so as its owner (`home_owner`).  One
+that needs root's rights beside the home takes `chosen_home` as its callback, and only reads there.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from typing import Any, TypeVar
 import click
 
 from farhand_agent.config import Home
+from farhand_agent.home_owner import become_owner
 
 __all__ = ["chosen_home", "home_option"]
 
@@ -36,12 +41,18 @@ def chosen_home(ctx: click.Context, _: click.Parameter, value: str | None) -> Ho
     return home
 
 
+def _owned_home(ctx: click.Context, parameter: click.Parameter, value: str | None) -> Home:
+    home = chosen_home(ctx, parameter, value)
+    become_owner(home.path)
+    return home
+
+
 def home_option(command: F) -> F:
-    """Add `--home DIR`; the function gets `home: Home`."""
+    """Add `--home DIR`; the function gets `home: Home`, and has its owner's rights."""
     option = click.option(
         "--home",
         metavar="DIR",
-        callback=chosen_home,
+        callback=_owned_home,
         help="The agent's home; FARHAND_HOME is the default.",
     )
     return option(command)

@@ -20,6 +20,7 @@ __all__ = ["farhand", "main"]
 _BROUGHT_BY = {
     "account": "account",
     "audit": "audit",
+    "bundle": "bundle",
     "campaign": "campaign",
     "chat": "chat",
     "cp": "copy",
@@ -30,6 +31,7 @@ _BROUGHT_BY = {
     "key": "login",
     "login": "login",
     "operator": "operator",
+    "order": "order",
     "patch": "patch",
     "proxy": "session",
     "receipt": "receipt",

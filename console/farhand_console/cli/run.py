@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
 
 from farhand_console.cli.base import Context, command, parse_pairs
+from farhand_console.order_files import carried_order, write_new
 from farhand_console.orders import (
     UNSIGNED_STATES,
     OrderDraft,
@@ -22,7 +24,7 @@ from farhand_console.relay.answers import OrderStates, OrderView, ScriptDetail
 from farhand_console.scripts import approved
 from farhand_console.trust.devices import verify_device
 from farhand_protocol.envelopes import Envelope
-from farhand_protocol.errors import FarhandError, RefusedError
+from farhand_protocol.errors import FarhandError, RefusedError, UsageError
 from farhand_protocol.orders import FINAL_STATES
 
 __all__ = ["published_script", "register", "wait_for_result"]
@@ -41,6 +43,11 @@ def register(root: click.Group) -> None:
     @click.option("--ticket")
     @click.option("--version", type=click.IntRange(1))
     @click.option("--ttl", type=click.IntRange(1, 7 * 86_400), default=3600, help="Seconds.")
+    @click.option(
+        "--out-file",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Also write the order into a file, for a device without a network.",
+    )
     @click.option("--wait", is_flag=True, help="Wait for the device's signed result.")
     def run(
         context: Context,
@@ -50,9 +57,12 @@ def register(root: click.Group) -> None:
         ticket: str | None,
         version: int | None,
         ttl: int,
+        out_file: Path | None,
         wait: bool,
     ) -> None:
         """Run an approved script on one device."""
+        if out_file is not None and out_file.exists():
+            raise UsageError("file-exists", f"there is a file {out_file} already")
         trust = context.trust()
         envelope = published_script(context, script, version)
         manifest = approved(envelope, trust)
@@ -70,9 +80,14 @@ def register(root: click.Group) -> None:
             draft, verified, context.signer(), now=now, ttl_s=ttl, ticket=ticket
         )
         made = context.relay.post("/orders", OrderStates, {"items": [{"envelope": sealed}]})
+        if out_file is not None:
+            folder = context.home.folder / "trust"
+            write_new(out_file, carried_order(sealed, trust, context.relay, folder))
         if not wait:
             state = made.items[0].state if made.items else "unknown"
             answer = {"order": order, "device": verified.id, "state": state}
+            if out_file is not None:
+                answer["path"] = str(out_file)
             context.show(answer, lambda: show_fields(answer))
             return
         if not context.as_json:

@@ -10,6 +10,7 @@ from litestar import Controller, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from farhand_protocol.errors import FarhandError
+from farhand_protocol.messages import MAX_MESSAGE_BYTES
 from farhand_server.accounts.authorisation import Actor
 from farhand_server.api.area import Area
 from farhand_server.api.guard import FromActor, FromRelay
@@ -33,6 +34,7 @@ from farhand_server.fleet.campaigns import (
 from farhand_server.fleet.devices import find_device
 from farhand_server.fleet.dispatch import make_dispatch
 from farhand_server.fleet.fills import fill_orders
+from farhand_server.fleet.order_rows import order_row
 from farhand_server.fleet.order_states import FINAL_STATES
 from farhand_server.fleet.orders import (
     MAX_BATCH,
@@ -49,6 +51,7 @@ from farhand_server.fleet.orders import (
     with_results,
 )
 from farhand_server.fleet.packages import in_chunks
+from farhand_server.fleet.results import make_results
 from farhand_server.gateway.node import make_gateway
 from farhand_server.relay import Relay
 
@@ -72,6 +75,12 @@ class SealedOrders(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Orders to be stored together."""
 
     items: Annotated[list[SealedOrder], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
+
+
+class BroughtResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A device's sealed result that somebody carried here."""
+
+    result: Annotated[bytes, msgspec.Meta(max_length=MAX_MESSAGE_BYTES)]
 
 
 class OrderState(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,6 +199,29 @@ class OrderController(Controller):
             await dispatch.publish_ends([order])
         async with relay.db.read() as c:
             return await order_view(c, relay.tenant, order)
+
+
+    @post("/{order:str}/result", action="order.create", status_code=200)
+    async def bring_result(
+        self,
+        relay: FromRelay,
+        actor: FromActor,
+        order: FromPath[str],
+        data: JSONBody[BroughtResult],
+    ) -> OrderView:
+        """Take a result that came by file; only the device's signature makes it one."""
+        async with relay.db.read() as c:
+            row = await order_row(c, relay.tenant, order.replace("\0", ""))
+        if row is None:
+            raise FarhandError("not-found", "there is no such order")
+        results = relay.service(make_results)
+        await results.result(device=row["device"], order=row["id"], blob=data.result)
+        async with relay.db.write() as c:
+            await relay.audit.append(
+                c, actor=actor.name, action="order.brought", subject=row["id"]
+            )
+        async with relay.db.read() as c:
+            return await order_view(c, relay.tenant, row["id"])
 
 
 class CampaignController(Controller):
@@ -343,5 +375,8 @@ AREA = Area(
         "order-not-permitted": 403,
         "order-exists": 409,
         "order-final": 409,
+        "order-unknown": 404,
+        "result-invalid": 422,
+        "result-conflict": 409,
     },
 )

@@ -1,0 +1,1 @@
+"""The support bundle: one sealed file about this device, made with no relay and no network."""
