@@ -83,6 +83,15 @@ class Context:
         """
         return self.parse_json(self.run(argv, timeout_s=timeout_s).stdout, argv[0])
 
+    def need(self, folder: str) -> None:
+        """Make sure that a folder of the kernel is there, so that an empty one means "none".
+
+        Raises:
+            Unsupported: it is not.
+        """
+        if not self.files.path(folder).is_dir():
+            raise Unsupported(f"{folder} is not here")
+
     @staticmethod
     def parse_json(data: bytes | str, source: str) -> Any:
         """Return the JSON value in a tool's output.
