@@ -48,7 +48,8 @@ def collect(context: Context) -> list[dict[str, Any]]:
     except (Unsupported, PermissionError) as error:
         # The kernel's own ports are known all the same.
         items = []
-        context.note(f"no connectors of the case: {error}")
+        words = error.message if isinstance(error, Unsupported) else "they need root"
+        context.note(f"no connectors of the case: {words}")
     files = context.files
     for name in files.names("/sys/class/tty"):
         kind = files.number(f"/sys/class/tty/{name}/type")

@@ -60,7 +60,8 @@ def collect(context: Context) -> list[dict[str, Any]]:
     except (Unsupported, PermissionError) as error:
         if not known:
             raise
-        context.note(f"from the kernel alone: {error}")
+        words = error.message if isinstance(error, Unsupported) else "the firmware's need root"
+        context.note(f"from the kernel alone: {words}")
     for name in files.names(POWER):
         folder = f"{POWER}/{name}"
         kind = files.line(f"{folder}/type")

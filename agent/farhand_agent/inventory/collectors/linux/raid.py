@@ -64,7 +64,7 @@ def parse_storcli(document: Any) -> list[dict[str, Any]]:
 
     Entries of another shape are skipped.
     """
-    items = []
+    items: list[dict[str, Any]] = []
     for controller in rows(document.get("Controllers") if isinstance(document, dict) else None):
         data = controller.get("Response Data")
         drives = data.get("Virtual Drives") if isinstance(data, dict) else None

@@ -35,7 +35,7 @@ def _item(device: str, name: str | None, kind: str) -> dict[str, Any]:
 
 
 def _chips(context: Context) -> list[dict[str, Any]]:
-    """Source: Documentation/hwmon/sysfs-interface.rst: millidegrees, rpm, millivolts, microwatts."""
+    # Documentation/hwmon/sysfs-interface.rst: millidegrees, rpm, millivolts, microwatts.
     files = context.files
     items = []
     for chip in files.names(_HWMON):
