@@ -10,10 +10,19 @@ from litestar import Controller, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 from sqlalchemy import RowMapping
 
-from farhand_protocol.inventory import decode_section
+from farhand_protocol.instants import parse_instant
 from farhand_server.api.area import Area
 from farhand_server.api.guard import FromActor, FromRelay
-from farhand_server.api.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
+from farhand_server.api.paging import (
+    LIMIT_DEFAULT,
+    LIMIT_MAX,
+    Cursor,
+    Limit,
+    Page,
+    decode_cursor,
+    encode_cursor,
+    page_of,
+)
 from farhand_server.clock import stamp
 from farhand_server.fleet.devices import (
     Device,
@@ -24,19 +33,23 @@ from farhand_server.fleet.devices import (
     find_device,
     list_devices,
 )
-from farhand_server.fleet.differences import SectionDifference
 from farhand_server.fleet.dispatch import make_dispatch
+from farhand_server.fleet.history import (
+    HistoryEntry,
+    SectionDifference,
+    differences,
+    differences_of_page,
+    entry_of,
+    list_history,
+    newest_change,
+    rows_since,
+)
 from farhand_server.fleet.intake import make_intake
 from farhand_server.fleet.query import MAX_QUERY_CHARS
 from farhand_server.fleet.retirement import retire_device
-from farhand_server.fleet.sections import (
-    StoredSection,
-    differences,
-    list_sections,
-    parse_since,
-    snapshots_since,
-    stored_blob,
-)
+from farhand_server.fleet.sections import StoredSection, list_sections, read_section
+from farhand_server.fleet.since import since_when
+from farhand_server.fleet.software_index import keep_folding
 from farhand_server.gateway.node import make_gateway
 from farhand_server.relay import Relay
 
@@ -44,6 +57,7 @@ __all__ = ["AREA"]
 
 _Query = Annotated[str, QueryParameter(name="q", max_length=MAX_QUERY_CHARS)]
 _Since = Annotated[str, QueryParameter(name="since", max_length=64)]
+_Section = Annotated[str | None, QueryParameter(name="section", max_length=64)]
 _Tags = Annotated[list[str], msgspec.Meta(max_length=64)]
 
 
@@ -72,6 +86,14 @@ class SectionList(msgspec.Struct, frozen=True, kw_only=True):
 
     device: str
     items: list[StoredSection]
+    next: str | None = None
+
+
+class HistoryPage(msgspec.Struct, frozen=True, kw_only=True):
+    """How a device's inventory changed, the newest first."""
+
+    device: str
+    items: list[HistoryEntry]
     next: str | None = None
 
 
@@ -138,12 +160,22 @@ class DeviceController(Controller):
             return await device_detail(c, row, presence=presence)
 
     @get("/{device:str}/sections", action="device.read")
-    async def sections(self, relay: FromRelay, device: FromPath[str]) -> SectionList:
-        """Return the device's current sections, without items."""
+    async def sections(
+        self,
+        relay: FromRelay,
+        device: FromPath[str],
+        cursor: Cursor = None,
+        limit: Limit = LIMIT_MAX,
+    ) -> SectionList:
+        """Return the device's current sections by name, without items."""
+        after = decode_cursor(cursor, str)
         async with relay.db.read() as c:
             row = await find_device(c, relay.tenant, device)
-            items = await list_sections(c, relay.tenant, row["id"])
-        return SectionList(device=row["id"], items=items)
+            items = await list_sections(
+                c, relay.tenant, row["id"], after=after[0] if after else "", limit=limit + 1
+            )
+        page = page_of(items, limit, lambda one: one, lambda one: (one.name,))
+        return SectionList(device=row["id"], items=page.items, next=page.next)
 
     @get("/{device:str}/sections/{name:str}", action="device.read")
     async def section(
@@ -152,21 +184,70 @@ class DeviceController(Controller):
         """Return one section, whole."""
         async with relay.db.read() as c:
             row = await find_device(c, relay.tenant, device)
-            blob = await stored_blob(c, relay.tenant, row["id"], name.replace("\0", ""))
-        report = await asyncio.to_thread(decode_section, blob)
-        return SectionItems(device=row["id"], **msgspec.structs.asdict(report))
+            found, items = await read_section(c, relay.tenant, row["id"], name.replace("\0", ""))
+        return SectionItems(
+            device=row["id"],
+            name=found.name,
+            status=found.status,
+            reason=found.reason,
+            items=items,
+            hash=found.hash,
+            collected_at=found.collected_at,
+            duration_ms=found.duration_ms,
+        )
+
+    @get("/{device:str}/history", action="device.read")
+    async def history(
+        self,
+        relay: FromRelay,
+        device: FromPath[str],
+        section: _Section = None,
+        cursor: Cursor = None,
+        limit: Limit = LIMIT_DEFAULT,
+    ) -> HistoryPage:
+        """Return how the device's inventory changed, the newest first."""
+        before = decode_cursor(cursor, str, int)
+        async with relay.db.read() as c:
+            row = await find_device(c, relay.tenant, device)
+            rows = await list_history(
+                c,
+                relay.tenant,
+                [row["id"]],
+                section=section.replace("\0", "") if section else None,
+                before=(before[0], before[1]) if before else None,
+                limit=limit + 1,
+            )
+        page = page_of(rows, limit, lambda one: one, lambda one: (one["received_at"], one["seq"]))
+        items = await asyncio.to_thread(lambda: [entry_of(one) for one in page.items])
+        return HistoryPage(device=row["id"], items=items, next=page.next)
 
     @get("/{device:str}/diff", action="device.read")
     async def diff(
-        self, relay: FromRelay, device: FromPath[str], since: _Since = "7d"
+        self,
+        relay: FromRelay,
+        device: FromPath[str],
+        since: _Since = "7d",
+        cursor: Cursor = None,
+        limit: Limit = LIMIT_MAX,
     ) -> Difference:
-        """Return what changed since a time, or so long ago (`7d`)."""
-        then = parse_since(since, relay.now())
+        """Return what changed since a time: `7d`, `yesterday`, RFC 3339, a session or a ticket.
+
+        `limit` counts changes; a section that has more of them goes on on the next page.
+        """
+        after = decode_cursor(cursor, str, int, int)
         async with relay.db.read() as c:
             row = await find_device(c, relay.tenant, device)
-            found = await snapshots_since(c, tenant=relay.tenant, device=row["id"], since=then)
-        items = await asyncio.to_thread(differences, found)
-        return Difference(device=row["id"], since=stamp(then), items=items)
+            ids = [row["id"]]
+            if after is None:
+                then = await since_when(c, relay, since)
+                upto, start = await newest_change(c, relay.tenant, ids), 0
+            else:
+                then, upto, start = parse_instant(after[0]), after[1], after[2]
+            rows, is_whole = await rows_since(c, relay.tenant, ids, since=then, upto=upto)
+        sums = await asyncio.to_thread(differences, rows, is_whole=is_whole)
+        items, following = differences_of_page(sums, start=start, limit=limit)
+        more = None if following is None else encode_cursor(stamp(then), upto, following)
+        return Difference(device=row["id"], since=stamp(then), items=items, next=more)
 
     @post("/{device:str}/tags", action="device.tag", status_code=200)
     async def retag(
@@ -212,6 +293,7 @@ async def _start(relay: Relay) -> None:
     dispatch = relay.service(make_dispatch)
     dispatch.devices_here = gateway.presence.here
     relay.tasks.spawn(dispatch.run(), name="order dispatch")
+    relay.tasks.spawn(keep_folding(relay), name="software index")
 
 
 AREA = Area(

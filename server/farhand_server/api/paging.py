@@ -16,7 +16,16 @@ from litestar.params import QueryParameter
 
 from farhand_protocol.errors import UsageError
 
-__all__ = ["LIMIT_DEFAULT", "Cursor", "Limit", "Page", "decode_cursor", "encode_cursor", "page_of"]
+__all__ = [
+    "LIMIT_DEFAULT",
+    "LIMIT_MAX",
+    "Cursor",
+    "Limit",
+    "Page",
+    "decode_cursor",
+    "encode_cursor",
+    "page_of",
+]
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 500

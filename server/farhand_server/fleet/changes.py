@@ -11,7 +11,7 @@ since Monday" is the sum of what was stored since then; nobody compares whole li
 
 Only for people are a removed and an added item made one *changed* item: where they have the same
 identity.  An item's identity are the values of the fields that name it in its section, as
-`IDENTITIES` has them, elsewhere the first of `_NAMING`; so it stays the same whatever else there is.
+`IDENTITIES` has them, elsewhere the first of `_NAMING`: the same whatever else there is.
 Two with one identity (two versions of one package) are paired in order; who is left over came or
 went.
 """
@@ -33,20 +33,47 @@ Item = dict[str, Any]
 _IDENTITY_CHARS: Final = 200
 
 IDENTITIES: Final[Mapping[str, tuple[str, ...]]] = {
+    "boot": ("booted_at",),
+    "browser_extensions": ("user", "browser", "profile", "id"),
+    "certificates": ("store", "subject", "serial"),
     "checks": ("id", "subject"),
-    "certificates": ("path", "subject", "serial"),
+    "containers": ("engine", "id"),
+    "cpu": ("socket",),
+    "crashes": ("at", "program"),
+    "databases": ("engine",),
     "devices_pci": ("address",),
-    "devices_usb": ("path", "vendor_id", "product_id", "serial"),
-    "hosts_file": ("address", "name"),
-    "language_packages": ("source", "name", "path"),
+    "devices_usb": ("address", "vendor_id", "product_id"),
+    "disk_encryption": ("mount", "device"),
+    "dns": ("source", "interface"),
+    "drivers": ("bus", "address", "name"),
+    "editor_extensions": ("user", "editor", "id"),
+    "gpus": ("address", "name"),
+    "hosts_file": ("address",),
+    "language_packages": ("manager", "name", "environment"),
+    "licences": ("product", "kind"),
     "listening_ports": ("protocol", "address", "port"),
-    "network": ("name",),
-    "routes": ("destination", "gateway", "interface"),
-    "scheduled_tasks": ("source", "name", "path"),
+    "log_summary": ("source",),
+    "logical_volumes": ("record", "group", "name"),
+    "logins": ("user", "at", "terminal"),
+    "memory_modules": ("record", "slot", "bank"),
+    "monitors": ("connector",),
+    "neighbours": ("address", "interface"),
+    "network": ("record", "name", "family", "interface"),
+    "proxy": ("source", "scheme"),
+    "repositories": ("manager", "name", "url", "suite"),
+    "routes": ("family", "destination", "interface"),
+    "scheduled_tasks": ("source", "name"),
+    "sensors": ("device", "name"),
+    "services": ("manager", "name"),
+    "sessions": ("user", "terminal", "since"),
     "software": ("source", "name", "arch"),
-    "startup": ("source", "name", "path"),
-    "updates": ("provider", "id", "name", "arch"),
-    "volumes": ("mountpoint", "mount", "device", "name"),
+    "startup": ("source", "name", "user"),
+    "update_settings": ("manager",),
+    "updates": ("record", "provider", "id", "name", "arch"),
+    "usage": ("record", "mount"),
+    "virtual_machines": ("engine", "id", "name"),
+    "volumes": ("mount",),
+    "wifi": ("interface",),
 }
 _NAMING: Final = ("id", "name", "path", "mountpoint", "mount", "device", "interface", "user", "key")
 

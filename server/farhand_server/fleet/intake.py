@@ -19,6 +19,8 @@ from sqlalchemy import bindparam, select, update
 from farhand_protocol import messages
 from farhand_protocol.audit import AuditHead
 from farhand_protocol.errors import FarhandError, RemoteError
+from farhand_protocol.inventory import CHECKS_SECTION
+from farhand_server.alerts.intake import hold, take_checks
 from farhand_server.fleet.batches import Batches
 from farhand_server.fleet.devices import check_linked, lock_device
 from farhand_server.fleet.dispatch import Dispatch, make_dispatch
@@ -159,8 +161,13 @@ class Intake:
         check_hashes(message.hashes)
         async with self._inflating:
             reports = await asyncio.to_thread(read_blobs, message.changed)
+        checks = next((one for one, _ in reports if one.name == CHECKS_SECTION), None)
         async with self._relay.db.write() as c:
-            check_linked(await lock_device(c, self._relay.tenant, link.device))
+            if checks is not None:
+                await hold(c, self._relay.tenant)
+            device = check_linked(await lock_device(c, self._relay.tenant, link.device))
+            if checks is not None:
+                await take_checks(c, self._relay, device=device, report=checks)
             await store_sections(
                 c,
                 tenant=self._relay.tenant,

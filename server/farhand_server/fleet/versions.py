@@ -23,7 +23,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 __all__ = ["OPERATORS", "Operator", "compare_versions", "satisfies"]
 
@@ -63,8 +63,8 @@ def satisfies(source: str, version: str, operator: str, wanted: str) -> bool:
     return OPERATORS[operator](compare_versions(source, version, wanted))
 
 
-def _sign(one: object, other: object) -> int:
-    return (one > other) - (one < other)  # type: ignore[operator]
+def _sign(one: tuple[Any, ...], other: tuple[Any, ...]) -> int:
+    return int(one > other) - int(one < other)
 
 
 def _number(digits: str) -> tuple[int, str]:

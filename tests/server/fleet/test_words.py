@@ -1,10 +1,10 @@
-"""The pure parts: causes, the order table, the query language, differences. No database."""
+"""The pure parts: causes, the order table, the query language, since when. No database."""
 
 from __future__ import annotations
 
 import contextlib
 from datetime import UTC, datetime, timedelta
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -13,13 +13,11 @@ from sqlalchemy import Dialect
 from sqlalchemy.dialects import postgresql, sqlite
 
 from farhand_protocol.errors import FarhandError
-from farhand_protocol.inventory import SectionReport, section_hash
 from farhand_protocol.orders import FINAL_STATES, ORDER_STATES, OrderState
 from farhand_server.fleet.causes import MAX_CAUSE_CHARS, normalise, normalise_code
-from farhand_server.fleet.differences import MAX_LISTED, compare
 from farhand_server.fleet.order_states import OUTCOMES, may_follow
 from farhand_server.fleet.query import MAX_TERMS, Term, compile_query, parse_query
-from farhand_server.fleet.sections import parse_since
+from farhand_server.fleet.since import parse_since
 
 
 @pytest.mark.parametrize(
@@ -141,63 +139,11 @@ def test_any_text_is_a_query_or_refused_and_never_reaches_the_sql(text: str) -> 
             assert shape == str(plain.compile(dialect=dialect)), "the words are only ever bound"
 
 
-def _report(name: str, items: list[dict[str, Any]], status: Any = "ok") -> SectionReport:
-    return SectionReport(
-        name=name,
-        status=status,
-        reason="",
-        items=items,
-        hash=section_hash(status, items),
-        collected_at="2026-11-22T10:00:00Z",
-        duration_ms=1,
-    )
-
-
-def _package(name: str, version: str) -> dict[str, Any]:
-    return {"source": "dpkg", "name": name, "version": version, "arch": "amd64"}
-
-
-def test_a_package_that_changed_its_version_is_changed() -> None:
-    before = _report("software", [_package("bash", "1"), _package("vim", "1")])
-    after = _report("software", [_package("bash", "2"), _package("curl", "1")])
-    found = compare(before, after)
-    assert [(c.before["version"], c.after["version"]) for c in found.changed] == [("1", "2")]
-    assert [item["name"] for item in found.added] == ["curl"]
-    assert [item["name"] for item in found.removed] == ["vim"]
-
-
-def test_two_versions_side_by_side_are_two_things() -> None:
-    before = _report("software", [_package("kernel", "1")])
-    after = _report("software", [_package("kernel", "1"), _package("kernel", "2")])
-    found = compare(before, after)
-    assert (found.added_count, found.removed_count, found.changed_count) == (1, 0, 0)
-
-
-def test_missing_never_looks_like_removed() -> None:
-    before = _report("services", [{"name": "sshd"}])
-    found = compare(before, _report("services", [], status="timeout"))
-    assert (found.removed_count, found.status_before, found.status_after) == (0, "ok", "timeout")
-
-
-def test_a_section_of_one_item_changes() -> None:
-    found = compare(_report("system", [{"kernel": "6.1"}]), _report("system", [{"kernel": "6.6"}]))
-    assert found.changed_count == 1
-
-
-def test_nameless_items_are_their_content() -> None:
-    found = compare(_report("x", [{"a": 1}, {"a": 2}]), _report("x", [{"a": 2}, {"a": 3}]))
-    assert (found.added, found.removed, found.changed) == ([{"a": 3}], [{"a": 1}], [])
-
-
-def test_a_long_difference_is_cut_and_counted() -> None:
-    found = compare(None, _report("users", [{"name": f"u{n}"} for n in range(MAX_LISTED + 5)]))
-    assert (len(found.added), found.added_count) == (MAX_LISTED, MAX_LISTED + 5)
-
-
 def test_since() -> None:
     now = datetime(2026, 11, 22, 12, tzinfo=UTC)
     assert parse_since("7d", now) == now - timedelta(days=7)
     assert parse_since("90m", now) == now - timedelta(minutes=90)
+    assert parse_since("yesterday", now) == datetime(2026, 11, 21, tzinfo=UTC)
     assert parse_since("2026-11-01", now) == datetime(2026, 11, 1, tzinfo=UTC)
     assert parse_since("2026-11-01T08:00:00+02:00", now) == datetime(2026, 11, 1, 6, tzinfo=UTC)
     for wrong in (
@@ -205,7 +151,7 @@ def test_since() -> None:
         "7",
         "d7",
         "-7d",
-        "yesterday",
+        "tomorrow",
         "2026-13-01",
         "99999d",
         "0001-01-01T00:00:00+14:00",

@@ -13,6 +13,7 @@ from farhand_server.store.schema.accounts import (
     jump_keys,
     tenants,
 )
+from farhand_server.store.schema.alerts import alerts, maintenance
 from farhand_server.store.schema.audit import audit
 from farhand_server.store.schema.columns import metadata
 from farhand_server.store.schema.desk import (
@@ -33,11 +34,9 @@ from farhand_server.store.schema.devices import (
 from farhand_server.store.schema.inventory import (
     check_states,
     device_numbers,
-    device_packages,
     package_versions,
     packages,
     section_changes,
-    section_history,
     sections,
     software_index,
     software_moves,
@@ -65,6 +64,7 @@ from farhand_server.store.schema.trust import (
 
 __all__ = [
     "accounts",
+    "alerts",
     "api_tokens",
     "audit",
     "campaign_counts",
@@ -74,7 +74,6 @@ __all__ = [
     "device_hints",
     "device_merges",
     "device_numbers",
-    "device_packages",
     "device_products",
     "device_tags",
     "devices",
@@ -82,6 +81,7 @@ __all__ = [
     "grant_approvals",
     "idempotency_keys",
     "jump_keys",
+    "maintenance",
     "metadata",
     "nameplates",
     "order_events",
@@ -92,7 +92,6 @@ __all__ = [
     "recordings",
     "scripts",
     "section_changes",
-    "section_history",
     "sections",
     "session_events",
     "session_members",

@@ -1,7 +1,8 @@
 """What devices report of themselves.
 
-Package names are normalised: `packages` holds each (source, name, arch) once, `package_versions`
-each version of it once, and `device_packages` only pairs of small numbers.
+Software is normalised: `packages` holds each (source, name, arch) once, `package_versions` each
+version of it once.  A device's own list is numbers in the body of its section `software`; who has a
+version is bits in `software_index`.
 """
 
 from __future__ import annotations
@@ -24,11 +25,9 @@ from farhand_server.store.schema.columns import NUMBER, metadata, tenant
 __all__ = [
     "check_states",
     "device_numbers",
-    "device_packages",
     "package_versions",
     "packages",
     "section_changes",
-    "section_history",
     "sections",
     "software_index",
     "software_moves",
@@ -46,21 +45,8 @@ sections = Table(
     Column("collected_at", Text, nullable=False),
     Column("duration_ms", Integer, nullable=False),
     Column("received_at", Text, nullable=False),
-    Column("body", LargeBinary, nullable=False),  # inventory.encode_section
+    Column("body", LargeBinary, nullable=False),  # fleet.sections
     PrimaryKeyConstraint("tenant", "device", "name"),
-)
-
-section_history = Table(
-    "section_history",
-    metadata,
-    Column("seq", NUMBER, primary_key=True, autoincrement=True),
-    tenant(),
-    Column("device", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("hash", Text, nullable=False),
-    Column("collected_at", Text, nullable=False),
-    Column("body", LargeBinary, nullable=False),
-    Index("ix_section_history", "tenant", "device", "name", "seq"),
 )
 
 packages = Table(
@@ -85,17 +71,6 @@ package_versions = Table(
     Column("detail", Text),  # JSON: what else is the same wherever it is installed
     UniqueConstraint("package", "version"),
     ForeignKeyConstraint(["package"], ["packages.id"]),
-)
-
-device_packages = Table(
-    "device_packages",
-    metadata,
-    tenant(),
-    Column("device", Text, nullable=False),
-    Column("package_version", NUMBER, nullable=False),
-    PrimaryKeyConstraint("tenant", "device", "package_version"),
-    Index("ix_device_packages_version", "package_version"),
-    ForeignKeyConstraint(["package_version"], ["package_versions.id"]),
 )
 
 # What changed in a section, each time that it did.

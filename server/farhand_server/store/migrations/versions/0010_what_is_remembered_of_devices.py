@@ -28,6 +28,11 @@ def upgrade() -> None:
     _software()
     _history()
     _records()
+    # Both are kept in another form now.  Devices are asked for the sections that are missing, so
+    # what is here now is whole again with their next report.
+    op.drop_table("section_history")
+    op.drop_table("device_packages")
+    op.execute("DELETE FROM sections")
 
 
 def _software() -> None:

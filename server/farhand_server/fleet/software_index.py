@@ -1,0 +1,221 @@
+"""Which devices have a version of a package: bits, and what moved since they were written.
+
+    device_numbers     a small number for each device
+    software_index     for each version, one bit per device, 8192 of them in a row, compressed
+    software_moves     installed or removed since, one row each: written with every report
+
+A report only adds rows to `software_moves`, so reports never wait for one another over a package
+that all of them update.  `fold` works them into the bits, many at a time; a search reads the bits
+of the few versions it is about and then the moves of those.  30 million installed packages are some
+30 MB this way, and "who has it" is a handful of rows (docs/adr/0012).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import zlib
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import delete, insert, select, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from farhand_protocol.errors import FarhandError
+from farhand_server.fleet.packages import given_numbers, in_chunks, insert_new
+from farhand_server.relay import Relay
+from farhand_server.store.schema import device_numbers, software_index, software_moves
+
+__all__ = [
+    "BLOCK_BITS",
+    "decode_bits",
+    "encode_bits",
+    "fold",
+    "keep_folding",
+    "note_moves",
+    "number_of",
+    "numbers_with",
+    "write_bits",
+]
+
+_log = logging.getLogger(__name__)
+
+BLOCK_BITS: Final = 8192
+MAX_FOLDED: Final = 50_000
+FOLD_S: Final = 30.0
+# Any fixed number: nodes fold one after the other.
+_FOLD_LOCK: Final = 0x666F6C64
+_OFFSETS: Final = [[bit for bit in range(8) if byte >> bit & 1] for byte in range(256)]
+
+
+def encode_bits(bits: int) -> bytes:
+    """Return a block's bits as they are stored."""
+    return zlib.compress(bits.to_bytes(BLOCK_BITS // 8, "little"), 1)
+
+
+def decode_bits(data: bytes) -> int:
+    """Return the bits of a stored block."""
+    return int.from_bytes(zlib.decompress(data), "little")
+
+
+async def number_of(c: AsyncConnection, tenant: str, device: str) -> int:
+    """Return the device's number, drawn now if it has none."""
+    mine = (device_numbers.c.tenant == tenant, device_numbers.c.device == device)
+    query = select(device_numbers.c.number).where(*mine)
+    number = await c.scalar(query)
+    if number is None:
+        await insert_new(c, device_numbers, [{"tenant": tenant, "device": device}])
+        number = await c.scalar(query)
+    assert number is not None
+    return int(number)
+
+
+async def note_moves(
+    c: AsyncConnection, *, tenant: str, device: str, before: set[int], after: set[int]
+) -> None:
+    """Note which versions a device has no more, and which it has now; the caller holds its row."""
+    moves = [(one, False) for one in sorted(before - after)]
+    moves += [(one, True) for one in sorted(after - before)]
+    if not moves:
+        return
+    number = await number_of(c, tenant, device)
+    rows = [
+        {"package_version": version, "number": number, "is_there": is_there}
+        for version, is_there in moves
+    ]
+    await c.execute(insert(software_moves), rows)
+
+
+async def numbers_with(c: AsyncConnection, versions: Sequence[int]) -> list[int]:
+    """Return the numbers of the devices that have at least one of these versions, in order."""
+    given = given_numbers(c.dialect.name, versions)
+    query = select(
+        software_index.c.package_version, software_index.c.block, software_index.c.devices
+    ).where(software_index.c.package_version.in_(given))
+    blocks = [tuple(row) for row in await c.execute(query)]
+    since = (
+        select(software_moves.c.package_version, software_moves.c.number, software_moves.c.is_there)
+        .where(software_moves.c.package_version.in_(given))
+        .order_by(software_moves.c.seq)
+    )
+    moves = [tuple(row) for row in await c.execute(since)]
+    return await asyncio.to_thread(_union, blocks, moves)
+
+
+def _union(
+    blocks: Sequence[tuple[int, int, bytes]], moves: Sequence[tuple[int, int, bool]]
+) -> list[int]:
+    by_version: dict[int, int] = {}
+    for version, block, data in blocks:
+        bits = decode_bits(data) << (block * BLOCK_BITS)
+        by_version[version] = by_version.get(version, 0) | bits
+    last = {(version, number): is_there for version, number, is_there in moves}
+    for (version, number), is_there in last.items():
+        by_version[version] = _with_bit(by_version.get(version, 0), number, is_there)
+    union = 0
+    for bits in by_version.values():
+        union |= bits
+    return _numbers(union)
+
+
+def _with_bit(bits: int, number: int, is_there: bool) -> int:
+    return bits | 1 << number if is_there else bits & ~(1 << number)
+
+
+def _numbers(bits: int) -> list[int]:
+    data = bits.to_bytes((bits.bit_length() + 7) // 8, "little")
+    return [8 * at + offset for at, byte in enumerate(data) if byte for offset in _OFFSETS[byte]]
+
+
+# Folding.
+
+
+async def fold(c: AsyncConnection, *, most: int = MAX_FOLDED) -> int:
+    """Work the oldest moves into the bits, inside a write transaction.
+
+    Returns: how many; 0 where there were none, or where another node is at it.
+    """
+    if c.dialect.name == "postgresql":
+        lock = text("SELECT pg_try_advisory_xact_lock(:key)")
+        if not await c.scalar(lock, {"key": _FOLD_LOCK}):
+            return 0
+    upto = await c.scalar(
+        select(software_moves.c.seq).order_by(software_moves.c.seq).offset(most - 1).limit(1)
+    )
+    # What is deleted here is what is folded: a row that a slower transaction adds meanwhile stays.
+    taken = delete(software_moves).returning(
+        software_moves.c.seq,
+        software_moves.c.package_version,
+        software_moves.c.number,
+        software_moves.c.is_there,
+    )
+    if upto is not None:
+        taken = taken.where(software_moves.c.seq <= upto)
+    moves = sorted(tuple(row) for row in await c.execute(taken))
+    changed: dict[tuple[int, int], dict[int, bool]] = {}
+    for _seq, version, number, is_there in moves:
+        block, bit = divmod(number, BLOCK_BITS)
+        changed.setdefault((version, block), {})[bit] = is_there
+    for versions in in_chunks(sorted({version for version, _ in changed}), 2_000):
+        await _fold_versions(c, set(versions), changed)
+    return len(moves)
+
+
+async def _fold_versions(
+    c: AsyncConnection, versions: set[int], changed: dict[tuple[int, int], dict[int, bool]]
+) -> None:
+    query = select(
+        software_index.c.package_version, software_index.c.block, software_index.c.devices
+    ).where(software_index.c.package_version.in_(given_numbers(c.dialect.name, versions)))
+    stored = {(version, block): data for version, block, data in await c.execute(query)}
+    mine = {place: bits for place, bits in changed.items() if place[0] in versions}
+    await write_bits(c, await asyncio.to_thread(_applied, stored, mine))
+
+
+def _applied(
+    stored: dict[tuple[int, int], bytes], changed: dict[tuple[int, int], dict[int, bool]]
+) -> dict[tuple[int, int], bytes]:
+    found = {}
+    for place, moved in changed.items():
+        bits = decode_bits(stored[place]) if place in stored else 0
+        for bit, is_there in moved.items():
+            bits = _with_bit(bits, bit, is_there)
+        found[place] = encode_bits(bits)
+    return found
+
+
+async def write_bits(c: AsyncConnection, blocks: dict[tuple[int, int], bytes]) -> None:
+    """Store blocks of bits, by (version, block), over what is there."""
+    make = postgresql.insert if c.dialect.name == "postgresql" else sqlite.insert
+    added = make(software_index)
+    statement = added.on_conflict_do_update(
+        index_elements=["package_version", "block"], set_={"devices": added.excluded.devices}
+    )
+    rows = [
+        {"package_version": version, "block": block, "devices": data}
+        for (version, block), data in sorted(blocks.items())
+    ]
+    for chunk in in_chunks(rows, 2_000):
+        await c.execute(statement, list(chunk))
+
+
+async def keep_folding(relay: Relay) -> None:
+    """Fold whenever there is something to; ends with the relay."""
+    wait_s = FOLD_S
+    while True:
+        await asyncio.sleep(wait_s)
+        try:
+            # A moment between two, since others write too.
+            wait_s = 0.1 if await _fold_once(relay) else FOLD_S
+        except FarhandError as error:
+            # The moves are still there; searches read them as they are.
+            _log.warning("the index of software was not folded: %s", error)
+
+
+async def _fold_once(relay: Relay) -> bool:
+    async with relay.db.read() as c:
+        if await c.scalar(select(software_moves.c.seq).limit(1)) is None:
+            return False
+    async with relay.db.write() as c:
+        return await fold(c) == MAX_FOLDED
