@@ -26,6 +26,7 @@ from farhand_protocol.errors import FarhandError
 from farhand_protocol.instants import parse_instant
 
 __all__ = [
+    "CHECKS_SECTION",
     "MAX_BLOB_BYTES",
     "MAX_DEPTH",
     "MAX_ITEMS",
@@ -61,6 +62,9 @@ MAX_BLOB_BYTES: Final = MAX_SECTION_BYTES + 16 * 1024
 # A few bytes of JSON can become a Python object of a hundred; this bounds the objects that one
 # report can turn into before they exist.  3,000 packages with 12 keys each use about 40,000.
 MAX_STRUCTURE_CHARS: Final = 1_000_000
+
+# What the device's own schedules of checks came to; no collector makes it.
+CHECKS_SECTION: Final = "checks"
 
 # The relay stores packages once for the whole fleet, by these keys.
 SOFTWARE_KEYS: Final = ("source", "name", "version", "arch")

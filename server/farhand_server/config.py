@@ -71,6 +71,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         audit_heads_every_s: how often, where the audit has grown.
         capacity: handshakes per second this node is sized for (reconnect windows follow it).
         drain_s: how long SIGTERM waits for open requests.
+        alert_tickets: from which severity an alert opens a ticket; `never` for none.
     """
 
     home: str = ""
@@ -90,6 +91,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     audit_heads_every_s: Annotated[float, msgspec.Meta(ge=1)] = 3600.0
     capacity: int = 500
     drain_s: float = 10.0
+    alert_tickets: Literal["warning", "critical", "never"] = "warning"
 
     @property
     def host(self) -> str:

@@ -7,6 +7,7 @@ Everything in it is used by `app.build_app` (routes, statuses) and `app.serve` (
 from __future__ import annotations
 
 from farhand_server.api import (
+    alerts,
     audit,
     desk,
     fleet,
@@ -31,4 +32,5 @@ AREAS: tuple[Area, ...] = (
     orders.AREA,
     scripts.AREA,
     desk.AREA,
+    alerts.AREA,
 )

@@ -1,0 +1,1 @@
+"""Alerts: what checks on devices found wrong, joined with tickets, suppressed and damped."""
