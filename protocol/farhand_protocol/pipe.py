@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -134,7 +135,8 @@ class ResumablePipe:
         # Our stream: [acked, framed) is in `_unacked` or `_again`, [framed, end) in `_pending`.
         self._unacked: deque[tuple[int, bytes]] = deque()
         self._again: deque[tuple[int, bytes]] = deque()
-        self._pending = bytearray()
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
         self._acked = 0
         self._framed = 0
         self._eof_wanted = False
@@ -152,7 +154,7 @@ class ResumablePipe:
     @property
     def unacked_bytes(self) -> int:
         """Return how many bytes are kept because the peer has not acknowledged them."""
-        return self._framed - self._acked + len(self._pending)
+        return self._framed - self._acked + self._pending_bytes
 
     @property
     def writable(self) -> bool:
@@ -231,7 +233,8 @@ class ResumablePipe:
             return
         if self._eof_wanted:
             raise ValueError("the stream has ended")
-        self._pending += data
+        self._pending.append(data)
+        self._pending_bytes += len(data)
         if self.unacked_bytes > self._window * _OVERRUN_FACTOR:
             self.close(now, "overrun")
 
@@ -281,25 +284,26 @@ class ResumablePipe:
         self._events.append(Closed(reason))
         self._unacked.clear()
         self._again.clear()
-        self._pending.clear()
+        self._drop_pending()
         self._ack_now = False
         self._ack_deadline = None
         self._resume_deadline = None
+
+    def _drop_pending(self) -> None:
+        self._pending.clear()
+        self._pending_bytes = 0
 
     def _frame(self) -> None:
         """Cut what is pending into frames and queue them behind those to be sent again."""
         self._out += [frame for _, frame in self._again]
         self._unacked += self._again
         self._again.clear()
-        with memoryview(self._pending) as view:
-            for start in range(0, len(view), self._max):
-                payload = view[start : start + self._max]
-                frame = _HEAD.pack(_DATA, self._framed) + payload
-                self._framed += len(payload)
-                self._unacked.append((self._framed, frame))
-                self._out.append(frame)
-                payload.release()
-        self._pending.clear()
+        for size, pieces in _cut(self._pending, self._max):
+            frame = b"".join((_HEAD.pack(_DATA, self._framed), *pieces))
+            self._framed += size
+            self._unacked.append((self._framed, frame))
+            self._out.append(frame)
+        self._drop_pending()
         if self._eof_wanted and not self._eof_framed:
             frame = _HEAD.pack(_EOF, self._framed)
             self._eof_framed = True
@@ -388,3 +392,27 @@ class ResumablePipe:
             self._ack_now = True
         elif self._ack_deadline is None:
             self._ack_deadline = now + ACK_DELAY_S
+
+
+def _cut(chunks: list[bytes], size: int) -> Iterator[tuple[int, list[bytes | memoryview]]]:
+    """Yield the pieces of each next `size` bytes of all chunks, and how many bytes those are.
+
+    Pieces are views: each byte is copied once, into its frame.
+    """
+    pieces: list[bytes | memoryview] = []
+    room = size
+    for chunk in chunks:
+        if len(chunk) <= room:
+            pieces.append(chunk)
+            room -= len(chunk)
+        else:
+            view, start = memoryview(chunk), 0
+            while len(view) - start > room:
+                pieces.append(view[start : start + room])
+                start += room
+                yield size, pieces
+                pieces, room = [], size
+            pieces.append(view[start:])
+            room -= len(view) - start
+    if pieces:
+        yield size - room, pieces

@@ -30,7 +30,6 @@ import os
 import posixpath
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import asyncssh
@@ -44,6 +43,7 @@ from farhand_agent.session.files_protocol import (
     BoundedHandler,
 )
 from farhand_agent.session.files_roots import Roots, refused
+from farhand_agent.session.files_worker import FileWorker
 from farhand_agent.session.manners import Manners
 
 __all__ = ["MAX_BLOCK_BYTES", "MAX_PARTS", "PART_PREFIX", "FileServer", "Roots", "serve_files"]
@@ -82,7 +82,7 @@ class FileServer(asyncssh.SFTPServer):
         self._actions = actions
         self._hashes = hashes or KnownHashes()
         self._parts: dict[str, tuple[int | None, str | None]] = {}
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="files")
+        self._worker = FileWorker()
         self._open = 0
         self._block = bytearray(MAX_BLOCK_BYTES)
 
@@ -92,7 +92,7 @@ class FileServer(asyncssh.SFTPServer):
             self._actions.add("denied", f"files: {what} (read-only)")
             raise refused("this session may read files only")
         try:
-            result = await asyncio.get_running_loop().run_in_executor(self._worker, act)
+            result = await self._worker.add(act)
         except asyncssh.SFTPPermissionDenied:
             self._actions.add("denied", f"files: {what}")
             raise
@@ -177,9 +177,9 @@ class FileServer(asyncssh.SFTPServer):
             while view:
                 done = os.write(file.fd, view) if file.append else os.pwrite(file.fd, view, at)
                 view, at = view[done:], at + done
+            file.written.add(offset, data)
 
         await self._do(act, what=f"write {file.path}")
-        file.written.add(offset, data)
         return len(data)
 
     async def close(self, file_obj: object) -> None:
@@ -390,7 +390,7 @@ class FileServer(asyncssh.SFTPServer):
         for path, (total, sha256) in self._parts.items():
             self._actions.add("file-write", path, size_bytes=total, sha256=sha256)
         self._parts.clear()
-        self._worker.shutdown(wait=False, cancel_futures=True)
+        self._worker.close()
         if not self.channel.is_closing():
             self.channel.exit(0)
 

@@ -129,7 +129,8 @@ class PipeDriver:
         self.reading.set()
         self.attached = asyncio.Event()
         self.reason = ""
-        self._clock = LivedClock(asyncio.get_running_loop().time())
+        self._loop = asyncio.get_running_loop()
+        self._clock = LivedClock(self._loop.time())
         pipe = pipe or ResumablePipe(pipe_id=os.urandom(PIPE_ID_BYTES))
         self._line = Attachment(lambda: pipe)
         self._on_state = on_state
@@ -154,13 +155,15 @@ class PipeDriver:
 
     def send(self, data: bytes) -> None:
         """Append to our stream."""
-        self._line.send(data, self._now())
-        self._after()
+        now = self._now()
+        self._line.send(data, now)
+        self._after(now)
 
     def end(self) -> None:
         """Close the pipe from this side; CLOSE is still written if a websocket is up."""
-        self._line.close(self._now())
-        self._after()
+        now = self._now()
+        self._line.close(now)
+        self._after(now)
 
     async def serve(self, messages: MessageStream) -> None:
         """Run the pipe over one websocket until that is lost, replaced or no longer needed.
@@ -175,8 +178,9 @@ class PipeDriver:
             return
         self._replaced.set()
         self._replaced = replaced = asyncio.Event()
-        turn = self._line.begin(self._now())
-        self._after()
+        now = self._now()
+        turn = self._line.begin(now)
+        self._after(now)
         try:
             async with asyncio.TaskGroup() as group:
                 # HELLO goes out before the other's is read, which may end the pipe.
@@ -189,18 +193,20 @@ class PipeDriver:
             for error in errors.exceptions:
                 _log.warning("pipe %d: %s", self.number, error)
         finally:
-            self._line.lose(turn, self._now())
-            self._after()
+            now = self._now()
+            self._line.lose(turn, now)
+            self._after(now)
 
     async def _read(self, messages: MessageStream, turn: int) -> None:
         # Once the pipe is over the writer still has CLOSE to write, and then ends both.
         while self._line.is_current(turn):
             await self.reading.wait()
             message = await messages.receive()
+            now = self._now()
             try:
-                self._line.receive(turn, message, self._now())
+                self._line.receive(turn, message, now)
             finally:
-                self._after()
+                self._after(now)
 
     async def _write(self, messages: MessageStream, turn: int) -> None:
         while True:
@@ -214,9 +220,9 @@ class PipeDriver:
                 raise StreamLost
             await self._wake.wait()
 
-    def _after(self) -> None:
+    def _after(self, now: float) -> None:
         """Carry out what the last call into the attachment brought about."""
-        for effect in self._line.effects(self._now()):
+        for effect in self._line.effects(now):
             if isinstance(effect, Deliver):
                 if self._protocol is not None and not self.closed.is_set():
                     self._protocol.data_received(effect.data)
@@ -258,15 +264,16 @@ class PipeDriver:
             self._timer.cancel()
         # Looked at often enough that a stop of this process is not taken for time that passed.
         wait_s = min(max(0.0, due - self._now()), LOOK_S)
-        self._timer = asyncio.get_running_loop().call_later(wait_s, self._on_timer)
+        self._timer = self._loop.call_later(wait_s, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
-        self._line.handle_alarm(self._now())
-        self._after()
+        now = self._now()
+        self._line.handle_alarm(now)
+        self._after(now)
 
     def _now(self) -> float:
-        return self._clock.read(asyncio.get_running_loop().time())
+        return self._clock.read(self._loop.time())
 
 
 async def _until(replaced: asyncio.Event) -> None:

@@ -153,7 +153,8 @@ class ConsolePipe:
         self._number = number
         self._watch = watch
         self._patience_s = patience_s
-        self._clock = LivedClock(asyncio.get_running_loop().time())
+        self._loop = asyncio.get_running_loop()
+        self._clock = LivedClock(self._loop.time())
         # The console is the end that renews: it may be a new program on a pipe of an older one.
         pipe_id = secrets.token_bytes(PIPE_ID_BYTES)
         self._line = Attachment(lambda: ResumablePipe(pipe_id=pipe_id), renews=True)
@@ -176,13 +177,15 @@ class ConsolePipe:
 
     def send(self, data: bytes) -> None:
         """Append to our stream."""
-        self._line.send(data, self._now())
-        self._after()
+        now = self._now()
+        self._line.send(data, now)
+        self._after(now)
 
     def end(self) -> None:
         """Close the pipe from this side."""
-        self._line.close(self._now())
-        self._after()
+        now = self._now()
+        self._line.close(now)
+        self._after(now)
 
     async def run(self) -> None:
         """Keep the pipe attached until it closes.
@@ -281,8 +284,9 @@ class ConsolePipe:
 
     async def _serve(self, websocket: ClientConnection) -> None:
         """Run one attachment; returns when it is over."""
-        turn = self._line.begin(self._now())
-        self._after()
+        now = self._now()
+        turn = self._line.begin(now)
+        self._after(now)
         try:
             async with asyncio.TaskGroup() as group:
                 # HELLO goes out before the other's is read, which may end this attachment.
@@ -291,8 +295,9 @@ class ConsolePipe:
         except* _AttachmentOver:
             pass  # the ordinary end of an attachment; `run` makes the next one
         finally:
-            self._line.lose(turn, self._now())
-            self._after()
+            now = self._now()
+            self._line.lose(turn, now)
+            self._after(now)
             await websocket.close()
 
     async def _read(self, websocket: ClientConnection, turn: int) -> None:
@@ -303,10 +308,11 @@ class ConsolePipe:
                 message = await websocket.recv()
                 if isinstance(message, str):
                     raise _AttachmentOver
+                now = self._now()
                 try:
-                    self._line.receive(turn, message, self._now())
+                    self._line.receive(turn, message, now)
                 finally:
-                    self._after()
+                    self._after(now)
         except (WebSocketException, OSError, RemoteError) as error:
             raise _AttachmentOver from error
 
@@ -324,9 +330,9 @@ class ConsolePipe:
         except (WebSocketException, OSError) as error:
             raise _AttachmentOver from error
 
-    def _after(self) -> None:
+    def _after(self, now: float) -> None:
         """Carry out what the last call into the attachment brought about."""
-        for effect in self._line.effects(self._now()):
+        for effect in self._line.effects(now):
             if isinstance(effect, Deliver):
                 if self._protocol is not None and not self.closed.is_set():
                     self._protocol.data_received(effect.data)
@@ -367,12 +373,13 @@ class ConsolePipe:
             self._timer.cancel()
         # Looked at often enough that a stop of this process is not taken for time that passed.
         wait_s = min(max(0.0, due - self._now()), LOOK_S)
-        self._timer = asyncio.get_running_loop().call_later(wait_s, self._on_timer)
+        self._timer = self._loop.call_later(wait_s, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
-        self._line.handle_alarm(self._now())
-        self._after()
+        now = self._now()
+        self._line.handle_alarm(now)
+        self._after(now)
 
     def _now(self) -> float:
-        return self._clock.read(asyncio.get_running_loop().time())
+        return self._clock.read(self._loop.time())
