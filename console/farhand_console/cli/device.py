@@ -1,4 +1,4 @@
-"""device list, show, inventory, diff, tag, confirm, move, retire."""
+"""device list, show, inventory, diff, tag, confirm, move, retire; maintenance has its own file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import click
 import msgspec
 
+from farhand_console.cli import maintenance
 from farhand_console.cli.base import Context, command, group, paged
 from farhand_console.output import line, show_fields, show_table, warn
 from farhand_console.relay import segments
@@ -46,6 +47,7 @@ def register(root: click.Group) -> None:
     devices = group(root, "device", "The fleet.")
     _register_reading(devices)
     _register_writing(devices)
+    maintenance.register(devices)
 
 
 def _register_reading(devices: click.Group) -> None:

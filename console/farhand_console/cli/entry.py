@@ -19,6 +19,7 @@ __all__ = ["farhand", "main"]
 # one of its commands is called, so that no command waits for the libraries of the others.
 _BROUGHT_BY = {
     "account": "account",
+    "alert": "alert",
     "audit": "audit",
     "bundle": "bundle",
     "campaign": "campaign",

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Annotated
 
 import msgspec
-from litestar import Controller, delete, get, post
+from litestar import Controller, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -168,7 +168,7 @@ class MaintenanceController(Controller):
                 c, relay, device=row, until=until, reason=data.reason, actor=actor.name
             )
 
-    @delete("/", action="device.maintenance", status_code=200)
+    @post("/end", action="device.maintenance", status_code=200)
     async def end(self, relay: FromRelay, actor: FromActor, device: FromPath[str]) -> Maintenance:
         """End it now; what stands goes to tickets."""
         async with relay.db.write() as c:
