@@ -12,7 +12,7 @@ from farhand_agent.inventory.fillers import chassis_name, real_value
 from farhand_agent.inventory.registry import section
 from farhand_agent.platforms.commands import CommandMissing
 
-__all__ = ["collect"]
+__all__ = ["collect", "timezone_name"]
 
 _DMI: Final = "/sys/class/dmi/id"
 _FIELDS: Final = {
@@ -71,7 +71,7 @@ def collect(context: Context) -> list[dict[str, Any]]:
     machine_id = files.line("/etc/machine-id")
     digest = hashlib.sha256(f"farhand:{machine_id}".encode()).hexdigest() if machine_id else None
     item["machine_id_sha256"] = digest
-    item["timezone"] = _timezone(context)
+    item["timezone"] = timezone_name(context)
     return [item]
 
 
@@ -95,7 +95,8 @@ def _virtualisation(context: Context) -> str | None:
     return word or None
 
 
-def _timezone(context: Context) -> str | None:
+def timezone_name(context: Context) -> str | None:
+    """Return the time zone as /etc/localtime names it, else /etc/timezone."""
     link = context.files.path("/etc/localtime")
     if link.is_symlink():
         _, found, name = str(link.readlink()).partition("zoneinfo/")

@@ -1,0 +1,48 @@
+"""Section `groups`: local groups, who is in them, and which of them may administer the device."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from farhand_agent.inventory.context import Context
+from farhand_agent.inventory.registry import section
+from farhand_agent.platforms.commands import CommandMissing, CommandTimeout
+
+__all__ = ["collect", "parse_groups"]
+
+_ADMIN: Final = ("sudo", "wheel", "admin", "root", "docker", "lxd", "libvirt", "disk", "shadow")
+_MAX_MEMBERS: Final = 1_000
+
+
+def parse_groups(text: str) -> list[dict[str, Any]]:
+    """Return one item per group in group(5) format; lines of another shape are skipped.
+
+    `docker`, `lxd`, `disk` and the like count as administrators: their members can become root.
+    """
+    items = []
+    for line in text.split("\n"):
+        fields = line.split(":")
+        if len(fields) != 4 or not fields[0] or not fields[2].isdigit():
+            continue
+        members = [one for one in fields[3].strip().split(",") if one]
+        items.append(
+            {
+                "name": fields[0],
+                "id": fields[2],
+                "members": members[:_MAX_MEMBERS],
+                "administrator": fields[0] in _ADMIN,
+            }
+        )
+    return items
+
+
+@section("groups", platform="linux", personal=("members",))
+def collect(context: Context) -> list[dict[str, Any]]:
+    """Return one item per group."""
+    try:
+        # Asks the name service too, which may hang on a dead directory server.
+        text = context.run(["getent", "group"], timeout_s=8.0).text
+    except (CommandMissing, CommandTimeout):
+        context.note("from the local file only")
+        text = context.files.text("/etc/group") or ""
+    return parse_groups(text)
