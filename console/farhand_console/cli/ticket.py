@@ -1,10 +1,11 @@
-"""ticket new, list, show, reply, note, assign, resolve, reopen."""
+"""ticket new, list, show, reply, note, assign, resolve, reopen; check has its own file."""
 
 from __future__ import annotations
 
 import click
 import msgspec
 
+from farhand_console.cli import ticket_checks
 from farhand_console.cli.base import Context, command, group, paged
 from farhand_console.output import line, say, show_fields, show_table
 from farhand_console.relay import segments
@@ -19,6 +20,7 @@ def register(root: click.Group) -> None:
     tickets = group(root, "ticket", "Requests and what became of them.")
     _register_reading(tickets)
     _register_writing(tickets)
+    ticket_checks.register(tickets)
 
 
 def _register_reading(tickets: click.Group) -> None:

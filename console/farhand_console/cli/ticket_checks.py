@@ -1,0 +1,195 @@
+"""ticket check: approved checks on a ticket's device, their results written into its thread.
+
+Each check is the approved script `check.ID`, ordered and signed as `farhand run` does it; what the
+device found counts with its signature, and is said on the ticket as a note of the desk.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+import click
+import msgspec
+
+from farhand_console.cli.base import Context, command
+from farhand_console.cli.run import published_script, wait_for_result
+from farhand_console.orders import OrderDraft, sign_order
+from farhand_console.output import printable, say, show_table
+from farhand_console.relay import segments
+from farhand_console.relay.answers import OrderStates, Ticket, TicketMessage
+from farhand_console.trust.devices import VerifiedDevice, verify_device
+from farhand_protocol.errors import FarhandError, UsageError
+
+__all__ = ["PACKS", "register"]
+
+_PREFIX: Final = "check."
+_MAX_CHECKS: Final = 100
+# What a technician looks at first; of these, whatever the organisation has approved.
+PACKS: Final[dict[str, tuple[str, ...]]] = {
+    "first": (
+        "disk.space",
+        "disk.read-only",
+        "memory.pressure",
+        "cpu.load",
+        "services.failed",
+        "network.default-route",
+        "dns.resolve",
+        "clock.offset",
+        "updates.security",
+        "reboot.required",
+    ),
+}
+
+
+class _Found(msgspec.Struct, frozen=True, kw_only=True):
+    """What a check script prints; more fields are left out."""
+
+    id: str
+    state: str
+    summary: str
+    value: float | None = None
+    unit: str | None = None
+
+
+class _Ordered(NamedTuple):
+    check: str
+    order: str
+
+
+def register(tickets: click.Group) -> None:
+    """Add the command of this file to `farhand ticket`."""
+
+    @command(tickets)
+    @click.argument("number")
+    @click.argument("checks", nargs=-1)
+    @click.option(
+        "--pack", help="first (unless checks are named), all, or a word such as disk or updates."
+    )
+    @click.option("--device", help="Id or unique name, where the ticket names none.")
+    @click.option("--ttl", type=click.IntRange(60, 86_400), default=900, show_default=True)
+    def check(
+        context: Context,
+        number: str,
+        checks: tuple[str, ...],
+        pack: str | None,
+        device: str | None,
+        ttl: int,
+    ) -> None:
+        """Run approved checks on the ticket's device and write what they found into its thread."""
+        ticket = context.relay.get(segments("tickets", number), Ticket)
+        where = device or ticket.device
+        if where is None:
+            raise UsageError("usage", f"{ticket.number} names no device", hint="--device D")
+        wanted = _chosen(context, checks, pack)
+        told = context.relay.get(segments("devices", where), dict)
+        verified = verify_device(context.home, context.trust(), told, asked=where)
+        ordered = _order(context, wanted, verified, ticket.number, ttl)
+        if not context.as_json:
+            say(f"{len(ordered)} checks on {printable(verified.name)}: waiting")
+        items = [_result(context, one, verified, ttl) for one in ordered]
+        said = context.relay.post(
+            segments("tickets", ticket.id, "messages"),
+            TicketMessage,
+            {"kind": "note", "body": _note(verified, items)},
+        )
+        answer = {
+            "ticket": ticket.number,
+            "device": verified.id,
+            "message": said.seq,
+            "items": items,
+            "next": None,
+        }
+        context.show(answer, lambda: _show(items))
+        failed = [one["id"] for one in items if one["outcome"] not in ("succeeded", "no_change")]
+        if failed:
+            raise FarhandError("run-failed", f"without a result: {', '.join(failed)}")
+
+
+def _chosen(context: Context, checks: tuple[str, ...], pack: str | None) -> list[str]:
+    """Return the scripts to order."""
+    trust = context.trust()
+    revoked = {one.subject for one in trust.revocations.revoked}
+    published = sorted({script for script, _ in trust.published()} - revoked)
+    published = [script for script in published if script.startswith(_PREFIX)]
+    chosen = [one if one.startswith(_PREFIX) else _PREFIX + one for one in checks]
+    if pack is not None or not checks:
+        name = pack or "first"
+        if name == "all":
+            chosen += published
+        elif name in PACKS:
+            chosen += [_PREFIX + one for one in PACKS[name] if _PREFIX + one in published]
+        else:
+            chosen += [one for one in published if one.startswith(f"{_PREFIX}{name}.")]
+    chosen = list(dict.fromkeys(chosen))
+    if not chosen:
+        raise FarhandError(
+            "script-unknown",
+            "the organisation has published no check of that pack",
+            hint="farhand trust init --with-library, or farhand script publish",
+        )
+    if len(chosen) > _MAX_CHECKS:
+        raise UsageError("usage", f"at most {_MAX_CHECKS} checks at once")
+    return chosen
+
+
+def _order(
+    context: Context, scripts: list[str], device: VerifiedDevice, ticket: str, ttl_s: int
+) -> list[_Ordered]:
+    """Sign one order for each check and hand all of them to the relay at once."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    drafts = [
+        OrderDraft(
+            context.trust(),
+            published_script(context, script, None),
+            {},
+            operator=context.settings.account,
+            now=now,
+        )
+        for script in scripts
+    ]
+    sealed = [
+        sign_order(draft, device, context.signer(), now=now, ttl_s=ttl_s, ticket=ticket)
+        for draft in drafts
+    ]
+    body = {"items": [{"envelope": envelope} for _, envelope in sealed]}
+    context.relay.post("/orders", OrderStates, body)
+    return [_Ordered(script, order) for script, (order, _) in zip(scripts, sealed, strict=True)]
+
+
+def _result(
+    context: Context, ordered: _Ordered, device: VerifiedDevice, ttl_s: int
+) -> dict[str, Any]:
+    """Wait for one order and return what the device found."""
+    result = wait_for_result(context, ordered.order, device.id, device.key, ttl_s=ttl_s)
+    item = {
+        "id": ordered.check.removeprefix(_PREFIX),
+        "order": ordered.order,
+        "outcome": result["state"],
+        "signed": result["signed"],
+        "state": "unknown",
+        "summary": result["refusal"] or f"the order ended as {result['state']}",
+        "value": None,
+        "unit": None,
+    }
+    try:
+        found = msgspec.json.decode(result["stdout"], type=_Found)
+    except msgspec.MsgspecError:
+        return item
+    shown = {"state": found.state, "summary": found.summary, "value": found.value}
+    return item | shown | {"unit": found.unit}
+
+
+def _note(device: VerifiedDevice, items: list[dict[str, Any]]) -> str:
+    lines = [f"Checks on {printable(device.name, 80)} ({device.id}):"]
+    for one in items:
+        signed = "" if one["signed"] else " (not signed by the device)"
+        state, summary = printable(one["state"], 20), printable(one["summary"], 200)
+        lines.append(f"- {state}: {one['id']}: {summary}{signed}")
+    return "\n".join(lines)
+
+
+def _show(items: list[dict[str, Any]]) -> None:
+    show_table(
+        ("state", "check", "summary"), [(one["state"], one["id"], one["summary"]) for one in items]
+    )
