@@ -36,7 +36,7 @@ ifneq ($(shell cat "$(MADE_FOR)" 2>/dev/null),$(CURDIR))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check lint types imports coverage format bench words lock wheels clean
+.PHONY: help setup setup-dev demo test check lint types imports coverage format bench words lock wheels packages clean
 .DELETE_ON_ERROR:
 
 help:
@@ -48,6 +48,7 @@ help:
 	@echo 'make format      puts the source into the house form'
 	@echo 'make lock        writes requirements/*.txt anew (UPGRADE=1 takes newer versions)'
 	@echo 'make wheels      builds the four packages into dist/'
+	@echo 'make packages    builds the agent as a Debian package and as a single file into dist/'
 	@echo 'make clean       removes what these targets made'
 
 # --- setting up ---------------------------------------------------------------------------------
@@ -166,6 +167,11 @@ wheels: $(RUN_STAMP)
 	@rm -rf dist
 	@$(PIP) wheel --no-index --no-deps --no-build-isolation -w dist $(MEMBERS)
 	@ls dist
+
+# What an agent is carried to a device as; agent/packages/build.py says what is in it.
+packages: $(RUN_STAMP)
+	$(SAY) 'building the agent as a .deb and as a single file into dist/'
+	@"$(RUN_PYTHON)" agent/packages/build.py --out dist $(ARGS)
 
 clean:
 	rm -rf "$(VENV)" dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .import_linter_cache

@@ -38,11 +38,14 @@ MOUNTED = {
     "step": ("farhand_agent.session.talking", "step", False),
     "bundle": ("farhand_agent.bundle.command", "bundle", False),
     "order": ("farhand_agent.order_file", "order", False),
+    "install": ("farhand_agent.install.command", "install", True),
+    "uninstall": ("farhand_agent.install.command", "uninstall", True),
     "inventory": ("farhand_agent.inventory.command", "inventory", True),
     "checks": ("farhand_agent.checks.command", "checks", True),
     "patches": ("farhand_agent.patches.command", "patches", True),
 }
 _PAGE = 100
+_MAX_TOKEN_CHARS = 8192
 
 
 class _LazyGroup(click.Group):
@@ -85,6 +88,8 @@ _HELP = {
     "patches": "Show what updates this device lacks.",
     "bundle": "Write one sealed file about this device, for whoever helps.",
     "order": "Run an order that came by file.",
+    "install": "Let the agent start with the system.",
+    "uninstall": "Take the agent's service away again.",
 }
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
@@ -108,13 +113,16 @@ def _emit(value: Any) -> None:
 @home_option
 @json_option
 def enrol(token: str, name: str | None, again: bool, home: Home, as_json: bool) -> None:
-    """Join an organisation with the token its admin gave you."""
+    """Join an organisation with the token its admin gave you; - reads it from stdin."""
     # Late, because the other commands need none of it.
     import asyncio
 
     from farhand_agent.enrolment import enrol as perform
     from farhand_protocol.tokens import parse_enrolment_token
 
+    if token == "-":
+        # Where other people may see what a command is called with.
+        token = sys.stdin.readline(_MAX_TOKEN_CHARS).strip()
     parsed = parse_enrolment_token(token)
     settings = asyncio.run(perform(home, parsed, name=name, again=again, progress=say))
     if as_json:

@@ -42,6 +42,8 @@ def become_owner(home: Path) -> bool:
         os.initgroups(entry.pw_name, owner.st_gid)
         os.environ["HOME"] = entry.pw_dir
         os.environ["USER"] = os.environ["LOGNAME"] = entry.pw_name
+    # The local socket lies where the agent's own environment says, which is not root's.
+    os.environ.pop("XDG_RUNTIME_DIR", None)
     os.setgid(owner.st_gid)
     os.setuid(owner.st_uid)
     return True
