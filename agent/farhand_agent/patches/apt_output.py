@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from farhand_agent.patches.provider import PACKAGE_NAME, ProviderError
+from farhand_agent.patches.refusals import Row, refusal
 
 __all__ = [
     "Candidate",
@@ -169,48 +170,35 @@ def _version(line: str) -> str:
     return "" if value == "(none)" else value
 
 
-_DENIED = "patch-denied"
-_CLASSES: Final[tuple[tuple[str, str, str], ...]] = (
-    (r"13: Permission denied|are you root|Operation not permitted", _DENIED, "needs root"),
+_ROWS: Final[tuple[Row, ...]] = (
+    (r"13: Permission denied|are you root|Operation not permitted", "patch-denied"),
     (
         r"Could not get lock|Unable to acquire the dpkg frontend lock|is another process using it",
         "patch-locked",
-        "another package manager holds the lock",
     ),
-    (r"dpkg was interrupted", "patch-interrupted", "an earlier run was interrupted"),
-    (r"Held packages were changed", "patch-held", "a held package would have to change"),
+    (r"dpkg was interrupted", "patch-interrupted"),
+    (r"Held packages were changed", "patch-held"),
     (
         r"Unable to locate package|Version '[^']*' for '[^']*' was not found|has no installation"
         r" candidate",
         "patch-unknown-update",
-        "a package or version is not known",
     ),
     (
         r"unmet dependencies|held broken packages|Unable to correct problems|Broken packages",
         "patch-unmet-dependencies",
-        "dependencies cannot be met",
     ),
     (
-        r"NO_PUBKEY|is not signed|couldn't be verified|EXPKEYSIG|not valid yet|no longer valid",
+        r"NO_PUBKEY|is not signed|couldn't be verified|EXPKEYSIG|not valid yet|no longer valid"
+        r"|Hash Sum mismatch|File has unexpected size",
         "patch-untrusted",
-        "a repository's signature does not hold",
     ),
-    (
-        r"enough free space|No space left on device",
-        "patch-disk-full",
-        "there is not enough free space",
-    ),
+    (r"enough free space|No space left on device", "patch-disk-full"),
     (
         r"Temporary failure resolving|Could not resolve|Could not connect|Failed to fetch|"
         r"Connection (?:refused|timed out|failed)|Unable to connect|Some index files failed",
         "patch-network",
-        "a repository cannot be reached",
     ),
 )
-_HINTS: Final = {
-    "patch-interrupted": "run: dpkg --configure -a",
-    "patch-denied": "run it as root",
-}
 
 
 def classify(exit_code: int, error_text: str) -> ProviderError:
@@ -219,18 +207,4 @@ def classify(exit_code: int, error_text: str) -> ProviderError:
     apt answers 100 to everything that goes wrong, so the words decide; what is not known stays
     `patch-failed`.
     """
-    tail = error_text[-4000:]
-    for pattern, code, words in _CLASSES:
-        if re.search(pattern, tail):
-            return ProviderError(
-                code,
-                f"apt: {words}",
-                hint=_HINTS.get(code),
-                detail=tail[-500:],
-                state={_DENIED: "denied", "patch-locked": "locked"}.get(code, "error"),  # type: ignore[arg-type]
-                retryable=code in ("patch-locked", "patch-network"),
-                log_tail=error_text,
-            )
-    return ProviderError(
-        "patch-failed", f"apt ended with {exit_code}", detail=tail[-500:], log_tail=error_text
-    )
+    return refusal("apt", exit_code, error_text, _ROWS)

@@ -3,6 +3,7 @@
 It only drives apt-get, apt-cache, apt-mark and dpkg-query; reading what they print is
 `apt_output`'s part.  Listing simulates (`apt-get -s`), which needs neither root nor a lock.
 Applying names every package with its version, as planned, and never lets apt choose anew.
+Rolling back names the versions from before, out of an archive or out of apt's own cache.
 """
 
 from __future__ import annotations
@@ -22,27 +23,17 @@ from farhand_agent.patches.apt_output import (
     parse_simulation,
 )
 from farhand_agent.patches.provider import (
-    LOG_TAIL_BYTES,
     PACKAGE_NAME,
-    ApplyResult,
     Kind,
     PatchList,
     Plan,
     ProviderError,
-    Reboot,
     Update,
     choose,
 )
-from farhand_agent.patches.reboot import linux_reboot
 from farhand_agent.patches.registry import provider
-from farhand_agent.platforms.commands import (
-    CommandOverflow,
-    CommandTimeout,
-    Outcome,
-    Runner,
-    installed,
-    run,
-)
+from farhand_agent.patches.stepwise import APPLY_TIMEOUT_S, REFRESH_TIMEOUT_S, StepwiseProvider
+from farhand_agent.platforms.commands import Outcome, Runner, installed, run
 from farhand_agent.platforms.files import SystemFiles
 from farhand_protocol.instants import format_instant, from_unix
 
@@ -54,18 +45,13 @@ _SIMULATE: Final = (
     "-o", "APT::Get::Show-User-Simulation-Note=false",
 )  # fmt: skip
 _APPLY: Final = (
-    "apt-get", "-y", "-q", "--only-upgrade",
+    "apt-get", "-y", "-q",
     "-o", "Dpkg::Options::=--force-confdef",
     "-o", "Dpkg::Options::=--force-confold",
     "-o", "Dpkg::Use-Pty=0",
 )  # fmt: skip
 # needrestart only lists, it never restarts services behind a technician's back.
 _QUIET: Final = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l"}
-_LIST_TIMEOUT_S: Final = 60.0
-_REFRESH_TIMEOUT_S: Final = 600.0
-# An apply that is killed leaves dpkg interrupted, so this is only a last resort.
-_APPLY_TIMEOUT_S: Final = 4 * 3600.0
-_GRACE_S: Final = 120.0
 _NAMES_PER_CALL: Final = 500
 _REBOOT_NAMES: Final = frozenset(
     ["libc6", "systemd", "dbus", "dbus-broker", "udev", "intel-microcode", "amd64-microcode"]
@@ -75,7 +61,7 @@ _DISTRIBUTIONS: Final = ("Debian", "Ubuntu")
 
 
 @provider
-class AptProvider:
+class AptProvider(StepwiseProvider):
     """apt, on the system or in a scratch root.
 
     Args:
@@ -92,11 +78,10 @@ class AptProvider:
         runner: Runner = run,
         files: SystemFiles | None = None,
         env: Mapping[str, str] | None = None,
+        *,
         lock_wait_s: int = 600,
     ) -> None:
-        self._run = runner
-        self._files = files or SystemFiles()
-        self._env = dict(env or {})
+        super().__init__(runner, files, env=_QUIET | dict(env or {}))
         self._lock_wait_s = lock_wait_s
 
     def present(self) -> bool:
@@ -109,9 +94,9 @@ class AptProvider:
         Raises:
             ProviderError: as classified by `apt_output.classify`.
         """
-        self._call(
+        self._asked(
             ["apt-get", "update", "-q", "-o", "APT::Update::Error-Mode=any"],
-            timeout_s=_REFRESH_TIMEOUT_S,
+            timeout_s=REFRESH_TIMEOUT_S,
         )
 
     def list(self) -> PatchList:
@@ -121,11 +106,11 @@ class AptProvider:
             ProviderError: as classified by `apt_output.classify`.
         """
         simulation = self._simulate(["dist-upgrade"])
-        held = set(self._call(["apt-mark", "showhold"]).text.split())
+        held = set(self._asked(["apt-mark", "showhold"]).text.split())
         kept = dict.fromkeys([*simulation.kept_back, *simulation.phased, *sorted(held)])
         present = {candidate.name for candidate in simulation.installs}
         kept_names = [name for name in kept if name not in present and PACKAGE_NAME.fullmatch(name)]
-        labels = parse_release_labels(self._call(["apt-cache", "policy"]).text)
+        labels = parse_release_labels(self._asked(["apt-cache", "policy"]).text)
         labelled = any(is_security_origin(label) for label in labels.values())
         policies = self._policies(
             [*kept_names, *(c.name for c in simulation.installs if c.installed)] if labelled
@@ -187,72 +172,77 @@ class AptProvider:
             removals=tuple(simulation.removals),
         )
 
-    def apply(self, plan: Plan, *, allow_removals: bool = False) -> ApplyResult:
-        """Install the plan's packages at the plan's versions; keep the person's configuration.
+    def repair(self) -> None:
+        """Finish what an interrupted dpkg left behind, then let apt mend what is missing.
 
         Raises:
-            ProviderError: `patch-would-remove`, and as classified when nothing was installed.
+            ProviderError: as classified, `patch-locked` while another one is at work.
         """
-        if plan.removals and not allow_removals:
-            raise ProviderError(
-                "patch-would-remove", f"the plan would remove {', '.join(plan.removals[:5])}"
-            )
-        if not plan.updates:
-            return ApplyResult(
-                provider=self.name, exit_code=0, done=(), failed=(),
-                reboot=self.reboot_state(), log_tail="",
-            )  # fmt: skip
-        automatic = set(self._call(["apt-mark", "showauto"]).text.split())
-        outcome = self._started(
-            [
-                *_APPLY,
-                *(("--no-remove",) if not allow_removals else ()),
-                *("-o", f"DPkg::Lock::Timeout={self._lock_wait_s}"),
-                *("install", "--"),
-                # New dependencies come in by themselves: --only-upgrade would skip them if named.
-                *_pins(update for update in plan.updates if update.installed),
-            ],
-            timeout_s=_APPLY_TIMEOUT_S + self._lock_wait_s,
-            grace_s=_GRACE_S,
+        self._asked(
+            ["dpkg", "--force-confdef", "--force-confold", "--configure", "-a"],
+            timeout_s=APPLY_TIMEOUT_S,
         )
-        done, failed = self.verify(plan)
-        log = outcome.text + outcome.error_text
-        if outcome.exit_code != 0 and not done:
-            error = classify(outcome.exit_code, outcome.error_text)
-            error.log_tail = log[-LOG_TAIL_BYTES:]
-            raise error
+        self._asked(
+            [*_APPLY, "--no-remove", *self._patience(), "--fix-broken", "install"],
+            timeout_s=APPLY_TIMEOUT_S,
+        )
+
+    def _install(self, plan: Plan) -> Outcome:
+        # New dependencies come in by themselves: --only-upgrade would skip them if named.
+        named = [update for update in plan.updates if update.installed]
+        refused = () if plan.removals else ("--no-remove",)
+        return self._marked(plan, ["--only-upgrade", *refused, "install", "--", *_pins(named)])
+
+    def _downgrade(self, plan: Plan) -> Outcome:
+        named = [self._cached(update) or _pin(update) for update in plan.updates]
+        outcome = self._marked(plan, ["--allow-downgrades", "--no-remove", "install", "--", *named])
+        if outcome.exit_code and self._refusal(outcome).code == "patch-unknown-update":
+            raise ProviderError(
+                "patch-no-rollback",
+                "apt: no archive has the version from before any more",
+                detail=outcome.error_text[-500:],
+                tool_exit_code=outcome.exit_code,
+            )
+        return outcome
+
+    def _marked(self, plan: Plan, arguments: Sequence[str]) -> Outcome:
         # Naming a package marks it as wanted by a person; give it back its place, or autoremove
         # would never clean it up again.
-        again = [
-            update.id for update in plan.updates if update.id in automatic and update.id in done
-        ]
-        if again:
-            self._call(["apt-mark", "-q", "auto", "--", *again])
-        return ApplyResult(
-            provider=self.name,
-            exit_code=outcome.exit_code,
-            done=done,
-            failed=failed,
-            reboot=self.reboot_state(),
-            log_tail=log[-LOG_TAIL_BYTES:],
+        automatic = set(self._asked(["apt-mark", "showauto"]).text.split())
+        outcome = self._changing(
+            [*_APPLY, *self._patience(), *arguments],
+            timeout_s=APPLY_TIMEOUT_S + self._lock_wait_s,
         )
+        again = [update.id for update in plan.updates if update.id in automatic]
+        if again and outcome.exit_code == 0:
+            self._asked(["apt-mark", "-q", "auto", "--", *again])
+        return outcome
 
-    def verify(self, plan: Plan) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return the ids that dpkg reports installed at the planned version, and the others."""
+    def _cached(self, update: Update) -> str | None:
+        """Return apt's own copy of a package file, None where it has none."""
+        folder = "/var/cache/apt/archives"
+        name, _, arch = update.id.partition(":")
+        start = f"{name}_{update.available.replace(':', '%3a')}_"
+        for file in self._files.names(folder):
+            if file.startswith(start) and file.endswith(f"{arch}.deb"):
+                return str(self._files.path(f"{folder}/{file}"))
+        return None
+
+    def _patience(self) -> tuple[str, str]:
+        return ("-o", f"DPkg::Lock::Timeout={self._lock_wait_s}")
+
+    def _installed(self, updates: Sequence[Update]) -> Mapping[str, Sequence[str]]:
         query = "${binary:Package}\t${Package}\t${Version}\t${db:Status-Status}\n"
-        outcome = self._call(["dpkg-query", "-W", f"-f={query}"])
-        versions: dict[str, str] = {}
-        for line in outcome.text.split("\n"):
+        versions: dict[str, tuple[str]] = {}
+        for line in self._asked(["dpkg-query", "-W", f"-f={query}"]).text.split("\n"):
             fields = line.split("\t")
             if len(fields) == 4 and fields[3] == "installed":
-                versions.setdefault(fields[1], fields[2])
-                versions[fields[0]] = fields[2]
-        done = tuple(u.id for u in plan.updates if versions.get(u.id) == u.available)
-        return done, tuple(u.id for u in plan.updates if u.id not in done)
+                versions.setdefault(fields[1], (fields[2],))
+                versions[fields[0]] = (fields[2],)
+        return versions
 
-    def reboot_state(self) -> Reboot:
-        """Return whether the system waits for a restart."""
-        return linux_reboot(self._run, self._files)
+    def _refusal(self, outcome: Outcome) -> ProviderError:
+        return classify(outcome.exit_code, outcome.error_text)
 
     def _from_candidate(
         self,
@@ -286,13 +276,13 @@ class AptProvider:
         )
 
     def _simulate(self, arguments: Sequence[str]) -> Simulation:
-        return parse_simulation(self._call([*_SIMULATE, *arguments]).text)
+        return parse_simulation(self._asked([*_SIMULATE, *arguments]).text)
 
     def _policies(self, names: Sequence[str]) -> dict[str, Policy]:
         found: dict[str, Policy] = {}
         for start in range(0, len(names), _NAMES_PER_CALL):
             part = names[start : start + _NAMES_PER_CALL]
-            found |= parse_policy(self._call(["apt-cache", "policy", "--", *part]).text)
+            found |= parse_policy(self._asked(["apt-cache", "policy", "--", *part]).text)
         return found
 
     def _refreshed_at(self) -> str | None:
@@ -304,23 +294,10 @@ class AptProvider:
         times = [at for at in map(self._files.modified_at, stamps) if at is not None]
         return format_instant(from_unix(int(max(times)))) if times else None
 
-    def _call(self, argv: Sequence[str], *, timeout_s: float = _LIST_TIMEOUT_S) -> Outcome:
-        outcome = self._started(argv, timeout_s=timeout_s)
-        if outcome.exit_code != 0:
-            raise classify(outcome.exit_code, outcome.error_text)
-        return outcome
 
-    def _started(self, argv: Sequence[str], *, timeout_s: float, grace_s: float = 0.0) -> Outcome:
-        try:
-            return self._run(
-                argv, timeout_s=timeout_s, env=_QUIET | self._env,
-                overflow="tail" if grace_s else "fail", grace_s=grace_s,
-            )  # fmt: skip
-        except CommandTimeout as error:
-            raise ProviderError("patch-timeout", error.message, state="timeout") from error
-        except CommandOverflow as error:
-            raise ProviderError("patch-failed", error.message) from error
+def _pin(update: Update) -> str:
+    return f"{update.id}={update.available}"
 
 
 def _pins(updates: Iterable[Update]) -> list[str]:
-    return [f"{update.id}={update.available}" for update in updates]
+    return [_pin(update) for update in updates]

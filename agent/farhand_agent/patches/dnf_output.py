@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from farhand_agent.patches.provider import PACKAGE_NAME, Kind, ProviderError, Severity
+from farhand_agent.patches.refusals import Row, refusal
 
 __all__ = [
     "Advisory",
@@ -153,51 +154,33 @@ def _evr(package: re.Match[str]) -> str:
     return f"{epoch}:{version}" if epoch and epoch != "0" else version
 
 
-_CLASSES: Final[tuple[tuple[str, str, str], ...]] = (
+_ROWS: Final[tuple[Row, ...]] = (
+    (r"superuser privileges|Permission denied|you need to be root", "patch-denied"),
+    (r"Existing lock|another (?:copy|process) is|Waiting for process with pid", "patch-locked"),
+    (r"GPG check FAILED|Public key .* is not installed|repomd\.xml GPG", "patch-untrusted"),
     (
-        r"superuser privileges|Permission denied|you need to be root",
-        "patch-denied",
-        "needs root",
+        r"No packages marked for (?:up|down)grade|No match for argument|No Match for argument"
+        r"|Unable to find a match|Error: No package",
+        "patch-unknown-update",
     ),
+    (r"Cache-only enabled but no cache", "patch-not-refreshed"),
     (
-        r"Existing lock|another (?:copy|process) is|Waiting for process with pid",
-        "patch-locked",
-        "another package manager holds the lock",
+        r"Failed to download metadata|Cannot (?:download|prepare)|Could not resolve host|"
+        r"Curl error|All mirrors were tried|Cannot find a valid baseurl",
+        "patch-network",
     ),
-    (r"GPG check FAILED|Public key .* is not installed|repomd\.xml GPG", "patch-untrusted",
-     "a package's signature does not hold"),
-    (r"No packages marked for upgrade|No match for argument|No Match for argument",
-     "patch-unknown-update", "a package or version is not known"),
-    (r"Cache-only enabled but no cache", "patch-not-refreshed",
-     "there are no repository indexes yet"),
-    (r"Failed to download metadata|Cannot (?:download|prepare)|Could not resolve host|Curl error|"
-     r"All mirrors were tried|Cannot find a valid baseurl", "patch-network",
-     "a repository cannot be reached"),
-    (r"more space needed|Disk Requirements|No space left on device", "patch-disk-full",
-     "there is not enough free space"),
-    (r"Problem[ :\d]|nothing provides|conflicting requests|cannot install both",
-     "patch-unmet-dependencies", "dependencies cannot be met"),
-)  # fmt: skip
-_LOCK_EXIT: Final = 200
+    (r"more space needed|Disk Requirements|No space left on device", "patch-disk-full"),
+    (
+        r"Problem[ :\d]|nothing provides|conflicting requests|cannot install both",
+        "patch-unmet-dependencies",
+    ),
+)
+# Only with --setopt=exit_on_lock=1; dnf waits without end otherwise.
+_EXITS: Final = {200: "patch-locked"}
 
 
 def classify(tool: str, exit_code: int, error_text: str) -> ProviderError:
-    """Return the error that the exit code and stderr stand for; what is not known stays
+    """Return the error that the exit code and the words stand for; what is not known stays
     `patch-failed`.
     """
-    tail = error_text[-4000:]
-    for pattern, code, words in _CLASSES:
-        wanted = code == "patch-locked" and exit_code == _LOCK_EXIT
-        if wanted or re.search(pattern, tail):
-            return ProviderError(
-                code,
-                f"{tool}: {words}",
-                hint="run it as root" if code == "patch-denied" else None,
-                detail=tail[-500:],
-                state={"patch-denied": "denied", "patch-locked": "locked"}.get(code, "error"),  # type: ignore[arg-type]
-                retryable=code in ("patch-locked", "patch-network"),
-                log_tail=error_text,
-            )
-    return ProviderError(
-        "patch-failed", f"{tool} ended with {exit_code}", detail=tail[-500:], log_tail=error_text
-    )
+    return refusal(tool, exit_code, error_text, _ROWS, _EXITS)

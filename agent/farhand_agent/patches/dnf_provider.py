@@ -8,7 +8,7 @@ here switches that skipping off.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from farhand_agent.patches.dnf_output import (
@@ -22,26 +22,20 @@ from farhand_agent.patches.dnf_output import (
     plain_evr,
 )
 from farhand_agent.patches.provider import (
-    LOG_TAIL_BYTES,
-    ApplyResult,
     PatchList,
     Plan,
     ProviderError,
     Reboot,
     Update,
-    choose,
 )
 from farhand_agent.patches.reboot import linux_reboot
 from farhand_agent.patches.registry import provider
-from farhand_agent.platforms.commands import (
-    CommandOverflow,
-    CommandTimeout,
-    Outcome,
-    Runner,
-    installed,
-    run,
+from farhand_agent.patches.stepwise import (
+    LIST_TIMEOUT_S,
+    REFRESH_TIMEOUT_S,
+    StepwiseProvider,
 )
-from farhand_agent.platforms.files import SystemFiles
+from farhand_agent.platforms.commands import Outcome, installed
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.instants import format_instant, from_unix
 
@@ -50,11 +44,8 @@ __all__ = ["DnfProvider", "YumProvider"]
 _STRICT: Final = "--setopt=*.skip_if_unavailable=0"
 _QUERY: Final = "%{name}|%{epoch}:%{version}-%{release}|%{arch}|%{repoid}"
 _RPM_QUERY: Final = "%{NAME}|%{EPOCHNUM}:%{VERSION}-%{RELEASE}|%{ARCH}|rpm\\n"
-_UPDATES_EXIT: Final = 100
-_LIST_TIMEOUT_S: Final = 120.0
-_REFRESH_TIMEOUT_S: Final = 600.0
-_APPLY_TIMEOUT_S: Final = 4 * 3600.0
-_GRACE_S: Final = 120.0
+# check-update ends with 100 where there are updates.
+_FINE: Final = frozenset([0, 100])
 # Source: the list in dnf-plugins-core's needs_restarting.py.
 _REBOOT_NAMES: Final = frozenset(
     ["kernel", "kernel-core", "kernel-rt", "kernel-rt-core", "glibc", "linux-firmware", "systemd",
@@ -62,15 +53,10 @@ _REBOOT_NAMES: Final = frozenset(
 )  # fmt: skip
 
 
-class _RpmProvider:
+class _RpmProvider(StepwiseProvider):
     """What dnf and yum have in common."""
 
-    name = "dnf"
     _all = "--all"
-
-    def __init__(self, runner: Runner = run, files: SystemFiles | None = None) -> None:
-        self._run = runner
-        self._files = files or SystemFiles()
 
     def present(self) -> bool:
         """Return whether this package manager rules this system."""
@@ -83,7 +69,7 @@ class _RpmProvider:
         Raises:
             ProviderError: as classified by `dnf_output.classify`.
         """
-        self._call(["-q", "makecache", "--refresh"], timeout_s=_REFRESH_TIMEOUT_S)
+        self._call(["-q", "makecache", "--refresh"], timeout_s=REFRESH_TIMEOUT_S)
 
     def list(self) -> PatchList:
         """Return the updates known from the indexes at hand.
@@ -92,7 +78,7 @@ class _RpmProvider:
             ProviderError: as classified; `patch-not-refreshed` where there are no indexes yet.
         """
         available = self._available()
-        before = self._installed([one.name for one in available])
+        before = self._before([one.name for one in available])
         advisories = parse_advisories(self._advisories() if available else "")
         by_package = {(a.name, a.evr, a.arch): a for a in advisories}
         locks = parse_versionlock(self._versionlock() if available else "")
@@ -125,73 +111,10 @@ class _RpmProvider:
             refreshed_at=self._refreshed_at(),
         )
 
-    def plan(self, ids: Sequence[str] | None, *, security_only: bool = False) -> Plan:
-        """Return what applying these updates would do, from a dry run of just that.
-
-        Raises:
-            ProviderError: `patch-unknown-update`, and as classified.
-        """
-        chosen = choose(self.list().updates, ids, security_only=security_only)
-        if not chosen:
-            return Plan(provider=self.name, updates=())
-        # Without -q: dnf hides the table otherwise.  It answers 1 to "no", which is no failure.
-        outcome = self._started(["upgrade", "--assumeno", *_specs(chosen)])
-        aborted = "Operation aborted" in outcome.error_text + outcome.text
-        if outcome.exit_code != 0 and not aborted:
-            raise classify(self.name, outcome.exit_code, outcome.error_text + outcome.text)
-        return Plan(
-            provider=self.name, updates=chosen, removals=tuple(parse_removals(outcome.text))
-        )
-
-    def apply(self, plan: Plan, *, allow_removals: bool = False) -> ApplyResult:
-        """Upgrade the plan's packages to the plan's versions.
-
-        Raises:
-            ProviderError: `patch-would-remove`, and as classified when nothing was installed.
-        """
-        if plan.removals and not allow_removals:
-            raise ProviderError(
-                "patch-would-remove", f"the plan would remove {', '.join(plan.removals[:5])}"
-            )
-        if not plan.updates:
-            return ApplyResult(
-                provider=self.name, exit_code=0, done=(), failed=(),
-                reboot=self.reboot_state(), log_tail="",
-            )  # fmt: skip
-        outcome = self._started(
-            ["-y", "--setopt=exit_on_lock=1", "upgrade", *_specs(plan.updates)],
-            timeout_s=_APPLY_TIMEOUT_S,
-            grace_s=_GRACE_S,
-        )
-        done, failed = self.verify(plan)
-        log = (outcome.text + outcome.error_text)[-LOG_TAIL_BYTES:]
-        if outcome.exit_code != 0 and not done:
-            error = classify(self.name, outcome.exit_code, outcome.error_text + outcome.text)
-            error.log_tail = log
-            raise error
-        return ApplyResult(
-            provider=self.name,
-            exit_code=outcome.exit_code,
-            done=done,
-            failed=failed,
-            reboot=self.reboot_state(),
-            log_tail=log,
-        )
-
-    def verify(self, plan: Plan) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return the ids that rpm reports installed at the planned version, and the others."""
-        # A kernel stays installed beside its predecessor, so all versions count here.
-        outcome = self._rpm([update.name for update in plan.updates])
-        present = {(p.name, p.arch, p.evr) for p in parse_repoquery(outcome.text)}
-        done = tuple(
-            u.id for u in plan.updates if (u.name, u.arch, plain_evr(u.available)) in present
-        )
-        return done, tuple(u.id for u in plan.updates if u.id not in done)
-
     def reboot_state(self) -> Reboot:
         """Return what `needs-restarting -r` says, else what the kernels on disk say."""
         try:
-            outcome = self._started(["needs-restarting", "-r"], timeout_s=30.0)
+            outcome = self._tool(["needs-restarting", "-r"], timeout_s=30.0)
         except FarhandError:
             return linux_reboot(self._run, self._files)
         # Errors end with 1 as well, so the words decide.
@@ -202,6 +125,45 @@ class _RpmProvider:
             return Reboot(required=False)
         return linux_reboot(self._run, self._files)
 
+    def _dry_run(self, chosen: tuple[Update, ...]) -> Plan:
+        # Without -q: dnf hides the table otherwise.  It answers 1 to "no", which is no failure.
+        outcome = self._tool(["upgrade", "--assumeno", *_specs(chosen)])
+        aborted = "Operation aborted" in outcome.error_text + outcome.text
+        if outcome.exit_code != 0 and not aborted:
+            raise self._refusal(outcome)
+        return Plan(
+            provider=self.name, updates=chosen, removals=tuple(parse_removals(outcome.text))
+        )
+
+    def _install(self, plan: Plan) -> Outcome:
+        return self._change("upgrade", plan)
+
+    def _downgrade(self, plan: Plan) -> Outcome:
+        outcome = self._change("downgrade", plan)
+        if outcome.exit_code and self._refusal(outcome).code == "patch-unknown-update":
+            raise ProviderError(
+                "patch-no-rollback",
+                f"{self.name}: no repository has the version from before any more",
+                detail=outcome.error_text[-500:],
+                tool_exit_code=outcome.exit_code,
+            )
+        return outcome
+
+    def _change(self, verb: str, plan: Plan) -> Outcome:
+        return self._changing(
+            [self.name, _STRICT, "-y", "--setopt=exit_on_lock=1", verb, *_specs(plan.updates)]
+        )
+
+    def _installed(self, updates: Sequence[Update]) -> Mapping[str, Sequence[str]]:
+        # A kernel stays installed beside its predecessor, so all versions count here.
+        found: dict[str, list[str]] = {}
+        for one in parse_repoquery(self._rpm([update.name for update in updates]).text):
+            found.setdefault(f"{one.name}.{one.arch}", []).append(plain_evr(one.evr))
+        return found
+
+    def _refusal(self, outcome: Outcome) -> ProviderError:
+        return classify(self.name, outcome.exit_code, outcome.error_text + outcome.text)
+
     def _available(self) -> Sequence[Available]:
         outcome = self._call(["-q", "-C", "repoquery", "--upgrades", "--qf", _QUERY])
         return parse_repoquery(outcome.text)
@@ -211,15 +173,15 @@ class _RpmProvider:
 
     def _any_advisory(self) -> bool:
         # None of the pending updates has an advisory: does any repository carry some at all?
-        outcome = self._started(["-q", "-C", "updateinfo", "list", self._all])
+        outcome = self._tool(["-q", "-C", "updateinfo", "list", self._all])
         return bool(parse_advisories(outcome.text))
 
     def _versionlock(self) -> str:
-        outcome = self._started(["-q", "-C", "versionlock", "list"])
+        outcome = self._tool(["-q", "-C", "versionlock", "list"])
         # The plugin is optional; without it nothing can be locked.
         return outcome.text if outcome.exit_code == 0 else ""
 
-    def _installed(self, names: Sequence[str]) -> dict[tuple[str, str], str]:
+    def _before(self, names: Sequence[str]) -> dict[tuple[str, str], str]:
         return {(p.name, p.arch): p.evr for p in parse_repoquery(self._rpm(names).text)}
 
     def _rpm(self, names: Sequence[str]) -> Outcome:
@@ -227,7 +189,7 @@ class _RpmProvider:
         if not wanted:
             return Outcome(0, b"", b"")
         # rpm ends with the number of names it does not have; only its answer counts.
-        return self._guarded(["rpm", "-q", "--qf", _RPM_QUERY, "--", *wanted], _LIST_TIMEOUT_S, 0.0)
+        return self._started(["rpm", "-q", "--qf", _RPM_QUERY, "--", *wanted])
 
     def _refreshed_at(self) -> str | None:
         folder = f"/var/cache/{self.name}"
@@ -235,29 +197,11 @@ class _RpmProvider:
         times = [at for at in map(self._files.modified_at, stamps) if at is not None]
         return format_instant(from_unix(int(max(times)))) if times else None
 
-    def _call(self, arguments: Sequence[str], *, timeout_s: float = _LIST_TIMEOUT_S) -> Outcome:
-        outcome = self._started(arguments, timeout_s=timeout_s)
-        if outcome.exit_code not in (0, _UPDATES_EXIT):
-            raise classify(self.name, outcome.exit_code, outcome.error_text)
-        return outcome
+    def _call(self, arguments: Sequence[str], *, timeout_s: float = LIST_TIMEOUT_S) -> Outcome:
+        return self._asked([self.name, _STRICT, *arguments], exits=_FINE, timeout_s=timeout_s)
 
-    def _started(
-        self, arguments: Sequence[str], *, timeout_s: float = _LIST_TIMEOUT_S, grace_s: float = 0.0
-    ) -> Outcome:
-        return self._guarded([self.name, _STRICT, *arguments], timeout_s, grace_s)
-
-    def _guarded(self, argv: Sequence[str], timeout_s: float, grace_s: float) -> Outcome:
-        try:
-            return self._run(
-                argv,
-                timeout_s=timeout_s,
-                overflow="tail" if grace_s else "fail",
-                grace_s=grace_s,
-            )
-        except CommandTimeout as error:
-            raise ProviderError("patch-timeout", error.message, state="timeout") from error
-        except CommandOverflow as error:
-            raise ProviderError("patch-failed", error.message) from error
+    def _tool(self, arguments: Sequence[str], *, timeout_s: float = LIST_TIMEOUT_S) -> Outcome:
+        return self._started([self.name, _STRICT, *arguments], timeout_s=timeout_s)
 
 
 @provider
@@ -286,4 +230,5 @@ class YumProvider(_RpmProvider):
 
 
 def _specs(updates: Sequence[Update]) -> list[str]:
-    return [f"{u.name}-{u.available}.{u.arch}" for u in updates]
+    # In a way back an update comes from a record, which has its id alone: NAME.ARCH.
+    return [f"{u.name}-{u.available}.{u.id.rpartition('.')[2]}" for u in updates]

@@ -1,9 +1,10 @@
 """The interface of a patch provider, and what providers answer with.
 
-A provider wraps one package manager: refresh -> list -> plan -> apply -> verify -> reboot state.
-Everything but `refresh` and `apply` only reads.  `unknown` is a legal kind and severity: many
-sources carry no security label, and "not labelled" must never read as "no security updates".
-A provider is added by one module in this package that decorates its class with `provider`.
+A provider wraps one package manager: refresh -> list -> plan -> apply -> verify -> reboot state,
+and rollback where the package manager has a way back.  Everything but `refresh`, `apply` and
+`rollback` only reads.  `unknown` is a legal kind and severity: many sources carry no security
+label, and "not labelled" must never read as "no security updates".  A provider is added by one
+module in this package that decorates its class with `provider`; most build on `StepwiseProvider`.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ __all__ = [
     "LOG_TAIL_BYTES",
     "PACKAGE_NAME",
     "ApplyResult",
+    "Change",
     "Kind",
     "PatchList",
     "PatchProvider",
     "Plan",
     "ProviderError",
     "Reboot",
+    "Scope",
     "Severity",
     "State",
     "Update",
@@ -34,6 +37,8 @@ __all__ = [
 State = Literal["ok", "unsupported", "denied", "timeout", "error", "locked"]
 Kind = Literal["security", "bugfix", "enhancement", "unknown"]
 Severity = Literal["critical", "important", "moderate", "low", "unknown"]
+# What a provider rules: the system itself, applications beside it, or libraries of one language.
+Scope = Literal["system", "applications", "languages"]
 
 LOG_TAIL_BYTES: Final = 64 * 1024
 # What may stand in an argument of a package manager: starts with a letter or digit, so that no
@@ -50,6 +55,7 @@ class ProviderError(FarhandError):
         state: what the provider's report shows for it.
         retryable: whether the same call may succeed later without anyone changing anything.
         log_tail: the last of what the package manager printed.
+        tool_exit_code: the raw one, None where no process ended.
     """
 
     def __init__(
@@ -62,11 +68,13 @@ class ProviderError(FarhandError):
         state: State = "error",
         retryable: bool = False,
         log_tail: str = "",
+        tool_exit_code: int | None = None,
     ) -> None:
         super().__init__(code, message, hint=hint, detail=detail)
         self.state = state
         self.retryable = retryable
         self.log_tail = log_tail
+        self.tool_exit_code = tool_exit_code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +99,8 @@ class Update:
     kept_back: bool = False
     requires_reboot: bool = False
     advisories: tuple[str, ...] = ()
+    cves: tuple[str, ...] = ()
+    size_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,16 +116,20 @@ class PatchList:
     """What a provider knows.  Only with status `ok` do no updates mean "no updates".
 
     `security_labelled` is False where the sources carry no security label, so that no security
-    updates in the list says nothing; `refreshed_at` is RFC 3339 UTC or None.
+    updates in the list says nothing; `refreshed_at` is RFC 3339 UTC or None.  `exit_code` and
+    `log_tail` are there when the package manager failed.
     """
 
     provider: str
     status: State
+    scope: Scope = "system"
     reason: str = ""
     updates: tuple[Update, ...] = ()
     reboot: Reboot = field(default_factory=lambda: Reboot(required=None))
     security_labelled: bool = False
     refreshed_at: str | None = None
+    exit_code: int | None = None
+    log_tail: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the object that `farhand-agent patches --json` shows."""
@@ -140,19 +154,44 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One package that went from a version to another; what a way back starts from.
+
+    `before` is "" for a package that came in new.
+    """
+
+    id: str
+    name: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyResult:
-    """What became of a plan: per update id, plus the raw exit code and the last of the output."""
+    """What became of a plan: per update id, plus the raw exit code and the last of the output.
+
+    `outcome` is the exit code in one language for all package managers: what counts is what is
+    installed afterwards, since each of them has its own idea of success.
+    """
 
     provider: str
     exit_code: int
     done: tuple[str, ...]
     failed: tuple[str, ...]
+    changes: tuple[Change, ...] = ()
     reboot: Reboot
     log_tail: str
 
+    @property
+    def outcome(self) -> Literal["done", "partly", "nothing"]:
+        """Whether the plan was carried out whole, in part, or was empty."""
+        if self.failed:
+            return "partly"
+        return "done" if self.done else "nothing"
+
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON values."""
-        return asdict(self)
+        return asdict(self) | {"outcome": self.outcome}
 
 
 class PatchProvider(Protocol):
@@ -161,6 +200,14 @@ class PatchProvider(Protocol):
     @property
     def name(self) -> str:
         """Short name: apt, dnf, yum."""
+
+    @property
+    def scope(self) -> Scope:
+        """What it rules."""
+
+    @property
+    def by_default(self) -> bool:
+        """Whether it is asked without being named."""
 
     def present(self) -> bool:
         """Return whether this package manager rules this system."""
@@ -196,6 +243,21 @@ class PatchProvider(Protocol):
 
     def verify(self, plan: Plan) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the ids that are installed as planned, and those that are not."""
+
+    def rollback(self, changes: Sequence[Change]) -> ApplyResult:
+        """Bring back the versions from before; what came in new stays.
+
+        Raises:
+            ProviderError: `patch-no-rollback` where there is no way back or the old version is not
+                at hand, and as classified.
+        """
+
+    def repair(self) -> None:
+        """Finish what an interrupted run left behind.
+
+        Raises:
+            ProviderError: `patch-failed` where there is nothing to repair with, and as classified.
+        """
 
     def reboot_state(self) -> Reboot:
         """Return whether the system waits for a restart."""

@@ -12,9 +12,8 @@ from click.testing import CliRunner
 
 import farhand_agent.patches.command as command
 from farhand_agent.patches.apt_provider import AptProvider
-from farhand_agent.patches.command import list_all, patches, script_apply
+from farhand_agent.patches.command import list_all, patches
 from farhand_agent.patches.provider import PatchList, ProviderError, State
-from tests.agent.patches.scratch_apt import ScratchApt
 
 
 class Failing(AptProvider):
@@ -36,8 +35,9 @@ def test_the_process_prints_the_agreed_object() -> None:
     assert json.loads(done.stdout) == {"items": [], "next": None}
 
 
-def test_a_provider_that_fails_is_a_state(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_provider_that_fails_is_a_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(command, "providers", lambda: [Failing()])
+    monkeypatch.setattr(command, "state_folder", lambda: tmp_path)
     (found,) = list_all()
     assert (found.status, found.updates, found.reboot.required) == ("locked", (), None)
     shown = CliRunner().invoke(patches, [])
@@ -46,35 +46,3 @@ def test_a_provider_that_fails_is_a_state(monkeypatch: pytest.MonkeyPatch) -> No
     item = json.loads(CliRunner().invoke(patches, ["--json"]).output)["items"][0]
     assert set(item) >= {"provider", "status", "updates", "reboot"}
     assert set(item["reboot"]) == {"required", "reasons"}
-
-
-@pytest.mark.needs("apt-get", "dpkg-deb")
-def test_the_apply_script_installs_security_updates_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    system = ScratchApt(tmp_path)
-    for name in ("lib", "plain"):
-        system.install(name, "1.0")
-    system.offer("security", "lib", "1.1")
-    system.offer("main", "plain", "1.1")
-    system.publish()
-    monkeypatch.setattr(command, "providers", lambda: [system.provider()])
-    assert script_apply("apt", security_only=True, refresh=True) == 0
-    result = json.loads(capsys.readouterr().out)
-    assert (result["done"], result["failed"], result["exit_code"]) == (["lib"], [], 0)
-    shown = CliRunner().invoke(patches, ["--json"])
-    (item,) = json.loads(shown.output)["items"]
-    (update,) = item["updates"]
-    assert set(update) >= {
-        "id", "name", "installed", "available", "kind", "severity", "held", "requires_reboot",
-    }  # fmt: skip
-    assert update["id"] == "plain"
-    assert "plain" in CliRunner().invoke(patches, []).output
-
-
-def test_the_apply_script_fails_where_the_manager_is_not(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(command, "providers", list)
-    assert script_apply("apt", security_only=True, refresh=False) == 1
-    assert capsys.readouterr().out == ""

@@ -1,5 +1,6 @@
 """What the package managers would update: the agent's patch providers."""
 
-from farhand_agent.patches.command import script_check
+from farhand_agent.checks.command import script_parameters
+from farhand_agent.patches.script import check_main
 
-raise SystemExit(script_check())
+raise SystemExit(check_main(script_parameters))
