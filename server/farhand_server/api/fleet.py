@@ -304,6 +304,7 @@ AREA = Area(
         "device-unknown": 404,
         "device-retired": 409,
         "query-invalid": 422,
+        "query-too-wide": 422,
         "section-pending": 404,
         "since-invalid": 422,
         "confirmation-mismatch": 422,

@@ -193,11 +193,11 @@ async def create_campaign(
 
     Raises:
         UsageError: `invalid`.
-        FarhandError: `query-invalid`, `no-targets`, `too-many-targets`.
+        FarhandError: `query-invalid`, `query-too-wide`, `no-targets`, `too-many-targets`.
     """
     parameters = _check_new(new)
     campaign = make_id("c", relay.random(10))
-    terms = parse_query(new.query, must_pick=True)
+    query = parse_query(new.query, must_pick=True)
     await relay.audit.append(
         c,
         actor=actor,
@@ -205,7 +205,7 @@ async def create_campaign(
         subject=campaign,
         detail={"script": new.script, "version": new.version, "query": new.query},
     )
-    where = picked(c, relay.tenant, terms, presence=presence)
+    where = await picked(c, relay.tenant, query, presence=presence, agents_only=True)
     found = select(devices.c.id).where(where).order_by(devices.c.id).limit(MAX_TARGETS + 1)
     targets = list(await c.scalars(found))
     if not targets:

@@ -21,8 +21,10 @@ from farhand_protocol.identity import is_device_id
 from farhand_protocol.tokens import Confirmation
 from farhand_server.errors import not_found
 from farhand_server.fleet.packages import insert_new
-from farhand_server.fleet.query import Term, compile_query, needs_presence, parse_query
+from farhand_server.fleet.query import Node, parse_query
+from farhand_server.fleet.query_sql import Facts, compile_query, needs_presence
 from farhand_server.fleet.roster import current_roster
+from farhand_server.fleet.software_search import installed_for
 from farhand_server.relay import Relay
 from farhand_server.store.schema import device_tags, devices, enrolment_tokens
 
@@ -198,12 +200,26 @@ def _fields(row: RowMapping, tags: list[str], presence: WhoIsOnline) -> dict[str
     }
 
 
-def picked(
-    c: AsyncConnection, tenant: str, terms: list[Term], *, presence: WhoIsOnline
+async def picked(
+    c: AsyncConnection,
+    tenant: str,
+    query: Node,
+    *,
+    presence: WhoIsOnline,
+    agents_only: bool = False,
 ) -> ColumnElement[bool]:
-    """Return the condition for a query, with who is online now bound into it where it asks."""
-    online = presence.online() if needs_presence(terms) else frozenset()
-    return compile_query(terms, tenant=tenant, dialect=c.dialect.name, online=online)
+    """Return the condition for a query; see `fleet.query_sql`.
+
+    Raises:
+        FarhandError: `query-too-wide`.
+    """
+    facts = Facts(
+        tenant=tenant,
+        dialect=c.dialect.name,
+        online=presence.online() if needs_presence(query) else frozenset(),
+        installed=await installed_for(c, tenant, query),
+    )
+    return compile_query(query, facts, agents_only=agents_only)
 
 
 async def list_devices(
@@ -226,9 +242,9 @@ async def list_devices(
         limit: at most so many.
 
     Raises:
-        FarhandError: `query-invalid`.
+        FarhandError: `query-invalid`, `query-too-wide`.
     """
-    where = [picked(c, tenant, parse_query(query), presence=presence)]
+    where = [await picked(c, tenant, parse_query(query), presence=presence)]
     if after is not None:
         name, last = after
         where.append((devices.c.name > name) | ((devices.c.name == name) & (devices.c.id > last)))

@@ -2,7 +2,8 @@
 
     source                rules                     where they stand
     dpkg                  [epoch:]upstream[-rev]    deb-version(7), Debian Policy 5.6.12
-    rpm, pacman           [epoch:]version[-rel]     rpm-version(7), rpmvercmp; vercmp(8)
+    rpm                   [epoch:]version[-rel]     rpm-version(7), rpmvercmp
+    pacman                [epoch:]version[-rel]     vercmp(8); its parts by the plain rules
     anything else         plain                     below
 
 Debian: parts without digits are compared letter by letter, where `~` sorts before everything, the
@@ -14,8 +15,9 @@ release is not compared, so `3.0` asks for any release of it.
 
 Plain: runs of digits as numbers and runs of letters as words, anything else only parts.  `1.0` and
 `1.0.0` are alike.  A word after the number makes it older when it says so (alpha, beta, rc ...),
-else newer (1.0p1 > 1.0), and any number is newer than a word.  A leading `v` and what follows `+`
-(build metadata, SemVer 2.0 s10) do not count.
+else newer (1.0p1, 1.0.2a), and any number is newer than a word; a single letter says so only
+before a number (1.0a2).  A leading `v` and what follows `+` (build metadata, SemVer 2.0 s10) do not
+count.
 """
 
 from __future__ import annotations
@@ -131,12 +133,16 @@ def _leading(text: str, *, digits: bool) -> tuple[str, str]:
 
 
 def _rpm(one: str, other: str) -> int:
+    return _with_release(one, other, _rpm_part)
+
+
+def _with_release(one: str, other: str, compare: Callable[[str, str], int]) -> int:
     one_epoch, one_version, one_release = _parts(one)
     other_epoch, other_version, other_release = _parts(other)
-    found = _sign(one_epoch, other_epoch) or _rpm_part(one_version, other_version)
+    found = _sign(one_epoch, other_epoch) or compare(one_version, other_version)
     if found or one_release is None or other_release is None:
         return found
-    return _rpm_part(one_release, other_release)
+    return compare(one_release, other_release)
 
 
 def _rpm_part(one: str, other: str) -> int:
@@ -162,6 +168,10 @@ def _rpm_rank(run: str) -> tuple[int, tuple[int, str]]:
 # Everything else.
 
 
+def _pacman(one: str, other: str) -> int:
+    return _with_release(one, other, _plain)
+
+
 def _plain(one: str, other: str) -> int:
     for mine, its in itertools.zip_longest(_ranks(one), _ranks(other), fillvalue=_NOTHING):
         if found := _sign(mine, its):
@@ -174,14 +184,18 @@ def _ranks(version: str) -> list[_Rank]:
     text = version.strip().lower().partition("+")[0]
     if text[:1] == "v" and text[1:2].isdigit():
         text = text[1:]
-    return [_rank(run) for run in _RUNS.findall(text)]
+    runs = _RUNS.findall(text)
+    return [_rank(run, following) for run, following in zip(runs, [*runs[1:], ""], strict=False)]
 
 
-def _rank(run: str) -> _Rank:
+def _rank(run: str, following: str) -> _Rank:
     if run.isdigit():
         number = _number(run)
         return (2 if number[1] else 0, number)
-    return (_EARLIER.get(run, 1), (0, run))
+    # 1.0a2 is an alpha, 1.0.2a is OpenSSL's first patch after 1.0.2.
+    if run in _EARLIER and (len(run) > 1 or following.isdigit()):
+        return (_EARLIER[run], (0, ""))
+    return (1, (0, run))
 
 
 _Rank = tuple[int, tuple[int, str]]
@@ -190,5 +204,5 @@ _RULES: Final[dict[str, Callable[[str, str], int]]] = {
     "dpkg": _debian,
     "deb": _debian,
     "rpm": _rpm,
-    "pacman": _rpm,
+    "pacman": _pacman,
 }

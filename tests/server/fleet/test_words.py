@@ -1,22 +1,18 @@
-"""The pure parts: causes, the order table, the query language, since when. No database."""
+"""The pure parts: causes, the order table, since when. No database."""
 
 from __future__ import annotations
 
-import contextlib
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Dialect
-from sqlalchemy.dialects import postgresql, sqlite
 
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.orders import FINAL_STATES, ORDER_STATES, OrderState
 from farhand_server.fleet.causes import MAX_CAUSE_CHARS, normalise, normalise_code
 from farhand_server.fleet.order_states import OUTCOMES, may_follow
-from farhand_server.fleet.query import MAX_TERMS, Term, compile_query, parse_query
 from farhand_server.fleet.since import parse_since
 
 
@@ -86,57 +82,6 @@ def test_the_order_table() -> None:
             assert not device, "nobody can answer what was never signed"
         assert "gone" not in device
         assert "planned" not in relay | device
-
-
-def test_a_query_is_read_term_by_term() -> None:
-    assert parse_query("  * ") == []
-    assert parse_query('kiosk OS:debian -tag:lab name:"front desk"') == [
-        Term("", "kiosk"),
-        Term("os", "debian"),
-        Term("tag", "lab", negated=True),
-        Term("name", "front desk"),
-    ]
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "software:openssl<3",
-        "colour:red",
-        "os:",
-        ":x",
-        '"open',
-        '""',
-        "-*",
-        "online:maybe",
-        "x" * 1_001,
-        "a\0b",
-        " ".join(["a"] * (MAX_TERMS + 1)),
-    ],
-)
-def test_what_is_no_query(text: str) -> None:
-    with pytest.raises(FarhandError, match="query-invalid"):
-        parse_query(text)
-
-
-@given(st.text(max_size=300))
-def test_any_text_is_a_query_or_refused_and_never_reaches_the_sql(text: str) -> None:
-    terms: list[Term] = []
-    with contextlib.suppress(FarhandError):
-        terms = parse_query(text)
-    plain_terms = [
-        Term(t.key, "true" if t.key in ("online", "confirmed") else "word", t.negated)
-        for t in terms
-    ]
-    dialects: list[Dialect] = [sqlite.dialect(), postgresql.dialect()]  # type: ignore[no-untyped-call]
-    for dialect in dialects:
-        condition, plain = (
-            compile_query(one, tenant="n-x", dialect=dialect.name, online=["d-1"])
-            for one in (terms, plain_terms)
-        )
-        shape = str(condition.compile(dialect=dialect))
-        if not any(t.key in ("name", "online", "confirmed") for t in terms):
-            assert shape == str(plain.compile(dialect=dialect)), "the words are only ever bound"
 
 
 def test_since() -> None:
