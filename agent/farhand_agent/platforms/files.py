@@ -9,6 +9,8 @@ from typing import Final
 __all__ = ["SystemFiles"]
 
 _MAX_BYTES: Final = 4 * 1024 * 1024
+# /proc/sys answers ENOMEM to who asks for 4 MiB at once (proc_sys_call_handler).
+_PIECE_BYTES: Final = 256 * 1024
 
 
 class SystemFiles:
@@ -36,7 +38,10 @@ class SystemFiles:
         """
         try:
             with self.path(name).open("rb") as file:
-                return file.read(_MAX_BYTES).decode("utf-8", "replace")
+                data = b""
+                while len(data) < _MAX_BYTES and (piece := file.read(_PIECE_BYTES)):
+                    data += piece
+                return data[:_MAX_BYTES].decode("utf-8", "replace")
         except PermissionError:
             raise
         except OSError:

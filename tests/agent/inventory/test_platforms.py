@@ -156,3 +156,7 @@ def test_escapes_read_the_same_way_back() -> None:
 def test_tables_align_and_escape() -> None:
     text = table(("name", "value"), [("a", 1), ("long\nname", None)])
     assert text.split("\n") == ["name          value", "a             1", "long\\x0aname  -"]
+
+
+def test_settings_of_the_kernel_can_be_read() -> None:
+    assert SystemFiles().line("/proc/sys/kernel/hostname") == os.uname().nodename
