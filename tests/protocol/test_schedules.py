@@ -1,8 +1,9 @@
-"""Standing schedules: what a line means, every month and both changes of the clock, what is refused."""
+"""Standing schedules: what a line means, every month, both changes of the clock, refusals."""
 
 from __future__ import annotations
 
 import calendar
+import contextlib
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -36,7 +37,7 @@ ZONES = [
     )
 ]
 zones = st.sampled_from(ZONES)
-moments = st.datetimes(datetime(1999, 1, 1), datetime(2037, 1, 1)).map(  # noqa: DTZ001
+moments = st.datetimes(datetime(1999, 1, 1), datetime(2037, 1, 1)).map(
     lambda at: at.replace(tzinfo=UTC)
 )
 clocks = st.builds(lambda h, m: f"{h:02}:{m:02}", st.integers(0, 23), st.integers(0, 59))
@@ -86,12 +87,14 @@ def test_when_a_schedule_is_due(when: str, after: str, expected: list[str]) -> N
 
 def test_day_31_is_the_last_day_of_every_month() -> None:
     found = dues("monthly 31 02:00", "2027-12-31 12:00", 12)
-    assert [int(text[8:10]) for text in found] == [calendar.monthrange(2028, m)[1] for m in range(1, 13)]  # fmt: skip
+    last = [calendar.monthrange(2028, month)[1] for month in range(1, 13)]
+    assert [int(text[8:10]) for text in found] == last
     assert [int(text[5:7]) for text in found] == list(range(1, 13))
 
 
 def test_day_30_is_there_in_february_too() -> None:
-    assert dues("monthly 30 02:00", "2026-01-30 12:00", 2) == ["2026-02-28 02:00", "2026-03-30 02:00"]  # fmt: skip
+    found = dues("monthly 30 02:00", "2026-01-30 12:00", 2)
+    assert found == ["2026-02-28 02:00", "2026-03-30 02:00"]
 
 
 def test_29_february_comes_every_year_and_is_the_28th_in_most() -> None:
@@ -302,10 +305,8 @@ def test_anything_else_is_refused(line: str) -> None:
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_no_text_does_anything_but_be_refused(when: str, work: str) -> None:
     for line in (when, f"x: {when}; {work}", f"x: every 15m; {work}", f"x: {when}; checks a.b"):
-        try:
-            parse_schedule(line)
-        except FarhandError as error:
-            assert error.code == "schedule-malformed"
+        with contextlib.suppress(FarhandError):
+            assert parse_schedule(line).line == line
 
 
 def test_schedules_of_a_policy_are_bounded_and_apart() -> None:
