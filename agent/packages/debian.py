@@ -100,7 +100,8 @@ def build_deb(tree: Path, place: Path, *, work: Path, python: str) -> None:
     (about / "changelog.gz").write_bytes(gzip.compress(changes, mtime=0))
     for name, text in (("postinst", _POSTINST), ("prerm", _PRERM), ("postrm", _POSTRM)):
         _put(top / "DEBIAN" / name, text).chmod(0o755)
-    _put(top / "DEBIAN/control", _control(top))
+    build = (tree / "BUILD").read_text("ascii").strip()
+    _put(top / "DEBIAN/control", _control(top, build))
     for folder in (one for one in top.rglob("*") if one.is_dir() and not one.is_symlink()):
         folder.chmod(0o755)
     top.chmod(0o755)
@@ -119,7 +120,7 @@ def _put(path: Path, text: str) -> Path:
     return path
 
 
-def _control(top: Path) -> str:
+def _control(top: Path, build: str) -> str:
     size = sum(one.lstat().st_size for one in top.rglob("*") if not one.is_dir())
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     major, minor = sys.version_info[:2]
@@ -130,6 +131,7 @@ def _control(top: Path) -> str:
             f"Architecture: {machine}",
             "Maintainer: The Farhand authors <farhand@example.org>",
             f"Installed-Size: {size // 1024 + 1}",
+            f"Farhand-Build: {build}",
             # Compiled libraries are made for one version of Python.
             f"Depends: python3 (>= {major}.{minor}~), python3 (<< {major}.{minor + 1}), libc6,"
             " passwd",

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from farhand_agent.install.windows import SERVICE_NAME
+from farhand_agent.platforms.current import platform_name
 
 __all__ = ["AgentChild", "main", "service_status"]
 
@@ -142,7 +143,7 @@ class AgentChild:
 
 def main(arguments: list[str]) -> int:
     """Give this process to the service manager; returns the exit status."""
-    if sys.platform != "win32":
+    if platform_name() != "windows":
         sys.stderr.write("farhand-agent: error: platform-unsupported: this is for Windows\n")
         return 2
     return _serve(Path(arguments[0]))

@@ -25,6 +25,7 @@ _BROUGHT_BY = {
     "campaign": "campaign",
     "chat": "chat",
     "cp": "copy",
+    "deploy": "deploy",
     "device": "device",
     "doctor": "login",
     "exec": "session",

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
-from datetime import UTC, datetime, timedelta
-
 import click
 
 from farhand_console.cli.base import Context, command, group, paged
 from farhand_console.output import hint, line, show_table
-from farhand_console.relay.answers import Nothing, Page, TokenRegistration
-from farhand_console.trust.signing import check_may_sign
-from farhand_protocol.envelopes import encode_envelope, seal
-from farhand_protocol.errors import UsageError
-from farhand_protocol.identity import make_id
-from farhand_protocol.instants import format_instant
-from farhand_protocol.keys import SeedSigner
-from farhand_protocol.placements import is_group
-from farhand_protocol.tokens import EnrolmentToken, Token, format_enrolment_token
+from farhand_console.relay.answers import Page, TokenRegistration
+from farhand_console.trust.enrolment_tokens import make_token
 
 __all__ = ["register"]
 
@@ -38,46 +28,21 @@ def register(root: click.Group) -> None:
     )
     def create(context: Context, device_group: str, uses: int, ttl: int) -> None:
         """Make a token that enrols devices into a group; the relay gets only its registration."""
-        if not is_group(device_group):
-            raise UsageError(
-                "usage", f"{device_group[:80]!r} is not a group's name: small letters, digits, ._-"
-            )
-        trust = context.trust()
-        admin = context.signer()
-        check_may_sign(trust, admin.public_key, "targets")
-        settings = context.settings
-        seed = secrets.token_bytes(32)
-        now = datetime.now(UTC).replace(microsecond=0)
-        statement = Token(
-            tenant=settings.tenant,
-            id=make_id("t", secrets.token_bytes(10)),
-            key=SeedSigner(seed).public_key,
+        trust = context.trust()  # which pins the root where that was not done yet
+        text, expires_at = make_token(
+            trust,
+            context.signer(),
+            context.settings,
+            context.relay,
             group=device_group,
             uses=uses,
-            created_at=format_instant(now),
-            expires=format_instant(now + timedelta(seconds=ttl)),
-        )
-        body = {"envelope": encode_envelope(seal(statement, admin))}
-        context.relay.post("/tokens", Nothing, body)
-        text = format_enrolment_token(
-            EnrolmentToken(
-                url=settings.url,
-                relay_key=bytes.fromhex(settings.relay_key),
-                tls_sha256=bytes.fromhex(settings.tls_sha256),
-                tenant=settings.tenant,
-                token=statement.id,
-                group=device_group,
-                root_version=settings.root_version,
-                root_sha256=bytes.fromhex(settings.root_sha256),
-                targets_version=trust.targets_version,
-                seed=seed,
-            )
+            ttl_s=ttl,
         )
         answer = {
             "token": text,
             "group": device_group,
             "uses": uses,
-            "expires_at": statement.expires,
+            "expires_at": expires_at,
         }
 
         def readable() -> None:
