@@ -191,7 +191,8 @@ def test_a_key_that_is_gone_is_an_error(home: Home) -> None:
 @pytest.mark.parametrize(
     ("reason", "words"),
     [
-        ("operator", "an admin, or you elsewhere, ended the session first"),
+        ("admin", "an admin ended the session first"),
+        ("operator", "its technician ended the session first, from a console"),
         ("stopped", "the person at the device ended the session first"),
         ("expired", "the session's time was over first"),
         ("odd\x1b[2J", "the session had ended already (odd\\x1b[2J)"),

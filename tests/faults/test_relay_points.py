@@ -87,7 +87,7 @@ class Strike:
     def again(self, send: Callable[[str], httpx.Response | None]) -> httpx.Response | None:
         """Send under a key, die, send again under it; returns the second answer.
 
-        The relay may say that it does not know what became of the first; nothing else is allowed
+        The relay may say that it cannot know what became of the first; nothing else is allowed
         besides the answer itself.
         """
         key = secrets.token_hex(16)
@@ -95,7 +95,7 @@ class Strike:
         answer = send(key)
         assert answer is not None
         if answer.status_code != 201:
-            assert (answer.status_code, answer.json()["code"]) == (409, "idempotency-running")
+            assert (answer.status_code, answer.json()["code"]) == (409, "idempotency-lost")
             return None
         return answer
 

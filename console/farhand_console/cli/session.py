@@ -48,11 +48,12 @@ __all__ = ["register"]
 _END_S = 10
 # Who ended a session first, by the reason that the relay keeps.
 _ENDED_BY = {
+    "admin": "an admin ended the session first",
     "closed": "the session was ended from a console before",
     "device-retired": "the device was retired, which ended the session",
     "ended-by-relay": "the relay ended the session first",
     "expired": "the session's time was over first",
-    "operator": "an admin, or you elsewhere, ended the session first",
+    "operator": "its technician ended the session first, from a console",
     "operator-removed": "the session ended when you were taken off the roster",
     "shutdown": "the device's agent shut down and ended the session first",
     "stopped": "the person at the device ended the session first",

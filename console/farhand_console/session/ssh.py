@@ -42,6 +42,8 @@ _LOST = frozenset({"session-lost", "copy-failed", "receipt-missing"})
 _WHO = {
     "closed": "the technician closed it",
     "operator": "the technician closed it",
+    "admin": "an admin ended it",
+    "ended-by-admin": "an admin ended it",
     "ended-by-operator": "it was closed from a console",
     "stopped": "the person at the device stopped it",
     "expired": "its time is over",

@@ -3,7 +3,12 @@
     key unknown                        the request runs; its answer is kept (but not a 5xx)
     key known, same route and body     the kept answer, with `Idempotency-Replayed: true`
     key known, still running           409 `idempotency-running`
+    key known, never answered          409 `idempotency-lost`
     key known, other route or body     409 `idempotency-mismatch`
+
+A key is never answered where its relay died, or its request was broken off, in the middle.  Nobody
+can know then whether it was done, so it is not done again: whoever asks is told so, and looks.  A
+relay on its own knows which requests it runs; among several nodes the time tells.
 
 Keys belong to an account and are kept for a day.  A route whose answer holds a secret says
 `keep_answer=False`: the header is ignored there, because the answer must not be stored.
@@ -13,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
@@ -32,6 +38,8 @@ from farhand_server.store.schema import idempotency_keys
 __all__ = ["IdempotencyMiddleware", "forget_old_keys"]
 
 KEPT = timedelta(hours=24)
+# No request runs longer; the longest waits for a device's decision.
+ANSWERED = timedelta(minutes=5)
 _KEY = re.compile(rb"[\x21-\x7e]{1,128}\Z")
 _MAX_BODY_BYTES = 8 * 1024 * 1024
 _MAX_KEPT_BYTES = 1024 * 1024
@@ -127,15 +135,23 @@ async def _run_and_keep(
         await send(message)
 
     try:
-        await next_app(scope, receive_again, record)
-    except FarhandError:
-        # Refused, so nothing was done: the same request may be tried again.
-        await row.release()
-        raise
-    if whole and 0 < status < 500:
-        await row.keep(status, bytes(answer))
-    else:
-        await row.release()
+        try:
+            await next_app(scope, receive_again, record)
+        except FarhandError:
+            # Refused, so nothing was done: the same request may be tried again.
+            await row.release()
+            raise
+        if whole and 0 < status < 500:
+            await row.keep(status, bytes(answer))
+        else:
+            await row.release()
+    finally:
+        row.leave()
+
+
+def _make_running(_relay: Relay) -> Counter[tuple[str, str]]:
+    """Make the count of who is at work in this process under each (account, key)."""
+    return Counter()
 
 
 class _Row:
@@ -146,6 +162,8 @@ class _Row:
         self._route = route
         self._body_sha256 = hashlib.sha256(body).hexdigest()
         self._names = {"tenant": relay.tenant, "account": actor.account, "key": key}
+        self._id = (actor.account, key)
+        self._running = relay.service(_make_running)
         self._which = (
             (_table.c.tenant == relay.tenant)
             & (_table.c.account == actor.account)
@@ -154,6 +172,8 @@ class _Row:
 
     async def claim(self) -> tuple[int, bytes] | None:
         """Take the key, or return the answer kept under it."""
+        # Before the row is there for others to see.
+        self._running[self._id] += 1
         try:
             async with self._relay.db.write() as c:
                 old = stamp(self._relay.now() - KEPT)
@@ -166,24 +186,46 @@ class _Row:
                         **self._names,
                     )
                 )
-        except IntegrityError:
-            return await self._kept()
+        except BaseException as error:
+            self.leave()
+            if isinstance(error, IntegrityError):
+                return await self._kept()
+            raise
         return None
 
+    def leave(self) -> None:
+        """Note that this request's work under the key is over."""
+        self._running[self._id] -= 1
+        if not self._running[self._id]:
+            del self._running[self._id]
+
     async def _kept(self) -> tuple[int, bytes]:
+        # Looked at first: whoever leaves after that leaves an answer.
+        is_here = self._id in self._running
         async with self._relay.db.read() as c:
             row = (await c.execute(select(_table).where(self._which))).first()
-        if row is None or (row.status is None and row.body_sha256 == self._body_sha256):
+        if row is not None and (row.route, row.body_sha256) != (self._route, self._body_sha256):
+            raise FarhandError(
+                "idempotency-mismatch", "this Idempotency-Key was used for another request"
+            )
+        if row is None or (row.status is None and (is_here or self._is_elsewhere(row.created_at))):
             raise FarhandError(
                 "idempotency-running",
                 "the first request with this Idempotency-Key has not been answered yet",
                 hint="wait, then ask what became of it",
             )
-        if (row.route, row.body_sha256) != (self._route, self._body_sha256):
+        if row.status is None:
             raise FarhandError(
-                "idempotency-mismatch", "this Idempotency-Key was used for another request"
+                "idempotency-lost",
+                "the relay stopped in the middle of the first request with this Idempotency-Key",
+                hint="look whether it was done; if not, send it with a new key",
             )
         return row.status, row.response
+
+    def _is_elsewhere(self, since: str) -> bool:
+        """Tell whether another node may still be at work under the key."""
+        is_one_of_several = bool(self._relay.settings.bus)
+        return is_one_of_several and since >= stamp(self._relay.now() - ANSWERED)
 
     async def keep(self, status: int, answer: bytes) -> None:
         async with self._relay.db.write() as c:

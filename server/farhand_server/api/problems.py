@@ -38,6 +38,7 @@ STATUS: dict[str, int] = {
     "account-exists": 409,
     "account-disabled": 409,
     "last-admin": 409,
+    "idempotency-lost": 409,
     "idempotency-mismatch": 409,
     "idempotency-running": 409,
     "no-trust-root": 409,

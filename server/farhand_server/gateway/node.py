@@ -28,6 +28,7 @@ from farhand_server.relay import Relay
 from farhand_server.sessions import control
 from farhand_server.sessions.members import make_members
 from farhand_server.sessions.recordings import make_recordings
+from farhand_server.sessions.reports import make_reports
 from farhand_server.sessions.service import make_sessions
 
 __all__ = ["Gateway", "make_gateway"]
@@ -77,7 +78,7 @@ class Gateway:
         self.links.dispatcher.serve_control(self.rendezvous.on_control)
         # Before the session itself, so that nobody is in one that has ended.
         self.plug(relay.service(make_members))
-        self.plug(self.sessions)
+        self.plug(relay.service(make_reports))
         self.plug(self.recordings)
         self.plug(self.rendezvous)
         self.plug(TrustFiles(relay))

@@ -33,8 +33,9 @@ from farhand_server.accounts.authorisation import Actor
 from farhand_server.errors import not_permitted
 from farhand_server.relay import Relay
 from farhand_server.sessions import control, rows
+from farhand_server.sessions.reports import ControlLink
 from farhand_server.sessions.rows import Session
-from farhand_server.sessions.service import DECISION_S, ControlLink, make_sessions
+from farhand_server.sessions.service import DECISION_S, make_sessions
 from farhand_server.store.schema import session_members as table
 
 __all__ = ["MAX_ASKED", "Member", "Members", "make_members"]

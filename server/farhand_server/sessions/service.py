@@ -1,4 +1,4 @@
-"""Sessions over their life: opened with a grant, reported on by devices, ended, swept.
+"""Sessions over their life: opened with a grant, ended, swept; what devices report: `reports`.
 
 The relay carries a grant to the device and writes down what became of it; it decides nothing.  Rows
 are the truth; a change is told on `session-state.{tenant}.{session}`, and whoever waits reads the
@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any, Protocol
 
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
@@ -20,8 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol import messages
 from farhand_protocol.envelopes import decode_envelope, open_payload, signers
-from farhand_protocol.errors import FarhandError, RemoteError
-from farhand_protocol.grants import MAX_GRANT_MINUTES, Grant
+from farhand_protocol.errors import FarhandError
+from farhand_protocol.grants import Grant
 from farhand_protocol.identity import is_session_id
 from farhand_protocol.instants import parse_instant
 from farhand_server.accounts.authorisation import Actor
@@ -31,12 +29,13 @@ from farhand_server.desk.wording import check_body
 from farhand_server.errors import not_found, not_permitted
 from farhand_server.relay import Relay
 from farhand_server.sessions import control, rows
+from farhand_server.sessions.bounds import LONGEST_S, NOTE_CHARS, SCOPES, SHA256
 from farhand_server.sessions.rows import Session
 from farhand_server.sessions.states import FINAL
 from farhand_server.sessions.walk_ins import resolve_unused, resolve_walk_in
 from farhand_server.store.schema import devices, time_entries
 
-__all__ = ["DECISION_S", "ControlLink", "Sessions", "make_sessions"]
+__all__ = ["DECISION_S", "Sessions", "make_sessions"]
 
 logger = logging.getLogger(__name__)
 
@@ -46,27 +45,6 @@ _REQUEST_S = 10.0
 _LOOK_AGAIN_S = 5.0
 _GRACE = timedelta(minutes=10)
 _WAITING = timedelta(minutes=15)
-# A device cannot keep a row alive for longer than any grant runs.
-_LONGEST = timedelta(minutes=MAX_GRANT_MINUTES)
-_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
-_CODE = re.compile(r"[a-z0-9-]{1,64}\Z")
-_SCOPES = frozenset({"view", "terminal", "files", "forward", "screen", "control"})
-_MAX_NOTE = 4_000
-_MAX_ACTIVE_S = 7 * 86_400
-
-
-class ControlLink(Protocol):
-    """What this service needs of a device's link."""
-
-    device: str
-    role: Any
-    session: str | None
-
-    def send(self, message: messages.RelayMessage) -> bool:
-        """Send a message to the device."""
-
-    async def follow(self, session: str) -> None:
-        """Become the session's control link."""
 
 
 class Sessions:
@@ -144,7 +122,7 @@ class Sessions:
             raise not_permitted("the grant names another operator")
         if not signers(envelope, [grant.operator_key]):
             raise FarhandError("grant-mismatch", "the grant is not signed by its operator")
-        if not grant.scopes or not _SCOPES.issuperset(grant.scopes):
+        if not grant.scopes or not SCOPES.issuperset(grant.scopes):
             raise FarhandError("grant-mismatch", "the grant names no scope, or an unknown one")
         return grant
 
@@ -283,10 +261,12 @@ class Sessions:
                 refused.
         """
         found = await self.get(session)
-        if await self._holder(found) != actor.name and actor.role != "admin":
+        is_holder = await self._holder(found) == actor.name
+        if not is_holder and actor.role != "admin":
             raise not_permitted("this is somebody else's session")
-        note = check_body(note, "note", max_chars=_MAX_NOTE) if note.strip() else ""
-        if receipt_sha256 is not None and not _SHA256.match(receipt_sha256):
+        ender = "operator" if is_holder else "admin"
+        note = check_body(note, "note", max_chars=NOTE_CHARS) if note.strip() else ""
+        if receipt_sha256 is not None and not SHA256.match(receipt_sha256):
             raise FarhandError("invalid", "a receipt's hash has 64 hex digits")
         was_running = found.state not in FINAL
         async with self._relay.db.write() as c:
@@ -294,16 +274,16 @@ class Sessions:
                 c, actor=actor.name, action="session.end", subject=session,
                 detail={"receipt_sha256": receipt_sha256},
             )  # fmt: skip
-            ended = await self._close(
-                c, session, reason="operator", note=note, active_s=active_s,
+            ended = await self.close(
+                c, session, reason=ender, note=note, active_s=active_s,
                 receipt_sha256=receipt_sha256, said_by=actor.name,
             )  # fmt: skip
         if was_running:
-            await self.tell_device(ended, "ended-by-operator")
-            await self._tell_nodes(session)
+            await self.tell_device(ended, f"ended-by-{ender}")
+            await self.tell_nodes(session)
         return ended
 
-    async def _close(
+    async def close(
         self,
         c: AsyncConnection,
         session: str,
@@ -314,7 +294,7 @@ class Sessions:
         receipt_sha256: str | None,
         said_by: str,
     ) -> Session:
-        """End the row and put its time on the ticket, once."""
+        """End the row and put its time on the ticket, once; in the caller's transaction."""
         before = await rows.get(c, self._relay.tenant, session)
         now = self._relay.stamp()
         is_first = before.state != "ended"
@@ -325,7 +305,7 @@ class Sessions:
             since = before.started_at if active_s is None else before.created_at
             known_s = int((self._relay.now() - parse_instant(since)).total_seconds())
             seconds = known_s if active_s is None else min(active_s, known_s + 1)
-            seconds = max(0, min(seconds, _MAX_ACTIVE_S))
+            seconds = max(0, min(seconds, LONGEST_S))
         if receipt_sha256 and before.receipt_sha256 not in (None, receipt_sha256):
             await rows.add_event(
                 c, self._relay, session, "receipt-mismatch",
@@ -427,7 +407,8 @@ class Sessions:
                 return True
         return False
 
-    async def _tell_nodes(self, session: str) -> None:
+    async def tell_nodes(self, session: str) -> None:
+        """Tell every node that a session is over, so that its pipes close."""
         await self.changed(session)
         try:
             note = control.encode(control.Ended(session=session))
@@ -435,108 +416,6 @@ class Sessions:
         except FarhandError as error:
             # The pipes end with the device's own end of the session, too.
             logger.warning("end of %s was not told to the nodes: %s", session, error)
-
-    # From devices.
-
-    async def on_present(
-        self, link: ControlLink, message: messages.Present
-    ) -> messages.RelayMessage | None:
-        """Let a session process serve its session again, if it is its own and not over."""
-        if link.role != "session" or message.session is None:
-            return None
-        async with self._relay.db.read() as c:
-            found = await rows.find(c, self._relay.tenant, message.session)
-        if found is None or found.device != link.device:
-            return messages.EndSession(session=message.session, reason="session-unknown")
-        if found.state in FINAL:
-            return messages.EndSession(session=message.session, reason="session-ended")
-        await link.follow(message.session)
-        return None
-
-    async def on_session_report(
-        self, link: ControlLink, message: messages.SessionReport
-    ) -> messages.RelayMessage | None:
-        """Write down what became of a session; repeated reports change nothing.
-
-        Raises:
-            FarhandError: `session-unknown`, `session-state`.
-            RemoteError: `message-malformed`.
-        """
-        self._check_report(message)
-        actor = f"device:{link.device}"
-        async with self._relay.db.write() as c:
-            found = await rows.find(c, self._relay.tenant, message.session)
-            if found is None or found.device != link.device:
-                raise FarhandError("session-unknown", "this device has no such session")
-            if found.state == "refused" == message.state:
-                return messages.Ack(seq=message.seq)
-            if found.state in FINAL and message.state != found.state:
-                # It was decided here first (operator, sweep), and that stands.
-                await rows.add_event(
-                    c, self._relay, found.session, "late-report",
-                    {"by": actor, "state": message.state},
-                )  # fmt: skip
-                return messages.Ack(seq=message.seq)
-            if found.state != message.state:
-                await self._relay.audit.append(
-                    c, actor=actor, action=f"session.{message.state}", subject=message.session,
-                    detail={"reason": message.reason, "scopes": message.scopes},
-                )  # fmt: skip
-            await self._report(c, message, actor)
-        if message.state == "active" and link.role == "session" and link.session is None:
-            # A session by grant alone: its process greeted before it had read the grant.
-            await link.follow(message.session)
-        await self.changed(message.session)
-        if message.state == "ended":
-            await self._tell_nodes(message.session)
-        return messages.Ack(seq=message.seq)
-
-    async def _report(
-        self, c: AsyncConnection, message: messages.SessionReport, actor: str
-    ) -> None:
-        relay = self._relay
-        if message.state == "active":
-            before = await rows.get(c, relay.tenant, message.session)
-            await rows.move(
-                c, relay, message.session, "active",
-                detail={"by": actor, "scopes": message.scopes},
-                scopes=" ".join(message.scopes),
-                started_at=relay.stamp() if before.started_at is None else None,
-                expires_at=stamp(min(parse_instant(message.expires), relay.now() + _LONGEST)),
-            )  # fmt: skip
-        elif message.state == "refused":
-            await rows.move(
-                c, relay, message.session, "refused",
-                detail={"by": actor, "reason": message.reason},
-                reason=message.reason or "refused", ended_at=relay.stamp(),
-            )  # fmt: skip
-            await resolve_walk_in(c, relay, message.session, message.reason or "refused")
-        else:
-            await self._close(
-                c, message.session, reason=message.reason or "ended", note=message.note,
-                active_s=message.active_s, receipt_sha256=message.receipt_sha256 or None,
-                said_by=actor,
-            )  # fmt: skip
-
-    def _check_report(self, message: messages.SessionReport) -> None:
-        fits = (
-            is_session_id(message.session)
-            and (not message.reason or _CODE.match(message.reason))
-            and _SCOPES.issuperset(message.scopes)
-            and len(set(message.scopes)) == len(message.scopes)
-            and (not message.receipt_sha256 or _SHA256.match(message.receipt_sha256))
-            and len(message.note) <= _MAX_NOTE
-            and 0 <= message.active_s <= _MAX_ACTIVE_S
-        )
-        if not fits:
-            raise RemoteError("message-malformed", "the report cannot be stored")
-        try:
-            if message.note.strip():
-                check_body(message.note, "note", max_chars=_MAX_NOTE)
-            if message.state == "active":
-                parse_instant(message.expires)
-        except FarhandError as error:
-            raise RemoteError("message-malformed", "the report cannot be stored") from error
 
     # The device's end.
 
@@ -551,14 +430,14 @@ class Sessions:
                         c, actor=actor, action="session.end", subject=session.session,
                         detail={"reason": reason},
                     )  # fmt: skip
-                    await self._close(
+                    await self.close(
                         c, session.session, reason=reason, note="", active_s=None,
                         receipt_sha256=None, said_by=actor,
                     )  # fmt: skip
             else:
                 await self.refuse(session.session, reason)
             await self.tell_device(session, reason)
-            await self._tell_nodes(session.session)
+            await self.tell_nodes(session.session)
         return len(found)
 
     # Now and then.
@@ -584,11 +463,11 @@ class Sessions:
                 await self._relay.audit.append(
                     c, actor="relay", action="session.expired", subject=session.session
                 )
-                await self._close(
+                await self.close(
                     c, session.session, reason="expired", note="", active_s=None,
                     receipt_sha256=None, said_by="relay",
                 )  # fmt: skip
-            await self._tell_nodes(session.session)
+            await self.tell_nodes(session.session)
         async with self._relay.db.write() as c:
             await resolve_unused(c, self._relay, before=stamp(now - _WAITING))
         return len(found)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -15,7 +17,7 @@ from litestar.params import JSONBody
 from farhand_protocol.errors import FarhandError
 from farhand_server.api.area import Area
 from farhand_server.api.guard import FromActor
-from farhand_server.api.idempotency import forget_old_keys
+from farhand_server.api.idempotency import ANSWERED, forget_old_keys
 from farhand_server.api.revisions import check_if_match, etag
 from farhand_server.app import Relay, build_app
 from tests.server.relays import ManualClock, SignIn
@@ -128,6 +130,59 @@ async def test_while_the_first_runs_the_second_is_told(
         bench.release.set()
     assert first.result().status_code == 201
     assert bench.done == ["x"]
+
+
+@asynccontextmanager
+async def restarted(relay: Relay, bench: _Bench, bus: str) -> AsyncIterator[httpx.AsyncClient]:
+    """Another process of the same relay, on the same database."""
+    settings = msgspec.structs.replace(relay.settings, bus=bus)
+    after = dataclasses.replace(relay, settings=settings, _services={})
+    transport = httpx.ASGITransport(app=build_app(after, [bench.area()]))  # type: ignore[arg-type]
+    async with httpx.AsyncClient(transport=transport, base_url="http://relay") as client:
+        yield client
+
+
+@pytest.mark.parametrize("bus", ["", "nats://127.0.0.1:4222"])
+async def test_a_request_whose_relay_died_is_neither_done_again_nor_said_to_run(
+    http: httpx.AsyncClient,
+    bench: _Bench,
+    relay: Relay,
+    sign_in: SignIn,
+    clock: ManualClock,
+    bus: str,
+) -> None:
+    headers = await sign_in("technician")
+    bench.release.clear()
+    first = asyncio.ensure_future(_do(http, headers, "k", "x"))
+    await bench.running.wait()
+    async with restarted(relay, bench, bus) as again:
+        answer = await _do(again, headers, "k", "x")
+        if bus:
+            # One of several nodes cannot know until no request could still run.
+            assert answer.json()["code"] == "idempotency-running"
+            clock.advance(ANSWERED.total_seconds() + 1)
+            answer = await _do(again, headers, "k", "x")
+        assert (answer.status_code, answer.json()["code"]) == (409, "idempotency-lost")
+        other = await _do(again, headers, "k", "y")
+        assert other.json()["code"] == "idempotency-mismatch"
+        # Where it does run, it is still said to.
+        assert (await _do(http, headers, "k", "x")).json()["code"] == "idempotency-running"
+        bench.release.set()
+        done = await first
+        assert (await _do(again, headers, "k", "x")).json() == done.json()
+    assert bench.done == ["x"]
+
+
+async def test_a_request_that_was_broken_off_is_not_said_to_run(
+    http: httpx.AsyncClient, bench: _Bench, sign_in: SignIn
+) -> None:
+    headers = await sign_in("technician")
+    bench.release.clear()
+    first = asyncio.ensure_future(_do(http, headers, "k", "x"))
+    await bench.running.wait()
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    assert (await _do(http, headers, "k", "x")).json()["code"] == "idempotency-lost"
 
 
 async def test_a_refusal_is_not_kept(http: httpx.AsyncClient, sign_in: SignIn) -> None:

@@ -152,6 +152,17 @@ async def test_the_end_with_note_receipt_and_one_time_entry(
     assert kinds[:4] == ["claimed", "requested", "active", "ended"]
 
 
+@pytest.mark.parametrize("ender", ["operator", "admin"])
+async def test_who_ended_it_is_said(
+    node: Node, web: httpx.AsyncClient, sign_in: SignIn, device: Device, ender: str
+) -> None:
+    who = await sign_in("technician")
+    link, session = await active_by_code(node, web, who, device)
+    by = who if ender == "operator" else await sign_in("admin")
+    assert (await end(web, by, session)).json()["reason"] == ender
+    assert (await link.receive(messages.EndSession)).reason == f"ended-by-{ender}"
+
+
 async def test_the_user_stops_and_the_note_comes_later(
     node: Node, web: httpx.AsyncClient, sign_in: SignIn, device: Device
 ) -> None:
