@@ -30,7 +30,7 @@ from farhand_agent.session.asking import Asking
 from farhand_agent.session.device import Device
 from farhand_agent.session.events import Asked, Decided, Event, ScopesChanged
 from farhand_agent.session.grant import Agreed
-from farhand_agent.session.host import SessionTerms
+from farhand_agent.session.terms import SessionTerms
 from farhand_agent.session.widening import SessionWidening, WideningFacts, Wider
 from farhand_protocol.envelopes import Envelope, decode_envelope, encode_envelope, open_payload
 from farhand_protocol.errors import FarhandError

@@ -35,12 +35,12 @@ from farhand_agent.session.actions import ActionLog
 from farhand_agent.session.changes import SessionHands
 from farhand_agent.session.events import Asked, Decided
 from farhand_agent.session.grant import SERVED_SCOPES, Agreed, Facts, read_grant
-from farhand_agent.session.host import SessionTerms
 from farhand_agent.session.join_check import JoinFacts, check_join
 from farhand_agent.session.onlookers import tell_joined
 from farhand_agent.session.recording.upload import Ask
 from farhand_agent.session.reports import REPORT_S
 from farhand_agent.session.roll import Member
+from farhand_agent.session.terms import SessionTerms
 from farhand_protocol.envelopes import Envelope, decode_envelope, encode_envelope
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.grants import Grant

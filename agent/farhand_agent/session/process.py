@@ -21,42 +21,31 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from farhand_agent.config import Home, read_limited
 from farhand_agent.consent import reason_words
 from farhand_agent.journal_thread import JournalThread
-from farhand_agent.policy_changes import unshown_policy
 from farhand_agent.session.asking import Asking
-from farhand_agent.session.changes import ScopeChanges, SessionHands, cool_down, read_widened
-from farhand_agent.session.codes import CodeDesk, Unlinked
+from farhand_agent.session.changes import ScopeChanges
+from farhand_agent.session.codes import CodeDesk
 from farhand_agent.session.control import Control
 from farhand_agent.session.device import Device, load_device
 from farhand_agent.session.events import (
-    Asked,
     Ended,
     Event,
     Failed,
-    Opened,
     Paused,
-    PolicyChanged,
     Refused,
 )
-from farhand_agent.session.exchange import CodeExchange
 from farhand_agent.session.freshness import TrustFreshness
-from farhand_agent.session.grant import SERVED_SCOPES, Agreed, Facts, check_grant
 from farhand_agent.session.joining import SessionJoining
 from farhand_agent.session.onlookers import tell_begun, tell_over
+from farhand_agent.session.opening import Options, SessionOpening
 from farhand_agent.session.recording.left import LeftRecordings
-from farhand_agent.session.reports import REPORT_S, deliver_reports, report_refused
-from farhand_agent.session.resuming import agree_again
+from farhand_agent.session.reports import REPORT_S, deliver_reports
 from farhand_agent.session.serving import SessionServing
-from farhand_agent.session.unattended import local_now, read_approvals
-from farhand_protocol.envelopes import MAX_ENVELOPE_BYTES, open_payload
-from farhand_protocol.errors import FarhandError, RefusedError, UsageError
-from farhand_protocol.grants import Decision, Widening
+from farhand_protocol.errors import FarhandError, RefusedError
 from farhand_protocol.identity import is_session_id
 from farhand_protocol.instants import format_instant
 from farhand_protocol.messages import (
@@ -67,33 +56,14 @@ from farhand_protocol.messages import (
     OfferGrant,
     RelayMessage,
 )
-from farhand_protocol.trust import GroupPolicy
 
 __all__ = ["Options", "SessionProcess"]
 
 _log = logging.getLogger(__name__)
 
-# What a code offers when the person names nothing: all that policy allows but these.
-NOT_BY_DEFAULT: Final = ("forward", "control")
 _MAX_WITHDRAWALS: Final = 32
 # These say something about a code or the network; every other refusal is a decision.
 _EXIT_1: Final = ("code-expired", "code-wrong", "code-burned", "pairing-malformed", "link-lost")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What the process was started with.
-
-    `grant` names a file that is read once and removed; `resume` a session of the journal that has
-    no process any more.
-    """
-
-    home: Home
-    url: str | None = None
-    scopes: tuple[str, ...] | None = None
-    minutes: int | None = None
-    grant: Path | None = None
-    resume: str | None = None
 
 
 class SessionProcess:
@@ -128,7 +98,6 @@ class SessionProcess:
         self._linked = asyncio.Event()
         self._control: Control
         self._codes: CodeDesk
-        self._freshness: TrustFreshness
 
     # What comes from outside.
 
@@ -197,7 +166,6 @@ class SessionProcess:
             on_lost=lambda: self._codes.post(None),
         )
         self._codes = CodeDesk(self._device, self._journal, self._control, self._emit)
-        self._freshness = TrustFreshness(self._device, self._journal, self._control)
         if self._options.grant is not None:
             # Before the link is opened, whose first message names the session.
             self._control.session = _granted_session(self._options.grant)
@@ -240,13 +208,27 @@ class SessionProcess:
             _log.info("an earlier recording waits: %s", error)
 
     async def _work(self, group: asyncio.TaskGroup) -> int:
+        opening = SessionOpening(
+            self._options,
+            device=self._device,
+            journal=self._journal,
+            control=self._control,
+            codes=self._codes,
+            freshness=TrustFreshness(self._device, self._journal, self._control),
+            asking=self._asking,
+            emit=self._emit,
+            consent_s=self._consent_s,
+            begun=self._begun,
+            stop=self.stop,
+            is_stopping=self._stopping.is_set,
+        )
         try:
             if self._options.resume is not None:
-                await self._by_journal(group, self._options.resume)
+                await opening.by_journal(group, self._options.resume)
             elif self._options.grant is not None:
-                await self._by_grant(group, self._options.grant)
+                await opening.by_grant(group, self._options.grant)
             else:
-                await self._by_code(group)
+                await opening.by_code(group)
         except FarhandError as error:
             decided = isinstance(error, RefusedError) or error.code.startswith("grant-")
             if not decided and error.code not in _EXIT_1:
@@ -257,6 +239,9 @@ class SessionProcess:
         assert serving is not None
         await self._serve(group, serving)
         return 0
+
+    def _begun(self, serving: SessionServing) -> None:
+        self._serving = serving
 
     def _fail(self, error: FarhandError) -> int:
         _log.info("%s (%s)", error, error.detail)
@@ -280,245 +265,6 @@ class SessionProcess:
 
     def _joins(self, message: OfferGrant | EndSession) -> bool:
         return self._serving is not None and self._serving.joining.take(message)
-
-    # By code.
-
-    async def _by_code(self, group: asyncio.TaskGroup) -> None:
-        await self._freshness.refresh()
-        trust = await asyncio.to_thread(self._device.trust)
-        policy = self._device.policy(trust)
-        news = await self._journal.do(lambda journal: unshown_policy(journal, policy))
-        if news is not None:
-            self._emit(PolicyChanged(since=news.since, words=news.words))
-        if not policy.attended:
-            raise RefusedError("policy-refused", "this device allows no sessions by code")
-        offered = self._offered(policy)
-        minutes = min(self._options.minutes or policy.minutes_max, policy.minutes_max)
-        while True:
-            try:
-                exchange, opened = await self._codes.pair(offered, minutes)
-                break
-            except Unlinked:
-                continue
-        self._control.session = opened.session
-        assert exchange.grant is not None
-        try:
-            await self._decide(
-                group, exchange.grant, offered=offered, minutes=minutes, exchange=exchange,
-                opened=opened,
-            )  # fmt: skip
-        except FarhandError as error:
-            no = Decision(
-                granted=False, code=error.code, words=error.message, scopes=[], expires=""
-            )
-            await self._codes.reply(opened.session, "request", exchange.decide(no))
-            await report_refused(self._control, opened.session, error.code)
-            raise
-        assert self._serving is not None
-        yes = Decision(
-            granted=True,
-            code="",
-            words="",
-            scopes=self._serving.granted,
-            expires=format_instant(self._serving.expires),
-        )
-        await self._codes.reply(opened.session, "request", exchange.decide(yes))
-
-    def _offered(self, policy: GroupPolicy) -> tuple[str, ...]:
-        wanted = self._options.scopes
-        offered = tuple(
-            scope
-            for scope in SERVED_SCOPES
-            if scope in policy.scopes
-            and (scope in wanted if wanted is not None else scope not in NOT_BY_DEFAULT)
-        )
-        if not offered:
-            raise RefusedError("scope-empty", "this device's policy allows none of these scopes")
-        return offered
-
-    # By grant alone.
-
-    async def _by_grant(self, group: asyncio.TaskGroup, path: Path) -> None:
-        try:
-            data = await asyncio.to_thread(read_limited, path, MAX_ENVELOPE_BYTES)
-        except OSError as error:
-            raise UsageError("grant-malformed", "the grant file cannot be read") from error
-        finally:
-            path.unlink(missing_ok=True)
-        if (session := self._control.session) is None:
-            raise UsageError("grant-malformed", "the grant file's name is no session id")
-        try:
-            await self._decide(group, data, offered=SERVED_SCOPES, minutes=24 * 60)
-        except FarhandError as error:
-            refusal = error.code
-            await self._journal.do(
-                lambda journal: journal.log("session-refused", session=session, code=refusal)
-            )
-            self._device.home.session_approvals(session).unlink(missing_ok=True)
-            await report_refused(self._control, session, refusal)
-            raise
-
-    # By the journal: another process served it before.
-
-    async def _by_journal(self, group: asyncio.TaskGroup, session: str) -> None:
-        """Take up a session that has no process any more; one that no longer holds is ended.
-
-        Raises:
-            FarhandError: `session-ended`, `grant-reused` when a process serves it after all.
-        """
-        row = await self._journal.do(lambda journal: journal.session(session))
-        if row is None or row.state == "ended":
-            raise FarhandError("session-ended", "there is no such session to go on with")
-        facts = await self._facts(tuple(row.scopes), 24 * 60, None, None)
-        device = self._device
-        widened = await asyncio.to_thread(read_widened, device.home, session)
-        wishes = [open_payload(one, Widening) for one in widened]
-        agreed, ended = agree_again(row, facts, wishes)
-        serving = SessionServing(
-            device, self._journal, agreed, row.grant, facts.policy,
-            group=group, now=facts.now.replace(microsecond=0), emit=self._emit, resumed=row,
-            hands=self._hands(group, row.id),
-            ask=self._control.request, stop=self.stop,
-        )  # fmt: skip
-        if ended:
-            serving.scopes.withdraw_all()
-        await serving.open()
-        self._serving = serving
-        if ended:
-            self.stop(ended)
-        if self._stopping.is_set():
-            return
-        self._emit(
-            Opened(
-                session=serving.session,
-                operator=agreed.grant.operator,
-                scopes=list(agreed.scopes),
-                expires_at=format_instant(serving.expires),
-                resumed=True,
-            )
-        )
-
-    # The decision.
-
-    async def _decide(
-        self,
-        group: asyncio.TaskGroup,
-        data: bytes,
-        *,
-        offered: tuple[str, ...],
-        minutes: int,
-        exchange: CodeExchange | None = None,
-        opened: MailboxOpen | None = None,
-    ) -> None:
-        """Check the grant, ask the person, journal the session; `_serving` is set then.
-
-        Raises:
-            FarhandError: the refusal.
-        """
-        facts = await self._facts(offered, minutes, exchange, opened)
-        try:
-            agreed = check_grant(data, facts)
-        except RefusedError as error:
-            if error.code not in ("trust-behind", "trust-missing"):
-                raise
-            # The signer saw newer trust metadata: fetch it, and look once more.
-            await self._freshness.catch_up(facts.trust)
-            facts = await self._facts(offered, minutes, exchange, opened)
-            agreed = check_grant(data, facts)
-        if asked := exchange is not None or facts.policy.consent == "ask":
-            await self._ask(agreed, facts, exchange.words if exchange else [])
-        now = await self._journal.do(lambda journal: journal.now())
-        serving = SessionServing(
-            self._device, self._journal, agreed, data, facts.policy,
-            group=group, now=now.replace(microsecond=0), emit=self._emit, asked=asked,
-            hands=self._hands(group, agreed.grant.id),
-            ask=self._control.request, stop=self.stop,
-        )  # fmt: skip
-        await serving.open()
-        self._serving = serving
-        self._control.session = serving.session
-        self._emit(
-            Opened(
-                session=serving.session,
-                operator=agreed.grant.operator,
-                scopes=list(agreed.scopes),
-                expires_at=format_instant(serving.expires),
-            )
-        )
-        await deliver_reports(self._control, self._journal, serving.session)
-
-    async def _facts(
-        self,
-        offered: tuple[str, ...],
-        minutes: int,
-        exchange: CodeExchange | None,
-        opened: MailboxOpen | None,
-    ) -> Facts:
-        device = self._device
-        trust = await asyncio.to_thread(device.trust)
-        session = self._control.session
-        seen = session is not None and await self._journal.do(
-            lambda journal: journal.session(session) is not None
-        )
-        return Facts(
-            device=device.id,
-            tenant=device.tenant,
-            host_name=device.host_name,
-            group=device.group(trust),
-            guest=device.guest,
-            trust=trust,
-            policy=device.policy(trust),
-            offered=offered,
-            offered_minutes=minutes,
-            session=opened.session if opened else session,
-            transcript=exchange.transcript if exchange else None,
-            relay_operator=opened.operator if opened else None,
-            now=await self._journal.do(lambda journal: journal.now()),
-            was_seen=seen,
-            approvals=await asyncio.to_thread(read_approvals, device.home, session),
-            local_now=local_now(),
-        )
-
-    async def _ask(self, agreed: Agreed, facts: Facts, words: list[str]) -> None:
-        """Ask the person; silence and no are different refusals."""
-        grant, policy = agreed.grant, facts.policy
-        within_s = policy.consent_s if self._consent_s is None else self._consent_s
-        await self._asking.ask(
-            Asked(
-                session=grant.id,
-                operator=grant.operator,
-                organisation=grant.organisation,
-                ticket=grant.ticket,
-                reason=grant.reason,
-                scopes=list(agreed.scopes),
-                minutes=agreed.minutes,
-                words=words,
-                guest=facts.guest,
-                host_name=facts.host_name,
-                recorded=agreed.recording is not None,
-                files=list(policy.files_roots),
-                files_read_only=policy.files_read_only or grant.read_only,
-                file_bytes_max=policy.file_bytes_max,
-                forward=sorted(agreed.forward_to),
-                shortened=[scope for scope in grant.scopes if scope not in agreed.scopes],
-                answer_within_s=round(within_s),
-                cooling=sorted(cool_down(agreed.scopes, policy, asked=True)),
-                cool_down_s=policy.cool_down_s,
-            ),
-            within_s=within_s,
-        )
-
-    def _hands(self, group: asyncio.TaskGroup, session: str) -> SessionHands:
-        return SessionHands(
-            device=self._device,
-            journal=self._journal,
-            asking=self._asking,
-            emit=self._emit,
-            deliver=lambda: group.create_task(
-                deliver_reports(self._control, self._journal, session)
-            ),
-            consent_s=self._consent_s,
-        )
 
     async def _withdraw_as_told(self, changes: ScopeChanges, joining: SessionJoining) -> None:
         """Close scopes as the person, or somebody through the journal, wants; until cancelled."""

@@ -51,7 +51,7 @@ from farhand_agent.session.files_flow import KnownHashes
 from farhand_agent.session.files_hash import serve_hashes
 from farhand_agent.session.grant import Agreed
 from farhand_agent.session.handover import SessionHandover
-from farhand_agent.session.host import MAX_PIPES, SessionHost, SessionTerms
+from farhand_agent.session.host import MAX_PIPES, SessionHost
 from farhand_agent.session.inventory_changes import InventoryChanges
 from farhand_agent.session.joining import SessionJoining
 from farhand_agent.session.live_help import HelpTerms, LiveHelp
@@ -65,6 +65,7 @@ from farhand_agent.session.roll import Member
 from farhand_agent.session.scopes import LiveScopes
 from farhand_agent.session.shell import login_environment
 from farhand_agent.session.subsystems import Subsystem
+from farhand_agent.session.terms import SessionTerms
 from farhand_agent.session.view import serve_view
 from farhand_protocol.attachment import LineState
 from farhand_protocol.audit import head_mark

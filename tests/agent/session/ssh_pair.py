@@ -18,10 +18,11 @@ import asyncssh
 
 from farhand_agent.session.actions import ActionLog
 from farhand_agent.session.files import Roots
-from farhand_agent.session.host import SessionHost, SessionTerms, host_key
+from farhand_agent.session.host import SessionHost, host_key
 from farhand_agent.session.pipes import PipeDriver, PipeTunnel, StreamLost
 from farhand_agent.session.scopes import LiveScopes
 from farhand_agent.session.subsystems import Subsystem
+from farhand_agent.session.terms import SessionTerms
 from farhand_agent.session.view import serve_view
 from farhand_protocol.identity import make_id, public_key_line
 from farhand_protocol.keys import SeedSigner

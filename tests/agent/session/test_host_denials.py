@@ -12,7 +12,8 @@ import pytest
 from asyncssh.constants import MSG_CHANNEL_OPEN
 from asyncssh.packet import Boolean, String, UInt32
 
-from farhand_agent.session.host import MAX_CHANNELS, MAX_KEY_TRIES, host_key
+from farhand_agent.session.connection import MAX_CHANNELS, MAX_KEY_TRIES
+from farhand_agent.session.host import host_key
 from tests.agent.session.ssh_pair import SESSION, Pair, make_terms, open_client, ssh_pair
 
 Ask = Callable[[Pair], Awaitable[object]]
