@@ -1,4 +1,4 @@
-"""Section `software`: installed packages of dpkg and rpm.
+"""Section `software`: installed packages of dpkg, rpm, pacman, apk, flatpak and snap.
 
 Every item has `source`, `name`, `version` and `arch`; the relay stores packages once for the
 fleet by these.  `source_name` and `source_version` are what vulnerability data keys on.
@@ -10,8 +10,17 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from farhand_agent.inventory.context import Context, Malformed, Unsupported
+from farhand_agent.inventory.package_databases import (
+    parse_apk_installed,
+    parse_extended_states,
+    parse_flatpak,
+    parse_pacman_desc,
+    parse_snaps,
+)
 from farhand_agent.inventory.registry import section
+from farhand_agent.inventory.unix_http import get
 from farhand_agent.platforms.commands import CommandMissing
+from farhand_protocol.errors import FarhandError
 from farhand_protocol.instants import format_instant, from_unix
 
 __all__ = ["collect", "parse_dpkg", "parse_rpm"]
@@ -24,6 +33,8 @@ _RPM: Final = (
     "%{NAME}\\t%{EPOCHNUM}:%{VERSION}-%{RELEASE}\\t%{ARCH}\\t%{INSTALLTIME}\\t%{SIZE}\\t"
     "%{VENDOR}\\t%{SOURCERPM}\\n"
 )
+_FLATPAK: Final = "application,version,branch,arch,origin,size"
+_SNAPD: Final = "/run/snapd.socket"
 _LATEST: Final = 253_402_300_799  # the last second that RFC 3339 can write
 
 
@@ -53,6 +64,7 @@ def parse_dpkg(text: str) -> list[dict[str, Any]]:
                 "source_name": source_name,
                 "source_version": source_version,
                 "held": want == "hold",
+                "automatic": None,
                 "installed_at": None,
             }
         )
@@ -96,13 +108,14 @@ def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item per installed package.
 
     Raises:
-        Unsupported: neither dpkg nor rpm is here.
+        Unsupported: no package manager that is known answers here.
     """
     items: list[dict[str, Any]] = []
     sources = 0
     readers: tuple[tuple[list[str], Callable[[str], list[dict[str, Any]]]], ...] = (
         (["dpkg-query", "-W", f"-f={_DPKG}"], parse_dpkg),
         (["rpm", "-qa", "--qf", _RPM], parse_rpm),
+        (["flatpak", "list", "--system", f"--columns={_FLATPAK}"], parse_flatpak),
     )
     for argv, parse in readers:
         try:
@@ -115,12 +128,51 @@ def collect(context: Context) -> list[dict[str, Any]]:
             continue
         sources += 1
         items += parse(outcome.text)
+    for read in (_pacman, _apk, _snaps):
+        found = read(context)
+        if found is not None:
+            sources += 1
+            items += found
     if not sources:
-        raise Unsupported("neither dpkg nor rpm answers here")
+        raise Unsupported("no package manager that is known answers here")
+    chosen = parse_extended_states(context.files.text("/var/lib/apt/extended_states") or "")
     for item in items:
         if item["source"] == "dpkg":
             item["installed_at"] = _dpkg_installed_at(context, item["name"], item["arch"])
+            item["automatic"] = _is_automatic(item, chosen)
     return items
+
+
+def _is_automatic(item: dict[str, Any], chosen: set[tuple[str, str]]) -> bool:
+    if item["arch"] != "all":
+        return (item["name"], item["arch"]) in chosen
+    # apt writes packages for all architectures down under the machine's own.
+    return any(name == item["name"] for name, _ in chosen)
+
+
+def _pacman(context: Context) -> list[dict[str, Any]] | None:
+    folder = "/var/lib/pacman/local"
+    names = [name for name in context.files.names(folder) if name != "ALPM_DB_VERSION"]
+    if not names:
+        return None
+    return [parse_pacman_desc(context.files.text(f"{folder}/{name}/desc") or "") for name in names]
+
+
+def _apk(context: Context) -> list[dict[str, Any]] | None:
+    content = context.files.text("/lib/apk/db/installed")
+    return parse_apk_installed(content) if content is not None else None
+
+
+def _snaps(context: Context) -> list[dict[str, Any]] | None:
+    """Ask snapd, only where it runs already: `snap` itself would start it."""
+    path = context.files.path(_SNAPD)
+    if not path.is_socket():
+        return None
+    try:
+        return parse_snaps(get(path, "/v2/snaps", timeout_s=10.0))
+    except FarhandError as error:
+        context.note(f"no snaps: {error.message}")
+        return []
 
 
 def _dpkg_installed_at(context: Context, name: str, arch: str) -> str | None:

@@ -1,0 +1,67 @@
+"""Section `log_summary`: how many errors each source wrote in a day.  Counts, never contents."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from farhand_agent.inventory.context import Context, Unsupported
+from farhand_agent.inventory.json_values import number, text, whole
+from farhand_agent.inventory.moments import instant
+from farhand_agent.inventory.registry import section
+
+__all__ = ["collect", "parse_journal"]
+
+_HOURS: Final = 24
+_SHOWN: Final = 200
+# Enough for any healthy day; of a flood the newest lines are counted.
+_LINES: Final = 20_000
+_ARGV: Final = (
+    "journalctl", "-p", "err", "-S", "-24h", "-n", str(_LINES), "--no-pager", "-o", "json",
+    "--output-fields=_SYSTEMD_UNIT,SYSLOG_IDENTIFIER,PRIORITY",
+)  # fmt: skip
+_CRITICAL: Final = 2
+
+
+def parse_journal(output: str) -> list[dict[str, Any]]:
+    """Return one item per source in lines of `journalctl -o json`, most errors first.
+
+    Lines that are no object are skipped: a journal that is cut short ends anywhere.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for line in output.split("\n"):
+        try:
+            entry = json.loads(line) if line else None
+        except (ValueError, RecursionError):
+            continue
+        if not isinstance(entry, dict):
+            continue
+        source = (
+            text(entry.get("_SYSTEMD_UNIT")) or text(entry.get("SYSLOG_IDENTIFIER")) or "kernel"
+        )
+        micros = number(entry.get("__REALTIME_TIMESTAMP"))
+        at = instant(micros / 1e6) if micros else None
+        empty = {"source": source, "hours": _HOURS, "critical": 0, "errors": 0, "last_at": None}
+        item = found.setdefault(source, empty)
+        priority = whole(entry.get("PRIORITY"))
+        item["critical" if priority is not None and priority <= _CRITICAL else "errors"] += 1
+        item["last_at"] = max(item["last_at"] or "", at or "") or None
+    return sorted(found.values(), key=lambda one: (-one["critical"] - one["errors"], one["source"]))
+
+
+@section("log_summary", platform="linux", volatile=True, timeout_s=30.0)
+def collect(context: Context) -> list[dict[str, Any]]:
+    """Return one item per source that wrote errors.
+
+    Raises:
+        Unsupported: there is no journal here.
+    """
+    folders = ("/var/log/journal", "/run/log/journal")
+    if not any(context.files.path(folder).is_dir() for folder in folders):
+        raise Unsupported("there is no journal here")
+    outcome = context.run(list(_ARGV), timeout_s=25.0)
+    if not outcome.stdout and "No journal files" in outcome.error_text:
+        raise Unsupported("there is no journal here")
+    if not context.privileged:
+        context.note("without root only what this user may see")
+    return parse_journal(outcome.text)[:_SHOWN]
