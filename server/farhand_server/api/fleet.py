@@ -24,6 +24,8 @@ from farhand_server.api.paging import (
     page_of,
 )
 from farhand_server.clock import stamp
+from farhand_server.fleet.aliases import aliases
+from farhand_server.fleet.check_states import CheckState, list_check_states
 from farhand_server.fleet.devices import (
     Device,
     DeviceDetail,
@@ -31,6 +33,7 @@ from farhand_server.fleet.devices import (
     confirm_device,
     device_detail,
     find_device,
+    is_any_id,
     list_devices,
 )
 from farhand_server.fleet.dispatch import make_dispatch
@@ -86,6 +89,14 @@ class SectionList(msgspec.Struct, frozen=True, kw_only=True):
 
     device: str
     items: list[StoredSection]
+    next: str | None = None
+
+
+class CheckList(msgspec.Struct, frozen=True, kw_only=True):
+    """How a device's checks stand; never more than one page."""
+
+    device: str
+    items: list[CheckState]
     next: str | None = None
 
 
@@ -156,7 +167,7 @@ class DeviceController(Controller):
         """Return a device with everything that proves its key; retired ones by id too."""
         presence = relay.service(make_gateway).presence
         async with relay.db.read() as c:
-            row = await find_device(c, relay.tenant, device, also_retired=device.startswith("d-"))
+            row = await find_device(c, relay.tenant, device, also_retired=is_any_id(device.lower()))
             return await device_detail(c, row, presence=presence)
 
     @get("/{device:str}/sections", action="device.read")
@@ -196,6 +207,14 @@ class DeviceController(Controller):
             duration_ms=found.duration_ms,
         )
 
+    @get("/{device:str}/checks", action="device.read")
+    async def checks(self, relay: FromRelay, device: FromPath[str]) -> CheckList:
+        """Return the newest known state of each check of the device."""
+        async with relay.db.read() as c:
+            row = await find_device(c, relay.tenant, device)
+            items = await list_check_states(c, relay.tenant, row["id"])
+        return CheckList(device=row["id"], items=items)
+
     @get("/{device:str}/history", action="device.read")
     async def history(
         self,
@@ -205,14 +224,14 @@ class DeviceController(Controller):
         cursor: Cursor = None,
         limit: Limit = LIMIT_DEFAULT,
     ) -> HistoryPage:
-        """Return how the device's inventory changed, the newest first."""
+        """Return how the device's inventory changed, the newest first; merged ones' too."""
         before = decode_cursor(cursor, str, int)
         async with relay.db.read() as c:
             row = await find_device(c, relay.tenant, device)
             rows = await list_history(
                 c,
                 relay.tenant,
-                [row["id"]],
+                await aliases(c, relay.tenant, row["id"]),
                 section=section.replace("\0", "") if section else None,
                 before=(before[0], before[1]) if before else None,
                 limit=limit + 1,
@@ -300,6 +319,7 @@ AREA = Area(
     name="fleet",
     controllers=[DeviceController],
     statuses={
+        "device-agentless": 409,
         "device-ambiguous": 409,
         "device-unknown": 404,
         "device-retired": 409,

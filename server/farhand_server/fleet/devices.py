@@ -22,7 +22,7 @@ from farhand_protocol.tokens import Confirmation
 from farhand_server.errors import not_found
 from farhand_server.fleet.packages import insert_new
 from farhand_server.fleet.query import Node, parse_query
-from farhand_server.fleet.query_sql import Facts, compile_query, needs_presence
+from farhand_server.fleet.query_sql import AGENT, Facts, compile_query, needs_presence
 from farhand_server.fleet.roster import current_roster
 from farhand_server.fleet.software_search import installed_for
 from farhand_server.relay import Relay
@@ -32,11 +32,13 @@ __all__ = [
     "Device",
     "DeviceDetail",
     "WhoIsOnline",
+    "agentless",
     "change_tags",
     "check_linked",
     "confirm_device",
     "device_detail",
     "find_device",
+    "is_any_id",
     "list_devices",
     "lock_device",
     "mark_retired",
@@ -45,6 +47,7 @@ __all__ = [
 
 MAX_TAGS: Final = 64
 MAX_CANDIDATES: Final = 10
+_AGENTLESS_ID: Final = re.compile(r"ag-[a-z2-7]{16}\Z", re.ASCII)
 _TAG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z", re.ASCII)
 
 
@@ -59,7 +62,10 @@ class WhoIsOnline(Protocol):
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):
-    """A device in a list; `warning` is a stable code: `device-key-conflict` for a copied key."""
+    """A device in a list; `warning` is a stable code: `device-key-conflict` for a copied key.
+
+    `kind` is `agent`, or what a device without one is (`fleet.agentless`), which has an address.
+    """
 
     id: str
     name: str
@@ -75,6 +81,9 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     retired_at: str | None
     warning: str | None
     warning_at: str | None
+    kind: str
+    address: str | None
+    merged_into: str | None
 
 
 class DeviceDetail(Device, frozen=True, kw_only=True):
@@ -94,14 +103,25 @@ class DeviceDetail(Device, frozen=True, kw_only=True):
     targets_version: int
 
 
+def agentless(device: str) -> FarhandError:
+    """Return the refusal of whatever needs an agent."""
+    return FarhandError("device-agentless", f"{device} runs no agent: nothing can be ordered there")
+
+
+def is_any_id(text: str) -> bool:
+    """Tell whether a text has the shape of a device's id, with or without an agent."""
+    return is_device_id(text) or _AGENTLESS_ID.match(text) is not None
+
+
 async def find_device(
     c: AsyncConnection, tenant: str, ref: str, *, also_retired: bool = False
 ) -> RowMapping:
     """Return the row of the device that `ref` names: its id, or a name that only it has.
 
     An id goes first, so a device that calls itself by another one's id gains nothing.  Of those of
-    one name, only the best rank counts: confirmed by an admin, then unconfirmed, then retired.  So
-    whoever can only enrol unconfirmed devices cannot make a confirmed one's name unusable.
+    one name, only the best rank counts: confirmed by an admin, then unconfirmed, then without an
+    agent, then retired.  So whoever can only enrol unconfirmed devices cannot make a confirmed
+    one's name unusable.
 
     Raises:
         FarhandError: `not-found`, `device-retired`, or `device-ambiguous` with the candidates as
@@ -109,13 +129,18 @@ async def find_device(
     """
     ref = ref.strip()
     mine = devices.c.tenant == tenant
-    if is_device_id(ref.lower()):
+    if is_any_id(ref.lower()):
         found = await c.execute(select(devices).where(mine, devices.c.id == ref.lower()))
         if row := found.mappings().first():
             return _unless_retired(row, ref, also_retired=also_retired)
     if not ref or "\0" in ref:
         raise not_found("device", ref)
-    rank = case((devices.c.retired_at.is_not(None), 2), (devices.c.confirmed, 0), else_=1)
+    rank = case(
+        (devices.c.retired_at.is_not(None), 3),
+        (devices.c.kind != AGENT, 2),
+        (devices.c.confirmed, 0),
+        else_=1,
+    )
     by_name = (
         select(devices, rank.label("rank"))
         .where(mine, devices.c.name == ref)
@@ -197,6 +222,9 @@ def _fields(row: RowMapping, tags: list[str], presence: WhoIsOnline) -> dict[str
         # The one thing about a device that somebody has to look at.
         "warning": "device-key-conflict" if row["key_conflict_at"] else None,
         "warning_at": row["key_conflict_at"],
+        "kind": row["kind"],
+        "address": row["address"],
+        "merged_into": row["merged_into"],
     }
 
 
@@ -328,9 +356,12 @@ async def confirm_device(
     The relay checks what it can (the first lock); consoles and devices check the signature again.
 
     Raises:
-        FarhandError: `envelope-malformed`; `confirmation-mismatch` when it speaks of another
+        FarhandError: `device-agentless`, `envelope-malformed`; `confirmation-mismatch` when it
+            speaks of another
             device, key or group; `confirmation-signature` when no admin of the roster signed it.
     """
+    if row["kind"] != AGENT:
+        raise agentless(row["id"])
     sealed = decode_envelope(envelope)
     statement = open_payload(sealed, Confirmation)
     said = (statement.tenant, statement.device, statement.device_key, statement.group)

@@ -26,7 +26,7 @@ _OF_SECTION: Final = {"system": ("serial", "uuid", "host_name"), "network": ("ma
 _JUNK: Final = re.compile(
     r"(?:to be filled.*|default.*|system.*|chassis.*|base ?board.*|not .*|none|n/?a|null|"
     r"o\.?e\.?m\.?|unknown|invalid|empty|serial.*|sku|asset.*|no .*|xxx*|tbd|void|"
-    r"0?123456789(?:0|abcdef)?|(.)\1*|[0 .:-]+|03000200-0400-0500-0006-000700080009)",
+    r"0?123456789(?:0|abcdef)?|(.)\1*|[0 .:-]+|[fx .:-]+|03000200-0400-0500-0006-000700080009)",
     re.IGNORECASE,
 )
 _MAC: Final = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}", re.ASCII)

@@ -27,9 +27,12 @@ from farhand_server.clock import stamp
 from farhand_server.desk.references import parse_reference
 from farhand_server.desk.tickets import find_ticket
 from farhand_server.errors import not_found
+from farhand_server.fleet.aliases import same_device
+from farhand_server.fleet.devices import agentless
 from farhand_server.fleet.order_rows import add_events, advance, lock_orders, order_row
 from farhand_server.fleet.order_states import FINAL_STATES
 from farhand_server.fleet.packages import in_chunks
+from farhand_server.fleet.query_sql import AGENT
 from farhand_server.fleet.roster import current_roster
 from farhand_server.relay import Relay
 from farhand_server.store.schema import devices, order_events, orders
@@ -297,20 +300,22 @@ async def _known(c: AsyncConnection, tenant: str, ids: Sequence[str]) -> dict[st
 
 
 async def check_devices(c: AsyncConnection, relay: Relay, ids: Sequence[str]) -> None:
-    """Check that all these devices are enrolled and none is retired.
+    """Check that all these devices are enrolled, have an agent, and none is retired.
 
     Raises:
-        FarhandError: `device-unknown`, `device-retired`, naming the first.
+        FarhandError: `device-unknown`, `device-agentless`, `device-retired`, naming the first.
     """
-    query = select(devices.c.id, devices.c.retired_at).where(
+    query = select(devices.c.id, devices.c.retired_at, devices.c.kind).where(
         devices.c.tenant == relay.tenant,
         devices.c.id.in_([one for one in set(ids) if "\0" not in one]),
     )
-    found = {row.id: row.retired_at for row in await c.execute(query)}
+    found = {row.id: row for row in await c.execute(query)}
     for device in ids:
         if device not in found:
             raise FarhandError("device-unknown", f"there is no device {device[:64]!r}")
-        if found[device] is not None:
+        if found[device].kind != AGENT:
+            raise agentless(device)
+        if found[device].retired_at is not None:
             raise FarhandError("device-retired", f"{device} is retired")
 
 
@@ -375,7 +380,7 @@ async def list_orders(
     """
     where: list[ColumnElement[bool]] = [orders.c.tenant == tenant]
     if device is not None:
-        where.append(orders.c.device == device)
+        where.append(same_device(orders.c.device, tenant, device))
     if campaign is not None:
         where.append(orders.c.campaign == campaign)
     if state is not None:

@@ -17,6 +17,7 @@ from farhand_protocol.identity import is_session_id
 from farhand_server.desk.references import format_number
 from farhand_server.desk.tickets import create_walk_in, find_ticket, get_ticket
 from farhand_server.errors import not_found
+from farhand_server.fleet.aliases import same_device
 from farhand_server.relay import Relay
 from farhand_server.sessions.states import (
     FINAL,
@@ -134,7 +135,7 @@ async def list_sessions(
     if state is not None:
         where.append(table.c.state == state)
     if device is not None:
-        where.append(table.c.device == device)
+        where.append(same_device(table.c.device, tenant, device))
     if ticket is not None:
         where.append(table.c.ticket == ticket)
     if before is not None:

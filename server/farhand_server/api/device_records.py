@@ -1,0 +1,127 @@
+"""Routes of what people keep of devices: product data, duplicates, merges, agentless devices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from litestar import Controller, Request, Response, get, post
+from litestar.params import FromPath, JSONBody
+
+from farhand_server.api.area import Area
+from farhand_server.api.guard import FromActor, FromRelay
+from farhand_server.api.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
+from farhand_server.api.revisions import check_if_match, etag
+from farhand_server.fleet.agentless import NewAgentless, add_agentless
+from farhand_server.fleet.devices import DeviceDetail, device_detail, find_device
+from farhand_server.fleet.duplicates import Duplicate, find_duplicates
+from farhand_server.fleet.merging import Merge, merge_devices, unmerge_device
+from farhand_server.fleet.product import Product, ProductChange, change_product, get_product
+from farhand_server.gateway.node import make_gateway
+
+__all__ = ["AREA"]
+
+
+class Other(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which device becomes part of the one in the path: its id, or a name only it has."""
+
+    other: str
+
+
+def _with_etag(product: Product) -> Response[Product]:
+    return Response(product, headers={"ETag": etag(product.revision)})
+
+
+class RecordController(Controller):
+    """What people say of devices; `{device}` is an id, or a name that only one has."""
+
+    path = "/devices"
+
+    @post("/", action="device.add", status_code=201)
+    async def add(
+        self, relay: FromRelay, actor: FromActor, data: JSONBody[NewAgentless]
+    ) -> DeviceDetail:
+        """Add a device without an agent; those with one enrol by themselves."""
+        presence = relay.service(make_gateway).presence
+        async with relay.db.write() as c:
+            made = await add_agentless(c, relay, new=data, actor=actor.name)
+            row = await find_device(c, relay.tenant, made)
+            return await device_detail(c, row, presence=presence)
+
+    @get("/{device:str}/product", action="device.read")
+    async def product(self, relay: FromRelay, device: FromPath[str]) -> Response[Product]:
+        """Return what was bought, and whether its warranty still runs."""
+        async with relay.db.read() as c:
+            row = await find_device(c, relay.tenant, device)
+            return _with_etag(await get_product(c, relay, row["id"]))
+
+    @post("/{device:str}/product", action="device.describe", status_code=200)
+    async def describe(
+        self,
+        relay: FromRelay,
+        actor: FromActor,
+        request: Request[Any, Any, Any],
+        device: FromPath[str],
+        data: JSONBody[ProductChange],
+    ) -> Response[Product]:
+        """Change what was bought; fields that are not named stay."""
+        async with relay.db.write() as c:
+            row = await find_device(c, relay.tenant, device)
+            known = await get_product(c, relay, row["id"])
+            check_if_match(request, known.revision)
+            return _with_etag(
+                await change_product(c, relay, device=row["id"], change=data, actor=actor.name)
+            )
+
+    @post("/{device:str}/merge", action="device.merge", status_code=200)
+    async def merge(
+        self, relay: FromRelay, actor: FromActor, device: FromPath[str], data: JSONBody[Other]
+    ) -> Merge:
+        """Make another device part of this one; it is retired."""
+        async with relay.db.read() as c:
+            keep = await find_device(c, relay.tenant, device)
+            other = await find_device(c, relay.tenant, data.other, also_retired=True)
+        return await merge_devices(relay, keep=keep["id"], other=other["id"], actor=actor.name)
+
+    @post("/{device:str}/unmerge", action="device.merge", status_code=200)
+    async def unmerge(self, relay: FromRelay, actor: FromActor, device: FromPath[str]) -> Merge:
+        """Take a merge back: this device stands for itself again."""
+        async with relay.db.write() as c:
+            row = await find_device(c, relay.tenant, device, also_retired=True)
+            return await unmerge_device(c, relay, other=row["id"], actor=actor.name)
+
+
+class DuplicateController(Controller):
+    """Devices that may be one machine, for a person to look at."""
+
+    path = "/duplicates"
+
+    @get("/", action="device.read")
+    async def list_all(
+        self, relay: FromRelay, cursor: Cursor = None, limit: Limit = LIMIT_DEFAULT
+    ) -> Page[Duplicate]:
+        """Return pairs that have serial numbers, MACs or names in common."""
+        after = decode_cursor(cursor, int, str, str)
+        async with relay.db.read() as c:
+            found = await find_duplicates(
+                c,
+                relay.tenant,
+                after=(after[0], after[1], after[2]) if after else None,
+                limit=limit + 1,
+            )
+        return page_of(
+            found,
+            limit,
+            lambda one: one,
+            lambda one: (one.score, *sorted((one.keep.id, one.other.id))),
+        )
+
+
+AREA = Area(
+    name="device records",
+    controllers=[RecordController, DuplicateController],
+    statuses={
+        "device-merged": 409,
+        "device-not-merged": 409,
+    },
+)
