@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import RowMapping, delete, func, insert, or_, select, update
+from sqlalchemy import RowMapping, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.identity import make_id
@@ -27,7 +27,7 @@ from farhand_server.alerts.steps import (
     Told,
     step,
 )
-from farhand_server.alerts.tickets import place, tell
+from farhand_server.alerts.tickets import DeviceTickets, tell
 from farhand_server.alerts.words import Said, fingerprint, note, read_checks
 from farhand_server.clock import stamp
 from farhand_server.relay import Relay
@@ -49,6 +49,11 @@ MAX_KEPT: Final = 500
 KEPT: Final = timedelta(days=90)
 
 Row = dict[str, Any]
+# What a step may change of a row.
+_MUTABLE: Final = (
+    "state", "severity", "told", "summary", "value", "unit", "changed_at", "closed_at",
+    "acknowledged_at", "acknowledged_by", "ticket", "withheld", "flaps", "flapping",
+)  # fmt: skip
 
 
 async def hold(c: AsyncConnection, tenant: str) -> None:
@@ -90,6 +95,7 @@ async def take_said(
     if is_all:
         for row in known.values():
             await moves.move(row, _of_row(row, "gone"))
+    await moves.write()
 
 
 async def close_all(c: AsyncConnection, relay: Relay, *, device: RowMapping) -> None:
@@ -103,6 +109,7 @@ async def after_maintenance(c: AsyncConnection, relay: Relay, *, device: RowMapp
     for row in (await _known(c, relay, device["id"])).values():
         if row["state"] in LIVE and row["withheld"] == "maintenance":
             await moves.place(row, "raise")
+    await moves.write()
 
 
 async def settle(c: AsyncConnection, relay: Relay, *, device: RowMapping) -> None:
@@ -116,6 +123,7 @@ async def settle(c: AsyncConnection, relay: Relay, *, device: RowMapping) -> Non
     )
     for row in (await c.execute(query)).mappings().all():
         await moves.settle(dict(row))
+    await moves.write()
 
 
 async def _known(c: AsyncConnection, relay: Relay, device: str) -> dict[str, Row]:
@@ -148,6 +156,9 @@ class _Moves:
         self._device = device
         self._is_in_maintenance = is_in_maintenance
         self._at = relay.stamp()
+        self._tickets = DeviceTickets(c, relay, device)
+        self._added: dict[str, Row] = {}
+        self._changed: dict[str, Row] = {}
 
     async def move(self, row: Row | None, said: Said) -> None:
         """Take one step of one alert."""
@@ -159,11 +170,9 @@ class _Moves:
         if kind == "none":
             return
         if row is None:
-            row = await self._new(said)
-            if row is None:
-                return
+            row = self._new(said)
         before = row["ticket"]
-        await self._write(row, _columns(kind, row, said, self._at))
+        self._change(row, _columns(kind, row, said, self._at))
         if kind in ("raise", "reopen", "worse") and not row["flapping"]:
             await self._breach(row, kind)
         elif kind == "reopen" and row["flaps"] == FLAPS and before is not None:
@@ -184,45 +193,25 @@ class _Moves:
 
     async def place(self, row: Row, kind: Step) -> None:
         """Give an alert to a ticket, where it may have one now."""
-        placed = await place(
-            self._c,
-            self._relay,
-            device=self._device,
-            alert=row,
-            in_maintenance=self._is_in_maintenance,
-            words=_note(kind, row),
+        placed = await self._tickets.place(
+            row, _note(kind, row), in_maintenance=self._is_in_maintenance
         )
         ticket = placed.ticket if placed.ticket is not None else row["ticket"]
-        await self._write(row, {"ticket": ticket, "withheld": placed.withheld})
+        self._change(row, {"ticket": ticket, "withheld": placed.withheld})
 
     async def settle(self, row: Row) -> None:
         """Let an alert that flapped speak again, and say what it came to."""
-        await self._write(row, {"flapping": False, "flaps": 0})
+        self._change(row, {"flapping": False, "flaps": 0})
         if row["state"] not in CLOSED:
             await self.place(row, "reopen")
         elif row["ticket"] is not None:
             words = _note("recover", row)
             await tell(self._c, self._relay, row["ticket"], words, alert=row["id"])
 
-    async def _new(self, said: Said) -> Row | None:
-        """Add a row, and forget the oldest closed one where there are too many."""
-        device, tenant = self._device["id"], self._relay.tenant
-        of_device = [alerts.c.tenant == tenant, alerts.c.device == device]
-        count = await self._c.scalar(select(func.count()).select_from(alerts).where(*of_device))
-        if (count or 0) >= MAX_KEPT:
-            oldest = await self._c.scalar(
-                select(alerts.c.id)
-                .where(*of_device, alerts.c.state.in_(CLOSED))
-                .order_by(alerts.c.opened_at, alerts.c.id)
-                .limit(1)
-            )
-            if oldest is None:
-                return None
-            await self._c.execute(
-                delete(alerts).where(alerts.c.tenant == tenant, alerts.c.id == oldest)
-            )
+    def _new(self, said: Said) -> Row:
+        device = self._device["id"]
         row: Row = {
-            "tenant": tenant,
+            "tenant": self._relay.tenant,
             "id": make_id("al", secrets.token_bytes(10)),
             "fingerprint": fingerprint(device, said.check, said.subject),
             "device": device,
@@ -244,16 +233,44 @@ class _Moves:
             "flaps": 0,
             "flapping": False,
         }
-        await self._c.execute(insert(alerts).values(**row))
+        self._added[row["id"]] = row
         return row
 
-    async def _write(self, row: Row, changes: Row) -> None:
+    def _change(self, row: Row, changes: Row) -> None:
         row.update(changes)
-        await self._c.execute(
-            update(alerts)
-            .where(alerts.c.tenant == row["tenant"], alerts.c.id == row["id"])
-            .values(**changes)
-        )
+        if row["id"] not in self._added:
+            self._changed[row["id"]] = row
+
+    async def write(self) -> None:
+        """Write what moved, in a few statements; forget the oldest where there are too many."""
+        if self._changed:
+            await self._c.execute(
+                update(alerts)
+                .where(alerts.c.tenant == self._relay.tenant, alerts.c.id == bindparam("the_alert"))
+                .values({name: bindparam(f"new_{name}") for name in _MUTABLE}),
+                [
+                    {"the_alert": row["id"], **{f"new_{name}": row[name] for name in _MUTABLE}}
+                    for row in self._changed.values()
+                ],
+            )
+        if self._added:
+            await self._c.execute(insert(alerts), list(self._added.values()))
+            await self._forget()
+
+    async def _forget(self) -> None:
+        tenant = self._relay.tenant
+        mine = [alerts.c.tenant == tenant, alerts.c.device == self._device["id"]]
+        count = await self._c.scalar(select(func.count()).select_from(alerts).where(*mine)) or 0
+        if count > MAX_KEPT:
+            oldest = (
+                select(alerts.c.id)
+                .where(*mine, alerts.c.state.in_(CLOSED))
+                .order_by(alerts.c.opened_at, alerts.c.id)
+                .limit(count - MAX_KEPT)
+            )
+            await self._c.execute(
+                delete(alerts).where(alerts.c.tenant == tenant, alerts.c.id.in_(oldest))
+            )
 
 
 def _columns(kind: Step, row: Row, said: Said, at: str) -> Row:

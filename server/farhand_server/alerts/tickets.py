@@ -21,7 +21,7 @@ from farhand_server.desk.timeline import add_event, insert_message
 from farhand_server.relay import Relay
 from farhand_server.store.schema import alerts, tickets
 
-__all__ = ["AUTHOR", "MAX_TICKETS_A_DAY", "Placed", "place", "tell"]
+__all__ = ["AUTHOR", "MAX_TICKETS_A_DAY", "DeviceTickets", "Placed", "tell"]
 
 # Who speaks for alerts on tickets and in the audit.
 AUTHOR: Final = "relay"
@@ -37,43 +37,80 @@ class Placed(NamedTuple):
     withheld: str
 
 
-async def place(
-    c: AsyncConnection,
-    relay: Relay,
-    *,
-    device: RowMapping,
-    alert: dict[str, Any],
-    in_maintenance: bool,
-    words: str,
-) -> Placed:
-    """Find or open the ticket of an alert that has just begun, and tell it.
+class DeviceTickets:
+    """The tickets of one device's alerts, within one write transaction.
 
     Args:
-        c: connection of a write transaction that holds the tenant's row.
+        c: its connection; it holds the tenant's row.
         relay: the wiring.
         device: its row.
-        alert: the alert's columns.
-        in_maintenance: whether somebody works on the device.
-        words: what the ticket is told.
     """
-    if in_maintenance:
-        return Placed(None, "maintenance")
-    if alert["severity"] not in _ENOUGH[relay.settings.alert_tickets]:
-        return Placed(None, "policy")
-    number = await _open_ticket_of(c, relay.tenant, alert["fingerprint"])
-    if number is None:
-        if await _opened_today(c, relay, device["id"]) >= MAX_TICKETS_A_DAY:
-            return Placed(None, "limit")
+
+    def __init__(self, c: AsyncConnection, relay: Relay, device: RowMapping) -> None:
+        self._c = c
+        self._relay = relay
+        self._device = device
+        # Asked once, however many alerts move: open tickets by fingerprint, tickets of a day.
+        self._open: dict[str, int] | None = None
+        self._today = 0
+
+    async def place(self, alert: dict[str, Any], words: str, *, in_maintenance: bool) -> Placed:
+        """Find or open the ticket of an alert that has just begun, and tell it.
+
+        Args:
+            alert: the alert's columns.
+            words: what the ticket is told.
+            in_maintenance: whether somebody works on the device.
+        """
+        if in_maintenance:
+            return Placed(None, "maintenance")
+        if alert["severity"] not in _ENOUGH[self._relay.settings.alert_tickets]:
+            return Placed(None, "policy")
+        if self._open is None:
+            self._open = await self._open_tickets()
+            self._today = await self._opened_today()
+        number = self._open.get(alert["fingerprint"])
+        if number is None:
+            if self._today >= MAX_TICKETS_A_DAY:
+                return Placed(None, "limit")
+            number = await self._create(alert)
+            self._open[alert["fingerprint"]] = number
+            self._today += 1
+        await tell(self._c, self._relay, number, words, alert=alert["id"])
+        return Placed(number, "")
+
+    async def _create(self, alert: dict[str, Any]) -> int:
         made = await create_ticket(
-            c,
-            relay,
-            title=title(alert["check_id"], alert["subject"], device["name"]),
+            self._c,
+            self._relay,
+            title=title(alert["check_id"], alert["subject"], self._device["name"]),
             actor=AUTHOR,
-            device=device["id"],
+            device=self._device["id"],
         )
-        number = made.row
-    await tell(c, relay, number, words, alert=alert["id"])
-    return Placed(number, "")
+        return made.row
+
+    async def _open_tickets(self) -> dict[str, int]:
+        same = (alerts.c.tenant == tickets.c.tenant) & (alerts.c.ticket == tickets.c.number)
+        query = (
+            select(alerts.c.fingerprint, tickets.c.number)
+            .join(tickets, same)
+            .where(
+                alerts.c.tenant == self._relay.tenant,
+                alerts.c.device == self._device["id"],
+                tickets.c.state != "resolved",
+            )
+            .order_by(tickets.c.number)
+        )
+        return {row.fingerprint: row.number for row in await self._c.execute(query)}
+
+    async def _opened_today(self) -> int:
+        query = select(func.count()).where(
+            tickets.c.tenant == self._relay.tenant,
+            tickets.c.device == self._device["id"],
+            tickets.c.created_by == AUTHOR,
+            tickets.c.created_at > stamp(self._relay.now() - timedelta(days=1)),
+        )
+        return int(await self._c.scalar(query) or 0)
 
 
 async def tell(c: AsyncConnection, relay: Relay, number: int, words: str, *, alert: str) -> None:
@@ -87,29 +124,3 @@ async def tell(c: AsyncConnection, relay: Relay, number: int, words: str, *, ale
         .where(tickets.c.tenant == relay.tenant, tickets.c.number == number)
         .values(updated_at=at, revision=tickets.c.revision + 1)
     )
-
-
-async def _open_ticket_of(c: AsyncConnection, tenant: str, fingerprint: str) -> int | None:
-    """Return the newest ticket of this fingerprint that nobody has resolved."""
-    query = (
-        select(tickets.c.number)
-        .join(alerts, (alerts.c.tenant == tickets.c.tenant) & (alerts.c.ticket == tickets.c.number))
-        .where(
-            alerts.c.tenant == tenant,
-            alerts.c.fingerprint == fingerprint,
-            tickets.c.state != "resolved",
-        )
-        .order_by(tickets.c.number.desc())
-        .limit(1)
-    )
-    number: int | None = await c.scalar(query)
-    return number
-
-
-async def _opened_today(c: AsyncConnection, relay: Relay, device: str) -> int:
-    query = select(func.count(alerts.c.ticket.distinct())).where(
-        alerts.c.tenant == relay.tenant,
-        alerts.c.device == device,
-        alerts.c.opened_at > stamp(relay.now() - timedelta(days=1)),
-    )
-    return int(await c.scalar(query) or 0)

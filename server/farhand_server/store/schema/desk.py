@@ -38,6 +38,7 @@ tickets = Table(
     PrimaryKeyConstraint("tenant", "number"),
     Index("ix_tickets_state", "tenant", "state", "number"),
     Index("ix_tickets_external", "tenant", "external_key"),
+    Index("ix_tickets_device", "tenant", "device", "created_at"),
 )
 
 ticket_messages = Table(

@@ -56,4 +56,5 @@ def upgrade() -> None:
         sa.Column("set_at", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("tenant", "device"),
     )
+    op.create_index("ix_tickets_device", "tickets", ["tenant", "device", "created_at"])
     op.create_index("ix_maintenance_until", "maintenance", ["tenant", "until"])
