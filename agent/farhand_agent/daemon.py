@@ -43,6 +43,7 @@ from farhand_agent.scripts.dispatch import OrderDispatch
 from farhand_agent.session.recording.left import LeftRecordings
 from farhand_agent.session_children import SessionChildren
 from farhand_agent.shown_heads import keep_relay_head, own_head
+from farhand_agent.standing.watch import StandingWatch
 from farhand_agent.trust_watch import TrustWatch
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.instants import format_instant
@@ -120,11 +121,13 @@ class Daemon:
             random.random,
             leave_out=settings.inventory_leave_out,
         )
+        self._standing = StandingWatch(home, self._journal)
         self._trust = TrustWatch(
             home,
             settings,
             self._journal,
             drop_operators=self._sessions.drop_operators,
+            policy_noted=self._standing.wake,
             wanted=trust_wanted,
             updated=trust_updated,
         )
@@ -149,6 +152,7 @@ class Daemon:
                         root.create_task(self._orders.run(), name="orders-run"),
                         root.create_task(self._sessions.run(), name="sessions"),
                         root.create_task(self._keep_time(), name="clock"),
+                        root.create_task(self._standing.run(), name="standing"),
                         root.create_task(self._keep_link(root), name="link"),
                     ]
                     await self._stopping.wait()
@@ -228,6 +232,7 @@ class Daemon:
                     group.create_task(self._outbox.deliver(link))
                     group.create_task(self._recordings.deliver(link.request))
                     group.create_task(self._inventory.report_on(link))
+                    group.create_task(self._standing.deliver(link))
                     group.create_task(self._trust.follow(link))
         except FarhandError as error:
             return error
@@ -277,6 +282,7 @@ class Daemon:
                 await self._guarded(self._sessions.end(message))
             case Resend():
                 await self._guarded(self._inventory.resend(message.sections))
+                self._standing.resend(message.sections)
             case Reconnect():
                 self._backoff.set_window(message.window_s)
                 raise LinkLost("the relay asks to come back later")
