@@ -39,7 +39,9 @@ SERVED_SCOPES: Final = ("view", "terminal", "files", "forward")
 # These reach beyond what a person can follow on her screen; they open only after the cool-down.
 WIDE_SCOPES: Final = frozenset({"forward", "screen", "control"})
 
-NOTHING = GroupPolicy(attended=False, unattended=False, scopes=[], risks=[], minutes_max=0)
+NOTHING = GroupPolicy(
+    attended=False, unattended=False, scopes=[], risks=[], minutes_max=0, inventory_personal=False
+)
 _MAX_POLICY_BYTES = 64 * 1024
 _RECORDING = ("off", "on", "required")
 _STALL = ("flag", "stop")
@@ -125,6 +127,8 @@ def merge(signed: GroupPolicy, own: dict[str, Any]) -> GroupPolicy:
             signed.recording_stall, own.get("recording_stall", "flag"), key=_STALL.index
         ),
         recording_days=min(signed.recording_days, own.get("recording_days", signed.recording_days)),
+        inventory_sections=narrowed("inventory_sections", signed.inventory_sections),
+        inventory_personal=signed.inventory_personal and own.get("inventory_personal", True),
         schedules=narrowed("schedules", signed.schedules),
         probe_to=narrowed("probe_to", signed.probe_to),
     )
@@ -211,6 +215,10 @@ def policy_words(policy: GroupPolicy) -> list[str]:
         stalled = "ends the session" if policy.recording_stall == "stop" else "is noted"
         words.append(f"recordings: {typed}; one that cannot go on {stalled}")
         words.append(f"recordings are kept for {policy.recording_days} days")
+    if not policy.inventory_personal:
+        words.append("its inventory tells no serial numbers, names and addresses")
+    if policy.inventory_sections:
+        words.append(f"its inventory also tells: {', '.join(policy.inventory_sections)}")
     words += [f"this device does by itself: {line}" for line in policy.schedules]
     if policy.probe_to:
         words.append(f"its checks may be pointed at: {', '.join(policy.probe_to)}")

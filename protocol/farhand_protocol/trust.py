@@ -164,6 +164,9 @@ class GroupPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     `recording_input` records what is typed as well; `recording_stall` says what becomes of a
     session whose recording cannot go on; recordings are kept for `recording_days`.
 
+    `inventory_sections` are the opt-in sections of inventory that are collected as well;
+    without `inventory_personal` values that say something about a person are withheld.
+
     `schedules` is what a device does by itself (schedules.py); `probe_to` lists the hosts that its
     checks may be pointed at (exact names and addresses; empty means none).
     """
@@ -191,6 +194,8 @@ class GroupPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     recording_input: bool = False
     recording_stall: Literal["stop", "flag"] = "flag"
     recording_days: int = 365
+    inventory_sections: list[str] = msgspec.field(default_factory=list)
+    inventory_personal: bool = True
     schedules: list[str] = msgspec.field(default_factory=list)
     probe_to: list[str] = msgspec.field(default_factory=list)
 

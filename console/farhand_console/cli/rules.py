@@ -20,6 +20,7 @@ from farhand_console.session.recording_keys import is_recipient
 from farhand_console.trust.signing import Change, publish
 from farhand_console.trust.verified import VerifiedTrust
 from farhand_protocol.errors import FarhandError, UsageError
+from farhand_protocol.inventory import SECTION_NAME
 from farhand_protocol.placements import is_group
 from farhand_protocol.trust import (
     DEFAULT_APPROVALS,
@@ -72,6 +73,11 @@ def _recipient(text: str) -> str:
     return "" if sound else f"{text[:80]!r} is neither age1... nor an ssh-ed25519 line"
 
 
+def _section(text: str) -> str:
+    sound = SECTION_NAME.fullmatch(text)
+    return "" if sound else f"{text[:40]!r} is no name of a section"
+
+
 _ROWS: dict[str, _Row] = {
     "attended": _Row(words="By code, asked on the device."),
     "unattended": _Row(words="By a signed grant alone."),
@@ -96,6 +102,13 @@ _ROWS: dict[str, _Row] = {
     "recording_input": _Row(words="Record what is typed as well."),
     "recording_stall": _Row(words="What becomes of a session that can no longer be recorded."),
     "recording_days": _Row(words="Days that recordings are kept."),
+    "inventory_sections": _Row(
+        "inventory-section",
+        "Opt-in section of inventory that is collected.",
+        commas=True,
+        check=_section,
+    ),
+    "inventory_personal": _Row(words="Inventory tells serial numbers, names, addresses."),
     "schedules": _Row(
         "schedule", "What devices do by themselves: 'NAME: every 15m; checks disk.space'."
     ),

@@ -41,6 +41,8 @@ OWN = st.fixed_dictionaries(
         "recording_input": st.booleans(),
         "recording_stall": st.sampled_from(["flag", "stop"]),
         "recording_days": st.integers(1, 400),
+        "inventory_sections": st.lists(st.sampled_from(["processes", "neighbours"]), unique=True),
+        "inventory_personal": st.booleans(),
     },
 )
 
@@ -55,7 +57,7 @@ def test_neither_side_can_loosen_the_other(signed: dict[str, Any], own: dict[str
             assert set(merged.scopes) <= set(side.scopes)
             assert set(merged.risks) <= set(side.risks)
             assert set(merged.forward_to) <= set(side.forward_to)
-    for name in ("scopes", "risks", "forward_to"):
+    for name in ("scopes", "risks", "forward_to", "inventory_sections"):
         if name in own:
             assert set(getattr(merged, name)) <= set(own[name])
     assert merged.minutes_max <= min(both.minutes_max, own.get("minutes_max", 10**6))
@@ -76,6 +78,7 @@ def test_neither_side_can_loosen_the_other(signed: dict[str, Any], own: dict[str
         assert merged.approvals >= side.approvals
         assert merged.second_operator >= side.second_operator
         assert merged.recording_input >= side.recording_input
+        assert merged.inventory_personal <= side.inventory_personal
         assert (merged.recording_stall, side.recording_stall) != ("flag", "stop")
         if side.file_bytes_max is not None:
             assert merged.file_bytes_max is not None

@@ -60,7 +60,7 @@ def collect(context: Context) -> list[dict[str, Any]]:
     if not any(context.files.path(folder).is_dir() for folder in folders):
         raise Unsupported("there is no journal here")
     outcome = context.run(list(_ARGV), timeout_s=25.0)
-    if not outcome.stdout and "No journal files" in outcome.error_text:
+    if "No journal files" in outcome.error_text:
         raise Unsupported("there is no journal here")
     if not context.privileged:
         context.note("without root only what this user may see")
