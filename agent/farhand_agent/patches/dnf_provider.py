@@ -41,6 +41,7 @@ from farhand_protocol.instants import format_instant, from_unix
 
 __all__ = ["DnfProvider", "YumProvider"]
 
+_ALL: Final = "--disableexcludes=all"
 _STRICT: Final = "--setopt=*.skip_if_unavailable=0"
 _QUERY: Final = "%{name}|%{epoch}:%{version}-%{release}|%{arch}|%{repoid}"
 _RPM_QUERY: Final = "%{NAME}|%{EPOCHNUM}:%{VERSION}-%{RELEASE}|%{ARCH}|rpm\\n"
@@ -82,6 +83,7 @@ class _RpmProvider(StepwiseProvider):
         advisories = parse_advisories(self._advisories() if available else "")
         by_package = {(a.name, a.evr, a.arch): a for a in advisories}
         locks = parse_versionlock(self._versionlock() if available else "")
+        ready = {(one.name, one.evr, one.arch) for one in self._ready()} if available else set()
         updates = []
         for one in available:
             advisory = by_package.get((one.name, one.evr, one.arch))
@@ -95,7 +97,9 @@ class _RpmProvider(StepwiseProvider):
                     origin=one.repository,
                     kind=advisory.kind if advisory else "unknown",
                     severity=advisory.severity if advisory else "unknown",
-                    held=one.name in locks and one.evr not in locks[one.name],
+                    # By the plugin, or by `excludepkgs=` in a configuration file.
+                    held=(one.name, one.evr, one.arch) not in ready
+                    or (one.name in locks and one.evr not in locks[one.name]),
                     requires_reboot=one.name in _REBOOT_NAMES,
                     advisories=(advisory.id,) if advisory else (),
                 )
@@ -165,6 +169,10 @@ class _RpmProvider(StepwiseProvider):
         return classify(self.name, outcome.exit_code, outcome.error_text + outcome.text)
 
     def _available(self) -> Sequence[Available]:
+        outcome = self._call(["-q", "-C", _ALL, "repoquery", "--upgrades", "--qf", _QUERY])
+        return parse_repoquery(outcome.text)
+
+    def _ready(self) -> Sequence[Available]:
         outcome = self._call(["-q", "-C", "repoquery", "--upgrades", "--qf", _QUERY])
         return parse_repoquery(outcome.text)
 
@@ -223,6 +231,9 @@ class YumProvider(_RpmProvider):
         return not installed("dnf") and super().present()
 
     def _available(self) -> Sequence[Available]:
+        return parse_check_update(self._call(["-q", "-C", _ALL, "check-update"]).text)
+
+    def _ready(self) -> Sequence[Available]:
         return parse_check_update(self._call(["-q", "-C", "check-update"]).text)
 
     def _advisories(self) -> str:

@@ -56,7 +56,7 @@ def parse_versions(text: str) -> dict[str, str]:
 
 
 _ROWS: Final[tuple[Row, ...]] = (
-    (r"could not lock database: File exists", "patch-locked"),
+    (r"could not lock database: File exists|unable to lock database", "patch-locked"),
     (r"unless you are root|Permission denied|could not lock database", "patch-denied"),
     (
         r"invalid or corrupted (?:package|database)|signature from .* is|unknown trust|"

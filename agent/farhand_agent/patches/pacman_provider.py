@@ -91,9 +91,11 @@ class PacmanProvider(StepwiseProvider):
             ProviderError: as classified.
         """
         outcome = self._started(["pacman", "-Qu", *self._known()])
-        # 1 stands for "nothing to update" and for every error; only an error says something.
-        if outcome.exit_code != 0 and outcome.error_text.strip():
-            raise self._refusal(outcome)
+        # 1 stands for "nothing to update" and for every error; only its words tell them apart.
+        if outcome.exit_code != 0:
+            error = self._refusal(outcome)
+            if "error:" in outcome.error_text or error.code == "patch-not-refreshed":
+                raise error
         updates = tuple(
             Update(
                 id=one.name,
@@ -120,13 +122,12 @@ class PacmanProvider(StepwiseProvider):
         Raises:
             ProviderError: `patch-all-or-nothing` for a part of it, and as classified.
         """
-        plan = super().plan(ids, security_only=security_only)
         every = {update.id for update in self.list().updates if not update.held}
-        if plan.updates and not every <= {update.id for update in plan.updates}:
+        if ids is not None and not every <= set(ids):
             raise ProviderError(
                 "patch-all-or-nothing", "Arch supports no upgrade of some packages only"
             )
-        return plan
+        return super().plan(ids, security_only=security_only)
 
     def reboot_state(self) -> Reboot:
         """Return whether the running kernel's modules are gone, or a newer kernel is there."""

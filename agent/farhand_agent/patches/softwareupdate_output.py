@@ -17,8 +17,8 @@ from farhand_agent.patches.refusals import Row, refusal, unreadable
 __all__ = ["classify", "parse_listing", "parse_preferences"]
 
 _LABEL: Final = re.compile(r"\s*\* Label: (?P<label>.{1,200})")
-# Before macOS 10.15 the label stood alone behind the star.
-_OLD_LABEL: Final = re.compile(r"\s+\* (?P<label>[^\s:][^:]{0,199})")
+# Any entry: before macOS 10.15 the label stood alone behind the star, and fields had no names.
+_ENTRY: Final = re.compile(r"\s*\* \S")
 _FIELD: Final = re.compile(r"(Title|Version|Size|Recommended|Action): ([^,]*)")
 _SIZES: Final = {"K": 1024, "KiB": 1024, "M": 1024**2, "MiB": 1024**2, "GiB": 1024**3}
 # Apple labels nothing; its releases of the system, of Safari and its rapid responses all carry
@@ -28,16 +28,24 @@ _SECURITY: Final = re.compile(
     re.IGNORECASE,
 )
 _MAX_UPDATES: Final = 500
+_MAX_LINES: Final = 10_000
 
 
 def parse_listing(text: str) -> list[Update]:
-    """Read `softwareupdate --list`: a line with the label, and one with its fields below."""
+    """Read `softwareupdate --list`: a line with the label, and one with its fields below.
+
+    Raises:
+        ProviderError: `patch-unreadable` where entries are in another form; they must not be
+            taken for none.
+    """
     found: list[Update] = []
     label = ""
-    for line in text.split("\n"):
-        if match := _LABEL.fullmatch(line.rstrip()) or _OLD_LABEL.fullmatch(line.rstrip()):
+    for line in text.split("\n")[:_MAX_LINES]:
+        if match := _LABEL.fullmatch(line.rstrip()):
             label = match["label"]
             continue
+        if _ENTRY.match(line):
+            raise unreadable("softwareupdate", text)
         fields = dict(_FIELD.findall(line)) if label else {}
         if "Title" in fields or "Version" in fields:
             title = fields.get("Title", label).strip()

@@ -32,7 +32,9 @@ NEW_ZYPPER: Final = 103
 _KINDS: Final[dict[str, Kind]] = {
     "security": "security",
     "recommended": "bugfix",
+    "bugfix": "bugfix",
     "optional": "enhancement",
+    "enhancement": "enhancement",
     "feature": "enhancement",
 }
 _SEVERITIES: Final[dict[str, Severity]] = {
@@ -111,8 +113,7 @@ def parse_patches(text: str) -> list[Patch]:
                 name=name,
                 kind=_KINDS.get(entry.get("category", ""), "unknown"),
                 severity=_SEVERITIES.get(entry.get("severity", ""), "unknown"),
-                asks_restart=entry.get("restart") == "true"
-                or entry.get("interactive", "false") == "reboot",
+                asks_restart=entry.get("restart") == "true",
                 cves=tuple(issue for issue in issues if issue)[:_MAX_CVES],
             )
         )
@@ -122,20 +123,29 @@ def parse_patches(text: str) -> list[Patch]:
 def parse_patch_packages(text: str) -> dict[str, list[tuple[str, str, str]]]:
     """Read `zypper info --type patch NAME...`: which packages a patch brings.
 
-    Each is (name, arch, version).  A patch names them as conflicts: "fhlib.noarch < 1.1-1".
+    Each is (name, arch, version), the arch "" where the patch names none.  A patch names what it
+    replaces as conflicts: "fhlib < 1.1-1" or "fhlib.x86_64 < 1.1-1", one on the line or a count
+    there and one on each line below.
     """
     packages: dict[str, list[tuple[str, str, str]]] = {}
-    patch = ""
+    patch, inside = "", False
     for line in text.split("\n"):
-        if found := re.match(r"Name\s*: (\S+)", line):
-            patch = found[1]
-        elif patch and (found := _CONFLICT.fullmatch(line.strip().removeprefix("Conflicts : "))):
-            packages.setdefault(patch, []).append((found["name"], found["arch"], found["version"]))
+        field, colon, value = line.partition(" : ")
+        if colon and line[:1].isalpha():
+            inside = field.strip() == "Conflicts"
+            patch = value.strip() if field.strip() == "Name" else patch
+            line = value
+        if inside and patch and (found := _CONFLICT.fullmatch(line.strip())):
+            packages.setdefault(patch, []).append(
+                (found["name"], found["arch"] or "", found["version"])
+            )
     return packages
 
 
 _CONFLICT: Final = re.compile(
-    r"(?P<name>[A-Za-z0-9][A-Za-z0-9+._-]*)\.(?P<arch>[a-z0-9_]+) < (?P<version>\S+)"
+    r"(?P<name>[A-Za-z0-9][A-Za-z0-9+._-]*?)"
+    r"(?:\.(?P<arch>noarch|x86_64|i[3-6]86|aarch64|armv[67]hl|ppc64le|s390x|riscv64))?"
+    r" < (?P<version>\S+)"
 )
 
 

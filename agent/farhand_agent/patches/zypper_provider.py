@@ -77,22 +77,22 @@ class ZypperProvider(StepwiseProvider):
         patches = parse_patches(self._xml("list-patches").text)
         packages = self._packages(patches)
         locks = parse_locks(self._files.text("/etc/zypp/locks") or "")
-        by_package: dict[tuple[str, str], list[Patch]] = {}
+        by_name: dict[str, list[tuple[str, Patch]]] = {}
         for patch in patches:
             for name, arch, _ in packages.get(patch.name, ()):
-                by_package.setdefault((name, arch), []).append(patch)
+                by_name.setdefault(name, []).append((arch, patch))
         updates = []
         for one in available:
             held = any(fnmatchcase(one.name, lock) for lock in locks)
             updates.append(
                 _update(
                     one,
-                    by_package.get((one.name, one.arch), []),
+                    [p for arch, p in by_name.get(one.name, ()) if arch in ("", one.arch)],
                     held=held,
                     kept_back=not held and (one.name, one.arch) not in ready,
                 )
             )
-        covered = {(update.name, update.arch) for update in updates}
+        covered = {update.name for update in updates}
         updates += [
             # Nothing that the lists call needed may get lost because its packages are not known.
             Update(
@@ -101,7 +101,7 @@ class ZypperProvider(StepwiseProvider):
                 advisories=(patch.name,), cves=patch.cves, kept_back=True,
             )
             for patch in patches
-            if not any((name, arch) in covered for name, arch, _ in packages.get(patch.name, ()))
+            if not any(name in covered for name, _, _ in packages.get(patch.name, ()))
         ]  # fmt: skip
         labelled = bool(patches) or not updates or self._any_patch()
         return PatchList(
