@@ -37,6 +37,7 @@ SUITES = (
     "agents",
     "resident",
     "orders",
+    "fleet",
 )
 _RESULTS = Path(__file__).parent / "results"
 
