@@ -36,7 +36,7 @@ ifneq ($(shell cat "$(MADE_FOR)" 2>/dev/null),$(CURDIR))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check lint types imports coverage format bench words lock wheels packages clean
+.PHONY: help setup setup-dev demo test check lint types imports coverage format bench words wrappers lock wheels packages clean
 .DELETE_ON_ERROR:
 
 help:
@@ -103,7 +103,7 @@ bench: $(DEV_STAMP)
 
 test: $(DEV_STAMP)
 	$(SAY) 'tests ($(JOBS) at a time)'
-	@"$(RUN_PYTHON)" -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+	@"$(RUN_PYTHON)" -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 # One after the other whatever -j says, the tests last: their closing line is the verdict.
 check: $(DEV_STAMP)
@@ -144,6 +144,9 @@ LOCK = pip compile -q --universal --python-version 3.11 --generate-hashes --no-h
 
 words: $(DEV_STAMP)
 	@"$(RUN_PYTHON)" agent/words/build.py
+
+wrappers: $(DEV_STAMP)
+	@"$(RUN_PYTHON)" agent/wrappers/build.py
 
 lock:
 	@if [ -x "$(RUN_PYTHON)" ] && "$(RUN_PYTHON)" -c 'import uv' 2>/dev/null; \

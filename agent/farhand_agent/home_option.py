@@ -16,12 +16,15 @@ import click
 from farhand_agent.config import Home
 from farhand_agent.home_owner import become_owner
 
-__all__ = ["chosen_home", "home_option"]
+__all__ = ["chosen_home", "default_home", "home_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _default() -> Path:
+def default_home() -> Path:
+    """Return the folder that FARHAND_HOME names, else this user's default one."""
+    if named := os.environ.get("FARHAND_HOME"):
+        return Home.at(named).path
     if os.name == "posix" and os.geteuid() == 0:
         return Path("/var/lib/farhand-agent")
     return Path.home() / ".local/share/farhand-agent"
@@ -36,7 +39,7 @@ def chosen_home(ctx: click.Context, _: click.Parameter, value: str | None) -> Ho
     above = ctx.find_root().params.get("home")
     if value is None and isinstance(above, str):
         value = above
-    home = Home.at(value or os.environ.get("FARHAND_HOME") or _default())
+    home = Home.at(value or default_home())
     home.refuse_foreign()
     return home
 

@@ -31,6 +31,7 @@ _DATES: Final = {
 }
 # What stands between thousands; in Russian a space at which no line breaks.
 _GROUPS: Final = {"en": ",", "pt": ".", "de": ".", "ro": ".", "ru": "\u00a0"}
+_POINTS: Final = {"en": ".", "pt": ",", "de": ",", "ro": ",", "ru": ","}
 _YES: Final = {
     "en": (),
     "pt": ("s", "sim"),
@@ -65,6 +66,15 @@ class Wording:
     def number(self, number: int) -> str:
         """Write a number with its thousands apart."""
         return f"{number:,}".replace(",", _GROUPS[self.language])
+
+    def decimal(self, number: float, digits: int = 1) -> str:
+        """Write a number with its thousands apart and a few digits behind the point."""
+        whole, point, behind = f"{number:,.{digits}f}".partition(".")
+        return (
+            whole.replace(",", _GROUPS[self.language])
+            + point.replace(".", _POINTS[self.language])
+            + behind
+        )
 
     def instant(self, text: str, zone: tzinfo | None = None) -> str:
         """Write an RFC 3339 instant as the wall clock shows it, with the offset from UTC.

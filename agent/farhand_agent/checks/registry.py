@@ -1,8 +1,10 @@
 """What a check is, and which there are: every module in `builtin` that registers a function.
 
-Adding a check is one function in a module there and its test.  A check takes a `CheckContext`,
-returns one `Finding`, and changes nothing.  What it cannot know is `unknown` (ask again, or as
-root), what this system does not have is `unsupported`; neither is ever `ok`.
+Adding a check is one function in a module there, its sentences in `agent/words/*.po`, its row in
+the tests, and `make wrappers` (which makes its shipped script and its row in docs/checks.md).  A
+check takes a `CheckContext`, returns one `Finding`, and changes nothing.  What it cannot know is
+`unknown` (ask again, or as root), what this system does not have is `unsupported`; neither is ever
+`ok`.
 """
 
 from __future__ import annotations
@@ -11,192 +13,135 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
-
-import msgspec
+from dataclasses import dataclass, field
+from typing import Final
 
 import farhand_agent.checks.builtin
-from farhand_agent.patches.command import list_all
-from farhand_agent.patches.provider import PatchList
-from farhand_agent.platforms.commands import Outcome, Runner, run
-from farhand_agent.platforms.current import platform_name
-from farhand_agent.platforms.files import SystemFiles
-from farhand_protocol.errors import FarhandError
+from farhand_agent.checks.context import CheckContext, Word
+from farhand_agent.checks.finding import (
+    RISKS,
+    CheckResult,
+    Finding,
+    Metric,
+    Risk,
+    State,
+    Thresholds,
+    unknown,
+    unsupported,
+    worst,
+)
 
 __all__ = [
+    "EVERYWHERE",
+    "UNKNOWN",
+    "UNSUPPORTED",
     "Check",
     "CheckContext",
     "CheckResult",
     "Finding",
+    "Metric",
+    "Sentence",
     "State",
     "Thresholds",
+    "Word",
     "check",
     "checks",
     "unknown",
     "unsupported",
+    "worst",
 ]
 
-State = Literal["ok", "warning", "critical", "unknown", "unsupported"]
+EVERYWHERE: Final = ("linux", "windows", "macos")
+UNKNOWN: Final = "This could not be checked on this device."
+UNSUPPORTED: Final = "There is nothing of this kind to check on this device."
 _ID = re.compile(r"[a-z][a-z0-9-]*(?:\.[a-z0-9-]+)*")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """What a check found.
-
-    Attributes:
-        state: ok, warning, critical, unknown or unsupported.
-        summary: one technical line.
-        plain: one or two sentences that a layperson understands.
-        value: the measured number, None where there is none; its unit is the check's.
-        remedy: id of a shipped script that may help, None where none does.
-    """
-
-    state: State
-    summary: str
-    plain: str
-    value: float | None = None
-    remedy: str | None = None
-
-
-class CheckResult(msgspec.Struct, frozen=True):
-    """One line of `farhand-agent checks --json`.  Set by the device, seen by the relay."""
-
-    id: str
-    state: State
-    summary: str
-    plain: str
-    value: float | None
-    unit: str | None
-    remedy: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Thresholds:
-    """From which value on a finding is a warning, and critical.
-
-    `rising` says whether more is worse.
-    """
-
-    warning: float
-    critical: float
-    rising: bool = True
-
-    def state(self, value: float) -> State:
-        """Return the state of a value; the thresholds themselves already count as reached."""
-        if self.rising:
-            return _state(value >= self.critical, value >= self.warning)
-        return _state(value <= self.critical, value <= self.warning)
-
-
-def _state(critical: bool, warning: bool) -> State:
-    return "critical" if critical else "warning" if warning else "ok"
-
-
-class CheckContext:
-    """What a check may use: files, commands, parameters, and what the package managers say.
-
-    Args:
-        root: the folder that stands for "/".
-        runner: starts commands.
-        parameters: numbers and words that override a check's defaults.
-        patches: asks the patch providers; called once for all checks that share this context.
-    """
-
-    def __init__(
-        self,
-        *,
-        root: Path = Path("/"),
-        runner: Runner = run,
-        parameters: Mapping[str, Any] | None = None,
-        patches: Callable[[], list[PatchList]] = list_all,
-        platform: str | None = None,
-    ) -> None:
-        self.files = SystemFiles(root)
-        self.runner = runner
-        self.platform = platform or platform_name()
-        self.parameters = dict(parameters or {})
-        self._patches = patches
-        self._patch_lists: list[PatchList] | None = None
-
-    def run(self, argv: list[str], *, timeout_s: float = 10.0) -> Outcome:
-        """Run a command.
-
-        Raises:
-            CommandMissing, CommandDenied, CommandTimeout, CommandOverflow: as `commands.run`.
-        """
-        return self.runner(argv, timeout_s=timeout_s)
-
-    def patches(self) -> list[PatchList]:
-        """Return what the patch providers say, asked once: it takes seconds."""
-        if self._patch_lists is None:
-            self._patch_lists = self._patches()
-        return self._patch_lists
-
-    def thresholds(self, default: Thresholds, suffix: str = "") -> Thresholds:
-        """Return thresholds with the parameters `warning<suffix>` and `critical<suffix>` applied.
-
-        Raises:
-            FarhandError: `check-parameters` when one of them is no number.
-        """
-        values = []
-        for name, standard in (("warning", default.warning), ("critical", default.critical)):
-            value = self.parameters.get(name + suffix, standard)
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise FarhandError("check-parameters", f"{name}{suffix} is not a number")
-            values.append(float(value))
-        return Thresholds(values[0], values[1], rising=default.rising)
-
-    def word(self, name: str, default: str) -> str:
-        """Return a text parameter.
-
-        Raises:
-            FarhandError: `check-parameters` when it is not a short text that starts with a letter
-                or digit.
-        """
-        value = self.parameters.get(name, default)
-        if not isinstance(value, str) or not re.fullmatch(
-            r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}", value
-        ):
-            raise FarhandError("check-parameters", f"{name} is not a text that is allowed here")
-        return value
-
-
+# One text, or two for a number {n}: of one, and of many.
+Sentence = str | tuple[str, str]
 Function = Callable[[CheckContext], Finding]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One registered check."""
+    """One registered check.
+
+    Attributes:
+        id: dotted lower-case name; the shipped script is `check.` and this.
+        title: what is checked, for technicians.
+        unit: of the finding's value.
+        platforms: where it can work; elsewhere the runner answers `unsupported`.
+        plain: its sentences for a layperson by state, or by what `Finding.sentence` names.
+        limits: default thresholds; `percent` is overridden by `warning_percent` and
+            `critical_percent`.
+        words: its text parameters.
+        advice: what a technician does about it.
+        risk: the risk class of that.
+        remedies: ids of shipped scripts that may do it; the first is the usual one.
+        timeout_s: seconds until the runner answers `unknown` in its place.
+        function: the check itself; its docstring says what it measures.
+    """
 
     id: str
     title: str
     unit: str | None
     platforms: tuple[str, ...]
+    plain: Mapping[str, Sentence] = field(hash=False)
+    limits: Mapping[str, Thresholds] = field(hash=False)
+    words: Mapping[str, Word] = field(hash=False)
+    advice: str
+    risk: Risk
+    remedies: tuple[str, ...]
+    timeout_s: float
     function: Function
+
+    def sentence(self, finding: Finding) -> Sentence:
+        """Return the English sentence that says a finding."""
+        standard = UNSUPPORTED if finding.state == "unsupported" else UNKNOWN
+        return self.plain.get(finding.sentence or finding.state, standard)
 
 
 _registered: dict[str, Check] = {}
 
 
 def check(
-    check_id: str, title: str, *, unit: str | None = None, platforms: Iterable[str] = ("linux",)
+    check_id: str,
+    title: str,
+    *,
+    plain: Mapping[str, Sentence],
+    advice: str,
+    risk: Risk,
+    unit: str | None = None,
+    platforms: Iterable[str] = ("linux",),
+    limits: Mapping[str, Thresholds] | None = None,
+    words: Mapping[str, Word] | None = None,
+    remedies: Iterable[str] = (),
+    timeout_s: float = 20.0,
 ) -> Callable[[Function], Function]:
-    """Register the decorated function as a check.
+    """Register the decorated function as a check; the arguments are the fields of `Check`.
 
-    Args:
-        check_id: dotted lower-case name; the shipped script is `check.` and this.
-        title: what is checked, for people.
-        unit: of the finding's value.
-        platforms: where it can work; elsewhere the runner answers `unsupported`.
+    Raises:
+        ValueError: the id is not allowed or taken, or there is no sentence for `ok`.
     """
     if not _ID.fullmatch(check_id) or check_id in _registered:
         raise ValueError(f"check id {check_id!r} is not allowed or taken")
+    if "ok" not in plain or risk not in RISKS:
+        raise ValueError(f"check {check_id!r} lacks a sentence or has no such risk")
 
     def register(function: Function) -> Function:
-        _registered[check_id] = Check(check_id, title, unit, tuple(platforms), function)
+        _registered[check_id] = Check(
+            id=check_id,
+            title=title,
+            unit=unit,
+            platforms=tuple(platforms),
+            plain=dict(plain),
+            limits=dict(limits or {}),
+            words=dict(words or {}),
+            advice=advice,
+            risk=risk,
+            remedies=tuple(remedies),
+            timeout_s=timeout_s,
+            function=function,
+        )
         return function
 
     return register
@@ -208,13 +153,3 @@ def checks() -> dict[str, Check]:
     for info in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{info.name}")
     return dict(sorted(_registered.items()))
-
-
-def unknown(summary: str, plain: str) -> Finding:
-    """Return a finding that says honestly: it could not be found out."""
-    return Finding(state="unknown", summary=summary, plain=plain)
-
-
-def unsupported(summary: str, plain: str) -> Finding:
-    """Return a finding that says: this device has no such thing."""
-    return Finding(state="unsupported", summary=summary, plain=plain)

@@ -1,10 +1,14 @@
-"""Checks around starting: how long the device runs, and whether it waits for a restart."""
+"""Checks around starting: how long ago and how long it took, restarts that wait, sudden ends."""
 
 from __future__ import annotations
 
-import time
+import re
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Final
 
 from farhand_agent.checks.registry import (
+    EVERYWHERE,
     CheckContext,
     Finding,
     Thresholds,
@@ -13,50 +17,171 @@ from farhand_agent.checks.registry import (
     unsupported,
 )
 from farhand_agent.inventory.collectors.linux.usage import boot_time
+from farhand_protocol.errors import FarhandError
+from farhand_protocol.instants import parse_instant
 
-__all__ = ["reboot_required", "uptime"]
+__all__ = [
+    "boot_duration",
+    "parse_analyze",
+    "parse_last",
+    "power_events",
+    "reboot_required",
+    "uptime",
+]
 
-_DAYS = Thresholds(warning=30, critical=90)
+_SPAN: Final = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)(ms|min|s|h)")
+_UNITS: Final = {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
+_LAST: Final = re.compile(
+    r"(reboot|shutdown)\s+system (?:boot|down)\s.*?"
+    r"([A-Z][a-z]{2} [A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2} [0-9]{4})\b.*"
+)
 
 
-@check("uptime", "Days since the last start", unit="days")
-def uptime(context: CheckContext) -> Finding:
-    """Judge the days since the last start: long ones hide updates that never took effect."""
-    started = boot_time(context.files.text("/proc/stat") or "")
-    if started is None:
-        return unknown("the kernel does not say", "When this device was started is not known.")
-    days = max(0.0, (time.time() - started) / 86400)
-    state = context.thresholds(_DAYS, "_days").state(days)
-    plain = {
+def parse_analyze(text: str) -> float | None:
+    """Return the seconds that starting took, from `systemd-analyze time`; None where not said."""
+    found = re.search(r"(?:= |Startup finished in )([0-9][0-9a-z. ]{0,60})\s*$", text, re.MULTILINE)
+    parts = _SPAN.findall(found[1]) if found else []
+    return sum(float(number) * _UNITS[unit] for number, unit in parts) if parts else None
+
+
+def parse_last(text: str) -> list[tuple[str, datetime]]:
+    """Return ("reboot" or "shutdown", when) from `last -x -F reboot shutdown`, newest first.
+
+    The times are the device's local ones without a zone, in the C locale.
+    """
+    found = []
+    for line in text.split("\n"):
+        if match := _LAST.fullmatch(line.rstrip()):
+            try:
+                at = datetime.strptime(match[2], "%a %b %d %H:%M:%S %Y")
+            except ValueError:
+                continue
+            found.append((match[1], at))
+    return found
+
+
+@check(
+    "uptime",
+    "Days since the last start",
+    unit="days",
+    platforms=EVERYWHERE,
+    limits={"days": Thresholds(30, 90)},
+    advice="restart in agreement with the user",
+    risk="R3",
+    plain={
         "ok": "This device was started recently enough.",
         "warning": "This device has been running for weeks. A restart would do it good.",
         "critical": "This device has been running for months. Some updates only work after a "
         "restart.",
-    }[state]
-    return Finding(state=state, summary=f"up {days:.1f} days", plain=plain, value=round(days, 1))
+    },
+)
+def uptime(context: CheckContext) -> Finding:
+    """Days since the last start; many hide updates that never took effect."""
+    started: float | None
+    if context.platform == "linux":
+        started = boot_time(context.files.text("/proc/stat") or "")
+    else:
+        started = _started_elsewhere(context)
+    if started is None:
+        return unknown("the system does not say when it was started")
+    days = context.days_since(started)
+    return Finding(
+        state=context.limit("days").state(days), summary=f"up {days:.1f} days", value=round(days, 1)
+    )
 
 
-@check("reboot.required", "A restart is waiting")
+def _started_elsewhere(context: CheckContext) -> float | None:
+    for item in context.section("usage"):
+        if isinstance(text := item.get("booted_at"), str):
+            try:
+                return parse_instant(text).timestamp()
+            except FarhandError:
+                return None
+    return None
+
+
+@check(
+    "reboot.required",
+    "A restart is waiting",
+    advice="restart in agreement with the user",
+    risk="R3",
+    timeout_s=200,
+    plain={
+        "ok": "This device does not need a restart.",
+        "warning": "This device has to be restarted before its updates take effect.",
+    },
+)
 def reboot_required(context: CheckContext) -> Finding:
-    """Ask the patch providers whether the system waits for a restart."""
+    """Whether the system waits for a restart and why, as the patch providers say."""
     lists = context.patches()
     if not lists:
-        return unsupported(
-            "no package manager", "This device has nobody to ask whether it should be restarted."
-        )
+        return unsupported("no package manager")
     waiting = [one for one in lists if one.reboot.required]
     if waiting:
         reasons = ", ".join(waiting[0].reboot.reasons[:6]) or "no reason given"
-        return Finding(
-            state="warning",
-            summary=f"restart required: {reasons}",
-            plain="This device has to be restarted before its updates take effect.",
-        )
+        return Finding(state="warning", summary=f"restart required: {reasons}")
     if any(one.reboot.required is None for one in lists):
-        return unknown(
-            "no marker, no needrestart, no kernel on disk to compare",
-            "It could not be found out whether this device waits for a restart.",
-        )
+        return unknown("no marker, no needrestart, no kernel on disk to compare")
+    return Finding(state="ok", summary="no restart required")
+
+
+@check(
+    "boot.time",
+    "How long starting takes",
+    unit="seconds",
+    limits={"s": Thresholds(90, 240)},
+    advice="list what starts and how long each takes; switch off what is not needed",
+    risk="R1",
+    plain={
+        "ok": "This device starts quickly enough.",
+        "warning": "This device takes long to start.",
+        "critical": "This device takes very long to start. Something waits or fails meanwhile.",
+    },
+)
+def boot_duration(context: CheckContext) -> Finding:
+    """Seconds from the kernel's start to the end of starting, as systemd measured it."""
+    if not context.files.path("/run/systemd/system").is_dir():
+        return unsupported("systemd does not run here")
+    outcome = context.run(["systemd-analyze", "time"])
+    seconds = parse_analyze(outcome.text)
+    if seconds is None:
+        words = (outcome.error_text or outcome.text).strip().split("\n")[0][:120]
+        return unknown(words or "systemd does not say")
     return Finding(
-        state="ok", summary="no restart required", plain="This device does not need a restart."
+        state=context.limit("s").state(seconds),
+        summary=f"started in {seconds:.1f} s",
+        value=round(seconds, 1),
+    )
+
+
+@check(
+    "power.events",
+    "Sudden switching off",
+    unit="count",
+    limits={"count": Thresholds(1, 3)},
+    advice="look at power supply, battery and cabling; read the log before the last line",
+    risk="R0",
+    plain={
+        "ok": "This device was always shut down properly of late.",
+        "warning": "This device went off without being shut down within the last week.",
+        "critical": "This device went off several times this week without being shut down. "
+        "Its power supply may be failing.",
+    },
+)
+def power_events(context: CheckContext) -> Finding:
+    """Starts of the last seven days that no shutdown came before."""
+    events = parse_last(context.run(["last", "-x", "-F", "-n", "400", "reboot", "shutdown"]).text)
+    if not events:
+        return unknown("the login records name no start")
+    now = datetime.fromtimestamp(context.now(), UTC).astimezone().replace(tzinfo=None)
+    sudden = [
+        at
+        for (kind, at), (before, _) in pairwise(events)
+        if kind == "reboot" and before == "reboot" and (now - at).days < 7
+    ]
+    last = f", last before {max(sudden):%Y-%m-%d %H:%M}" if sudden else ""
+    return Finding(
+        state=context.limit("count").state(len(sudden)),
+        summary=f"{len(sudden)} unclean ends in 7 days{last}",
+        value=len(sudden),
     )

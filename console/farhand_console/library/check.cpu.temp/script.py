@@ -1,0 +1,5 @@
+"""Temperature of the processor: the agent's built-in check cpu.temp."""
+
+from farhand_agent.checks.command import script_main
+
+raise SystemExit(script_main("cpu.temp"))
