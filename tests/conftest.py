@@ -5,7 +5,8 @@
   put aside too: every process that a test starts would compile all of Farhand anew.
 - `postgres_url` and `nats_url`: real servers, started at first use, one of each per test process.
 - `@pytest.mark.needs("ssh", ...)`: programs that only the operating system's packages have.
-- Tests that share a fixture of their module stay together on one worker, which makes it once.
+- Tests that share a fixture of their module stay together on one worker, which makes it once; what
+  takes longest begins.
 - A guard: no process that a test started may be left when the session ends.
 
 With FARHAND_CI=1 whatever is missing is a failure; elsewhere such a test is skipped, with a reason.
@@ -26,9 +27,11 @@ import hypothesis
 import pytest
 
 from tests.support.leftovers import Leftovers
+from tests.support.prepared import FOLDER
 from tests.support.servers import NatsServer, PostgresServer, ServerMissing
 
 IN_CI = os.environ.get("FARHAND_CI") == "1"
+LONGEST_FIRST = ("faults", "interop", "integration", "security")
 # A person's shell often lacks the folders where Debian puts sshd and its like.
 SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
 
@@ -63,6 +66,9 @@ def pytest_configure(config: pytest.Config) -> None:
     for variable, folder in (("HOME", "home"), ("XDG_RUNTIME_DIR", "run")):
         (home / folder).mkdir(mode=0o700)
         _patch.setenv(variable, str(home / folder))
+    if FOLDER not in os.environ:  # else this is a worker, and shares what the first of them makes
+        (home / "prepared").mkdir()
+        _patch.setenv(FOLDER, str(home / "prepared"))
     for variable in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
         _patch.delenv(variable, raising=False)
 
@@ -98,6 +104,22 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         group = [f"{item.path.parent.name}/{item.path.stem}"]
         group += [str(given[name]) for name in shared if isinstance(given.get(name), str)]
         item.add_marker(pytest.mark.xdist_group("-".join(group)))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no worker is left alone with it at the end.
+
+    `make test` hands groups and tests out in this order.
+    """
+    items.sort(key=_place_in_line)
+
+
+def _place_in_line(item: pytest.Item) -> tuple[int, bool, bool]:
+    folder = item.path.parent.name
+    first = LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
+    is_slow = item.get_closest_marker("slow") is not None
+    is_grouped = item.get_closest_marker("xdist_group") is not None
+    return first, not is_slow, not is_grouped
 
 
 def _missing(reason: str) -> NoReturn:

@@ -12,7 +12,7 @@ from farhand_agent.enrolment import enrol
 from farhand_protocol.tokens import parse_enrolment_token
 from tests.agent.organisation import Organisation
 from tests.agent.relay import TestRelay
-from tests.support.stage import leave_out_updates
+from tests.support.stage import leave_out_most
 
 
 @pytest.fixture
@@ -33,5 +33,5 @@ async def enrolled(relay: TestRelay, tmp_path: Path) -> Home:
     """The home of a device that has enrolled with the relay."""
     home = Home.at(tmp_path / "device")
     await enrol(home, parse_enrolment_token(relay.token()), name="desk-1")
-    leave_out_updates(home.path)
+    leave_out_most(home.path)
     return home

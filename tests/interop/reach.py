@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.support.stage import ConsoleHome, Stage, free_port
 
 NAMES = ("alpha", "beta", "gamma")
+WAYS = ("proxy", "jump")
 _SCOPES = "view,terminal,files,forward"
 
 
@@ -43,11 +44,9 @@ class Field:
 
 def open_field(stage: Stage, forward_to: int) -> Field:
     """Start everything; `forward_to` is a port that sessions may be forwarded to."""
-    stage.init_relay()
+    admin, technician = stage.settle(library=False)
     jump_port = free_port()
     stage.start_relay("--jump", f"127.0.0.1:{jump_port}")
-    admin = stage.first_admin(library=False)
-    technician = stage.technician(admin, "tess")
     admin.run("trust", "policy", "*", "--forward-to", f"127.0.0.1:{forward_to}")
     field = Field(stage, admin, technician, {}, {}, forward_to, jump_port)
     for name in NAMES:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import shlex
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -140,12 +142,57 @@ def _way_in(config: paramiko.SSHConfig, reach: Reach) -> Iterator[Any]:
             assert transport is not None
             yield transport.open_channel("direct-tcpip", (reach.device, 22), ("127.0.0.1", 0))
         return
-    proxy = paramiko.ProxyCommand(config.lookup(reach.device)["proxycommand"])
+    with _proxied(config.lookup(reach.device)["proxycommand"], reach.field.stage.env) as stream:
+        yield stream
+
+
+class _Stream:
+    """A program's stdin and stdout as the one socket that paramiko wants."""
+
+    def __init__(self, stdin: socket.socket, stdout: socket.socket) -> None:
+        self._stdin = stdin
+        self._stdout = stdout
+        self.send = stdin.send
+        self.recv = stdout.recv
+
+    def settimeout(self, timeout_s: float | None) -> None:
+        """Bound each read and write."""
+        self._stdin.settimeout(timeout_s)
+        self._stdout.settimeout(timeout_s)
+
+    def close(self) -> None:
+        """Close both."""
+        self._stdin.close()
+        self._stdout.close()
+
+    @property
+    def _closed(self) -> bool:  # by this name a socket has it, and paramiko looks
+        return self._stdin.fileno() == -1
+
+
+@contextlib.contextmanager
+def _proxied(command: str, env: dict[str, str]) -> Iterator[_Stream]:
+    """Run a ProxyCommand; gives the stream to it, then ends stream and program in this order.
+
+    paramiko's own ProxyCommand sends a signal, by number, to a program that may be gone and reaped,
+    and does so in the thread that reads: an error there belongs to no test.
+    """
+    (stdin, its_stdin), (stdout, its_stdout) = socket.socketpair(), socket.socketpair()
+    with its_stdin, its_stdout:
+        program = subprocess.Popen(
+            shlex.split(command), stdin=its_stdin.fileno(), stdout=its_stdout.fileno(), env=env
+        )
+    stream = _Stream(stdin, stdout)
     try:
-        yield proxy
+        yield stream
     finally:
-        proxy.close()
-        proxy.process.communicate(timeout=20)  # paramiko leaves its child and pipes to us
+        stream.close()
+        try:
+            status = program.wait(30)
+        except subprocess.TimeoutExpired:
+            program.kill()
+            status = program.wait()
+    assert status == 0
 
 
 @contextlib.contextmanager
@@ -168,7 +215,10 @@ def _paramiko(config: paramiko.SSHConfig, host: str, sock: Any) -> Iterator[para
         )
         yield ssh
     finally:
+        transport = ssh.get_transport()
         ssh.close()
+        if transport is not None:
+            transport.join(20)  # nothing of it is to go on under the next test
 
 
 def _without_match_exec(text: str) -> str:

@@ -24,7 +24,7 @@ from farhand_protocol.messages import OfferOrder, ResultReport
 from farhand_protocol.orders import Result
 from farhand_protocol.tokens import parse_enrolment_token
 from tests.support.hostile_relay import HostileRelay
-from tests.support.stage import leave_out_updates
+from tests.support.stage import leave_out_most
 
 __all__ = ["Device", "Program", "code_shown", "enrolled_device", "running_program"]
 
@@ -215,7 +215,7 @@ async def enrolled_device(relay: HostileRelay, folder: Path, **token: Any) -> De
     """Enrol a home in this process, over the real wire."""
     home = Home.at(folder)
     await enrol(home, parse_enrolment_token(relay.token(**token)), name="desk-1")
-    leave_out_updates(home.path)
+    leave_out_most(home.path)
     return Device(relay, home)
 
 

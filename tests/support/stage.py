@@ -22,6 +22,9 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
+from farhand_agent.inventory.catalogue import CATALOGUE
+from tests.support.prepared import copy_prepared
+
 __all__ = [
     "AgentHome",
     "CommandFailed",
@@ -29,9 +32,11 @@ __all__ = [
     "Process",
     "Stage",
     "free_port",
-    "leave_out_updates",
+    "leave_out_most",
 ]
 
+# What an agent under test reports.
+_TOLD = {"cpu", "memory", "os", "system", "users", "volumes"}
 _READY_S = 60.0
 _COMMAND_S = 120.0
 
@@ -43,16 +48,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def leave_out_updates(home: Path) -> None:
-    """Let an enrolled agent keep the section `updates` to itself.
+def leave_out_most(home: Path) -> None:
+    """Let an enrolled agent keep all of its inventory to itself but a few small sections.
 
-    For it the package manager works several seconds after each start, which is most of what an
-    agent under test would cost.  Tests of the section itself and the demo have it.
+    For `updates` alone the package manager works several seconds after each start, and the rest
+    together is most of what an agent under test would cost.  Tests of the sections and the demo
+    have them all.
     """
     config = home / "config.toml"
     before, line, after = config.read_text().partition("inventory_leave_out = []")
     assert line, "an enrolled agent names what it leaves out"
-    config.write_text(f'{before}inventory_leave_out = ["updates"]{after}')
+    left_out = json.dumps(sorted(CATALOGUE.keys() - _TOLD))
+    config.write_text(f"{before}inventory_leave_out = {left_out}{after}")
 
 
 class CommandFailed(AssertionError):
@@ -122,10 +129,12 @@ class Process:
             thread.start()
 
     def _read(self, stream: IO[str], lines: list[str], name: str) -> None:
-        for line in stream:
-            if len(lines) < 10_000:
-                lines.append(line.rstrip("\n"))
-            self._fresh.put((name, line.rstrip("\n")))
+        # Closed here: what the program started may hold the other end for longer than it lived.
+        with stream:
+            for line in stream:
+                if len(lines) < 10_000:
+                    lines.append(line.rstrip("\n"))
+                self._fresh.put((name, line.rstrip("\n")))
         self._fresh.put((name, ""))
 
     def wait_line(self, start: str, *, stream: str = "stderr", timeout_s: float = _READY_S) -> str:
@@ -170,10 +179,9 @@ class Process:
             status = self.popen.wait()
         for thread in self._threads:
             thread.join(5)
-        for stream in (self.popen.stdin, self.popen.stdout, self.popen.stderr):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
+        if self.popen.stdin is not None:
+            with contextlib.suppress(OSError):
+                self.popen.stdin.close()
         return status
 
 
@@ -278,7 +286,7 @@ class AgentHome:
         answer = self.json("enrol", token, "--name", self.name)
         self.device = str(answer["device"])
         if not self.stage.whole_inventory:
-            leave_out_updates(self.home)
+            leave_out_most(self.home)
         return answer
 
     def start(self, *, env: dict[str, str] | None = None) -> Process:
@@ -399,6 +407,24 @@ class Stage:
         admin.json("trust", "init", *(["--with-library"] if library else []))
         return admin
 
+    def settle(self, *, library: bool = True, url: str | None = None) -> list[ConsoleHome]:
+        """Give the stage a relay that does not run yet, its first admin, and the technician tess.
+
+        They are copies of what was made once (prepared.py).
+        """
+        name = "library" if library else "plain"
+        listen = f"127.0.0.1:{self.port}"
+        copied = copy_prepared(
+            name,
+            lambda folder: _make_homes(folder, library=library),
+            relay=self.relay_home,
+            consoles=self.folder,
+            url=url or self.url,
+            listen=listen,
+        )
+        assert copied, "prepared homes are for tests"
+        return [self.console("admin"), self.console("tess")]
+
     def technician(self, admin: ConsoleHome, name: str, *options: str) -> ConsoleHome:
         """Add an account, sign it in, and put its key on the roster."""
         added = admin.json("account", "add", name, "--role", "technician")
@@ -409,3 +435,16 @@ class Stage:
         key.write_text(shown["key"] + "\n")
         admin.json("operator", "add", name, "--key", str(key), *options)
         return console
+
+
+def _make_homes(folder: Path, *, library: bool) -> str:
+    """Make the homes of a relay, its admin and the technician tess in a folder."""
+    with Stage() as stage:
+        stage.init_relay()
+        relay = stage.start_relay()
+        stage.technician(stage.first_admin(library=library), "tess")
+        relay.end()
+        for name in ("relay", "console-admin", "console-tess"):
+            shutil.copytree(stage.folder / name, folder / name)
+        shutil.copy(stage.folder / "tess.pub", folder)
+        return f"127.0.0.1:{stage.port}"

@@ -262,10 +262,8 @@ def fault_house(
     traces.mkdir()
     with _PlacedStage(disk, database) as stage:
         stage.env |= env or {}
-        stage.init_relay()
+        admin, tess = stage.settle(library=False)
         stage.start_relay()
-        admin = stage.first_admin(library=False)
-        tess = stage.technician(admin, "tess")
         folder = place / "script"
         folder.mkdir()
         (folder / "manifest.toml").write_text(_MANIFEST)
