@@ -185,7 +185,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         tenant, device, name, group: who this device is, to whom.
         root_version, root_sha256: the TUF root that the token pinned.
         targets_floor: lowest targets version to accept.
-        inventory_interval_s: seconds between inventory uploads, 60 to 86400.
+        inventory_interval_s: seconds between looks at the inventory's sections of pace
+            `security`, 60 to 86400; the other paces keep their proportion to it.
         inventory_leave_out: sections that this device keeps to itself, neither collected nor sent.
     """
 

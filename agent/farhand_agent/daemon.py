@@ -116,10 +116,7 @@ class Daemon:
         )
         self._sessions = SessionChildren(home, self._journal, self._posted)
         self._inventory = InventoryUpload(
-            self._journal,
-            settings.inventory_interval_s,
-            random.random,
-            leave_out=settings.inventory_leave_out,
+            home, self._journal, settings.inventory_interval_s, random.random
         )
         self._standing = StandingWatch(home, self._journal)
         self._trust = TrustWatch(

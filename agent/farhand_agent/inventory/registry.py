@@ -86,22 +86,25 @@ def section(
     return register
 
 
-def sections(platform: str | None = None) -> dict[str, Section]:
-    """Return every section of the catalogue by name, sorted, for one platform.
+def sections(platform: str | None = None, names: Iterable[str] | None = None) -> dict[str, Section]:
+    """Return sections by name, sorted, for one platform; only their modules are imported.
 
     Args:
         platform: None for this one.  A section that has no collector there gets one that answers
             `unsupported`.
+        names: which ones; None for the whole catalogue.  Unknown ones are left out.
     """
     where = platform or platform_name()
+    wanted = CATALOGUE.keys() if names is None else CATALOGUE.keys() & set(names)
     if where in PLATFORMS:
         package = f"{farhand_agent.inventory.collectors.__name__}.{where}"
         folder = importlib.import_module(package)
         for info in pkgutil.iter_modules(folder.__path__):
-            importlib.import_module(f"{package}.{info.name}")
+            if info.name in wanted:
+                importlib.import_module(f"{package}.{info.name}")
     return {
         name: _registered.get((name, where)) or Section(name, where, _not_here(where))
-        for name in sorted(CATALOGUE)
+        for name in sorted(wanted)
     }
 
 

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from farhand_agent.inventory.catalogue import CATALOGUE
 from farhand_agent.inventory.context import Context, Denied, Unsupported
 from farhand_agent.inventory.registry import Section, sections
 from farhand_agent.platforms.commands import CommandDenied, CommandMissing, CommandTimeout
@@ -63,16 +64,16 @@ def collect_all(
     Raises:
         FarhandError: `section-unknown` for a name that is no section.
     """
-    known = sections()
-    wanted = list(known) if names is None else list(dict.fromkeys(names))
+    wanted = list(CATALOGUE) if names is None else list(dict.fromkeys(names))
     unwanted = set(leave_out)
     for name in (*wanted, *sorted(unwanted)):
-        if name not in known:
+        if name not in CATALOGUE:
             raise FarhandError(
                 "section-unknown",
                 f"there is no section {name[:60]!r}",
-                hint=f"known are: {', '.join(known)}",
+                hint=f"known are: {', '.join(CATALOGUE)}",
             )
+    known = sections(names=set(wanted) - unwanted)
 
     def make(section: Section) -> Context:
         return Context(root=root, timeout_s=section.timeout_s)

@@ -26,9 +26,9 @@ from typing import Any, Final
 
 from farhand_agent.config import Home, Settings, load_settings
 from farhand_agent.frames import error_fields, read_frame, write_frame
-from farhand_agent.inventory.registry import sections
+from farhand_agent.inventory.catalogue import CATALOGUE
 from farhand_agent.inventory.runner import collect_all
-from farhand_agent.inventory_report import MAX_SENT_BYTES
+from farhand_agent.inventory_report import MAX_SENT_BYTES, inventory_policy
 from farhand_agent.journal import Journal
 from farhand_agent.locks import try_lock
 from farhand_agent.policy import effective_policy
@@ -128,13 +128,20 @@ def _section(report: SectionReport, known: Mapping[str, str]) -> Iterator[dict[s
     yield {"section": {"name": report.name, "hash": report.hash, "blob": blob}}
 
 
-def _collector(settings: Settings) -> Collect:
+def _collector(home: Home, settings: Settings) -> Collect:
     """Return what collects the sections that a schedule names and this device gives away."""
 
     def collect(names: Sequence[str]) -> Mapping[str, SectionReport]:
-        here = sections()
-        wanted = [one for one in names if one in here]
-        return collect_all(wanted, leave_out=settings.inventory_leave_out) if wanted else {}
+        wanted = [one for one in names if one in CATALOGUE]
+        if not wanted:
+            return {}
+        rules = inventory_policy(home, settings)
+        return collect_all(
+            wanted,
+            leave_out=settings.inventory_leave_out,
+            switched_on=rules.inventory_sections,
+            personal=rules.inventory_personal,
+        )
 
     return collect
 
@@ -168,7 +175,7 @@ def main() -> int:
                 device=settings.device,
                 known=dict(request.get("known", {})),
                 clock=lambda: from_unix(time.time()),
-                collect=_collector(settings),
+                collect=_collector(home, settings),
             ):
                 write_frame(sink, frame)
     except FarhandError as error:

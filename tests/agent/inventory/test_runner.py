@@ -145,12 +145,20 @@ def test_an_opt_in_section_is_collected_only_when_it_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     known = {"cpu": made(lambda _: [{"a": 1}], name="cpu", opt_in=True)}
-    monkeypatch.setattr(runner, "sections", lambda: known)
+    monkeypatch.setattr(runner, "sections", lambda names: known)
+    monkeypatch.setattr(runner, "CATALOGUE", {"cpu": "hardware"})
     assert collect_all()["cpu"].status == "unsupported"
     assert collect_all()["cpu"].reason == "not switched on"
     assert collect_all(["cpu"])["cpu"].status == "ok"
     assert collect_all(["cpu"], switched_on=[])["cpu"].status == "unsupported"
     assert collect_all(switched_on=["cpu"])["cpu"].status == "ok"
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_a_section_lies_in_the_module_named_after_it(platform: str) -> None:
+    for name, one in sections(platform).items():
+        module = one.collect.__module__
+        assert module.endswith((f".collectors.{platform}.{name}", ".registry")), (name, module)
 
 
 def test_the_first_sections_are_there() -> None:
