@@ -76,6 +76,9 @@ def _keep(place: Path, kept: Path) -> None:
     beside = kept.with_name(f".{kept.name}.{os.getpid()}")
     shutil.copyfile(place, beside)
     beside.replace(kept)
+    for other in kept.parent.glob(f"*-{place.name}"):
+        if other != kept:
+            other.unlink(missing_ok=True)  # of a content that is no more
 
 
 if __name__ == "__main__":

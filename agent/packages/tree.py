@@ -15,6 +15,7 @@ import py_compile
 import re
 import shutil
 import sys
+import tomllib
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -46,23 +47,28 @@ def _locked() -> dict[str, str]:
 
 def _libraries() -> list[metadata.Distribution]:
     """Return everything that the agent needs beside our own code, and that in turn, by name."""
-    locked, found = _locked(), {}
+    locked: dict[str, str] = _locked()
+    found: dict[str, metadata.Distribution] = {}
     waiting = list(_OURS)
-    seen = set()
+    seen: set[str] = set()
     while waiting:
         name = _normal(waiting.pop())
         if name in seen:
             continue
         seen.add(name)
-        distribution = metadata.distribution(name)
-        if name not in _OURS:
-            if locked.get(name) != distribution.version:
+        if name in _OURS:
+            # From the source: what is installed may tell of a state that was changed since.
+            member = ROOT / _OURS[name].partition("/")[0] / "pyproject.toml"
+            requires = tomllib.loads(member.read_text("utf-8"))["project"]["dependencies"]
+        else:
+            found[name] = metadata.distribution(name)
+            if locked.get(name) != found[name].version:
                 raise SystemExit(
-                    f"{name} is {distribution.version} here and {locked.get(name)} in"
+                    f"{name} is {found[name].version} here and {locked.get(name)} in"
                     " requirements/run.txt: make setup"
                 )
-            found[name] = distribution
-        for text in distribution.requires or []:
+            requires = found[name].requires or []
+        for text in requires:
             wanted = Requirement(text)
             if wanted.marker is None or wanted.marker.evaluate({"extra": ""}):
                 waiting.append(wanted.name)

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import click
 
-from farhand_agent.bundle.contents import Contents, Wanted, collect
+from farhand_agent.bundle.contents import PARTS, Contents, Wanted, collect
 from farhand_agent.bundle.logs import DEFAULT_LOGS, find_logs
 from farhand_agent.bundle.names import KINDS, NameCleaner, known_names
 from farhand_agent.bundle.sealing import pack, read_recipients, signature_of, token_key
 from farhand_agent.config import Home
-from farhand_agent.home_option import home_option
+from farhand_agent.home_option import chosen_home
 from farhand_agent.inventory.registry import sections as known_sections
 from farhand_agent.notices import say
 from farhand_agent.terminal import printable, table
@@ -72,8 +72,9 @@ def clean_kinds(text: str) -> tuple[frozenset[str], bool]:
     "--to", "named", type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A file with the keys that may open it; the organisation's audit keys by default.",
 )  # fmt: skip
+@click.option("--without", default="", help="Leave out: checks, patches, crashes.")
 @click.option("--yes", is_flag=True, help="Write it without asking.")
-@home_option
+@click.option("--home", metavar="DIR", callback=chosen_home, help="The agent's home.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def bundle(
     out: Path | None,
@@ -82,6 +83,7 @@ def bundle(
     hours: int,
     clean: str,
     named: Path | None,
+    without: str,
     yes: bool,
     home: Home,
     as_json: bool,
@@ -93,10 +95,15 @@ def bundle(
         logs=tuple(find_logs([] if logs == "none" else _names(logs))),
         hours=hours,
         personal=personal,
+        without=_without(without),
     )
     place = out or Path(f"farhand-{datetime.now(UTC):%Y%m%d-%H%M%S}.bundle")
     if place.exists():
         raise UsageError("file-exists", f"there is a file {place} already", hint="--out FILE")
+    if not yes and not _is_somebody_there():
+        raise RefusedError(
+            "bundle-declined", "nobody is there to agree", hint="--yes writes it without asking"
+        )
     keys = read_recipients(home, named)
     signature = signature_of(home)
     cleaner = NameCleaner(kinds, known_names(), token_key(signature))
@@ -126,6 +133,20 @@ def bundle(
     else:
         click.echo(str(place))
         say(f"SHA-256 {answer['sha256']}")
+
+
+def _is_somebody_there() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _without(text: str) -> frozenset[str]:
+    names = _names(text)
+    for name in names:
+        if name not in PARTS:
+            raise UsageError(
+                "usage", f"{printable(name, 40)} cannot be left out; {', '.join(PARTS)} can"
+            )
+    return frozenset(names)
 
 
 def _sections(text: str | None) -> tuple[str, ...] | None:
@@ -165,10 +186,6 @@ def _ask(contents: Contents) -> None:
     Raises:
         RefusedError: `bundle-declined`.
     """
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise RefusedError(
-            "bundle-declined", "nobody was there to agree", hint="--yes writes it without asking"
-        )
     while True:
         answer = str(
             click.prompt("write it? (yes, no, or the name of a file to read it)", err=True)

@@ -34,7 +34,10 @@ from farhand_agent.platforms.current import is_privileged
 from farhand_protocol.bundles import MAX_BUNDLE_FILES, MAX_UNPACKED_BYTES, BundleFile
 from farhand_protocol.errors import FarhandError
 
-__all__ = ["Contents", "Wanted", "collect"]
+__all__ = ["PARTS", "Contents", "Wanted", "collect"]
+
+# What can be left out by name; sections and logs have words of their own.
+PARTS: Final = ("checks", "patches", "crashes")
 
 _AGENT_VERSION: Final = "0.1.0"
 # The manifest has its place too.
@@ -50,12 +53,14 @@ class Wanted:
         logs: names of `LOGS`.
         hours: how far back logs go.
         personal: False keeps values back that say something about a person.
+        without: of `PARTS`.
     """
 
     sections: tuple[str, ...] | None = None
     logs: tuple[str, ...] = ()
     hours: int = 48
     personal: bool = True
+    without: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -163,16 +168,19 @@ def collect(
             "what this device is made of",
             lambda: to_json(collect_all(wanted.sections, personal=wanted.personal), _device(home)),
         )
-    progress("checks")
-    collector.json("checks.json", "what was checked and found", lambda: _items(run_checks()))
-    progress("updates")
-    collector.json(
-        "patches.json",
-        "the updates that this device lacks",
-        lambda: {"items": [one.to_json() for one in list_all()], "next": None},
-    )
-    progress("crash reports")
-    collector.json("crashes.json", "crash reports by name", lambda: _crashes(collector))
+    if "checks" not in wanted.without:
+        progress("checks")
+        collector.json("checks.json", "what was checked and found", lambda: _items(run_checks()))
+    if "patches" not in wanted.without:
+        progress("updates")
+        collector.json(
+            "patches.json",
+            "the updates that this device lacks",
+            lambda: _items(one.to_json() for one in list_all()),
+        )
+    if "crashes" not in wanted.without:
+        progress("crash reports")
+        collector.json("crashes.json", "crash reports by name", lambda: _crashes(collector))
     for name in wanted.logs:
         progress(f"log {name}")
         excerpt = collect_log(name, hours=wanted.hours)
