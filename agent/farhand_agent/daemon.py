@@ -124,7 +124,7 @@ class Daemon:
             settings,
             self._journal,
             drop_operators=self._sessions.drop_operators,
-            policy_noted=self._standing.wake,
+            schedules_noted=self._standing.note_policy,
             wanted=trust_wanted,
             updated=trust_updated,
         )

@@ -10,7 +10,7 @@ compared with the journal, so that nothing is lost when the agent dies in betwee
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from farhand_agent.alarms import raise_alarm
@@ -45,7 +45,7 @@ class TrustWatch:
     Args:
         home, settings, journal: of the device.
         drop_operators: ends the sessions of operators who are not named any more.
-        policy_noted: called whenever the policy was looked at and journalled.
+        schedules_noted: told the standing schedules of the policy whenever that was looked at.
         wanted: set by whoever wants an update.
         updated: set after each attempt.
     """
@@ -57,7 +57,7 @@ class TrustWatch:
         journal: JournalThread,
         *,
         drop_operators: DropOperators,
-        policy_noted: Callable[[], None] = lambda: None,
+        schedules_noted: Callable[[Sequence[str]], None] = lambda _: None,
         wanted: asyncio.Event,
         updated: asyncio.Event,
     ) -> None:
@@ -65,7 +65,7 @@ class TrustWatch:
         self._settings = settings
         self._journal = journal
         self._drop_operators = drop_operators
-        self._policy_noted = policy_noted
+        self._schedules_noted = schedules_noted
         self._wanted = wanted
         self._updated = updated
         self.last_error = ""
@@ -173,7 +173,7 @@ class TrustWatch:
     async def _announce_policy(self, trust: Verified) -> None:
         policy = effective_policy(self._home, self.group, trust)
         news = await self._journal.do(lambda j: note_policy(j, policy))
-        self._policy_noted()
+        self._schedules_noted(policy.schedules)
         if news is not None:
             say("the policy of this device changed:")
             for line in news.words:

@@ -1,16 +1,17 @@
 """Keeps the device's schedules in the resident agent: calls a turn when one is due, sends the rest.
 
-A turn (farhand_agent.standing.turn) is a child of its own.  It is called at start, when the policy
-became another one, when a schedule is due by the device's clock, and now and then besides, so that
-a clock or a zone that was set anew is noticed.  Schedules go on without a link; what a turn found
-waits here, the newest of each section, until a link is up and the relay has acknowledged it.
+A turn (farhand_agent.standing.turn) is a child of its own.  It is called at start, when policy has
+other schedules, when one is due by the device's clock, and now and then besides, so that a clock or
+a zone that was set anew is noticed; never, where policy has none.  Schedules go on without a link;
+what a turn found waits here, the newest of each section, until a link is up and the relay has
+acknowledged it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from farhand_agent.child import Child
@@ -19,7 +20,7 @@ from farhand_agent.journal_thread import JournalThread
 from farhand_agent.link import Link
 from farhand_agent.notices import say
 from farhand_protocol.errors import FarhandError, RemoteError
-from farhand_protocol.inventory import CHECKS_SECTION
+from farhand_protocol.inventory import CHECKS_SECTION, section_hash
 from farhand_protocol.messages import Ack, Nack, ReportSections
 
 __all__ = ["StandingWatch"]
@@ -32,6 +33,7 @@ TICK_S: Final = 30.0
 AFTER_FAILURE_S: Final = 300.0
 SHORTEST_WAIT_S: Final = 1.0
 _HASH_CHARS: Final = 16
+_EMPTY: Final = section_hash("ok", [])
 
 
 class _Section(NamedTuple):
@@ -54,28 +56,28 @@ class StandingWatch:
         self._home = home
         self._journal = journal
         self._clock = clock
+        self._lines: tuple[str, ...] = ()
         self._changed = asyncio.Event()
-        self._wanted = False
         self._found = asyncio.Event()
         self._sections: dict[str, _Section] = {}
 
-    def wake(self) -> None:
-        """The policy may be another one: look at it now."""
-        self._changed.set()
+    def note_policy(self, lines: Sequence[str]) -> None:
+        """Take the schedules of the policy that is in force, whether they are others or not."""
+        if tuple(lines) != self._lines:
+            self._lines = tuple(lines)
+            self._changed.set()
 
     def resend(self, names: list[str]) -> None:
         """The relay lacks these sections, and the journal has forgotten that it had them."""
         if CHECKS_SECTION in names:
-            self._wanted = True
             self._changed.set()
 
     async def run(self) -> None:
         """Call turns for ever; runs until cancelled."""
         while True:
-            self._wanted = False
-            policy = await self._policy()
+            self._changed.clear()
             due = await self._turn()
-            await self._wait(max(due, self._clock() + SHORTEST_WAIT_S), policy)
+            await self._wait(max(due, self._clock() + SHORTEST_WAIT_S))
 
     async def deliver(self, link: Link) -> None:
         """Send what was found over this link, for as long as it lasts; runs until cancelled.
@@ -92,18 +94,13 @@ class StandingWatch:
                 if known.get(name) != section.hash:
                     await self._send(link, name, section)
 
-    async def _policy(self) -> str | None:
-        try:
-            return await self._journal.do(lambda j: j.meta("policy"))
-        except FarhandError as error:
-            say(str(error))
-            return None
-
     async def _turn(self) -> float:
-        """Run one turn; returns when the next is wanted, in Unix seconds."""
+        """Run one turn, where there is anything to do; returns when the next is wanted."""
         due: float | None = None
         try:
             known = await self._journal.do(lambda j: j.section_hashes())
+            if not self._lines and known.get(CHECKS_SECTION, _EMPTY) == _EMPTY:
+                return self._clock() + LONGEST_WAIT_S
             async with asyncio.timeout(TURN_TIMEOUT_S):
                 async with Child("farhand_agent.standing.turn") as child:
                     await child.send({"home": str(self._home.path), "known": known})
@@ -129,19 +126,17 @@ class StandingWatch:
             case {"note": str(words)}:
                 say(words)
 
-    async def _wait(self, due: float, policy: str | None) -> None:
-        """Wait until it is due by the device's clock, or the policy is another one."""
+    async def _wait(self, due: float) -> None:
+        """Wait until it is due by the device's clock, or something is to be looked at anew."""
         loop = asyncio.get_running_loop()
         longest = loop.time() + LONGEST_WAIT_S
         while (left_s := min(due - self._clock(), longest - loop.time())) > 0:
             try:
                 async with asyncio.timeout(min(left_s, TICK_S)):
                     await self._changed.wait()
+                    return
             except TimeoutError:
-                continue
-            self._changed.clear()
-            if self._wanted or await self._policy() != policy:
-                return
+                continue  # the clock may have been set meanwhile
 
     async def _send(self, link: Link, name: str, section: _Section) -> None:
         answer = await link.request(
