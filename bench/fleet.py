@@ -17,6 +17,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 from sqlalchemy import insert, select, text
@@ -112,7 +113,8 @@ async def _measure(store: str, url: str, fleet: Fleet, rounds: int) -> list[Figu
         size_mb = await _size_mb(relay)
         _say(f"{store}: loaded in {took_s:.0f} s, {size_mb:.0f} MB")
         headers = await _sign_in(relay)
-        transport = httpx.ASGITransport(app=build_app(relay))
+        app: Any = build_app(relay)
+        transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(
             transport=transport, base_url="http://relay/api/v1", headers=headers
         ) as web:

@@ -1,4 +1,4 @@
-"""device list, show, inventory, diff, tag, confirm, move, retire; maintenance has its own file."""
+"""device list, show, tag, confirm, move, retire; what it reported, and records, stand beside it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ from typing import Any
 import click
 import msgspec
 
-from farhand_console.cli import maintenance
+from farhand_console.cli import inventory, maintenance, records
 from farhand_console.cli.base import Context, command, group, paged
-from farhand_console.output import line, show_fields, show_table, warn
+from farhand_console.cli.records import product_fields
+from farhand_console.output import hint, show_fields, show_table, warn
 from farhand_console.relay import segments
 from farhand_console.relay.answers import (
     Device,
-    Differences,
     Nothing,
     Page,
-    Section,
-    SectionDifference,
-    SectionName,
+    Product,
     Tags,
 )
 from farhand_console.trust.ceremonies import placed
@@ -47,6 +45,8 @@ def register(root: click.Group) -> None:
     devices = group(root, "device", "The fleet.")
     _register_reading(devices)
     _register_writing(devices)
+    inventory.register(devices)
+    records.register(devices)
     maintenance.register(devices)
 
 
@@ -55,68 +55,37 @@ def _register_reading(devices: click.Group) -> None:
     @click.argument("query", default="*")
     @paged
     def list_devices(context: Context, query: str, limit: int, cursor: str | None) -> None:
-        """List devices, such as `os:debian group:lab online:true`."""
+        """List devices, such as `os:debian "software:openssl<3.0.17" check:disk.space=critical`."""
         page = context.relay.get("/devices", Page[Device], q=query, limit=limit, cursor=cursor)
-        context.show(
-            page,
-            lambda: show_table(
+
+        def readable() -> None:
+            show_table(
                 ("name", "id", "group", "online", "confirmed", "os", "last seen", "warning"),
-                [
-                    (
-                        d.name,
-                        d.id,
-                        d.group,
-                        "yes" if d.online else "no",
-                        "yes" if d.confirmed else "no",
-                        d.os,
-                        d.last_seen,
-                        d.warning or "",
-                    )
-                    for d in page.items
-                ],
-            ),
-        )
+                [_row(one) for one in page.items],
+            )
+            if page.next:
+                hint(f"there is more: --cursor {page.next}")
+
+        context.show(page, readable)
 
     @command(devices)
     @click.argument("device")
     def show(context: Context, device: str) -> None:
         """Show one device, and whether its key can be verified here."""
         told = context.relay.get(segments("devices", device), dict[str, Any])
-        answer = msgspec.to_builtins(_device(told)) | _verified(context, told, device)
-        context.show(answer, lambda: show_fields(answer))
+        found = _device(told)
+        product = context.relay.get(segments("devices", found.id, "product"), Product)
+        answer = msgspec.to_builtins(found) | _verified(context, told, device)
+        shown = {**answer, **product_fields(product)}
+        context.show(answer | {"product": product}, lambda: show_fields(shown))
 
-    @command(devices)
-    @click.argument("device")
-    @click.option("--section")
-    def inventory(context: Context, device: str, section: str | None) -> None:
-        """Show what the device last reported of its hardware and software."""
-        relay = context.relay
-        found = relay.get(segments("devices", device), Device).id
-        if section:
-            names = [section]
-        else:
-            listed = relay.get(segments("devices", found, "sections"), Page[SectionName])
-            names = [one.name for one in listed.items]
-        sections = {
-            name: relay.get(segments("devices", found, "sections", name), Section) for name in names
-        }
-        answer = {"device": found, "sections": sections}
-        context.show(answer, lambda: _show_sections(sections))
 
-    @command(devices)
-    @click.argument("device")
-    @click.option("--since", default="7d", show_default=True, help="A time, or like 7d or 12h.")
-    def diff(context: Context, device: str, since: str) -> None:
-        """Show what changed on the device."""
-        path = segments("devices", device, "diff")
-        answer = context.relay.get(path, Differences, since=since)
-        context.show(
-            answer,
-            lambda: show_table(
-                ("section", "change", "item"),
-                [row for section in answer.items for row in _change_rows(section)],
-            ),
-        )
+def _row(one: Device) -> tuple[object, ...]:
+    if one.kind != "agent":
+        return one.name, one.id, one.group, "-", "-", f"{one.kind} at {one.address}", None, ""
+    online, confirmed = ("yes" if true else "no" for true in (one.online, one.confirmed))
+    warning = one.warning or ""
+    return one.name, one.id, one.group, online, confirmed, one.os, one.last_seen, warning
 
 
 def _device(told: dict[str, Any]) -> Device:
@@ -133,35 +102,6 @@ def _verified(context: Context, told: dict[str, Any], asked: str) -> dict[str, A
     except FarhandError as error:
         return {"confirmed": False, "fingerprint": None, "reason": error.code}
     return {"confirmed": True, "fingerprint": key_fingerprint(device.key), "reason": None}
-
-
-def _item(item: dict[str, Any]) -> str:
-    return "  ".join(f"{name}={value}" for name, value in item.items() if value is not None)
-
-
-def _change_rows(section: SectionDifference) -> list[tuple[str, str, str]]:
-    rows = [(section.name, "added", _item(item)) for item in section.added]
-    rows += [(section.name, "removed", _item(item)) for item in section.removed]
-    for change in section.changed:
-        before, after = change.before, change.after
-        differing = [k for k in after if before.get(k) != after[k]]
-        words = ", ".join(f"{k}: {before.get(k)} -> {after[k]}" for k in differing)
-        rows.append((section.name, "changed", words))
-    if section.status_before != section.status_after:
-        rows.append((section.name, "status", f"{section.status_before} -> {section.status_after}"))
-    return rows
-
-
-def _show_sections(sections: dict[str, Section]) -> None:
-    for name, section in sections.items():
-        line("")
-        line(f"{name}  [{section.status}]  {section.collected_at}")
-        if section.reason:
-            line(f"  {section.reason}")
-        for item in section.items[:50]:
-            line("  " + _item(item), 500)
-        if len(section.items) > 50:
-            line(f"  ... and {len(section.items) - 50} more (--json shows all)")
 
 
 def _register_writing(devices: click.Group) -> None:

@@ -160,6 +160,65 @@ class Device(_Answer, frozen=True, kw_only=True):
     retired_at: str | None = None
     warning: str | None = None
     warning_at: str | None = None
+    kind: str = "agent"
+    address: str | None = None
+    merged_into: str | None = None
+
+
+class Product(_Answer, frozen=True, kw_only=True):
+    """What people know of a device; of the fields named in `reported`, only it says so."""
+
+    device: str
+    make: str | None
+    model: str | None
+    serial: str | None
+    purchased_on: str | None
+    warranty_ends_on: str | None
+    vendor_contract: str | None
+    asset_number: str | None
+    notes: str | None
+    warranty: str
+    reported: list[str]
+    revision: int
+    updated_by: str | None
+    updated_at: str | None
+
+
+class Twin(_Answer, frozen=True, kw_only=True):
+    """One of two devices that may be one machine."""
+
+    id: str
+    name: str
+    last_seen: str | None
+
+
+class SharedHint(_Answer, frozen=True, kw_only=True):
+    """What both say of themselves."""
+
+    kind: str
+    value: str
+
+
+class Duplicate(_Answer, frozen=True, kw_only=True):
+    """Two devices that may be one machine."""
+
+    keep: Twin
+    other: Twin
+    score: int
+    strength: str
+    shared: list[SharedHint]
+
+
+class Merge(_Answer, frozen=True, kw_only=True):
+    """The record of a merge."""
+
+    id: str
+    kept: str
+    other: str
+    merged_by: str
+    merged_at: str
+    undone_by: str | None = None
+    undone_at: str | None = None
 
 
 class Tags(_Answer, frozen=True, kw_only=True):
@@ -192,6 +251,53 @@ class Change(_Answer, frozen=True, kw_only=True):
     after: dict[str, Any]
 
 
+class ItemChange(_Answer, frozen=True, kw_only=True):
+    """One thing that came, went, or became another."""
+
+    change: str
+    identity: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+class HistoryEntry(_Answer, frozen=True, kw_only=True):
+    """One report that changed a section."""
+
+    seq: int
+    device: str
+    section: str
+    status_before: str | None
+    status: str
+    seen_at: str
+    received_at: str
+    added_count: int
+    removed_count: int
+    is_first: bool
+    is_whole: bool
+    changes: list[ItemChange]
+
+
+class HistoryPage(_Answer, frozen=True, kw_only=True):
+    """How a device's inventory changed."""
+
+    device: str
+    items: list[HistoryEntry]
+    next: str | None = None
+
+
+class CheckState(_Answer, frozen=True, kw_only=True):
+    """How one check stands, by the device's word."""
+
+    id: str
+    subject: str
+    state: str
+    summary: str
+    value: str | None
+    unit: str | None
+    since: str | None
+    seen_at: str
+
+
 class SectionDifference(_Answer, frozen=True, kw_only=True):
     """What changed in one section."""
 
@@ -206,6 +312,7 @@ class SectionDifference(_Answer, frozen=True, kw_only=True):
     status_before: str | None = None
     before_at: str | None = None
     after_at: str | None = None
+    is_whole: bool = True
 
 
 class Differences(_Answer, frozen=True, kw_only=True):

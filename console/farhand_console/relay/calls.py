@@ -186,17 +186,27 @@ class Relay:
         """GET a file."""
         return self._call("GET", path, wait_s=wait_s)
 
-    def post(self, path: str, kind: type[T], body: object = None, *, wait_s: float = 30.0) -> T:
+    def post(
+        self,
+        path: str,
+        kind: type[T],
+        body: object = None,
+        *,
+        wait_s: float = 30.0,
+        if_match: int | None = None,
+    ) -> T:
         """POST JSON and return the answer.
 
         A fresh Idempotency-Key goes along, so that the one retry after a lost connection can not
-        do the thing twice.
+        do the thing twice; with `if_match` the revision that the change was made against.
         """
         content = msgspec.json.encode({} if body is None else body)
         headers = {
             "content-type": "application/json",
             "idempotency-key": secrets.token_hex(16),
         }
+        if if_match is not None:
+            headers["if-match"] = f'"{if_match}"'
         try:
             answer = self._call("POST", path, wait_s=wait_s, content=content, headers=headers)
         except FarhandError as error:

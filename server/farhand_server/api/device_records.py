@@ -13,7 +13,7 @@ from farhand_server.api.guard import FromActor, FromRelay
 from farhand_server.api.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
 from farhand_server.api.revisions import check_if_match, etag
 from farhand_server.fleet.agentless import NewAgentless, add_agentless
-from farhand_server.fleet.devices import DeviceDetail, device_detail, find_device
+from farhand_server.fleet.devices import DeviceDetail, device_detail, find_device, is_any_id
 from farhand_server.fleet.duplicates import Duplicate, find_duplicates
 from farhand_server.fleet.merging import Merge, merge_devices, unmerge_device
 from farhand_server.fleet.product import Product, ProductChange, change_product, get_product
@@ -52,7 +52,8 @@ class RecordController(Controller):
     async def product(self, relay: FromRelay, device: FromPath[str]) -> Response[Product]:
         """Return what was bought, and whether its warranty still runs."""
         async with relay.db.read() as c:
-            row = await find_device(c, relay.tenant, device)
+            by_id = is_any_id(device.lower())
+            row = await find_device(c, relay.tenant, device, also_retired=by_id)
             return _with_etag(await get_product(c, relay, row["id"]))
 
     @post("/{device:str}/product", action="device.describe", status_code=200)

@@ -1,0 +1,149 @@
+"""device set, add-agentless, duplicates, merge, unmerge: what people keep of devices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from farhand_console.cli.base import Context, command, paged
+from farhand_console.output import hint, show_fields, show_table
+from farhand_console.relay import segments
+from farhand_console.relay.answers import Device, Duplicate, Merge, Page, Product
+from farhand_protocol.errors import UsageError
+
+__all__ = ["product_fields", "register"]
+
+_FIELDS = {
+    "make": "Who made it.",
+    "model": "Which of them it is.",
+    "serial": "Its serial number.",
+    "purchased_on": "The day it was bought, such as 2024-03-31.",
+    "warranty_ends_on": "The day the warranty ends.",
+    "vendor_contract": "The contract with its vendor.",
+    "asset_number": "Its number in your books.",
+    "notes": "Anything else.",
+}
+_OPTIONS = {"purchased_on": "--purchased", "warranty_ends_on": "--warranty-end"}
+
+
+def register(devices: click.Group) -> None:
+    """Add the commands of this file to `farhand device`."""
+    _register_product(devices)
+    _register_agentless(devices)
+    _register_merging(devices)
+
+
+def product_fields(product: Product) -> dict[str, Any]:
+    """Return what people know of a device, for `device show`; the device's own word is marked."""
+    fields: dict[str, Any] = {}
+    for name in _FIELDS:
+        value = getattr(product, name)
+        if value is not None:
+            fields[name] = f"{value} (as reported)" if name in product.reported else value
+    fields["warranty"] = {"ends-soon": "ends soon"}.get(product.warranty, product.warranty)
+    return fields
+
+
+def _options(function: Any) -> Any:
+    for name, words in reversed(_FIELDS.items()):
+        option = _OPTIONS.get(name, "--" + name.replace("_", "-"))
+        function = click.option(option, name, help=words)(function)
+    return function
+
+
+def _register_product(devices: click.Group) -> None:
+    @command(devices, "set")
+    @click.argument("device")
+    @_options
+    @click.option(
+        "--clear",
+        multiple=True,
+        type=click.Choice([name.replace("_", "-") for name in _FIELDS]),
+        help="Empty a field; may be given several times.",
+    )
+    def set_product(
+        context: Context, device: str, clear: tuple[str, ...], **fields: str | None
+    ) -> None:
+        """Record what was bought: make, serial number, warranty, contract."""
+        change: dict[str, str | None] = {
+            name: value for name, value in fields.items() if value is not None
+        }
+        change |= {name.replace("-", "_"): None for name in clear}
+        if not change:
+            raise UsageError("usage", "name at least one field to set or to --clear")
+        path = segments("devices", device, "product")
+        known = context.relay.get(path, Product)
+        changed = context.relay.post(path, Product, change, if_match=known.revision)
+        context.show(
+            changed, lambda: show_fields({"device": changed.device, **product_fields(changed)})
+        )
+
+
+def _register_agentless(devices: click.Group) -> None:
+    @command(devices, "add-agentless")
+    @click.option("--name", required=True)
+    @click.option("--kind", required=True, help="printer, switch, router, server, ...")
+    @click.option("--address", required=True, help="A host name or IP address.")
+    @click.option("--group", "device_group", default="default", show_default=True)
+    def add_agentless(
+        context: Context, name: str, kind: str, address: str, device_group: str
+    ) -> None:
+        """Add a device that runs no agent, such as a printer."""
+        body = {"name": name, "kind": kind, "address": address, "group": device_group}
+        made = context.relay.post("/devices", Device, body)
+        fields = {"id": made.id, "name": made.name, "kind": made.kind, "address": made.address}
+        context.show(made, lambda: show_fields(fields))
+
+
+def _register_merging(devices: click.Group) -> None:
+    @command(devices)
+    @paged
+    def duplicates(context: Context, limit: int, cursor: str | None) -> None:
+        """List devices that may be one machine, for a person to judge."""
+        page = context.relay.get("/duplicates", Page[Duplicate], limit=limit, cursor=cursor)
+
+        def readable() -> None:
+            show_table(
+                ("keep", "seen", "other", "seen", "hint", "in common"),
+                [
+                    (
+                        f"{one.keep.name} {one.keep.id}",
+                        one.keep.last_seen or "never",
+                        f"{one.other.name} {one.other.id}",
+                        one.other.last_seen or "never",
+                        one.strength,
+                        ", ".join(f"{shared.kind} {shared.value}" for shared in one.shared),
+                    )
+                    for one in page.items
+                ],
+            )
+            if page.items:
+                hint("if two are one machine: farhand device merge KEEP OTHER")
+            if page.next:
+                hint(f"there is more: --cursor {page.next}")
+
+        context.show(page, readable)
+
+    @command(devices)
+    @click.argument("keep")
+    @click.argument("other")
+    def merge(context: Context, keep: str, other: str) -> None:
+        """Say that OTHER is KEEP: OTHER is retired, and what was its own is found at KEEP."""
+        path = segments("devices", keep, "merge")
+        done = context.relay.post(path, Merge, {"other": other})
+        context.show(done, lambda: _show_merge(done))
+
+    @command(devices)
+    @click.argument("other")
+    def unmerge(context: Context, other: str) -> None:
+        """Take a merge back: OTHER (its id) is again a device of its own."""
+        done = context.relay.post(segments("devices", other, "unmerge"), Merge)
+        context.show(done, lambda: _show_merge(done))
+
+
+def _show_merge(done: Merge) -> None:
+    fields: dict[str, Any] = {"kept": done.kept, "other": done.other, "merged at": done.merged_at}
+    if done.undone_at:
+        fields["undone at"] = done.undone_at
+    show_fields(fields)
