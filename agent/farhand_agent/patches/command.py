@@ -19,6 +19,7 @@ from farhand_agent.patches.provider import (
     ProviderError,
     Reboot,
     Update,
+    bounded,
 )
 from farhand_agent.patches.registry import providers
 from farhand_agent.terminal import printable, table
@@ -73,7 +74,8 @@ def list_one(provider: PatchProvider, *, refresh: bool = False) -> PatchList:
         return PatchList(
             provider=provider.name, status="error", scope=provider.scope, reason=str(error)
         )
-    return replace(found, reboot=device_ledger().with_memory(provider.name, found.reboot))
+    reboot = device_ledger().with_memory(provider.name, found.reboot)
+    return bounded(replace(found, reboot=reboot))
 
 
 @click.command("patches")

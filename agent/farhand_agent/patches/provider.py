@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Literal, Protocol
 
 from farhand_protocol.errors import FarhandError
@@ -31,6 +31,7 @@ __all__ = [
     "Severity",
     "State",
     "Update",
+    "bounded",
     "choose",
 ]
 
@@ -41,6 +42,9 @@ Severity = Literal["critical", "important", "moderate", "low", "unknown"]
 Scope = Literal["system", "applications", "languages"]
 
 LOG_TAIL_BYTES: Final = 64 * 1024
+_MAX_UPDATES: Final = 20_000
+_MAX_TEXT_CHARS: Final = 300
+_MAX_WORDS: Final = 100
 # What may stand in an argument of a package manager: starts with a letter or digit, so that no
 # name out of a repository can ever be read as an option.
 PACKAGE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._:~^@-]{0,199}")
@@ -289,3 +293,36 @@ def choose(
             )
         chosen = [known[name] for name in dict.fromkeys(ids)]
     return tuple(u for u in chosen if not security_only or u.kind == "security")
+
+
+def bounded(found: PatchList) -> PatchList:
+    """Return a list for showing and sending in which no text and no tuple is without end.
+
+    Names that reach a package manager again are bounded where they are read (`PACKAGE_NAME`).
+    """
+
+    def cut(text: str) -> str:
+        return text[:_MAX_TEXT_CHARS]
+
+    def words(texts: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(cut, texts[:_MAX_WORDS]))
+
+    return replace(
+        found,
+        reason=cut(found.reason),
+        reboot=replace(found.reboot, reasons=words(found.reboot.reasons)),
+        updates=tuple(
+            replace(
+                one,
+                id=cut(one.id),
+                name=cut(one.name),
+                installed=cut(one.installed),
+                available=cut(one.available),
+                arch=cut(one.arch),
+                origin=cut(one.origin),
+                advisories=words(one.advisories),
+                cves=words(one.cves),
+            )
+            for one in found.updates[:_MAX_UPDATES]
+        ),
+    )

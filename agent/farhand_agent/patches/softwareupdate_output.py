@@ -29,6 +29,7 @@ _SECURITY: Final = re.compile(
 )
 _MAX_UPDATES: Final = 500
 _MAX_LINES: Final = 10_000
+_MAX_CHARS: Final = 200
 
 
 def parse_listing(text: str) -> list[Update]:
@@ -48,7 +49,7 @@ def parse_listing(text: str) -> list[Update]:
             raise unreadable("softwareupdate", text)
         fields = dict(_FIELD.findall(line)) if label else {}
         if "Title" in fields or "Version" in fields:
-            title = fields.get("Title", label).strip()
+            title = fields.get("Title", label).strip()[:_MAX_CHARS]
             action = fields.get("Action", "").strip().lower()
             found.append(
                 Update(
@@ -56,7 +57,7 @@ def parse_listing(text: str) -> list[Update]:
                     name=title,
                     # Presence is all that is known of the version before.
                     installed="installed",
-                    available=fields.get("Version", "").strip(),
+                    available=fields.get("Version", "").strip()[:_MAX_CHARS],
                     origin="Apple",
                     kind=_kind(title),
                     requires_reboot="restart" in action,
@@ -78,8 +79,9 @@ def parse_preferences(data: bytes) -> tuple[list[Update], datetime | None]:
     """
     try:
         found = plistlib.loads(data)
-    except (plistlib.InvalidFileException, ExpatError, ValueError, TypeError, OverflowError,
-            IndexError, KeyError, AttributeError, RecursionError) as error:  # fmt: skip
+    except (ValueError, LookupError, TypeError, OverflowError, AttributeError, ExpatError,
+            MemoryError, RecursionError) as error:  # fmt: skip
+        # plistlib lets through what expat and its own handlers trip over.
         raise unreadable("softwareupdate", repr(data[:200])) from error
     if not isinstance(found, dict):
         raise unreadable("softwareupdate", repr(data[:200]))
@@ -96,12 +98,12 @@ def parse_preferences(data: bytes) -> tuple[list[Update], datetime | None]:
 
 
 def _from_preferences(one: dict[Any, Any]) -> Update:
-    name = str(one.get("Display Name", one.get("Identifier", "")))
+    name = str(one.get("Display Name", one.get("Identifier", "")))[:_MAX_CHARS]
     return Update(
-        id=str(one.get("Product Key", name)),
+        id=str(one.get("Product Key", name))[:_MAX_CHARS],
         name=name,
         installed="installed",
-        available=str(one.get("Display Version", "")),
+        available=str(one.get("Display Version", ""))[:_MAX_CHARS],
         origin="Apple",
         kind=_kind(name),
     )

@@ -81,11 +81,12 @@ def test_ids_select_and_a_dry_run_changes_nothing(
 def test_what_cannot_be_done_ends_with_1_and_its_code(
     system: ScratchApt, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for call, code in (
+    calls: list[tuple[Callable[[], int], str]] = [
         (lambda: apply_main("dnf", given()), "patch-not-here"),
         (lambda: apply_main("apt", given(ids="nosuch")), "patch-unknown-update"),
         (lambda: revert_main(given()), "patch-no-rollback"),
-    ):
+    ]
+    for call, code in calls:
         assert call() == 1
         shown = capsys.readouterr()
         assert code in shown.err
