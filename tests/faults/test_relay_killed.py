@@ -24,9 +24,8 @@ SIZE = 48 * 1024 * 1024
 @pytest.fixture(scope="module")
 def stage() -> Iterator[tuple[Stage, ConsoleHome, AgentHome]]:
     with Stage() as stage:
-        stage.init_relay()
+        admin, _ = stage.settle(library=False)
         stage.start_relay()
-        admin = stage.first_admin(library=False)
         agent = stage.agent("alpha")
         agent.enrol(admin.json("token", "create")["token"])
         agent.start()

@@ -102,9 +102,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         front.devices_go_to = front.others_go_to = stage.port
         stage.env |= fault_environment(clock=clock)
         stage.env["PATH"] = f"{programs}:{stage.env['PATH']}"
-        stage.init_relay(url=front.url)
+        admin, _ = stage.settle(library=False, url=front.url)
         stage.start_relay()
-        admin = stage.first_admin(library=False)
         agent = stage.agent("alpha")
         agent.enrol(admin.json("token", "create")["token"])
         house = House(front, stage, admin, agent, clock, programs / "ordered")

@@ -39,10 +39,8 @@ def house(request: pytest.FixtureRequest) -> Iterator[House]:
         database = server.create_database()
         bus = request.getfixturevalue("nats_url")
     with Stage(database=database, bus=bus) as stage:
-        stage.init_relay()
+        admin, technician = stage.settle()
         stage.start_relay()
-        admin = stage.first_admin()
-        technician = stage.technician(admin, "tess")
         agent = stage.agent("alpha")
         agent.enrol(admin.json("token", "create", "--group", "office")["token"])
         agent.start()

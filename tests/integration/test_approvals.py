@@ -16,8 +16,8 @@ class Vault:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        self.admin = stage.first_admin(library=False)
-        self.tess = stage.technician(self.admin, "tess")
+        self.admin, self.tess = stage.settle(library=False)
+        stage.start_relay()
         self.otto = stage.technician(self.admin, "otto", "--can", "approve:session")
         rules = ("--unattended", "--consent", "notify", "--approvals", "1")
         self.admin.json("trust", "policy", "vault", *rules)
@@ -33,8 +33,6 @@ class Vault:
 @pytest.fixture(scope="module")
 def vault() -> Iterator[Vault]:
     with Stage() as stage:
-        stage.init_relay()
-        stage.start_relay()
         yield Vault(stage)
 
 

@@ -16,8 +16,8 @@ class Office:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        self.admin = stage.first_admin()
-        self.tess = stage.technician(self.admin, "tess")
+        self.admin, self.tess = stage.settle()
+        stage.start_relay()
         self.desk = self.device("desk")
 
     def device(self, name: str) -> AgentHome:
@@ -32,8 +32,6 @@ class Office:
 def office() -> Iterator[Office]:
     """An office of the test's own, for ceremonies that leave nothing as it was."""
     with Stage() as stage:
-        stage.init_relay()
-        stage.start_relay()
         yield Office(stage)
 
 

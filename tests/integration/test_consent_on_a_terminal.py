@@ -2,7 +2,7 @@
 sees of it.  Refusal, silence, widening, taking back, a second technician, stopping, expiry.
 
 The device's own policy lets a question stand for a few seconds, which it may: silence is no all the
-sooner.  The full minute is waited for once, in tests/agent/session.
+sooner.  That it is a minute otherwise: tests/agent/session/test_asking.py.
 """
 
 from __future__ import annotations
@@ -32,6 +32,19 @@ class Echo(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         self.wfile.write(b"echo " + self.rfile.readline(100))
+
+
+@contextmanager
+def echo_server() -> Iterator[int]:
+    """A port that answers; its thread ends before its socket does."""
+    with socketserver.TCPServer(("127.0.0.1", 0), Echo) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 class Scene:
@@ -78,13 +91,9 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def scene() -> Iterator[Scene]:
-    with Stage() as stage, socketserver.TCPServer(("127.0.0.1", 0), Echo) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        port = server.server_address[1]
-        stage.init_relay()
+    with Stage() as stage, echo_server() as port:
+        admin, technician = stage.settle(library=False)
         stage.start_relay()
-        admin = stage.first_admin(library=False)
-        technician = stage.technician(admin, "tess")
         second = stage.technician(admin, "otto")
         admin.json("trust", "policy", "office", "--forward-to", f"127.0.0.1:{port}")
         agent = stage.agent("alpha")
@@ -92,7 +101,6 @@ def scene() -> Iterator[Scene]:
         (agent.home / "policy.toml").write_text("consent_s = 8\n")
         agent.start()  # whoever joins learns the device's host name from the relay
         yield Scene(stage, technician, second, agent, port)
-        server.shutdown()
 
 
 @pytest.fixture(scope="module", autouse=True)

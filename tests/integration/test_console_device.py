@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import select
 import signal
 import sqlite3
 import subprocess
 import termios
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,8 +25,8 @@ class Fleet:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        self.admin = stage.first_admin()
-        self.tess = stage.technician(self.admin, "tess")
+        self.admin, self.tess = stage.settle()
+        stage.start_relay()
         self.device = stage.agent("reception")
         self.device.enrol(self.admin.json("token", "create", "--group", "office")["token"])
         self.device.start()
@@ -40,8 +42,6 @@ class Fleet:
 def fleet() -> Iterator[Fleet]:
     """One fleet for this module's tests."""
     with Stage() as stage:
-        stage.init_relay()
-        stage.start_relay()
         yield Fleet(stage)
 
 
@@ -207,3 +207,31 @@ def use_shell(process: subprocess.Popen[bytes], ours: int, theirs: int) -> None:
     until(b"size=50 132")
     os.write(ours, b"exit 9\n")
     assert process.wait(60) == 9
+
+
+def test_what_is_remembered_of_a_device(fleet: Fleet) -> None:
+    """Inventory to query, history and records, each by the commands that people type."""
+    deadline = time.monotonic() + 60
+    while True:
+        sections = fleet.tess.json("device", "inventory", "reception")["sections"]
+        if "os" in sections or time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+    system = fleet.tess.json("device", "show", "reception")["os"].split()[0]
+    query = f"(os:{system} OR tag:none) -group:lab NOT kind:printer"
+    listed = fleet.tess.json("device", "list", query)
+    assert [one["name"] for one in listed["items"]] == ["reception"]
+    assert fleet.tess.refused("device", "list", "(os:debian", expect=2) == "query-invalid"
+    history = fleet.tess.json("device", "history", "reception", "--section", "os")
+    assert [one["is_first"] for one in history["items"]] == [True]
+    assert fleet.tess.json("device", "diff", "reception", "--since", "yesterday")["next"] is None
+    words = ["device", "set", "reception", "--warranty-end", "2020-01-31", "--notes", "by the door"]
+    assert fleet.tess.json(*words)["warranty"] == "over"
+    shown = fleet.tess.run("device", "show", "reception").stdout.decode()
+    assert "by the door" in shown
+    assert re.search(r"^warranty +over$", shown, re.MULTILINE)
+    words = ["device", "add-agentless", "--kind", "printer", "--name", "laser"]
+    made = fleet.admin.json(*words, "--address", "192.0.2.9")
+    assert fleet.tess.json("device", "list", "kind:printer")["items"][0]["id"] == made["id"]
+    assert fleet.tess.refused("run", "check.uptime", "--device", "laser") == "device-unverified"
+    assert fleet.tess.json("device", "duplicates")["items"] == []

@@ -56,10 +56,8 @@ class Bench:
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     with Stage() as stage:
-        stage.init_relay()
+        admin, technician = stage.settle(library=False)
         stage.start_relay()
-        admin = stage.first_admin(library=False)
-        technician = stage.technician(admin, "tess")
         agent = stage.agent("alpha")
         agent.enrol(admin.json("token", "create")["token"])
         agent.start()

@@ -16,8 +16,8 @@ class Desk:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        self.admin = stage.first_admin(library=False)
-        self.tess = stage.technician(self.admin, "tess")
+        self.admin, self.tess = stage.settle(library=False)
+        stage.start_relay()
         self.otto = stage.technician(self.admin, "otto")
         self.admin.json("trust", "policy", "desk", "--unattended", "--consent", "notify")
         self.device = stage.agent("box")
@@ -41,8 +41,6 @@ class Desk:
 @pytest.fixture(scope="module")
 def desk() -> Iterator[Desk]:
     with Stage() as stage:
-        stage.init_relay()
-        stage.start_relay()
         yield Desk(stage)
 
 

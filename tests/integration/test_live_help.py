@@ -12,7 +12,7 @@ import pytest
 
 from farhand_protocol.envelopes import decode_envelope, open_payload
 from farhand_protocol.grants import Receipt
-from tests.support.stage import AgentHome, ConsoleHome, Stage
+from tests.support.stage import AgentHome, Stage
 
 HOSTILE = "is the \x1b[31mred\u202e light on?"
 
@@ -22,8 +22,8 @@ class Scene:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        admin = stage.first_admin(library=False)
-        self.tess: ConsoleHome = stage.technician(admin, "tess")
+        admin, self.tess = stage.settle(library=False)
+        stage.start_relay()
         self.agent: AgentHome = stage.agent("alpha")
         self.agent.enrol(admin.json("token", "create")["token"])
         self.agent.start()
@@ -32,8 +32,6 @@ class Scene:
 @pytest.fixture(scope="module")
 def scene() -> Iterator[Scene]:
     with Stage() as stage:
-        stage.init_relay()
-        stage.start_relay()
         yield Scene(stage)
 
 

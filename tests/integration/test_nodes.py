@@ -61,13 +61,11 @@ def nodes(postgres_server: PostgresServer, nats_url: str) -> Iterator[Nodes]:
     database = postgres_server.create_database()
     with Front() as front, Stage(database=database, bus=nats_url) as stage:
         url_a, stage.url = stage.url, front.url
-        stage.init_relay(url=front.url)
+        admin, tess = stage.settle(url=front.url)
         stage.start_relay("--node-url", url_a)
         _, url_b = stage.start_node("b")
         front.devices_go_to = stage.port
         front.others_go_to = int(url_b.rpartition(":")[2])
-        admin = stage.first_admin()
-        tess = stage.technician(admin, "tess")
         agent = stage.agent("alpha")
         agent.enrol(admin.json("token", "create", "--group", "office")["token"])
         agent.start()

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -164,11 +165,16 @@ def test_a_guest_device(house: House, tmp_path: Path) -> None:
     assert told["note"] == "bye"
 
 
-# The minute that a person gets is waited for in full, once: store and bus have no part in it.
+# Store and bus have no part in it.
 @pytest.mark.parametrize("house", ["sqlite-local"], indirect=True)
-def test_refusal_and_timeout_are_told_apart(house: House) -> None:
-    helper = house.agent.code()  # no terminal, no --yes: nobody can answer
+def test_a_person_has_a_minute_and_may_say_no(house: House) -> None:
+    """What silence does is looked at on a clock that tests move: agent/session/test_asking.py."""
+    helper = house.agent.code()
     code = helper.next_json()["code"]
-    refused = house.technician.refused("session", "open", "--code", code, expect=3)
-    assert refused == "consent-timeout"
+    opening = house.technician.start("session", "open", "--code", code)
+    asked = helper.next_json()
+    assert (asked["event"], asked["answer_within_s"]) == ("request", 60)
+    helper.popen.send_signal(signal.SIGINT)
+    opening.wait_line("farhand: error: consent-refused")
+    assert opening.popen.wait(30) == 3
     helper.end()
