@@ -8,11 +8,23 @@ from __future__ import annotations
 import gzip
 import hashlib
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from farhand_agent.patches.apt_provider import AptProvider
 from farhand_agent.platforms.files import SystemFiles
+
+
+class _Silent(SimpleHTTPRequestHandler):
+    """Serves files and writes no log."""
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
+        return
 
 
 class ScratchApt:
@@ -40,6 +52,8 @@ class ScratchApt:
             f'Dir::State::status "{self.root}/var/lib/dpkg/status";\n'
             'APT::Architecture "amd64";\nAPT::Architectures {"amd64";};\n'
             'APT::Sandbox::User "root";\nAPT::Install-Recommends "false";\n'
+            # A server that is gone is gone; apt would wait and ask it thrice more.
+            'Acquire::Retries "0";\n'
             # What phasing decides otherwise depends on the machine and on chroots.
             'APT::Get::Never-Include-Phased-Updates "true";\n'
             f'DPkg::Options {{"--root={self.root}"; "--log=/dev/null"; '
@@ -51,7 +65,30 @@ class ScratchApt:
         for name in names:
             (self.repositories / name).mkdir(parents=True)
         self._stanzas: dict[str, list[str]] = {name: [] for name in names}
-        self.env = {"APT_CONFIG": str(self.config), "DPKG_ADMINDIR": f"{self.root}/var/lib/dpkg"}
+        self.env = {
+            "APT_CONFIG": str(self.config),
+            "DPKG_ADMINDIR": f"{self.root}/var/lib/dpkg",
+            "DPKG_ROOT": str(self.root),
+        }
+
+    @contextmanager
+    def served(self, port: int = 0) -> Iterator[None]:
+        """Serve the repositories over HTTP instead of from the folder, and name that as source."""
+        handler = partial(_Silent, directory=str(self.repositories))
+        with ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
+            self.port = server.server_port
+            lines = [
+                f"deb [trusted=yes] http://127.0.0.1:{self.port}/{name} ./"
+                for name in self._stanzas
+            ]
+            (self.root / "etc/apt/sources.list").write_text("\n".join(lines) + "\n")
+            thread = Thread(target=server.serve_forever)
+            thread.start()
+            try:
+                yield
+            finally:
+                server.shutdown()
+                thread.join()
 
     def provider(self, **options: Any) -> AptProvider:
         return AptProvider(files=SystemFiles(self.root), env=self.env, **options)
@@ -79,12 +116,15 @@ class ScratchApt:
 
     def install(self, name: str, version: str, **fields: str) -> None:
         """Install a package straight with dpkg."""
-        file = self.build(name, version, **fields)
+        self.dpkg("-i", str(self.build(name, version, **fields)))
+
+    def dpkg(self, *arguments: str) -> None:
+        """Run dpkg on the scratch root."""
         subprocess.run(
-            ["dpkg", f"--root={self.root}", "--log=/dev/null", "-i", str(file)],
+            ["dpkg", f"--root={self.root}", "--log=/dev/null", *arguments],
             check=True,
             capture_output=True,
-        )  # fmt: skip
+        )
 
     def offer(self, repository: str, name: str, version: str, phased: int = 100, **f: str) -> None:
         """Put a package into a repository; `publish` makes it known."""

@@ -163,6 +163,29 @@ def test_a_repository_that_is_gone_fails_the_refresh(scratch: ScratchApt) -> Non
     assert caught.value.code in ("patch-network", "patch-untrusted", "patch-failed")
 
 
+def test_over_http_a_server_that_is_gone_is_the_network(tmp_path: Path) -> None:
+    system = ScratchApt(tmp_path, security=False)
+    system.install("lib", "1.0")
+    system.offer("main", "lib", "1.1")
+    system.publish()
+    provider = system.provider()
+    with system.served():
+        provider.refresh()
+        plan = provider.plan(["lib"])
+    with pytest.raises(ProviderError) as caught:
+        provider.refresh()
+    assert caught.value.code == "patch-network"
+    assert caught.value.retryable
+    # The package cannot be fetched either; nothing was installed, and that is told.
+    with pytest.raises(ProviderError) as caught:
+        provider.apply(plan)
+    assert caught.value.code == "patch-network"
+    assert caught.value.tool_exit_code == 100
+    assert "lib" in caught.value.log_tail
+    with system.served(system.port):
+        assert provider.apply(plan).done == ("lib",)
+
+
 def test_an_interrupted_dpkg_is_told_apart(scratch: ScratchApt) -> None:
     provider = scratch.provider()
     plan = provider.plan(["lib"])
@@ -171,6 +194,55 @@ def test_an_interrupted_dpkg_is_told_apart(scratch: ScratchApt) -> None:
         provider.apply(plan)
     assert caught.value.code == "patch-interrupted"
     assert caught.value.hint
+
+
+def test_an_interrupted_dpkg_is_repaired_and_the_plan_goes_on(scratch: ScratchApt) -> None:
+    provider = scratch.provider(lock_wait_s=0)
+    plan = provider.plan(["lib"])
+    # What a cut in the middle leaves: the new files are there, nothing is configured yet, and
+    # dpkg's own journal is not merged.
+    scratch.dpkg("--unpack", str(scratch.build("plain", "1.5")))
+    (scratch.root / "var/lib/dpkg/updates/0001").write_text(
+        "Package: plain\nStatus: install ok unpacked\nVersion: 1.5\nArchitecture: all\n"
+        "Maintainer: Tests <tests@example.org>\nDescription: test package plain\n"
+    )
+    with pytest.raises(ProviderError) as caught:
+        provider.apply(plan)
+    assert caught.value.code == "patch-interrupted"
+    provider.repair()
+    assert scratch.apt("dpkg-query", "-W", "-f=${db:Status-Status}", "plain") == "installed"
+    assert provider.apply(plan).done == ("lib",)
+
+
+def test_the_way_back_is_the_version_from_before(scratch: ScratchApt) -> None:
+    provider = scratch.provider()
+    scratch.offer("main", "lib", "1.0")
+    scratch.publish()
+    provider.refresh()
+    result = provider.apply(provider.plan(["lib", "app"]))
+    changes = {change.id: change for change in result.changes}
+    assert (changes["lib"].before, changes["lib"].after) == ("1.0", "1.1")
+    # lib's old version is in the archive; app's is in apt's cache only.
+    with pytest.raises(ProviderError) as caught:
+        provider.rollback([changes["app"]])
+    assert caught.value.code == "patch-no-rollback"
+    file = scratch.build("app", "1.0")
+    cache = scratch.root / "var/cache/apt/archives"
+    (cache / "app_1.0_all.deb").write_bytes(file.read_bytes())
+    back = provider.rollback(result.changes)
+    assert set(back.done) == {"lib", "app"}
+    assert scratch.apt("apt-mark", "showauto").split() == ["app"]
+
+
+def test_what_came_in_new_stays_on_the_way_back(scratch: ScratchApt) -> None:
+    provider = scratch.provider()
+    scratch.offer("main", "plain", "1.0")
+    scratch.publish()
+    provider.refresh()
+    result = provider.apply(provider.plan(["plain"]))
+    assert {change.id: change.before for change in result.changes} == {"plain": "1.0", "fresh": ""}
+    assert provider.rollback(result.changes).done == ("plain",)
+    assert "fresh" in scratch.apt("dpkg-query", "-W")
 
 
 @pytest.mark.parametrize(
