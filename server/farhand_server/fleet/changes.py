@@ -75,6 +75,10 @@ IDENTITIES: Final[Mapping[str, tuple[str, ...]]] = {
     "volumes": ("mount",),
     "wifi": ("interface",),
 }
+# Sections of one item, which stays that one thing whatever it is called.
+_ONE_THING: Final = frozenset(
+    {"bios", "firmware_security", "locale", "memory", "os", "reboot", "system", "time"}
+)
 _NAMING: Final = ("id", "name", "path", "mountpoint", "mount", "device", "interface", "user", "key")
 
 
@@ -149,6 +153,8 @@ def identity_of(section: str, item: Item) -> str:
     Where nothing names it, it is its own whole content; a section of one item (system, cpu) has
     no names either, and `paired` sees to that.
     """
+    if section in _ONE_THING:
+        return ""
     fields = IDENTITIES.get(section, ())
     values = [item.get(field) for field in fields if _names(item.get(field))]
     if not values:
