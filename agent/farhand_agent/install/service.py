@@ -303,7 +303,8 @@ def _user_id(name: str) -> int | None:
 
 
 def _taken_ids() -> frozenset[int]:
-    import grp  # there are none on Windows
+    # There are none on Windows.
+    import grp
     import pwd
 
     return frozenset(

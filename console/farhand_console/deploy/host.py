@@ -120,7 +120,7 @@ def _program(wanted: Wanted, kind: str) -> str:
     return wanted.at(path)
 
 
-def _checked(done: Done, code: str, host: Connection) -> Done:
+def _must_succeed(done: Done, code: str, host: Connection) -> Done:
     """Return what a command of the host printed.
 
     Raises:
@@ -184,7 +184,7 @@ def deploy(host: Connection, wanted: Wanted, *, progress: Callable[[str], None])
         state = "kept"
     program = _program(wanted, kind)
     status = _object(
-        _checked(
+        _must_succeed(
             host.run_as_root([program, "status", "--json", "--home", wanted.home]),
             "deploy-failed",
             host,
@@ -195,7 +195,7 @@ def deploy(host: Connection, wanted: Wanted, *, progress: Callable[[str], None])
         progress("enrolling")
         enrol = [program, "enrol", "-", "--json", "--home", wanted.home]
         token = wanted.make_token().encode() + b"\n"
-        done = _checked(host.run_as_root(enrol, stdin=token), "deploy-enrol", host)
+        done = _must_succeed(host.run_as_root(enrol, stdin=token), "deploy-enrol", host)
         device = _object(done).get("device")
         state = "enrolled" if state in ("unchanged", "kept") else state
     progress("starting")
@@ -210,7 +210,7 @@ def deploy(host: Connection, wanted: Wanted, *, progress: Callable[[str], None])
 
 
 def _put_in(host: Connection, wanted: Wanted, package: Package) -> None:
-    folder = _checked(host.run(["mktemp", "-d"]), "deploy-upload", host).stdout.strip()
+    folder = _must_succeed(host.run(["mktemp", "-d"]), "deploy-upload", host).stdout.strip()
     if not folder.startswith("/"):
         raise FarhandError("deploy-upload", f"{host.target.text} names no folder for files")
     try:
@@ -226,7 +226,7 @@ def _put_in(host: Connection, wanted: Wanted, package: Package) -> None:
         else:
             words = ["env", f"FARHAND_CACHE={folder}/cache", wanted.python, file,
                      "install", *_install_options(wanted)]  # fmt: skip
-        _checked(host.run_as_root(words), "deploy-install", host)
+        _must_succeed(host.run_as_root(words), "deploy-install", host)
     finally:
         host.run_as_root(["rm", "-rf", "--", folder])
 
@@ -243,7 +243,7 @@ def _install_options(wanted: Wanted) -> list[str]:
 def _start(host: Connection, wanted: Wanted, program: str) -> bool:
     """Let the host's own installer start the service; it knows how, and changes nothing else."""
     done = host.run_as_root([program, "install", *_install_options(wanted)])
-    return _object(_checked(done, "deploy-start", host)).get("started") is True
+    return _object(_must_succeed(done, "deploy-start", host)).get("started") is True
 
 
 def remove(host: Connection, wanted: Wanted, *, progress: Callable[[str], None]) -> Outcome:
@@ -263,5 +263,5 @@ def remove(host: Connection, wanted: Wanted, *, progress: Callable[[str], None])
         words = [_program(wanted, found.kind), "uninstall", "--json"]
         words += ["--root", wanted.prefix] if wanted.prefix != "/" else []
         words += ["--purge"] if wanted.purge else []
-    _checked(host.run_as_root(words), "deploy-remove", host)
+    _must_succeed(host.run_as_root(words), "deploy-remove", host)
     return Outcome(host=host.target.text, state="removed", build=found.build)
