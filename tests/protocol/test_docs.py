@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from farhand_protocol import grants, inventory, messages, orders, placements, tokens, trust
+from farhand_protocol.bundles import Bundle, BundleFile
 from farhand_protocol.manifest import Manifest
 from tests.protocol.vector_maker import MAKERS
 
@@ -42,6 +43,8 @@ STRUCTS: list[type[msgspec.Struct]] = [
     trust.Floors,
     placements.Placements,
     inventory.SectionReport,
+    Bundle,
+    BundleFile,
 ]
 
 
