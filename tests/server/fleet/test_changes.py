@@ -149,7 +149,7 @@ def test_pages_of_differences() -> None:
 # Software.
 
 TEXTS = st.text(alphabet="ab1.-~\u00e4", max_size=4)
-PACKAGES = st.fixed_dictionaries(
+PACKAGES: st.SearchStrategy[Item] = st.fixed_dictionaries(
     {
         "source": st.sampled_from(["dpkg", "rpm"]),
         "name": st.sampled_from(["bash", "vim", "x" * 300, "esc\x1b"]),

@@ -91,7 +91,7 @@ async def test_devices_beyond_the_first_block(relay: Relay, make_device: MakeDev
     device = await make_device("one")
     await device.report({"software": [package("bash", "1")]})
     async with relay.db.write() as c:
-        version = await c.scalar(select(package_versions.c.id))
+        version = int(await c.scalar(select(package_versions.c.id)) or 0)
         await fold(c)
         await write_bits(c, {(version, 2): encode_bits(1 << 5)})
     async with relay.db.read() as c:
