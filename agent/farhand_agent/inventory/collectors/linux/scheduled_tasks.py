@@ -17,7 +17,7 @@ _SPOOLS: Final = ("/var/spool/cron/crontabs", "/var/spool/cron/tabs", "/var/spoo
 _PARTS: Final = ("hourly", "daily", "weekly", "monthly")
 # What run-parts takes, and cron from /etc/cron.d: no dots, so no backup copies.
 _RUN_PARTS: Final = re.compile(r"[A-Za-z0-9_-]+")
-_FIELD: Final = r"[0-9A-Za-z*/,~#-]+"
+_FIELD: Final = r"[0-9A-Za-z*/,~-]+"
 _CRON: Final = re.compile(rf"((?:{_FIELD}\s+){{4}}{_FIELD}|@[a-z]+)\s+(.+)")
 _JOB: Final = re.compile(r"[a-zA-Z=]([0-9a-f]{5})([0-9a-f]{8})")
 _ON: Final = re.compile(r"\{ (On\w+)=(.*?) ; next_elapse=")
