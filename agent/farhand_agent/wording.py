@@ -10,7 +10,7 @@ from __future__ import annotations
 import gettext
 import os
 from collections.abc import Mapping
-from datetime import datetime, tzinfo
+from datetime import date, datetime, tzinfo
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -88,6 +88,10 @@ class Wording:
         except (FarhandError, OverflowError, OSError):
             return text
         return f"{at:{_DATES[self.language]}} {_offset(at)}"
+
+    def day(self, day: date) -> str:
+        """Write a date."""
+        return f"{day:{_DATES[self.language].partition(' ')[0]}}"
 
     def is_yes(self, answer: str) -> bool:
         """Tell whether a typed answer means yes; everything else means no."""

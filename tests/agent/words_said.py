@@ -1,4 +1,7 @@
-"""Which English texts the agent asks its catalogues for, read out of its sources."""
+"""Which English texts the agent asks its catalogues for, read out of its sources.
+
+The sentences of checks are data: they are asked of the registry.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,15 @@ import ast
 from pathlib import Path
 
 import farhand_agent
+from farhand_agent.checks.registry import UNKNOWN, UNSUPPORTED, checks
 
 _TABLES = {"CALLER_WARNING", "ANSWER_WARNING", "_SCOPES", "_ACTIONS", "_REASONS"}
 
 
 def texts_said() -> set[str]:
     """Return every text; plural forms are joined by a zero byte, as catalogues have them."""
-    found: set[str] = set()
+    sentences = [UNKNOWN, UNSUPPORTED, *(t for c in checks().values() for t in c.plain.values())]
+    found = {one if isinstance(one, str) else "\0".join(one) for one in sentences}
     folder = Path(farhand_agent.__file__).parent
     for path in folder.rglob("*.py"):
         source = path.read_text("utf-8")

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any, Final
 
 from farhand_agent.checks.registry import (
@@ -238,6 +239,8 @@ def _say(sentence: Sentence, finding: Finding, words: Wording) -> str:
 def _shown(value: object, words: Wording) -> str:
     if isinstance(value, bool | int):
         return words.number(value)
+    if isinstance(value, date):
+        return words.day(value)
     if isinstance(value, float):
         return words.decimal(value)
     return _clip(str(value), _MAX_FILL_CHARS)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from farhand_agent.platforms.commands import CommandTimeout, Outcome
+from farhand_protocol.instants import format_instant, from_unix
 from tests.agent.checks.systems import DAY, NOW, Case, found, update
 
 HOUR = 3600
@@ -84,8 +85,6 @@ WEEK = {"log.errors": [(NOW - 7 * DAY + hour * HOUR, 20.0) for hour in range(160
 
 
 def crashed(hours_ago: float, *, kind: str = "program", times: int = 1) -> dict[str, Any]:
-    from farhand_protocol.instants import format_instant, from_unix
-
     at = format_instant(from_unix(int(NOW - hours_ago * HOUR)))
     return {"crashes": [{"at": at, "kind": kind, "program": "editor"}] * times}
 

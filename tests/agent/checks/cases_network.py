@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from farhand_agent.platforms.commands import CommandTimeout, Outcome
+from farhand_protocol.instants import format_instant, from_unix
 from tests.agent.checks.systems import NOW, Case
 
 Commands = dict[str, str | Outcome | Exception]
@@ -100,8 +101,6 @@ def listening(port: int, address: str = "0.0.0.0", protocol: str = "tcp") -> dic
 
 
 def certificate(days: float, **changes: Any) -> dict[str, Any]:
-    from farhand_protocol.instants import format_instant, from_unix
-
     return {
         "subject": "CN=desk", "issuer": "CN=ca", "sha256": "ab" * 32, "authority": False,
         "self_signed": False, "has_private_key": True, "store": "/etc/ssl/desk.pem",

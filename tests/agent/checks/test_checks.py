@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import threading
+from datetime import date
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -297,8 +298,6 @@ def test_a_zero_at_the_end_of_a_version_means_nothing() -> None:
 
 
 def test_the_dates_of_releases_are_dates() -> None:
-    from datetime import date
-
     for versions in SUPPORT_ENDS.values():
         for text in versions.values():
             assert date.fromisoformat(text).isoformat() == text

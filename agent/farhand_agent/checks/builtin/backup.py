@@ -39,9 +39,16 @@ _CACHES: Final = ("restic", "borg", "duplicity", "deja-dup")
     timeout_s=30,
     plain={
         "ok": "There is a recent backup of this device.",
-        "warning": "The last backup of this device is {days} days old.",
-        "critical": "The last backup of this device is {days} days old. "
-        "If its disk fails, everything since then is lost.",
+        "warning": (
+            "The last backup of this device is {n} day old.",
+            "The last backup of this device is {n} days old.",
+        ),
+        "critical": (
+            "The last backup of this device is {n} day old. "
+            "If its disk fails, everything since then is lost.",
+            "The last backup of this device is {n} days old. "
+            "If its disk fails, everything since then is lost.",
+        ),
         "unsupported": "No backup of this device was found. If there is one, it is made elsewhere.",
     },
 )
@@ -66,7 +73,7 @@ def backup_age(context: CheckContext) -> Finding:
         state=context.limit("days").state(days),
         summary=f"{name}: {days:.1f} days ago",
         value=round(days, 1),
-        fill={"days": round(days)},
+        fill={"n": round(days)},
     )
 
 

@@ -35,8 +35,11 @@ _HASHES: Final = "^[0-9a-fA-F][0-9a-fA-F,]{0,1000}$"
     timeout_s=30,
     plain={
         "ok": "The certificates of this device are valid for a while yet.",
-        "warning": "A certificate of this device ends in {days} days.",
-        "critical": "A certificate of this device is about to end or has ended ({days} days). "
+        "warning": (
+            "A certificate of this device ends in {n} day.",
+            "A certificate of this device ends in {n} days.",
+        ),
+        "critical": "A certificate of this device is about to end or has ended. "
         "Secure connections to it will be refused.",
         "unsupported": "This device has no certificates of its own.",
     },
@@ -64,7 +67,7 @@ def certificate_ends(context: CheckContext) -> Finding:
         state=context.limit("days").state(days),
         summary=f"{subject[:80]} in {store[:60]}: {days:.1f} days of {count}",
         value=round(days, 1),
-        fill={"days": int(days)},
+        fill={"n": max(0, int(days))},
     )
 
 

@@ -148,8 +148,11 @@ def disk_read_only(context: CheckContext) -> Finding:
     timeout_s=30,
     plain={
         "ok": "At the present pace the disks will not fill up soon.",
-        "warning": "At the present pace a disk will be full in about {days} days.",
-        "critical": "At the present pace a disk will be full in a few days ({days}).",
+        "warning": (
+            "At the present pace a disk will be full in about {n} day.",
+            "At the present pace a disk will be full in about {n} days.",
+        ),
+        "critical": "At the present pace a disk will be full in a few days.",
         "unknown": "It takes some days of measuring to say when the disks will be full.",
     },
 )
@@ -177,7 +180,7 @@ def disk_growth(context: CheckContext) -> Finding:
         state=context.limit("days").state(days),
         summary=f"{target} is full in {days:.1f} days at this pace",
         value=round(days, 1),
-        fill={"days": days},
+        fill={"n": round(days)},
     )
 
 

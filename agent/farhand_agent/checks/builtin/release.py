@@ -82,7 +82,7 @@ def release_support(context: CheckContext) -> Finding:
         state=context.limit("days").state(days),
         summary=f"{label}: security updates until {end.isoformat()}",
         value=days,
-        fill={"date": end.isoformat()},
+        fill={"date": end},
     )
 
 

@@ -71,7 +71,12 @@ def updates_security(context: CheckContext) -> Finding:
     answered = [one for one in lists if one.status == "ok"]
     found = [(one, u) for one in answered for u in one.updates if u.kind == "security"]
     waiting = [(one, update) for one, update in found if not update.held]
-    blind = [one for one in lists if one.status != "ok" or not one.security_labelled]
+    # Applications' sources never carry a label; what the system's own say is what is judged.
+    blind = [
+        one
+        for one in lists
+        if one.scope == "system" and (one.status != "ok" or not one.security_labelled)
+    ]
     if found:
         names = ", ".join(update.name for _, update in (waiting or found)[:6])
         held = len(found) - len(waiting)
@@ -215,7 +220,10 @@ def _rpm_health(context: CheckContext) -> Finding:
     plain={
         "ok": "Updates were installed on this device not long ago.",
         "warning": "No updates have been installed on this device for weeks.",
-        "critical": "No updates have been installed on this device for a long time ({days} days).",
+        "critical": (
+            "No updates have been installed on this device for {n} day.",
+            "No updates have been installed on this device for {n} days.",
+        ),
     },
 )
 def patch_age(context: CheckContext) -> Finding:
@@ -234,7 +242,7 @@ def patch_age(context: CheckContext) -> Finding:
         state=context.limit("days").state(days),
         summary=f"last upgrade {days:.1f} days ago",
         value=round(days, 1),
-        fill={"days": round(days)},
+        fill={"n": round(days)},
         remedy=remedy,
     )
 
