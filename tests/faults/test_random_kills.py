@@ -1,11 +1,12 @@
 """Two hundred kill -9 at random moments: script runners, session processes, the agent, the relay.
 
 One real relay, one real agent.  Orders come in all the time; sessions are opened one after the
-other, each with a command and an upload under way.  Whom each kill strikes and how long it waits
-are drawn from a fixed seed; what it meets depends on the machine.  After each kill the journal
-opens.  In the end every order that the relay accepted has ended once, no body and no command has
-started twice, every session has ended once, on both ends (another process goes on with one whose
-process was killed), and the relay's audit and the device's log are whole.
+other, each with a command and an upload under way.  Runners and session processes are killed beside
+each other, and after every fourth of these the agent or the relay.  How long each kill waits is
+drawn from a fixed seed; what it meets depends on the machine.  After each kill the journal opens.
+In the end every order that the relay accepted has ended once, no body and no command has started
+twice, every session has ended once, on both ends (another process goes on with one whose process
+was killed), and the relay's audit and the device's log are whole.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import asyncio
 import hashlib
 import random
 import re
-from collections import Counter, deque
+import sqlite3
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,7 +39,7 @@ from tests.support.faults.house import FaultHouse, fault_house
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
 SEED = 20261122
-VICTIMS = {"runner": 100, "session": 60, "agent": 28, "relay": 12}
+VICTIMS = {"runner": 110, "session": 50, "agent": 28, "relay": 12}
 MODULES = {"runner": "farhand_agent.scripts.runner", "session": "farhand_agent.session"}
 _SESSION = re.compile(r"\bs-[a-z2-7]{26}\b")
 _CUT_OFF = (FarhandError, asyncssh.Error, OSError, asyncio.CancelledError)
@@ -66,6 +68,10 @@ class Chaos:
         self.sent: dict[str, bytes] = {}
         self._number = 0
         self.ending: list[asyncio.Future[None]] = []
+        rest = [kind for kind in ("agent", "relay") for _ in range(VICTIMS[kind])]
+        draw.shuffle(rest)
+        self._rest = rest
+        self._one_at_a_time = asyncio.Lock()
         # Calls of the console block, some of them for as long as a device may take to decide.
         self._threads = ThreadPoolExecutor(max_workers=24)
 
@@ -82,12 +88,20 @@ class Chaos:
         """
         while True:
             await asyncio.sleep(0.2)
-            states = [one["state"] for one in await self.house.rows(select(orders.c.state))]
-            if sum(one not in FINAL_STATES for one in states) >= ORDERS:
+            if await self.call(self._orders_under_way) >= ORDERS:
                 continue
             order, sealed = self.house.sign()
             self.sent[order] = sealed
             await self.call(lambda sealed=sealed: self.house.order(sealed))  # type: ignore[misc]
+
+    def _orders_under_way(self) -> int:
+        """Count what has not ended; asked all the time, so without a whole database for it."""
+        path = self.house.stage.relay_home / "farhand.db"
+        ends = ",".join("?" * len(FINAL_STATES))
+        query = f"SELECT count(*) FROM orders WHERE state NOT IN ({ends})"
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as connection:
+            count: int = connection.execute(query, sorted(FINAL_STATES)).fetchone()[0]
+        return count
 
     # Sessions.
 
@@ -184,25 +198,32 @@ class Chaos:
 
     # Kills.
 
-    async def strike(self, kind: str) -> bool:
-        """Kill one process of a kind at a random moment of its life; False where there is none."""
-        if kind == "relay":
-            await asyncio.sleep(self.draw.uniform(0.0, 0.5))
-            assert self.house.stage.relay is not None
-            self.house.stage.relay.popen.kill()
-            await self.call(self._restart_relay)
-        elif kind == "agent":
-            await asyncio.sleep(self.draw.uniform(0.0, 0.5))
-            await self.call(self.restart_agent)
-        else:
+    async def strike_all(self, kind: str) -> None:
+        """Strike every runner, or every session process, that is to be; and some of the rest."""
+        while self.kills[kind] < VICTIMS[kind]:
             try:
                 async with asyncio.timeout(PATIENCE_S):
                     await self._strike_child(MODULES[kind])
             except TimeoutError:
-                return False
+                continue  # there was none; the agent or the relay has just been killed
+            self._count(kind)
+            if not sum(self.kills[one] for one in MODULES) % 4:
+                async with self._one_at_a_time:
+                    await self._strike_one_of_the_rest(self._rest.pop())
+
+    async def _strike_one_of_the_rest(self, kind: str) -> None:
+        await asyncio.sleep(self.draw.uniform(0.0, 0.5))
+        if kind == "relay":
+            assert self.house.stage.relay is not None
+            self.house.stage.relay.popen.kill()
+            await self.call(self._restart_relay)
+        else:
+            await self.call(self.restart_agent)
+        self._count(kind)
+
+    def _count(self, kind: str) -> None:
         self.kills[kind] += 1
         self.house.journal().close()
-        return True
 
     async def _strike_child(self, module: str) -> None:
         while True:
@@ -230,14 +251,21 @@ class Chaos:
         return None
 
     def find(self, module: str) -> list[psutil.Process]:
-        """Return the living processes of one module that belong to this house's agent."""
-        found = []
-        for process in psutil.process_iter():
-            with suppress(psutil.Error):
-                words = process.cmdline()
-                if module in words and any(str(self.house.agent.home) in one for one in words):
-                    found.append(process)
-        return found
+        """Return the living processes of one module that belong to this house's agent.
+
+        Not what one of them has forked and that is no program of its own yet: it still has its
+        parent's words.  Killed then, a body was killed by somebody else while its runner lived, and
+        its order rightly ends as `failed`, by a signal.
+        """
+        home = str(self.house.agent.home).encode()
+        found = {}
+        for pid in psutil.pids():
+            with suppress(OSError, psutil.Error):
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                if module.encode() in words and any(home in word for word in words):
+                    process = psutil.Process(pid)
+                    found[pid] = (process, process.ppid())
+        return [process for process, parent in found.values() if parent not in found]
 
     def _restart_relay(self) -> None:
         assert self.house.stage.relay is not None
@@ -306,24 +334,22 @@ async def test_two_hundred_kills_at_random_moments(house: FaultHouse, tmp_path: 
     place = tmp_path / "work"
     place.mkdir()
     chaos = Chaos(house, place, draw)
-    drawn = [kind for kind, count in VICTIMS.items() for _ in range(count)]
-    draw.shuffle(drawn)
-    turns = deque(drawn)
     try:
         busy = [asyncio.ensure_future(chaos.order())]
         busy += [asyncio.ensure_future(chaos.technician()) for _ in range(WORKERS)]
+        kills = [asyncio.ensure_future(chaos.strike_all(kind)) for kind in MODULES]
         try:
-            while turns:
-                kind = turns.popleft()
-                if not await chaos.strike(kind):
-                    turns.append(kind)
-                for one in busy:
-                    if one.done():
-                        one.result()  # raises what ended it
+            while any(not one.done() for one in kills):
+                over, _ = await asyncio.wait(
+                    {*busy, *kills} - {one for one in kills if one.done()},
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                for one in over:
+                    one.result()  # raises what ended it
         finally:
-            for task in busy:
+            for task in (*busy, *kills):
                 task.cancel()
-            await asyncio.gather(*busy, *chaos.ending, return_exceptions=True)
+            await asyncio.gather(*busy, *kills, *chaos.ending, return_exceptions=True)
         await settle(chaos)
     finally:
         await asyncio.to_thread(chaos.close)
@@ -346,9 +372,8 @@ async def check_orders(chaos: Chaos) -> None:
             row = journal.order(order)
             assert row is not None
             assert row.state == state
-            # `failed` is final as well. It was seen once, for one order; why its body failed is not
-            # known.
-            assert state in ("succeeded", "interrupted", "failed"), (order, state)
+            # No body fails by itself, and one that dies with its runner is `interrupted`.
+            assert state in ("succeeded", "interrupted"), (order, state, row.result)
     finally:
         journal.close()
     states = list(rows.values())
