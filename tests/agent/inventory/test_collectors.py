@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from farhand_agent.inventory.catalogue import CATALOGUE
 from farhand_agent.inventory.collectors.linux.cpu import parse_cpuinfo
 from farhand_agent.inventory.collectors.linux.disks import parse_lsblk
 from farhand_agent.inventory.collectors.linux.memory import parse_meminfo
@@ -33,11 +34,14 @@ from farhand_agent.inventory.collectors.linux.software import parse_dpkg, parse_
 from farhand_agent.inventory.collectors.linux.usage import boot_time
 from farhand_agent.inventory.collectors.linux.users import admin_names, parse_passwd, parse_shadow
 from farhand_agent.inventory.collectors.linux.volumes import parse_labels
-from farhand_agent.inventory.context import Malformed
+from farhand_agent.inventory.context import Context, Malformed
 from farhand_agent.inventory.fillers import chassis_name, real_value
-from farhand_agent.inventory.runner import collect_all
+from farhand_agent.inventory.registry import sections
+from farhand_agent.inventory.runner import collect_all, collect_section
+from farhand_agent.patches.provider import PatchList, Reboot, Update
 from farhand_agent.platforms.mounts import parse_mountinfo
-from farhand_protocol.inventory import SectionReport, validate_section
+from farhand_protocol.inventory import STATUSES, SectionReport, validate_section
+from tests.agent.inventory.field_tables import unwritten
 
 RECORDED = Path(__file__).parents[1] / "patches/recorded"
 FAST = [
@@ -56,7 +60,53 @@ FAST = [
 
 @pytest.fixture(scope="module")
 def reports() -> dict[str, SectionReport]:
-    return collect_all(FAST)
+    # Patch providers ask package managers for seconds; tests/agent/patches has them.
+    opted = [name for name, one in sections().items() if one.opt_in]
+    return collect_all(leave_out=["updates"], switched_on=opted)
+
+
+def test_every_section_of_this_device_is_honest(reports: dict[str, SectionReport]) -> None:
+    assert set(reports) == CATALOGUE.keys() - {"updates"}
+    for name, one in sections().items():
+        if name == "updates":
+            continue
+        report = reports[name]
+        validate_section(report)
+        assert report.status in STATUSES - {"error"}, (name, report.reason)
+        assert report.status == "ok" or report.reason, name
+        assert not unwritten(name, one.personal, report.items), name
+
+
+def test_no_section_tells_a_command_line_or_an_environment(
+    reports: dict[str, SectionReport],
+) -> None:
+    """This process has both; what it was started with must be nowhere."""
+    mark = f"mark-{os.getpid()}"
+    words = ["sh", "-c", "echo ready; read line", mark]
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={"MARK": f"{mark}-env"}
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        found = collect_all(["processes", "listening_ports", "services", "reboot"])
+        child.stdin.close()  # type: ignore[union-attr]
+    assert any(item["pid"] == child.pid for item in found["processes"].items)
+    assert mark not in json.dumps([one.items for one in found.values()])
+
+
+def test_updates_are_those_of_the_patch_providers(monkeypatch: pytest.MonkeyPatch) -> None:
+    from farhand_agent.inventory.collectors.linux import updates
+
+    told = PatchList(
+        provider="apt", status="ok", reboot=Reboot(required=True, reasons=("kernel",)),
+        updates=(Update(id="x", name="x", installed="1", available="2", kind="security"),),
+    )  # fmt: skip
+    monkeypatch.setattr(updates, "list_all", lambda: [told])
+    (section,) = sections(names=["updates"]).values()
+    report = collect_section(section, Context())
+    provider, update = report.items
+    assert (provider["reboot_required"], update["kind"]) == (True, "security")
+    assert not unwritten("updates", section.personal, report.items)
 
 
 def only(report: SectionReport) -> dict[str, Any]:

@@ -39,7 +39,8 @@ def parse_crontab(text: str, name: str, user: str | None) -> list[dict[str, Any]
             continue  # a comment, a setting, or no line of a crontab
         whose, rest = user, found[2]
         if whose is None:
-            whose, _, rest = rest.partition(" ") if " " in rest else rest.partition("\t")
+            whose, *command = rest.split(None, 1)
+            rest = "".join(command)
         items.append(_task("cron", name, found[1], whose, program_of(rest), True))
     return items
 

@@ -11,7 +11,8 @@ from farhand_agent.inventory.registry import section
 __all__ = ["collect", "parse_apt_conf"]
 
 _SCALAR: Final = re.compile(r"([A-Za-z][A-Za-z0-9:_-]*)\s+\"([^\"]*)\"\s*;")
-_LIST: Final = re.compile(r"([A-Za-z][A-Za-z0-9:_-]*)\s*\{([^{}]*)\}\s*;", re.DOTALL)
+# Entries are quoted and hold braces of their own: "codename=${distro_codename}".
+_LIST: Final = re.compile(r"([A-Za-z][A-Za-z0-9:_-]*)\s*\{((?:[^{}\"]|\"[^\"]*\")*)\}\s*;")
 _ENTRY: Final = re.compile(r"\"([^\"]*)\"\s*;")
 _DNF: Final = re.compile(r"([a-z_]+)\s*=\s*(.*)")
 _ON: Final = ("1", "true", "yes", "on", "enable")
