@@ -14,7 +14,10 @@ from farhand_console.output import line, show_table
 __all__ = ["register"]
 
 _CHECK = "patch.check"
-_APPLY = "patch.apt.apply"
+_PROVIDERS = (
+    "apt", "dnf", "yum", "zypper", "pacman", "apk", "flatpak", "snap", "brew", "winget",
+    "windows-update",
+)  # fmt: skip
 
 
 def register(root: click.Group) -> None:
@@ -38,14 +41,21 @@ def register(root: click.Group) -> None:
 
     @command(patches)
     @click.option("--query", required=True, help="Which devices.")
-    @click.option("--param", "pairs", multiple=True, help="NAME=VALUE for patch.apt.apply.")
+    @click.option(
+        "--provider",
+        type=click.Choice(_PROVIDERS),
+        default="apt",
+        show_default=True,
+        help="Which package manager's script.",
+    )
+    @click.option("--param", "pairs", multiple=True, help="NAME=VALUE for the script.")
     @click.option("--ttl", type=click.IntRange(1, 7 * 86_400), default=86_400, help="Seconds.")
     @click.option("--no-wait", is_flag=True, help="Start it and return at once.")
     def apply(
-        context: Context, query: str, pairs: tuple[str, ...], ttl: int, no_wait: bool
+        context: Context, query: str, provider: str, pairs: tuple[str, ...], ttl: int, no_wait: bool
     ) -> None:
         """Install updates; the script needs its approvals first."""
-        _campaign(context, _APPLY, query, pairs, ttl, wait=not no_wait)
+        _campaign(context, f"patch.{provider}.apply", query, pairs, ttl, wait=not no_wait)
 
 
 def _campaign(
