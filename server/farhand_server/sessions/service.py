@@ -27,6 +27,8 @@ from farhand_server.clock import stamp
 from farhand_server.desk.tickets import record_time
 from farhand_server.desk.wording import check_body
 from farhand_server.errors import not_found, not_permitted
+from farhand_server.fleet.devices import agentless
+from farhand_server.fleet.query_sql import AGENT
 from farhand_server.relay import Relay
 from farhand_server.sessions import control, rows
 from farhand_server.sessions.bounds import LONGEST_S, NOTE_CHARS, SCOPES, SHA256
@@ -127,16 +129,15 @@ class Sessions:
         return grant
 
     async def _require_device(self, c: AsyncConnection, device: str) -> None:
-        retired = (
-            await c.execute(
-                select(devices.c.retired_at).where(
-                    devices.c.tenant == self._relay.tenant, devices.c.id == device
-                )
-            )
-        ).first()
-        if retired is None:
+        query = select(devices.c.retired_at, devices.c.kind).where(
+            devices.c.tenant == self._relay.tenant, devices.c.id == device
+        )
+        row = (await c.execute(query)).first()
+        if row is None:
             raise not_found("device", device)
-        if retired.retired_at is not None:
+        if row.kind != AGENT:
+            raise agentless(device)
+        if row.retired_at is not None:
             raise FarhandError("device-retired", "this device was retired")
 
     async def offer(self, session: str, device: str, offer: bytes) -> Session:
