@@ -51,6 +51,7 @@ def collect_all(
     switched_on: Iterable[str] | None = None,
     personal: bool = True,
     root: Path = Path("/"),
+    progress: Callable[[int, int, str], None] | None = None,
 ) -> dict[str, SectionReport]:
     """Collect sections and return their reports by name, sorted.
 
@@ -60,6 +61,7 @@ def collect_all(
         switched_on: the opt-in sections that may be collected; None for those in `names`.
         personal: False keeps values back that say something about a person.
         root: the folder that stands for "/".
+        progress: called with how many are done, of how many, and the name of the last.
 
     Raises:
         FarhandError: `section-unknown` for a name that is no section.
@@ -84,7 +86,7 @@ def collect_all(
         for name in wanted
         if name not in unwanted
     ]
-    reports = _collect_beside(chosen, make, personal)
+    reports = _collect_beside(chosen, make, personal, progress)
     return {name: reports[name] for name in sorted(reports)}
 
 
@@ -99,7 +101,10 @@ class _Running:
 
 
 def _collect_beside(
-    wanted: list[Section], make: ContextMaker, personal: bool
+    wanted: list[Section],
+    make: ContextMaker,
+    personal: bool,
+    progress: Callable[[int, int, str], None] | None = None,
 ) -> dict[str, SectionReport]:
     finished: queue.SimpleQueue[SectionReport] = queue.SimpleQueue()
     waiting = list(reversed(wanted))
@@ -130,6 +135,8 @@ def _collect_beside(
         # A report that comes after its section was given up is dropped: one answer per section.
         if running.pop(report.name, None):
             reports[report.name] = report
+            if progress is not None:
+                progress(len(reports), len(wanted), report.name)
     return reports
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from farhand_agent.inventory.addresses import without_credentials
 from farhand_agent.platforms.commands import Outcome
-from tests.agent.inventory.machines import FOLDER, Machine
+from tests.agent.inventory.machines import FOLDER, Link, Machine
 
 
 def test_names_behind_a_local_stub(tmp_path: Path) -> None:
@@ -177,7 +177,10 @@ IW = """Connected to aa:bb:cc:dd:ee:ff (on wlan0)
 
 
 def test_wifi(tmp_path: Path) -> None:
-    files = {"/sys/class/net/wlan0/wireless": FOLDER, "/sys/class/net/lo/mtu": "65536\n"}
+    files: dict[str, str | Link] = {
+        "/sys/class/net/wlan0/wireless": FOLDER,
+        "/sys/class/net/lo/mtu": "65536\n",
+    }
     machine = Machine(tmp_path, files, {"iw": IW, "nmcli": " :WPA1\n*:WPA2 WPA3\n"})
     assert machine.item("wifi") == {
         "interface": "wlan0", "ssid": "Café Central", "bssid": "aa:bb:cc:dd:ee:ff",

@@ -435,7 +435,8 @@ def test_errors_are_counted_and_never_told(tmp_path: Path) -> None:
         {"SYSLOG_IDENTIFIER": "kernel", "PRIORITY": "3", "MESSAGE": "secret"},
     ]
     text = "\n".join(json.dumps(one) for one in lines) + '\n{"cut'
-    machine = Machine(tmp_path, {"/var/log/journal": FOLDER}, {"journalctl": text})
+    journal = {"/var/log/journal/0a1b/system.journal": "x"}
+    machine = Machine(tmp_path, journal, {"journalctl": text})
     nginx, kernel = machine.items("log_summary")
     assert (nginx["errors"], nginx["critical"], nginx["last_at"]) == (1, 1, instant(NOON))
     assert (kernel["source"], kernel["errors"]) == ("kernel", 1)
@@ -443,4 +444,5 @@ def test_errors_are_counted_and_never_told(tmp_path: Path) -> None:
     none = Outcome(1, b"", b"No journal files were found.\n")
     empty = Machine(tmp_path, {}, {"journalctl": none})
     assert empty.collect("log_summary").status == "unsupported"
-    assert Machine(tmp_path / "none").collect("log_summary").status == "unsupported"
+    bare = Machine(tmp_path / "none", {"/run/log/journal/0a1b": FOLDER}, {"journalctl": ""})
+    assert bare.collect("log_summary").status == "unsupported"

@@ -23,6 +23,7 @@ from farhand_agent.inventory.runner import (
     collect_all,
     collect_section,
 )
+from farhand_agent.inventory.shown import as_text
 from farhand_agent.platforms.commands import CommandMissing, CommandTimeout
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.inventory import section_hash, validate_section
@@ -198,12 +199,62 @@ def test_the_process_fails_on_an_unknown_section() -> None:
 def test_tables_are_readable_and_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
     import farhand_agent.inventory.command as command
 
-    hostile = collect_section(
-        made(lambda _: [{"name": "\x1b[2Jevil\u202e"}, {"name": "b"}]), Context(platform="linux")
+    items = [
+        {"name": "\x1b[2Jevil\u202e", "size_bytes": 16 * 1024**3, "empty": None, "on": True},
+        {"name": "<script>", "size_bytes": None, "empty": None, "on": False},
+    ]
+    hostile = collect_section(made(lambda _: items), Context(platform="linux"))
+    missing = collect_section(
+        made(raising(Unsupported("no \x1b[2J here"))), Context(platform="linux")
     )
-    monkeypatch.setattr(command, "collect_all", lambda *_, **__: {"probe": hostile})
+    monkeypatch.setattr(
+        command, "collect_all", lambda *_, **__: {"probe": hostile, "other": missing}
+    )
     shown = CliRunner().invoke(inventory, [])
     assert shown.exit_code == 0
     assert "\x1b" not in shown.output
     assert "\u202e" not in shown.output
-    assert "\\x1b[2Jevil" in shown.output
+    lines = [line.split() for line in shown.output.splitlines()]
+    assert lines[:4] == [
+        ["PROBE"],
+        ["name", "size", "on"],
+        ["\\x1b[2Jevil\\u202e", "16.0", "GiB", "yes"],
+        ["<script>", "-", "no"],
+    ]
+    assert "unsupported" in shown.output
+
+
+def test_one_table_for_each_record_and_one_for_a_single_item() -> None:
+    items = [
+        {"record": "array", "slots": 2, "speed_mhz": None},
+        {"record": "module", "size_bytes": 512, "speed_mhz": 4800},
+        {"record": "module", "size_bytes": None, "speed_mhz": None},
+    ]
+    report = collect_section(made(lambda _: items), Context(platform="linux"))
+    text = as_text({"probe": report}, everything=False)
+    assert [line.split() for line in text.splitlines()] == [
+        ["PROBE"], ["field", "value"], ["slots", "2"], ["size", "speed"],
+        ["512", "B", "4800", "MHz"], ["-", "-"],
+    ]  # fmt: skip
+
+
+def test_rows_and_columns_are_bounded_until_a_section_is_named() -> None:
+    items = [{f"key{at}": "x" * 40 for at in range(20)} for _ in range(60)]
+    report = collect_section(made(lambda _: items), Context(platform="linux"))
+    short = as_text({"probe": report}, everything=False).splitlines()
+    assert (len(short), short[-1]) == (28, "... 35 more: --section probe")
+    assert max(map(len, short)) <= 140
+    assert len(as_text({"probe": report}, everything=True).splitlines()) == 62
+    empty = collect_section(made(lambda _: []), Context(platform="linux"))
+    assert as_text({"probe": empty}, everything=False) == "PROBE\nnothing found"
+
+
+def test_how_far_it_is_is_said_to_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    import farhand_agent.inventory.command as command
+
+    seen: list[tuple[int, int, str]] = []
+    collect_all(["hosts_file", "locale"], progress=lambda *one: seen.append(one))
+    assert [one[:2] for one in seen] == [(1, 2), (2, 2)]
+    assert {one[2] for one in seen} == {"hosts_file", "locale"}
+    shown = CliRunner().invoke(command.inventory, ["--section", "locale"])
+    assert shown.stderr == ""
