@@ -139,6 +139,7 @@ class Daemon:
             "stop": self._stop_sessions,
             "sessions-changed": self._sessions_changed,
             "orders-changed": self._orders_changed,
+            "trust-changed": self._trust_changed,
         }
         try:
             async with asyncio.TaskGroup() as root:
@@ -359,6 +360,11 @@ class Daemon:
 
     async def _orders_changed(self, _: dict[str, Any]) -> dict[str, Any]:
         self._posted.set()
+        return {}
+
+    async def _trust_changed(self, _: dict[str, Any]) -> dict[str, Any]:
+        """Metadata came by file and were verified: what they mean holds at once."""
+        await self._trust.announce()
         return {}
 
 

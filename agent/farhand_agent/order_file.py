@@ -20,7 +20,6 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -224,7 +223,7 @@ def _run(home: Home, journal: Journal, named: str) -> None:
         subprocess.run(
             [*command(_RUNNER), mode, str(home.path), named],
             stdin=subprocess.DEVNULL,
-            stdout=sys.stderr,
+            stdout=subprocess.DEVNULL,
             start_new_session=True,
             check=False,
         )

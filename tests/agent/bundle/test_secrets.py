@@ -95,6 +95,7 @@ def test_values_under_a_secret_name_go_whatever_they_hold() -> None:
         "Cookie: " * 5000,
         "--a-" * 10000,
     ],
+    ids=["keys", "passwords", "names", "address", "tokens", "cookies", "options"],
 )
 @pytest.mark.timeout(60)
 def test_hostile_text_is_read_in_linear_time(hostile: str) -> None:
