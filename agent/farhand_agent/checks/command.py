@@ -180,7 +180,8 @@ def script_main(check_id: str) -> int:
     """Run one check as a shipped script and print its finding as one JSON object.
 
     Parameters come as one JSON document from the file that FARHAND_PARAMETERS names; `language`
-    among them chooses the language of the sentence.
+    among them chooses the language of the sentence.  FARHAND_PROBE_TO holds the machines that
+    policy lets this device look at, with commas between.
 
     Returns:
         0 for any finding, 1 when the check itself failed or its parameters cannot be used.
@@ -189,7 +190,12 @@ def script_main(check_id: str) -> int:
         parameters = script_parameters()
         language = parameters.pop("language", None) or chosen_language(os.environ)
         home = default_home()
-        context = CheckContext(history=History(home / HISTORY, read_only=True), home=home)
+        allowed = os.environ.get("FARHAND_PROBE_TO", "").split(",")
+        context = CheckContext(
+            history=History(home / HISTORY, read_only=True),
+            home=home,
+            may_probe=lambda target: target in allowed,
+        )
         result = run_check(check_id, parameters, str(language), context=context)
     except FarhandError as error:
         sys.stderr.write(f"{error}\n")

@@ -70,6 +70,7 @@ class CheckContext:
         now: tells Unix seconds.
         pause: waits some seconds, between two looks at a counter.
         home: the agent's home folder, None where it is not known.
+        may_probe: whether policy lets this device look at another machine (`probe_to`).
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class CheckContext:
         now: Callable[[], float] = time.time,
         pause: Callable[[float], None] = time.sleep,
         home: Path | None = None,
+        may_probe: Callable[[str], bool] = lambda target: True,
     ) -> None:
         self.files = SystemFiles(root)
         self.runner = runner
@@ -94,6 +96,7 @@ class CheckContext:
         self.now = now
         self.pause = pause
         self.home = home
+        self.may_probe = may_probe
         self._patches = patches
         self._read_section = sections or self._collect
         self._slots: dict[str, _Slot] = {}

@@ -175,6 +175,7 @@ def run_body(plan: Plan, space: Workspace) -> Ending:
             "TMPDIR": str(space.path),
             "FARHAND_PARAMETERS": str(space.path / "parameters.json"),
             "FARHAND_ORDER": plan.order.id,
+            "FARHAND_PROBE_TO": ",".join(plan.probe_to),
         },
     )
     assert process.stdout is not None

@@ -57,12 +57,13 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A checked order: what to run, with what."""
+    """A checked order: what to run, with what, and which machines it may look at."""
 
     order: Order
     manifest: Manifest
     body: bytes
     parameters: dict[str, Any]
+    probe_to: tuple[str, ...] = ()
 
 
 def _refuse(code: str, words: str) -> RefusedError:
@@ -127,7 +128,7 @@ def check_order(
     parameters = _check_parameters(order, manifest)
     if manifest.risk not in policy.risks:
         raise _refuse("policy-refused", f"this device does not allow scripts of {manifest.risk}")
-    return Plan(order, manifest, body, parameters)
+    return Plan(order, manifest, body, parameters, tuple(policy.probe_to))
 
 
 def _check_addressee(order: Order, facts: Facts) -> None:

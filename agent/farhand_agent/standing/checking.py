@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from farhand_agent.checks.command import HISTORY
 from farhand_agent.checks.context import CheckContext
 from farhand_agent.checks.finding import CheckResult, State
 from farhand_agent.checks.history import History
@@ -49,14 +50,19 @@ class Change(NamedTuple):
 RunOne = Callable[[ScheduledCheck], Told]
 
 
-def run_scheduled(home: Path, scheduled: Sequence[ScheduledCheck]) -> list[Told]:
+def run_scheduled(
+    home: Path, scheduled: Sequence[ScheduledCheck], *, probe_to: Sequence[str] = ()
+) -> list[Told]:
     """Run checks and return what each said, in order; nothing that fails costs the others.
 
     Args:
         home: the agent's folder, where the history of measurements is kept.
         scheduled: what to run; one check may be there for several subjects.
+        probe_to: machines that policy lets this device look at.
     """
-    context = CheckContext(history=History(home / "checks.json"), home=home)
+    context = CheckContext(
+        history=History(home / HISTORY), home=home, may_probe=lambda target: target in probe_to
+    )
     told: dict[ScheduledCheck, Told] = {}
     waiting = list(dict.fromkeys(scheduled))
     while waiting:

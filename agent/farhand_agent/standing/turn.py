@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,7 +32,7 @@ from farhand_agent.inventory.runner import collect_all
 from farhand_agent.inventory_report import MAX_SENT_BYTES, inventory_policy
 from farhand_agent.journal import Journal
 from farhand_agent.locks import try_lock
-from farhand_agent.policy import effective_policy
+from farhand_agent.policy import NOTHING, effective_policy
 from farhand_agent.standing.checking import (
     Change,
     Told,
@@ -47,6 +48,7 @@ from farhand_protocol.errors import FarhandError
 from farhand_protocol.instants import from_unix
 from farhand_protocol.inventory import CHECKS_SECTION, SectionReport, encode_section
 from farhand_protocol.schedules import Schedule, ScheduledCheck, parse_schedules
+from farhand_protocol.trust import GroupPolicy
 
 __all__ = ["BUSY_S", "main", "take_turn"]
 
@@ -146,11 +148,11 @@ def _collector(home: Home, settings: Settings) -> Collect:
     return collect
 
 
-def _schedules(home: Home, settings: Settings) -> list[Schedule]:
+def _policy(home: Home, settings: Settings) -> GroupPolicy:
     trust = load_verified(home)
     if trust is not None and trust.revokes(settings.device):
-        return []
-    return parse_schedules(effective_policy(home, current_group(settings, trust), trust).schedules)
+        return NOTHING
+    return effective_policy(home, current_group(settings, trust), trust)
 
 
 def main() -> int:
@@ -167,14 +169,16 @@ def main() -> int:
             write_frame(sink, {"done": {"next": time.time() + BUSY_S}})
             return 0
         settings = load_settings(home)
+        policy = _policy(home, settings)
         with closing(Journal(home.journal)) as journal:
             for frame in take_turn(
                 home.path,
                 journal,
-                _schedules(home, settings),
+                parse_schedules(policy.schedules),
                 device=settings.device,
                 known=dict(request.get("known", {})),
                 clock=lambda: from_unix(time.time()),
+                run=partial(run_scheduled, probe_to=policy.probe_to),
                 collect=_collector(home, settings),
             ):
                 write_frame(sink, frame)

@@ -7,7 +7,13 @@ import pytest
 from farhand_agent.checks.finding import STATES
 from farhand_agent.checks.registry import checks
 from farhand_agent.wording import wording_in
-from tests.agent.checks import cases_devices, cases_network, cases_security, cases_system
+from tests.agent.checks import (
+    cases_devices,
+    cases_network,
+    cases_probes,
+    cases_security,
+    cases_system,
+)
 from tests.agent.checks.systems import Case, result_of, sentence_of
 
 # Those that look at something else than this device have servers to look at beside their own tests.
@@ -17,6 +23,7 @@ CASES = [
     *cases_network.CASES,
     *cases_devices.CASES,
     *cases_security.CASES,
+    *cases_probes.CASES,
 ]
 
 

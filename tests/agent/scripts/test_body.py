@@ -53,6 +53,7 @@ def test_parameters_come_as_a_file_and_the_environment_is_small(tmp_path: Path) 
     assert set(names) <= {
         "FARHAND_ORDER",
         "FARHAND_PARAMETERS",
+        "FARHAND_PROBE_TO",
         "HOME",
         "LANG",
         "LC_CTYPE",

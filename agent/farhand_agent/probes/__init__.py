@@ -1,0 +1,1 @@
+"""Looks at other machines from this one: names, certificates, pages, mail, ping, printers."""
