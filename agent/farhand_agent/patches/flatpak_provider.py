@@ -49,15 +49,22 @@ class FlatpakProvider(StepwiseProvider):
         Raises:
             ProviderError: as classified by `flatpak_output.classify`.
         """
-        self._asked(["flatpak", *_UPDATES], timeout_s=REFRESH_TIMEOUT_S)
+        self._offered()
 
     def list(self) -> PatchList:
         """Return the updates known from the remotes' cached summaries.
 
+        A remote in a folder has no cached summary; where one is lacking the remotes are asked.
+
         Raises:
             ProviderError: as classified.
         """
-        offered = parse_applications(self._asked(["flatpak", *_UPDATES, "--cached"]).text)
+        outcome = self._started(["flatpak", *_UPDATES, "--cached"])
+        offered = (
+            self._offered()
+            if outcome.exit_code != 0 or _failed(outcome)
+            else parse_applications(outcome.text)
+        )
         present = {one.id: one.version for one in self._applications()}
         masks = parse_masks(self._asked(["flatpak", "mask", "--system"]).text)
         updates = tuple(
@@ -96,6 +103,12 @@ class FlatpakProvider(StepwiseProvider):
     def _installed(self, updates: Sequence[Update]) -> Mapping[str, Sequence[str]]:
         return {one.id: (one.version,) for one in self._applications()}
 
+    def _offered(self) -> Sequence[Application]:
+        outcome = self._asked(["flatpak", *_UPDATES], timeout_s=REFRESH_TIMEOUT_S)
+        if _failed(outcome):
+            raise self._refusal(outcome)
+        return parse_applications(outcome.text)
+
     def _applications(self) -> Sequence[Application]:
         return parse_applications(self._asked(["flatpak", *_INSTALLED]).text)
 
@@ -107,3 +120,8 @@ class FlatpakProvider(StepwiseProvider):
         stamps = [f"{folder}/{name}" for name in self._files.names(folder)]
         times = [at for at in map(self._files.modified_at, stamps) if at is not None]
         return format_instant(from_unix(int(max(times)))) if times else None
+
+
+def _failed(outcome: Outcome) -> bool:
+    # A remote that cannot be asked is left out, said on standard error, and ends with 0.
+    return "error: " in outcome.error_text

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from farhand_agent.patches.npm_output import (
@@ -30,8 +31,6 @@ _QUIET: Final = {
     "NPM_CONFIG_FUND": "false",
     "NPM_CONFIG_COLOR": "false",
     "NPM_CONFIG_LOGS_MAX": "0",
-    # HOME is the root folder here, and npm would make its cache there.
-    "NPM_CONFIG_CACHE": "/nonexistent",
 }
 _FINDINGS: Final = frozenset([0, 1])
 
@@ -73,13 +72,21 @@ class NpmProvider(ReportingProvider):
         Raises:
             ProviderError: `patch-unreadable`, and as classified.
         """
+        # npm makes its cache in HOME, which is the root folder here.
+        with TemporaryDirectory(prefix="farhand-npm-") as cache:
+            return self._listed({"NPM_CONFIG_CACHE": cache})
+
+    def _listed(self, env: Mapping[str, str]) -> PatchList:
         where = ["--prefix", str(self._project)] if self._project else ["--global"]
         # 1 stands for findings and for failures; the document tells them apart.
         outcome = self._asked(
-            ["npm", "outdated", "--json", *where], exits=_FINDINGS, timeout_s=REFRESH_TIMEOUT_S
+            ["npm", "outdated", "--json", *where],
+            exits=_FINDINGS,
+            timeout_s=REFRESH_TIMEOUT_S,
+            env=env,
         )
         outdated = parse_outdated(outcome.text)
-        known = self._audit() if self._project else None
+        known = self._audit(env) if self._project else None
         updates = tuple(
             Update(
                 id=one.name,
@@ -107,11 +114,12 @@ class NpmProvider(ReportingProvider):
         """Return that no restart is needed."""
         return Reboot(required=False)
 
-    def _audit(self) -> Mapping[str, Vulnerable] | None:
+    def _audit(self, env: Mapping[str, str]) -> Mapping[str, Vulnerable] | None:
         outcome = self._asked(
             ["npm", "audit", "--json", "--prefix", str(self._project)],
             exits=_FINDINGS,
             timeout_s=REFRESH_TIMEOUT_S,
+            env=env,
         )
         try:
             return parse_audit(outcome.text)

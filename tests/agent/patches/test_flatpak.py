@@ -1,13 +1,16 @@
-"""The flatpak provider, on tables as flatpak 1.14 prints them to a pipe."""
+"""The flatpak provider: against the real flatpak in a scratch installation, and on its tables."""
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from farhand_agent.patches.flatpak_output import classify, parse_applications, parse_masks
 from farhand_agent.patches.flatpak_provider import FlatpakProvider
+from farhand_agent.patches.provider import ProviderError
 from farhand_agent.platforms.files import SystemFiles
 from tests.agent.patches.replay import Replay, printed
 
@@ -79,3 +82,68 @@ def test_words_tell_the_class(words: str, code: str) -> None:
 def test_rows_that_are_none_are_skipped() -> None:
     assert parse_applications("Nothing to do.\n--x\ty\tz\to\t1\tabcdef123456\n") == []
     assert parse_masks("No masked patterns\n") == []
+
+
+class ScratchFlatpak:
+    """A system installation in a folder, with Editor and Masked installed at their first commit."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.env = {
+            "FLATPAK_SYSTEM_DIR": str(folder / "system"),
+            "FLATPAK_SYSTEM_CACHE_DIR": str(folder / "cache"),
+            "HOME": str(folder),
+        }
+        self.offer("1")
+        repository = f"file://{folder}/repository"
+        self.flatpak("remote-add", "--system", "--no-gpg-verify", "fh", repository)
+        names = ("org.example.Editor", "org.example.Masked")
+        self.flatpak("install", "--system", "--assumeyes", "--noninteractive", "fh", *names)
+        self.flatpak("mask", "--system", "org.example.Masked")
+
+    def offer(self, text: str) -> None:
+        """Export both runtimes anew with another file in them."""
+        repository = str(self.folder / "repository")
+        for name in ("org.example.Editor", "org.example.Masked"):
+            build = self.folder / "build" / name
+            (build / "usr").mkdir(parents=True, exist_ok=True)
+            (build / "files").mkdir(exist_ok=True)
+            (build / "usr/version").write_text(text)
+            this = f"{name}/x86_64/1"
+            (build / "metadata").write_text(f"[Runtime]\nname={name}\nruntime={this}\nsdk={this}\n")
+            options = ("--no-update-summary", "--runtime", "--files=usr", "--arch=x86_64")
+            self.flatpak("build-export", *options, repository, str(build), "1")
+        self.flatpak("build-update-repo", repository)
+
+    def flatpak(self, *arguments: str) -> str:
+        return subprocess.run(
+            ["flatpak", *arguments],
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"} | self.env,
+            check=True, capture_output=True, text=True,
+        ).stdout  # fmt: skip
+
+
+@pytest.mark.needs("flatpak")
+@pytest.mark.skipif(os.geteuid() != 0, reason="anyone but root would need flatpak's system helper")
+def test_the_real_flatpak_lists_applies_and_holds_what_is_masked(tmp_path: Path) -> None:
+    system = ScratchFlatpak(tmp_path)
+    one = FlatpakProvider(files=SystemFiles(tmp_path), env=system.env)
+    one.refresh()
+    assert one.list().updates == ()
+    system.offer("2")
+    one.refresh()
+    by_name = {update.name: update for update in one.list().updates}
+    assert set(by_name) == {"org.example.Editor", "org.example.Masked"}
+    assert by_name["org.example.Masked"].held
+    editor = by_name["org.example.Editor"]
+    assert editor.installed != editor.available
+    plan = one.plan(None)
+    assert [update.id for update in plan.updates] == ["org.example.Editor/x86_64/1"]
+    result = one.apply(plan)
+    assert (result.done, result.failed) == (("org.example.Editor/x86_64/1",), ())
+    assert [update.name for update in one.list().updates] == ["org.example.Masked"]
+    # A remote that cannot be asked is left out with 0; that must not read as "up to date".
+    (tmp_path / "repository").rename(tmp_path / "gone")
+    with pytest.raises(ProviderError) as caught:
+        one.refresh()
+    assert caught.value.code == "patch-network"
