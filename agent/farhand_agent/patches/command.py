@@ -125,7 +125,8 @@ def _row(update: Update) -> tuple[str, ...]:
         "restart": update.requires_reboot,
     }
     return (
-        update.name if update.id.startswith(update.name) else update.id,
+        # An id is what selects; one that says nothing to a person stands in the JSON.
+        update.id if update.name in update.id else update.name,
         update.installed or "(new)",
         update.available,
         update.kind,

@@ -14,6 +14,8 @@ try {
         @{ missing = 'winget.exe' } | ConvertTo-Json -Compress
         exit 0
     }
+    # What a program writes to standard error would end the script otherwise.
+    $ErrorActionPreference = 'Continue'
     $results = @(foreach ($one in $wanted) {
         $said = & $winget.FullName upgrade --id $one.id --version $one.version --exact --silent `
             --accept-package-agreements --accept-source-agreements --disable-interactivity 2>&1

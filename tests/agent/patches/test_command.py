@@ -13,7 +13,7 @@ from click.testing import CliRunner
 import farhand_agent.patches.command as command
 from farhand_agent.patches.apt_provider import AptProvider
 from farhand_agent.patches.command import list_all, patches
-from farhand_agent.patches.provider import PatchList, ProviderError, State
+from farhand_agent.patches.provider import PatchList, ProviderError, Reboot, State, Update
 
 
 class Failing(AptProvider):
@@ -46,3 +46,29 @@ def test_a_provider_that_fails_is_a_state(monkeypatch: pytest.MonkeyPatch, tmp_p
     item = json.loads(CliRunner().invoke(patches, ["--json"]).output)["items"][0]
     assert set(item) >= {"provider", "status", "updates", "reboot"}
     assert set(item["reboot"]) == {"required", "reasons"}
+
+
+class Hostile(AptProvider):
+    """A provider whose package manager names things as it likes."""
+
+    def list(self) -> PatchList:
+        titles = ("\x1b[2J\x1b]0;owned\x07", "<script>alert(1)</script>\u202e", "A" * 10_000_000)
+        updates = tuple(
+            Update(id=f"id-{n}", name=title, installed="1", available="2\n3", kind="unknown")
+            for n, title in enumerate(titles)
+        )
+        reboot = Reboot(required=True, reasons=("\x1b[31m" * 1000,))
+        return PatchList(provider="apt", status="ok", updates=updates, reboot=reboot)
+
+
+def test_hostile_names_are_bounded_and_shown_escaped(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(command, "providers", lambda: [Hostile()])
+    monkeypatch.setattr(command, "state_folder", lambda: tmp_path)
+    shown = CliRunner().invoke(patches, []).output
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+    assert "\\x1b[2J" in shown
+    assert len(shown) < 5_000
+    assert len(CliRunner().invoke(patches, ["--json"]).output) < 20_000
