@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from farhand_agent.processes import end_marked
+from farhand_agent.scripts import body as body_module
 from farhand_agent.scripts.body import MAX_KEPT_BYTES, Ending, Workspace, order_mark, run_body
 from farhand_agent.scripts.capture import Capture
 from farhand_agent.scripts.check import Plan
@@ -69,6 +70,16 @@ def test_exit_status_signal_and_bytes_that_are_no_text(tmp_path: Path) -> None:
     assert (ending.exit_code, ending.signal, ending.stdout.kept()) == (7, None, b"\xff\x00x")
     killed = run(tmp_path, plan(b"kill -USR1 $$\n"))
     assert (killed.exit_code, killed.signal, killed.timed_out) == (None, "SIGUSR1", False)
+
+
+def test_a_body_that_somebody_kills_before_it_is_a_program_has_ended_by_that_signal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its runner lives and knows how it ended: that is `failed`, and nothing is uncertain."""
+    monkeypatch.setattr(body_module, "_limits", lambda _: lambda: os.kill(os.getpid(), 9))
+    killed = run(tmp_path, plan(b"echo ran\n"))
+    assert (killed.exit_code, killed.signal, killed.timed_out) == (None, "SIGKILL", False)
+    assert killed.stdout.kept() == b""
 
 
 def test_a_script_that_ignores_sigterm_is_ended(tmp_path: Path) -> None:
