@@ -96,6 +96,7 @@ async def list_alerts(
     *,
     state: str | None = None,
     device: str | None = None,
+    address: str | None = None,
     severity: str | None = None,
     before: tuple[str, str] | None = None,
     limit: int = 50,
@@ -107,6 +108,7 @@ async def list_alerts(
         tenant: organisation.
         state: of `steps.STATES`, or `live` (open, acknowledged), or `all`.
         device: id.
+        address: of that device where it runs no agent; neighbours' alerts about it count too.
         severity: warning, critical, unknown.
         before: opened_at and id of the last one shown.
         limit: at most so many.
@@ -126,7 +128,8 @@ async def list_alerts(
             raise UsageError("invalid", f"a severity is one of {', '.join(SEVERITIES)}")
         where.append(alerts.c.severity == severity)
     if device is not None:
-        where.append(alerts.c.device == device)
+        about = alerts.c.device == device
+        where.append(or_(about, alerts.c.subject == address) if address else about)
     if before is not None:
         at, last = before
         same = and_(alerts.c.opened_at == at, alerts.c.id < last)

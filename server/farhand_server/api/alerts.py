@@ -80,6 +80,7 @@ class AlertController(Controller):
                 relay.tenant,
                 state=wanted,
                 device=row["id"] if row is not None else None,
+                address=row["address"] if row is not None else None,
                 severity=severity,
                 before=(after[0], after[1]) if after else None,
                 limit=limit + 1,

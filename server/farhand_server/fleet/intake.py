@@ -26,6 +26,7 @@ from farhand_server.fleet.devices import check_linked, lock_device
 from farhand_server.fleet.dispatch import Dispatch, make_dispatch
 from farhand_server.fleet.enrolment import enrol, open_enrolment
 from farhand_server.fleet.log_heads import keep_log_heads, parse_log_head
+from farhand_server.fleet.neighbours import mirror_checks, subjects_of
 from farhand_server.fleet.results import Results, make_results
 from farhand_server.fleet.sections import (
     check_hashes,
@@ -162,12 +163,14 @@ class Intake:
         async with self._inflating:
             reports = await asyncio.to_thread(read_blobs, message.changed)
         checks = next((one for one, _ in reports if one.name == CHECKS_SECTION), None)
+        subjects: set[str] = set()
         async with self._relay.db.write() as c:
             if checks is not None:
                 await hold(c, self._relay.tenant)
             device = check_linked(await lock_device(c, self._relay.tenant, link.device))
             if checks is not None:
                 await take_checks(c, self._relay, device=device, report=checks)
+                subjects = await subjects_of(c, self._relay.tenant, link.device)
             await store_sections(
                 c,
                 tenant=self._relay.tenant,
@@ -175,6 +178,11 @@ class Intake:
                 reports=reports,
                 now=self._relay.now(),
             )
+            if checks is not None:
+                subjects |= await subjects_of(c, self._relay.tenant, link.device)
+                await mirror_checks(
+                    c, tenant=self._relay.tenant, subjects=subjects, now=self._relay.now()
+                )
             missing = await missing_sections(
                 c, tenant=self._relay.tenant, device=link.device, hashes=message.hashes
             )

@@ -324,6 +324,35 @@ async def test_a_retired_device_has_no_live_alerts(
     assert await desk.alerts(state="all") == []
 
 
+async def test_what_neighbours_found_is_shown_at_a_device_without_an_agent(
+    make_device: MakeDevice,
+    desk: Desk,
+    web: httpx.AsyncClient,
+    sign_in: SignIn,
+    clock: ManualClock,
+) -> None:
+    body = {"name": "printer-2", "kind": "printer", "address": "192.0.2.9"}
+    added = await web.post("/api/v1/devices", headers=await sign_in("admin"), json=body)
+    assert added.status_code == 201
+    one, other = await make_device("one"), await make_device("other")
+    looked = check("critical", "probe.printer", subject="192.0.2.9")
+    await say(one, looked, check("ok"))
+    (shown,) = (await desk.get("/devices/printer-2/checks"))["items"]
+    assert (shown["id"], shown["state"], shown["subject"]) == ("probe.printer", "critical", "")
+    assert len(await desk.alerts(device="printer-2")) == 1
+    assert len(await desk.alerts(device="other")) == 0
+    query = "check:probe.printer=critical kind:printer"
+    (found,) = (await desk.get("/devices", q=query))["items"]
+    assert found["name"] == "printer-2"
+    clock.advance(60)
+    await say(other, {**looked, "state": "ok"})
+    (shown,) = (await desk.get("/devices/printer-2/checks"))["items"]
+    assert shown["state"] == "ok"
+    await say(one, check("ok"))
+    await say(other, check("ok"))
+    assert (await desk.get("/devices/printer-2/checks"))["items"] == []
+
+
 async def test_alerts_are_listed_page_by_page(make_device: MakeDevice, desk: Desk) -> None:
     device = await make_device()
     await say(device, *[check("warning", f"a.n{n}") for n in range(7)])

@@ -72,6 +72,7 @@ devices = Table(
     PrimaryKeyConstraint("tenant", "id"),
     Index("ix_devices_name", "tenant", "name"),
     Index("ix_devices_merged", "tenant", "merged_into"),
+    Index("ix_devices_address", "tenant", "address"),
 )
 
 device_tags = Table(

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from farhand_server.store.schema.columns import NUMBER, metadata, tenant
@@ -141,4 +142,11 @@ check_states = Table(
     Column("seen_at", Text, nullable=False),
     PrimaryKeyConstraint("tenant", "device", "check_id", "subject"),
     Index("ix_check_states", "tenant", "check_id", "state"),
+    Index(
+        "ix_check_states_subject",
+        "tenant",
+        "subject",
+        sqlite_where=text("subject <> ''"),
+        postgresql_where=text("subject <> ''"),
+    ),
 )

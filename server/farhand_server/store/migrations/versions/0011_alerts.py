@@ -1,4 +1,4 @@
-"""alerts: what checks on devices found wrong, and devices in maintenance
+"""alerts: what checks found wrong, devices in maintenance, and what neighbours look at
 
 Revision ID: 0011
 Revises: 0010
@@ -57,4 +57,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant", "device"),
     )
     op.create_index("ix_tickets_device", "tickets", ["tenant", "device", "created_at"])
+    op.create_index("ix_devices_address", "devices", ["tenant", "address"])
+    op.create_index(
+        "ix_check_states_subject",
+        "check_states",
+        ["tenant", "subject"],
+        sqlite_where=sa.text("subject <> ''"),
+        postgresql_where=sa.text("subject <> ''"),
+    )
     op.create_index("ix_maintenance_until", "maintenance", ["tenant", "until"])
