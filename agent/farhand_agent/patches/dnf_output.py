@@ -34,7 +34,13 @@ _SEVERITIES: Final[dict[str, Severity]] = {
     "moderate": "moderate",
     "low": "low",
 }
-_KINDS: Final[dict[str, Kind]] = {"bugfix": "bugfix", "enhancement": "enhancement"}
+_KINDS: Final[dict[str, Kind]] = {
+    "security": "security",
+    "sec.": "security",
+    "bugfix": "bugfix",
+    "enhancement": "enhancement",
+}
+_TYPES: Final = frozenset(["security", "bugfix", "enhancement", "newpackage", "unspecified"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +106,23 @@ def parse_check_update(text: str) -> list[Available]:
 
 
 def parse_advisories(text: str) -> list[Advisory]:
-    """Read `updateinfo list`: "ID TYPE-OR-SEVERITY NEVRA" per line."""
+    """Read `updateinfo list`: "ID TYPE-OR-SEVERITY NEVRA" per line.
+
+    dnf 5 has a heading and both columns: "ID TYPE SEVERITY NEVRA DATE TIME".
+    """
     found = []
     for line in text.split("\n"):
         fields = line.split()
-        if len(fields) != 3 or not (package := _NEVRA.fullmatch(fields[2])):
+        if len(fields) == 6 and fields[1].lower() in _TYPES:
+            kind_word, label, nevra = fields[1].lower(), fields[2].lower(), fields[3]
+        elif len(fields) == 3:
+            label, _, kind_word = fields[1].lower().partition("/")
+            nevra = fields[2]
+        else:
             continue
-        label, _, security = fields[1].partition("/")
-        label = label.lower()
-        kind: Kind = _KINDS.get(label, "unknown")
-        if security == "Sec." or label == "security":
-            kind = "security"
+        if not (package := _NEVRA.fullmatch(nevra)):
+            continue
+        kind: Kind = _KINDS.get(kind_word) or _KINDS.get(label, "unknown")
         found.append(
             Advisory(
                 id=fields[0],
@@ -127,12 +139,19 @@ def parse_advisories(text: str) -> list[Advisory]:
 def parse_versionlock(text: str) -> dict[str, list[str]]:
     """Read `versionlock list`: package name to the versions that it is locked to.
 
-    Entries that start with "!" forbid a version instead of holding one and are left out.
+    Entries that start with "!" forbid a version instead of holding one and are left out.  dnf 5
+    writes "Package name: NAME" with "evr = VERSION" below.
     """
     locks: dict[str, list[str]] = {}
+    name = ""
     for line in text.split("\n"):
-        if found := _NEVRA.fullmatch(line.strip()):
+        words = line.strip()
+        if found := _NEVRA.fullmatch(words):
             locks.setdefault(found["name"], []).append(_evr(found))
+        elif words.startswith("Package name: "):
+            name = words.removeprefix("Package name: ")
+        elif name and words.startswith("evr = "):
+            locks.setdefault(name, []).append(plain_evr(words.removeprefix("evr = ")))
     return locks
 
 
@@ -156,7 +175,11 @@ def _evr(package: re.Match[str]) -> str:
 
 _ROWS: Final[tuple[Row, ...]] = (
     (r"superuser privileges|Permission denied|you need to be root", "patch-denied"),
-    (r"Existing lock|another (?:copy|process) is|Waiting for process with pid", "patch-locked"),
+    (
+        r"Existing lock|another (?:copy|process) is|Waiting for process with pid|"
+        r"Another transaction is in progress|transaction lock",
+        "patch-locked",
+    ),
     (r"GPG check FAILED|Public key .* is not installed|repomd\.xml GPG", "patch-untrusted"),
     (
         r"No packages marked for (?:up|down)grade|No match for argument|No Match for argument"

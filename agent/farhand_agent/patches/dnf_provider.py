@@ -41,9 +41,11 @@ from farhand_protocol.instants import format_instant, from_unix
 
 __all__ = ["DnfProvider", "YumProvider"]
 
-_ALL: Final = "--disableexcludes=all"
+# The word for "every exclude" is another one in dnf 5; each leaves the other's alone.
+_ALL: Final = "--setopt=disable_excludes=all,*"
 _STRICT: Final = "--setopt=*.skip_if_unavailable=0"
-_QUERY: Final = "%{name}|%{epoch}:%{version}-%{release}|%{arch}|%{repoid}"
+# dnf 4 ends each line by itself, dnf 5 does not.
+_QUERY: Final = "%{name}|%{epoch}:%{version}-%{release}|%{arch}|%{repoid}\\n"
 _RPM_QUERY: Final = "%{NAME}|%{EPOCHNUM}:%{VERSION}-%{RELEASE}|%{ARCH}|rpm\\n"
 # check-update ends with 100 where there are updates.
 _FINE: Final = frozenset([0, 100])

@@ -168,6 +168,21 @@ def test_security_only_lines_are_a_part_of_all() -> None:
     assert len(parse_check_update(recorded("check-sec").decode())) == len(security)
 
 
+def test_the_tables_of_dnf_5_are_read_as_well() -> None:
+    text = (
+        "Name                   Type        Severity                Package              Issued\n"
+        "FEDORA-2026-1 security    Important fhlib-1.1-1.noarch 2026-11-01 00:00:00\n"
+        "FEDORA-2026-2 enhancement None      fhtool-2.1-1.fc42.x86_64 2026-11-01 00:00:00\n"
+    )
+    first, second = parse_advisories(text)
+    assert (first.kind, first.severity, first.name, first.evr) == (
+        "security", "important", "fhlib", "1.1-1",
+    )  # fmt: skip
+    assert (second.kind, second.severity, second.arch) == ("enhancement", "unknown", "x86_64")
+    locks = parse_versionlock("# Added by 'versionlock add'\nPackage name: fhheld\nevr = 3:1.0-1\n")
+    assert locks == {"fhheld": ["3:1.0-1"]}
+
+
 def test_check_update_wraps_long_names_and_lists_obsoletes() -> None:
     text = (
         "\na-very-long-package-name-that-does-not-fit-into-the-column.x86_64\n"
