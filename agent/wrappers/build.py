@@ -1,9 +1,9 @@
 """Makes what follows from the registry of checks: `make wrappers`.
 
-Each check gets its shipped script, `console/farhand_console/library/check.ID/` (a manifest and
-three lines of Python), and its row in docs/checks.md.  A manifest keeps the version that it has;
-whoever changes one that was released raises it by hand.  What is made is checked in; a test
-compares.
+Each check gets its shipped script, `console/farhand_console/library/check.ID/` (a manifest, and
+three lines of Python that all share), and its row in docs/checks.md.  A manifest keeps the version
+that it has; whoever changes one that was released raises it by hand.  What is made is checked in;
+a test compares.
 """
 
 from __future__ import annotations
@@ -18,6 +18,13 @@ from farhand_agent.wording import LANGUAGES
 ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "console" / "farhand_console" / "library"
 DOCUMENT = ROOT / "docs" / "checks.md"
+# One body for all, so that a device fetches and keeps it once: the manifest says which check.
+SCRIPT = '''"""The agent's built-in check that the manifest's parameter `check` names."""
+
+from farhand_agent.checks.command import script_main
+
+raise SystemExit(script_main())
+'''
 _BEGIN, _END = "<!-- begin: made by `make wrappers` -->\n", "<!-- end -->\n"
 # What a parameter may be at all; the units are those that thresholds are named after.
 _BOUNDS = {"percent": (0, 100), "dbm": (-120, 0), "days": (-36_500, 36_500)}
@@ -30,7 +37,7 @@ def made() -> dict[Path, str]:
     for check in checks().values():
         folder = LIBRARY / f"check.{check.id}"
         files[folder / "manifest.toml"] = manifest(check, _version(folder / "manifest.toml"))
-        files[folder / "script.py"] = script(check)
+        files[folder / "script.py"] = SCRIPT
     document = DOCUMENT.read_text("utf-8")
     before, begin, rest = document.partition(_BEGIN)
     _, end, after = rest.partition(_END)
@@ -57,6 +64,12 @@ def manifest(check: Check, version: int) -> str:
         "[parameters]",
         'type = "object"',
         "additionalProperties = false",
+        "",
+        "[parameters.properties.check]",
+        'type = "string"',
+        'description = "Which check this script is."',
+        f"default = {_text(check.id)}",
+        f"enum = [{_text(check.id)}]",
     ]
     for name, limit in check.limits.items():
         unit = name.replace("_", " ")
@@ -87,15 +100,6 @@ def manifest(check: Check, version: int) -> str:
         f"enum = {json.dumps(list(LANGUAGES))}",
     ]
     return "\n".join(lines) + "\n"
-
-
-def script(check: Check) -> str:
-    """Return the text of a check's script.py."""
-    return (
-        f'"""{check.title}: the agent\'s built-in check {check.id}."""\n\n'
-        "from farhand_agent.checks.command import script_main\n\n"
-        f'raise SystemExit(script_main("{check.id}"))\n'
-    )
 
 
 def measures(check: Check) -> str:

@@ -176,18 +176,22 @@ def _list_checks(as_json: bool) -> None:
     click.echo(table(("check", "title"), [(c.id, c.title) for c in known]))
 
 
-def script_main(check_id: str) -> int:
+def script_main() -> int:
     """Run one check as a shipped script and print its finding as one JSON object.
 
-    Parameters come as one JSON document from the file that FARHAND_PARAMETERS names; `language`
-    among them chooses the language of the sentence.  FARHAND_PROBE_TO holds the machines that
-    policy lets this device look at, with commas between.
+    Parameters come as one JSON document from the file that FARHAND_PARAMETERS names.  `check` among
+    them is the check's id: a manifest admits just its own, so that all the scripts share one body
+    and a device fetches it once.  `language` chooses the language of the sentence.
+    FARHAND_PROBE_TO holds the machines that policy lets this device look at, with commas between.
 
     Returns:
         0 for any finding, 1 when the check itself failed or its parameters cannot be used.
     """
     try:
         parameters = script_parameters()
+        check_id = parameters.pop("check", None)
+        if not isinstance(check_id, str):
+            raise FarhandError("check-parameters", "the parameters name no check")
         language = parameters.pop("language", None) or chosen_language(os.environ)
         home = default_home()
         allowed = os.environ.get("FARHAND_PROBE_TO", "").split(",")

@@ -209,6 +209,8 @@ CASES = [
     case("audio.video", "warning", said="no-sound", sections=call_device("Notebook", 0, 1)),
     case("audio.video", "warning", said="no-camera", sections=call_device("laptop", 1, 0)),
     case("audio.video", "warning", said="no-sound-camera", sections=call_device("laptop", 0, 0)),
+    case("audio.video", "warning", said="no-sound-camera",
+         sections={"system": [{"chassis": "laptop"}]}),
     case("audio.video", "unsupported", sections=call_device("server", 0, 0)),
     case("log.errors", "ok", sections=logged(0), value=0),
     case("log.errors", "ok", sections=logged(30), series=WEEK),

@@ -177,6 +177,7 @@ CASES = [
     case("sec.firewall", "critical", sections={"firewall": []}),
     case("sec.firewall", "unknown", sections={"firewall": [filtering(enabled=None)]}),
     case("sec.firewall", "unknown", sections={"firewall": "denied"}),
+    case("sec.firewall", "unknown"),
     case("sec.disk-encryption", "ok", sections=disk(True)),
     case("sec.disk-encryption", "warning", sections=disk(False)),
     case("sec.disk-encryption", "critical", sections=disk(False, "laptop")),

@@ -92,17 +92,15 @@ def many(state: str, count: int) -> dict[str, str]:
     return {k: v for pid in range(count) for k, v in process(100 + pid, "x", state, 1).items()}
 
 
-LAST_CLEAN = (
-    "reboot   system boot  6.1.0-18-amd64   Sun Nov 22 07:00:00 2026   still running\n"
-    "shutdown system down  6.1.0-18-amd64   Sun Nov 22 06:59:00 2026 - Sun Nov 22 07:00:00 2026\n"
-    "reboot   system boot  6.1.0-18-amd64   Fri Nov 20 07:00:00 2026 - Sun Nov 22 06:59:00 2026\n"
-    "\nwtmp begins Fri Nov 20 07:00:00 2026\n"
-)
-
-
-def sudden(times: int) -> str:
-    line = "reboot   system boot  6.1.0-18-amd64   Sat Nov 21 0{}:00:00 2026 - crash\n"
-    return "".join(line.format(9 - one) for one in range(times + 1))
+def started(*clean: bool | None) -> dict[str, list[dict[str, Any]]]:
+    """Return the starts of the last days, a day apart, the newest first."""
+    days = range(22, 0, -1)
+    return {
+        "boot": [
+            {"booted_at": f"2026-11-{day:02}T07:00:00Z", "clean": one}
+            for day, one in zip(days, clean, strict=False)
+        ]
+    }
 
 
 def analyzed(text: str) -> dict[str, str | Outcome | Exception]:
@@ -263,10 +261,11 @@ CASES = [
     case("boot.time", "unsupported"),
     case("boot.time", "unknown", folders=SYSTEMD,
          commands={"systemd-analyze": Outcome(1, b"", b"Bootup is not yet finished\nmore")}),
-    case("power.events", "ok", commands={"last": LAST_CLEAN}, value=0),
-    case("power.events", "warning", commands={"last": sudden(1)}, value=1),
-    case("power.events", "critical", commands={"last": sudden(4)}, value=4),
-    case("power.events", "unknown", commands={"last": "\nwtmp begins Fri Nov 20\n"}),
+    case("power.events", "ok", sections=started(None, True, True), value=0),
+    case("power.events", "ok", sections=started(None, *[True] * 8, False)),
+    case("power.events", "warning", sections=started(None, True, False), value=1),
+    case("power.events", "critical", sections=started(None, *[False] * 4), value=4),
+    case("power.events", "unknown", sections={"boot": []}),
     case("power.events", "unsupported"),
     *(
         case("clock.offset", state, commands={"chronyc": CHRONY.format(offset, leap)})

@@ -453,7 +453,6 @@ def test_the_list_of_checks() -> None:
 PARSERS = [
     backup.parse_latest_backup,
     boot.parse_analyze,
-    boot.parse_last,
     clock.parse_chrony,
     clock.parse_timesync,
     cpu.parse_loadavg,

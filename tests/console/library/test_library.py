@@ -62,10 +62,11 @@ def test_reading_needs_no_root_and_every_check_has_its_script() -> None:
     assert len(READING) >= 12
     named = {script.id.removeprefix("check.") for script in READING if script.id[:6] == "check."}
     assert named == set(checks())
+    assert len({script.body for script in READING if script.id[:6] == "check."}) == 1
 
 
-# The bodies of the checks differ in nothing but the id (tests/agent/checks compares them), and each
-# check is tried there: two of them as processes, one that looks at /proc and one at a section.
+# The checks share one body (tests/agent/checks compares), and each check is tried there: two of them
+# here as processes.
 RUN = ("check.disk.space", "check.time.zone")
 
 
@@ -90,11 +91,14 @@ def test_every_reading_body_prints_one_finding(script: ShippedScript, tmp_path: 
 
 def test_parameters_reach_the_check(tmp_path: Path) -> None:
     script = SCRIPTS["check.uptime"]
-    done = run_as_the_runner_would(script, tmp_path, {"warning_days": 0, "critical_days": 0})
+    given = check_parameters(script.parameters, {"warning_days": 0, "critical_days": 0})
+    done = run_as_the_runner_would(script, tmp_path, given)
     assert json.loads(done.stdout)["state"] == "critical"
 
 
-@pytest.mark.parametrize("document", ["[]", "{", '{"warning_days": "many"}'])
+@pytest.mark.parametrize(
+    "document", ["[]", "{", "{}", '{"check": "uptime", "warning_days": "many"}']
+)
 def test_parameters_that_cannot_be_used_fail_the_script(tmp_path: Path, document: str) -> None:
     body = tmp_path / "script.py"
     body.write_bytes(SCRIPTS["check.uptime"].body)

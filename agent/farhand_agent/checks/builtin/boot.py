@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Final
 
@@ -23,7 +22,6 @@ from farhand_protocol.instants import parse_instant
 __all__ = [
     "boot_duration",
     "parse_analyze",
-    "parse_last",
     "power_events",
     "reboot_required",
     "uptime",
@@ -31,10 +29,6 @@ __all__ = [
 
 _SPAN: Final = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)(ms|min|s|h)")
 _UNITS: Final = {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
-_LAST: Final = re.compile(
-    r"(reboot|shutdown)\s+system (?:boot|down)\s.*?"
-    r"([A-Z][a-z]{2} [A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2} [0-9]{4})\b.*"
-)
 
 
 def parse_analyze(text: str) -> float | None:
@@ -42,22 +36,6 @@ def parse_analyze(text: str) -> float | None:
     found = re.search(r"(?:= |Startup finished in )([0-9][0-9a-z. ]{0,60})\s*$", text, re.MULTILINE)
     parts = _SPAN.findall(found[1]) if found else []
     return sum(float(number) * _UNITS[unit] for number, unit in parts) if parts else None
-
-
-def parse_last(text: str) -> list[tuple[str, datetime]]:
-    """Return ("reboot" or "shutdown", when) from `last -x -F reboot shutdown`, newest first.
-
-    The times are the device's local ones without a zone, in the C locale.
-    """
-    found = []
-    for line in text.split("\n"):
-        if match := _LAST.fullmatch(line.rstrip()):
-            try:
-                at = datetime.strptime(match[2], "%a %b %d %H:%M:%S %Y")
-            except ValueError:
-                continue
-            found.append((match[1], at))
-    return found
 
 
 @check(
@@ -91,13 +69,8 @@ def uptime(context: CheckContext) -> Finding:
 
 
 def _started_elsewhere(context: CheckContext) -> float | None:
-    for item in context.section("usage"):
-        if isinstance(text := item.get("booted_at"), str):
-            try:
-                return parse_instant(text).timestamp()
-            except FarhandError:
-                return None
-    return None
+    times = [_seconds(item.get("booted_at")) for item in context.section("usage")]
+    return next((at for at in times if at is not None), None)
 
 
 @check(
@@ -158,6 +131,7 @@ def boot_duration(context: CheckContext) -> Finding:
     "power.events",
     "Sudden switching off",
     unit="count",
+    platforms=EVERYWHERE,
     limits={"count": Thresholds(1, 3)},
     advice="look at power supply, battery and cabling; read the log before the last line",
     risk="R0",
@@ -170,18 +144,27 @@ def boot_duration(context: CheckContext) -> Finding:
 )
 def power_events(context: CheckContext) -> Finding:
     """Starts of the last seven days that no shutdown came before."""
-    events = parse_last(context.run(["last", "-x", "-F", "-n", "400", "reboot", "shutdown"]).text)
-    if not events:
-        return unknown("the login records name no start")
-    now = datetime.fromtimestamp(context.now(), UTC).astimezone().replace(tzinfo=None)
+    starts = context.section("boot")
+    if not starts:
+        return unknown("no start was written down")
+    # The newest comes first: what ended badly ended before the start that follows it.
     sudden = [
         at
-        for (kind, at), (before, _) in pairwise(events)
-        if kind == "reboot" and before == "reboot" and (now - at).days < 7
+        for later, earlier in pairwise(starts)
+        if earlier.get("clean") is False
+        and (at := _seconds(later.get("booted_at"))) is not None
+        and context.days_since(at) < 7
     ]
-    last = f", last before {max(sudden):%Y-%m-%d %H:%M}" if sudden else ""
+    days = f", the last {context.days_since(max(sudden)):.1f} days ago" if sudden else ""
     return Finding(
         state=context.limit("count").state(len(sudden)),
-        summary=f"{len(sudden)} unclean ends in 7 days{last}",
+        summary=f"{len(sudden)} unclean ends in 7 days{days}",
         value=len(sudden),
     )
+
+
+def _seconds(text: object) -> float | None:
+    try:
+        return parse_instant(str(text)).timestamp()
+    except FarhandError:
+        return None

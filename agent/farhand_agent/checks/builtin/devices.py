@@ -17,6 +17,7 @@ from farhand_agent.checks.registry import (
     unsupported,
     worst,
 )
+from farhand_agent.inventory.context import Unsupported
 from farhand_agent.platforms.commands import CommandMissing
 
 __all__ = [
@@ -276,8 +277,7 @@ def _old_jobs(context: CheckContext) -> list[str]:
 def sound_and_camera(context: CheckContext) -> Finding:
     """Sound card and camera of devices that usually have both: laptops, tablets, all-in-ones."""
     cases = [str(one.get("chassis") or "").lower() for one in context.section("system")]
-    sound = len(context.section("sound"))
-    camera = len(context.section("cameras"))
+    sound, camera = _count(context, "sound"), _count(context, "cameras")
     if not any(case in _PORTABLE for case in cases):
         if not sound and not camera:
             return unsupported("no sound and no camera, and none is expected")
@@ -290,3 +290,10 @@ def sound_and_camera(context: CheckContext) -> Finding:
         value=sound + camera,
         sentence="-".join(["no", *missing]) if missing else None,
     )
+
+
+def _count(context: CheckContext, name: str) -> int:
+    try:
+        return len(context.section(name))
+    except Unsupported:
+        return 0  # a kernel that knows no such devices has none

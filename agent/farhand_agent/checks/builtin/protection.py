@@ -15,6 +15,7 @@ from farhand_agent.checks.registry import (
     unknown,
     unsupported,
 )
+from farhand_agent.inventory.context import Unsupported
 
 __all__ = ["access_control", "antivirus", "disk_encryption", "firewall", "secure_start"]
 
@@ -93,7 +94,11 @@ def _age_days(context: CheckContext, product: dict[str, Any]) -> float | None:
 )
 def firewall(context: CheckContext) -> Finding:
     """Whether any firewall filters what comes in; on Windows every profile has to."""
-    known = context.section("firewall")
+    try:
+        known = context.section("firewall")
+    except Unsupported as error:
+        # Every device could have one: that nobody here can tell is no excuse.
+        return unknown(error.message)
     on = [one for one in known if one.get("enabled") is True]
     off = [str(one.get("name")) for one in known if one.get("enabled") is False]
     if not on:

@@ -1,5 +1,5 @@
-"""The agent itself: the agent's built-in check agent.health."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("agent.health"))
+raise SystemExit(script_main())

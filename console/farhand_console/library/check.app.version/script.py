@@ -1,5 +1,5 @@
-"""Versions of programs: the agent's built-in check app.version."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("app.version"))
+raise SystemExit(script_main())

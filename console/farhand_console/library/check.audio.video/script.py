@@ -1,5 +1,5 @@
-"""Sound and camera: the agent's built-in check audio.video."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("audio.video"))
+raise SystemExit(script_main())

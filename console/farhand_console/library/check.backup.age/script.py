@@ -1,5 +1,5 @@
-"""Days since the last backup: the agent's built-in check backup.age."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("backup.age"))
+raise SystemExit(script_main())

@@ -1,5 +1,5 @@
-"""Health of the battery: the agent's built-in check battery.health."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("battery.health"))
+raise SystemExit(script_main())

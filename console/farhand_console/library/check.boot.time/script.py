@@ -1,5 +1,5 @@
-"""How long starting takes: the agent's built-in check boot.time."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("boot.time"))
+raise SystemExit(script_main())

@@ -1,5 +1,5 @@
-"""Certificates that end: the agent's built-in check cert.expiry."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("cert.expiry"))
+raise SystemExit(script_main())

@@ -1,5 +1,5 @@
-"""Authorities that somebody added: the agent's built-in check cert.root."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("cert.root"))
+raise SystemExit(script_main())

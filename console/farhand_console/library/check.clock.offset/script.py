@@ -1,5 +1,5 @@
-"""The clock is right: the agent's built-in check clock.offset."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("clock.offset"))
+raise SystemExit(script_main())

@@ -1,5 +1,5 @@
-"""Temperature of the processor: the agent's built-in check cpu.temp."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("cpu.temp"))
+raise SystemExit(script_main())

@@ -1,5 +1,5 @@
-"""Slowing down because of heat: the agent's built-in check cpu.throttle."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("cpu.throttle"))
+raise SystemExit(script_main())

@@ -1,5 +1,5 @@
-"""Programs that crashed: the agent's built-in check crash.apps."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("crash.apps"))
+raise SystemExit(script_main())

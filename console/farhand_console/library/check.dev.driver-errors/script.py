@@ -1,5 +1,5 @@
-"""Devices that do not work: the agent's built-in check dev.driver-errors."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("dev.driver-errors"))
+raise SystemExit(script_main())

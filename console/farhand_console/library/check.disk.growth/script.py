@@ -1,5 +1,5 @@
-"""Days until a disk is full: the agent's built-in check disk.growth."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("disk.growth"))
+raise SystemExit(script_main())

@@ -1,5 +1,5 @@
-"""File entries left on disks: the agent's built-in check disk.inodes."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("disk.inodes"))
+raise SystemExit(script_main())

@@ -1,5 +1,5 @@
-"""Waiting for disks: the agent's built-in check disk.io."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("disk.io"))
+raise SystemExit(script_main())

@@ -1,5 +1,5 @@
-"""Disks that can no longer be written: the agent's built-in check disk.read-only."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("disk.read-only"))
+raise SystemExit(script_main())

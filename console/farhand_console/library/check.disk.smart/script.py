@@ -1,5 +1,5 @@
-"""Health of the drives: the agent's built-in check disk.smart."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("disk.smart"))
+raise SystemExit(script_main())

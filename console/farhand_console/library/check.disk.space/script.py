@@ -1,5 +1,5 @@
-"""Space left on disks: the agent's built-in check disk.space."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("disk.space"))
+raise SystemExit(script_main())

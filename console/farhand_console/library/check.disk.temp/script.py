@@ -1,5 +1,5 @@
-"""Temperature of the drives: the agent's built-in check disk.temp."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("disk.temp"))
+raise SystemExit(script_main())

@@ -1,5 +1,5 @@
-"""Names on the network can be found: the agent's built-in check dns.resolve."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("dns.resolve"))
+raise SystemExit(script_main())

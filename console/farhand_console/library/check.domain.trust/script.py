@@ -1,5 +1,5 @@
-"""Trust between device and domain: the agent's built-in check domain.trust."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("domain.trust"))
+raise SystemExit(script_main())

@@ -1,5 +1,5 @@
-"""Errors of file systems: the agent's built-in check fs.errors."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("fs.errors"))
+raise SystemExit(script_main())

@@ -1,5 +1,5 @@
-"""More errors in the log than usual: the agent's built-in check log.errors."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("log.errors"))
+raise SystemExit(script_main())

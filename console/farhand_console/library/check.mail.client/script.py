@@ -1,5 +1,5 @@
-"""Mail servers answer: the agent's built-in check mail.client."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("mail.client"))
+raise SystemExit(script_main())

@@ -1,5 +1,5 @@
-"""Errors in memory modules: the agent's built-in check mem.ecc."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("mem.ecc"))
+raise SystemExit(script_main())

@@ -1,5 +1,5 @@
-"""Free memory: the agent's built-in check memory.pressure."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("memory.pressure"))
+raise SystemExit(script_main())

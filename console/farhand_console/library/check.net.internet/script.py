@@ -1,5 +1,5 @@
-"""The internet can be reached: the agent's built-in check net.internet."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("net.internet"))
+raise SystemExit(script_main())

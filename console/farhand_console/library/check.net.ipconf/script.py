@@ -1,5 +1,5 @@
-"""Addresses of this device: the agent's built-in check net.ipconf."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("net.ipconf"))
+raise SystemExit(script_main())

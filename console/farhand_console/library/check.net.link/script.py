@@ -1,5 +1,5 @@
-"""Cables and network cards: the agent's built-in check net.link."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("net.link"))
+raise SystemExit(script_main())

@@ -1,5 +1,5 @@
-"""Size of packets that pass: the agent's built-in check net.mtu."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("net.mtu"))
+raise SystemExit(script_main())

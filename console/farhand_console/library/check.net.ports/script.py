@@ -1,5 +1,5 @@
-"""Services open to the network: the agent's built-in check net.ports."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("net.ports"))
+raise SystemExit(script_main())

@@ -1,5 +1,5 @@
-"""The proxy answers: the agent's built-in check net.proxy."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("net.proxy"))
+raise SystemExit(script_main())

@@ -1,5 +1,5 @@
-"""The organisation's relay answers: the agent's built-in check net.relay."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("net.relay"))
+raise SystemExit(script_main())

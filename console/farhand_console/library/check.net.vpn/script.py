@@ -1,5 +1,5 @@
-"""Private tunnels are alive: the agent's built-in check net.vpn."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("net.vpn"))
+raise SystemExit(script_main())

@@ -1,5 +1,5 @@
-"""Strength of the Wi-Fi signal: the agent's built-in check net.wifi."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("net.wifi"))
+raise SystemExit(script_main())

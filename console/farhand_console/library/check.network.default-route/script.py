@@ -1,5 +1,5 @@
-"""A way out to other networks: the agent's built-in check network.default-route."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("network.default-route"))
+raise SystemExit(script_main())

@@ -1,5 +1,5 @@
-"""Programs ended for lack of memory: the agent's built-in check oom.kills."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("oom.kills"))
+raise SystemExit(script_main())

@@ -1,5 +1,5 @@
-"""The system is still supported: the agent's built-in check os.eol."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("os.eol"))
+raise SystemExit(script_main())

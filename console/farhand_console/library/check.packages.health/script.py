@@ -1,5 +1,5 @@
-"""The package manager is sound: the agent's built-in check packages.health."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("packages.health"))
+raise SystemExit(script_main())

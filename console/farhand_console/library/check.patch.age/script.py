@@ -1,5 +1,5 @@
-"""Days since updates were installed: the agent's built-in check patch.age."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("patch.age"))
+raise SystemExit(script_main())

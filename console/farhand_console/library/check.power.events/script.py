@@ -1,5 +1,5 @@
-"""Sudden switching off: the agent's built-in check power.events."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("power.events"))
+raise SystemExit(script_main())

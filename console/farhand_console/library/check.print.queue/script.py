@@ -1,5 +1,5 @@
-"""Printing: the agent's built-in check print.queue."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("print.queue"))
+raise SystemExit(script_main())

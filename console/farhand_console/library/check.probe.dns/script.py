@@ -1,5 +1,5 @@
-"""A name is found on the network: the agent's built-in check probe.dns."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("probe.dns"))
+raise SystemExit(script_main())

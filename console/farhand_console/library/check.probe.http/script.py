@@ -1,5 +1,5 @@
-"""A web page answers: the agent's built-in check probe.http."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("probe.http"))
+raise SystemExit(script_main())

@@ -1,5 +1,5 @@
-"""A domain's mail settings: the agent's built-in check probe.mail."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("probe.mail"))
+raise SystemExit(script_main())

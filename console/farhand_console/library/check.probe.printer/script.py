@@ -1,5 +1,5 @@
-"""A printer on the network: the agent's built-in check probe.printer."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("probe.printer"))
+raise SystemExit(script_main())

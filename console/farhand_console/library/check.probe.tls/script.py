@@ -1,5 +1,5 @@
-"""A server's certificate: the agent's built-in check probe.tls."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("probe.tls"))
+raise SystemExit(script_main())

@@ -1,5 +1,5 @@
-"""Programs that run wild: the agent's built-in check proc.runaway."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("proc.runaway"))
+raise SystemExit(script_main())

@@ -1,5 +1,5 @@
-"""Arrays of disks: the agent's built-in check raid.state."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("raid.state"))
+raise SystemExit(script_main())

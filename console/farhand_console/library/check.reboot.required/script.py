@@ -1,5 +1,5 @@
-"""A restart is waiting: the agent's built-in check reboot.required."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("reboot.required"))
+raise SystemExit(script_main())

@@ -1,5 +1,5 @@
-"""Who may administer the device: the agent's built-in check sec.admins."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("sec.admins"))
+raise SystemExit(script_main())

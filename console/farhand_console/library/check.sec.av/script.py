@@ -1,5 +1,5 @@
-"""Protection against malware: the agent's built-in check sec.av."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("sec.av"))
+raise SystemExit(script_main())

@@ -1,5 +1,5 @@
-"""Encryption of the system's volume: the agent's built-in check sec.disk-encryption."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("sec.disk-encryption"))
+raise SystemExit(script_main())

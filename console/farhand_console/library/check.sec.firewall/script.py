@@ -1,5 +1,5 @@
-"""The firewall: the agent's built-in check sec.firewall."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("sec.firewall"))
+raise SystemExit(script_main())

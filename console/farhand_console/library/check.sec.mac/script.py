@@ -1,5 +1,5 @@
-"""Access control by the system: the agent's built-in check sec.mac."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("sec.mac"))
+raise SystemExit(script_main())

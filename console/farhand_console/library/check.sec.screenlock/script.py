@@ -1,5 +1,5 @@
-"""The screen locks by itself: the agent's built-in check sec.screenlock."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("sec.screenlock"))
+raise SystemExit(script_main())

@@ -1,5 +1,5 @@
-"""Secure start and security chip: the agent's built-in check sec.secureboot-tpm."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("sec.secureboot-tpm"))
+raise SystemExit(script_main())

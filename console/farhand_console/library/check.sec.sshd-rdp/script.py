@@ -1,5 +1,5 @@
-"""Remote login: the agent's built-in check sec.sshd-rdp."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("sec.sshd-rdp"))
+raise SystemExit(script_main())

@@ -1,5 +1,5 @@
-"""Background services that start again and again: the agent's built-in check svc.flapping."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("svc.flapping"))
+raise SystemExit(script_main())

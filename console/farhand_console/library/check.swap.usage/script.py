@@ -1,5 +1,5 @@
-"""Swap space in use: the agent's built-in check swap.usage."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("swap.usage"))
+raise SystemExit(script_main())

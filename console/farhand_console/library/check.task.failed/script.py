@@ -1,5 +1,5 @@
-"""Timed tasks that failed: the agent's built-in check task.failed."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("task.failed"))
+raise SystemExit(script_main())

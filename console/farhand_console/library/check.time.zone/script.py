@@ -1,5 +1,5 @@
-"""The time zone is set: the agent's built-in check time.zone."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("time.zone"))
+raise SystemExit(script_main())

@@ -1,5 +1,5 @@
-"""Updates that wait: the agent's built-in check updates.pending."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("updates.pending"))
+raise SystemExit(script_main())

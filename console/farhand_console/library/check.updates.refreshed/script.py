@@ -1,5 +1,5 @@
-"""Age of what is known about updates: the agent's built-in check updates.refreshed."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("updates.refreshed"))
+raise SystemExit(script_main())

@@ -1,5 +1,5 @@
-"""Security updates that wait: the agent's built-in check updates.security."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("updates.security"))
+raise SystemExit(script_main())

@@ -1,5 +1,5 @@
-"""Days since the last start: the agent's built-in check uptime."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("uptime"))
+raise SystemExit(script_main())

@@ -1,5 +1,5 @@
-"""Containers: the agent's built-in check virt.docker."""
+"""The agent's built-in check that the manifest's parameter `check` names."""
 
 from farhand_agent.checks.command import script_main
 
-raise SystemExit(script_main("virt.docker"))
+raise SystemExit(script_main())
