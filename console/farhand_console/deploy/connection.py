@@ -49,6 +49,25 @@ class SignIn:
     def __repr__(self) -> str:
         return f"SignIn(key={self.key!r})"
 
+    def load_key(self) -> paramiko.PKey | None:
+        """Return the named private key, None where none was named.
+
+        Raises:
+            FarhandError: `key-passphrase`, `key-malformed`.
+        """
+        if self.key is None:
+            return None
+        secret = self.passphrase.encode() if self.passphrase else None
+        try:
+            # It is annotated as text, and handed on to cryptography, which wants bytes.
+            return paramiko.PKey.from_path(self.key, secret)  # type: ignore[arg-type]
+        except (paramiko.PasswordRequiredException, TypeError) as error:
+            raise FarhandError(
+                "key-passphrase", f"{self.key} needs its passphrase", hint="set FARHAND_PASSPHRASE"
+            ) from error
+        except (paramiko.SSHException, OSError, ValueError) as error:
+            raise FarhandError("key-malformed", f"{self.key} is no key for SSH") from error
+
 
 @dataclass(frozen=True, slots=True)
 class Done:
@@ -93,14 +112,14 @@ class Connection:
         self._client.close()
 
     def _connect(self) -> None:
-        target, key = self.target, self._sign_in.key
+        target, key = self.target, self._sign_in.load_key()
         self._keys.teach(self._client)
         try:
             self._client.connect(
                 target.host,
                 target.port,
                 target.user,
-                key_filename=str(key) if key else None,
+                pkey=key,
                 passphrase=self._sign_in.passphrase,
                 allow_agent=key is None,
                 look_for_keys=key is None,

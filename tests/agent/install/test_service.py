@@ -185,7 +185,7 @@ def live(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     monkeypatch.setattr(service_module, "_SYSTEMD", tmp_path)
     monkeypatch.setattr(Installation, "is_live", property(lambda self: True))
     monkeypatch.setattr(service_module, "_user_id", lambda name: None)
-    monkeypatch.setattr(service_module.os, "chown", lambda *_: None)
+    monkeypatch.setattr("os.chown", lambda *_: None)
 
     def make(system: System, privileges: tuple[str, ...] | None = None) -> Installation:
         places = places_for("linux", tmp_path / "root")
