@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import stat
+import subprocess
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -139,6 +141,26 @@ def test_ssh_hears_only_names_that_mean_one_device(home: Home) -> None:
     assert "evil" not in text + known
     assert "twin" not in known
     assert len(known.splitlines()) == len(listed)
+
+
+@pytest.mark.needs("ssh")
+def test_a_refused_session_leaves_ssh_no_other_way(home: Home, tmp_path: Path) -> None:
+    # Nobody is signed in on this home, so no session opens.
+    device = named("Reception")
+    config = tmp_path / "config"
+    config.write_text(write_ssh_config(home, [device]))
+    for host in ("reception", device.id):
+        done = subprocess.run(
+            ["ssh", "-F", str(config), "-G", host], capture_output=True, text=True, check=True
+        )
+        assert "farhand: error:" in done.stderr
+        settled = dict(line.partition(" ")[::2] for line in done.stdout.splitlines())
+        assert settled["proxycommand"].endswith(" proxy %h")
+        assert settled["stricthostkeychecking"] == "true"
+        assert settled["passwordauthentication"] == "no"
+        assert settled["identitiesonly"] == "yes"
+        assert settled["identityfile"].endswith("/ssh/keys/%h")
+        assert settled["userknownhostsfile"].endswith("/ssh/known_hosts")
 
 
 def test_ssh_finds_the_newest_sessions_key(home: Home) -> None:

@@ -122,15 +122,22 @@ def test_another_device_key_is_noticed(home: Home, sealed: Path, tmp_path: Path)
     other = tmp_path / "other.sealed"
     recipient = pyrage.x25519.Identity.generate().to_public()
     other.write_bytes(sealed_file(sealed_to(recipient, device=RELAY)))
-    done = run(home, "recording", "verify", str(other))
-    assert done.exit_code == 0
-    assert "does not know the device's key" in done.stderr
+    # Whoever has a key pair and the public audit key could have made it.
+    done = run(home, "--json", "recording", "verify", str(other))
+    assert (done.exit_code, json.loads(done.stdout)["valid"]) == (1, False)
+    out = tmp_path / "out"
+    for words in (("verify",), ("export", "--sealed", "--out", str(out))):
+        assert refused(home, "recording", *words, str(other)) == "recording-device"
+    assert not out.exists() or list(out.iterdir()) == []
+    told = answer(home, "recording", "verify", str(other), "--unknown-device")
+    assert (told["valid"], told["device_key_pinned"]) == (True, False)
     key = DEVICE.public_key.hex()
     code = refused(home, "recording", "verify", str(other), "--device-key", key)
     assert code == "recording-signature"
 
 
 def test_a_missing_end_is_told(home: Home, audit_key: str, tmp_path: Path) -> None:
+    pin(home, device_id(DEVICE.public_key), DEVICE.public_key)
     recipient = pyrage.x25519.Recipient.from_str(audit_key)
     path = tmp_path / "cut.sealed"
     path.write_bytes(sealed_file(sealed_to(recipient, final=False, dropped=7, relay=None)))
@@ -186,6 +193,7 @@ def test_countersignatures_cannot_be_left_out(
     home: Home, audit_key: str, tmp_path: Path, tenant: str
 ) -> None:
     settings(home, relay_key=RELAY.public_key.hex())
+    pin(home, device_id(DEVICE.public_key), DEVICE.public_key)
     chunks = sealed_to(pyrage.x25519.Recipient.from_str(audit_key), tenant=tenant)
     path = tmp_path / "stripped.sealed"
     path.write_bytes(sealed_file(chunks))
@@ -247,7 +255,8 @@ def test_an_operators_own_key_opens_what_a_guest_sealed_to_it(
     recipient = pyrage.ssh.Recipient.from_str(" ".join(public.split()[:2]))
     path = tmp_path / "guest.sealed"
     path.write_bytes(sealed_file(sealed_to(recipient, tenant="")))
-    assert "$ ls" in run(home, "recording", "play", str(path)).stdout
+    key = DEVICE.public_key.hex()
+    assert "$ ls" in run(home, "recording", "play", str(path), "--device-key", key).stdout
 
 
 @pytest.mark.parametrize("version", [3, 2])

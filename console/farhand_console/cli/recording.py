@@ -16,6 +16,7 @@ import click
 from farhand_console.cli.base import Context, command, group, paged
 from farhand_console.output import line, printable, say, show_fields, show_table, warn
 from farhand_console.relay.answers import Page
+from farhand_console.relay.calls import segments
 from farhand_console.session.recording_keys import (
     AUDIT_KEY_NAME,
     create_audit_key,
@@ -31,10 +32,11 @@ from farhand_console.session.recording_source import (
     save,
 )
 from farhand_console.session.recording_streams import CastFiles, Stream, open_lines, read_streams
+from farhand_console.trust.devices import pins, verify_device
 from farhand_protocol.casts import EVENTS
 from farhand_protocol.errors import FarhandError, UsageError
 from farhand_protocol.identity import parse_public_key_line
-from farhand_protocol.recording import Chunk
+from farhand_protocol.recording import Chunk, open_head
 
 __all__ = ["register"]
 
@@ -63,12 +65,14 @@ class _Source:
         *,
         open_end: bool,
         unwitnessed: bool,
+        unknown_device: bool,
     ) -> None:
         self._context = context
         self._named = named
         self._device_key = _parse_key(device_key) if device_key else None
         self._open_end = open_end
         self._unwitnessed = unwitnessed
+        self._unknown_device = unknown_device
         self._checked: Checked | None = None
         # Wraps the unchecked chunks, to keep them as they came.
         self.through: Callable[[Iterator[Chunk]], Iterator[Chunk]] = iter
@@ -81,7 +85,7 @@ class _Source:
             relay_key = self._relay_key_if_known()
         else:
             relay_key = bytes.fromhex(context.settings.relay_key)
-            chunks, session = fetch(context.relay, named, relay_key), named
+            chunks, session = self._device_found(fetch(context.relay, named, relay_key)), named
         for one in check(
             self.through(chunks),
             context.home,
@@ -94,6 +98,24 @@ class _Source:
                 self._checked = one
             else:
                 yield one
+
+    def _device_found(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        """Pass chunks on; the device that the first one names is verified, and so pinned."""
+        for number, chunk in enumerate(chunks):
+            if number == 0 and self._device_key is None:
+                self._pin(open_head(chunk.head).head.device)
+            yield chunk
+
+    def _pin(self, device: str) -> None:
+        context = self._context
+        if device in pins(context.home):
+            return
+        try:
+            told = context.relay.get(segments("devices", device), dict)
+            verify_device(context.home, context.trust(), told, asked=device)
+        except FarhandError as error:
+            # A guest device, a retired one, one that nobody confirmed: the verdict says so.
+            warn(f"the device could not be verified: {error.message}")
 
     def _relay_key_if_known(self) -> bytes | None:
         if not self._context.home.config_file.exists():
@@ -108,7 +130,9 @@ class _Source:
 
     def objection(self) -> FarhandError | None:
         """Why what was read does not count, if it does not."""
-        return self.checked.objection(unwitnessed=self._unwitnessed)
+        return self.checked.objection(
+            unwitnessed=self._unwitnessed, unknown_device=self._unknown_device
+        )
 
     def require(self) -> None:
         """Raise the objection, before anything of it is shown as true."""
@@ -118,8 +142,8 @@ class _Source:
     def warn(self) -> None:
         """Say what is not as it should be, although nothing was changed."""
         told = self.checked.recording
-        if self.checked.known.device_key is None:
-            warn("this console does not know the device's key; name it with --device-key")
+        if self._unknown_device and self.checked.known.device_key is None:
+            warn("whose key signed this is not known here: nothing proves that the device made it")
         if not told.complete:
             warn("the end of the recording is missing")
         if told.dropped_bytes:
@@ -145,6 +169,9 @@ def _readable(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
     function = click.option(
         "--unwitnessed", is_flag=True, help="Take one without the relay's countersignatures."
+    )(function)
+    function = click.option(
+        "--unknown-device", is_flag=True, help="Take one of a device whose key is not known here."
     )(function)
     function = click.option(
         "--device-key",
@@ -202,9 +229,17 @@ def _register_verify(recordings: click.Group) -> None:
         device_key: str | None,
         open_end: bool,
         unwitnessed: bool,
+        unknown_device: bool,
     ) -> None:
         """Check every signature and the chain; needs no key, and for a file no relay."""
-        source = _Source(context, recording, device_key, open_end=open_end, unwitnessed=unwitnessed)
+        source = _Source(
+            context,
+            recording,
+            device_key,
+            open_end=open_end,
+            unwitnessed=unwitnessed,
+            unknown_device=unknown_device,
+        )
         for _ in source:
             pass
         answer = _verdict(source.checked, is_valid=source.objection() is None)
@@ -247,6 +282,7 @@ def _register_play(recordings: click.Group) -> None:
         device_key: str | None,
         open_end: bool,
         unwitnessed: bool,
+        unknown_device: bool,
         identity: Path | None,
         stream: int | None,
         speed: float | None,
@@ -254,7 +290,14 @@ def _register_play(recordings: click.Group) -> None:
     ) -> None:
         """Show what was shown, at its own pace; all streams one after the other."""
         opener = load_identities(context.home, identity)
-        source = _Source(context, recording, device_key, open_end=open_end, unwitnessed=unwitnessed)
+        source = _Source(
+            context,
+            recording,
+            device_key,
+            open_end=open_end,
+            unwitnessed=unwitnessed,
+            unknown_device=unknown_device,
+        )
         # All of it is read, and so verified, before anything is shown.
         streams = read_streams(open_lines(source, opener))
         source.require()
@@ -312,6 +355,7 @@ def _register_export(recordings: click.Group) -> None:
         device_key: str | None,
         open_end: bool,
         unwitnessed: bool,
+        unknown_device: bool,
         identity: Path | None,
         out: Path,
         stream: int | None,
@@ -319,7 +363,14 @@ def _register_export(recordings: click.Group) -> None:
         sealed: bool,
     ) -> None:
         """Write one asciicast file per stream, or the sealed recording as one file."""
-        source = _Source(context, recording, device_key, open_end=open_end, unwitnessed=unwitnessed)
+        source = _Source(
+            context,
+            recording,
+            device_key,
+            open_end=open_end,
+            unwitnessed=unwitnessed,
+            unknown_device=unknown_device,
+        )
         if sealed and stream is not None:
             raise UsageError("usage", "a sealed recording cannot be taken apart")
         try:

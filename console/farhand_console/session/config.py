@@ -1,8 +1,10 @@
 """`farhand ssh-config`: what stock ssh, scp, sftp, rsync and Ansible need to reach devices.
 
-The written `Match ... exec` opens the session first (signed grant, ticket, expiry); then ssh runs
-`farhand proxy` as its ProxyCommand, or goes through the relay's jump port.  Host keys come from
-verified enrolments, so ssh never asks.
+The written `Match ... exec` only opens the session (signed grant, ticket, expiry).  What ssh must
+keep to stands in a `Host` block of its own, so that it holds when the session was refused as well:
+ssh then runs `farhand proxy`, or goes through the relay's jump port, and ends there.  It never
+tries the name by itself, with other keys or a password.  Host keys come from verified enrolments,
+so ssh never asks.
 """
 
 from __future__ import annotations
@@ -92,6 +94,8 @@ def write_ssh_config(
         "# Written by farhand ssh-config; write it again when devices come or go.\n"
         f"{_jump_block(jump) if jump else ''}"
         f'Match host {",".join(hosts)} exec "{quoted} session open --if-needed --device %h"\n'
+        f"    User {SSH_USER}\n"
+        f"Host {' '.join(hosts)}\n"
         f"    User {SSH_USER}\n"
         f'    IdentityFile "{keys}/%h"\n'
         "    IdentitiesOnly yes\n"

@@ -22,7 +22,7 @@ from farhand_console.relay import Relay, segments
 from farhand_console.relay.answers import Claimed, Created, Mail, Session
 from farhand_console.session.approvals import await_approvals, withdrawn_when_stopped
 from farhand_console.session.record import SessionRecord, save
-from farhand_console.trust.devices import VerifiedDevice, verify_device
+from farhand_console.trust.devices import VerifiedDevice, pin, verify_device
 from farhand_console.trust.verified import VerifiedTrust
 from farhand_protocol.codes import parse_code
 from farhand_protocol.envelopes import encode_envelope, seal
@@ -191,6 +191,8 @@ def _offered_device(
         host_name=offer.host_name,
     )
     if offer.guest:
+        # The code proved the key; what the device signs later is held to it.
+        pin(home, told.id, told.key)
         return told, 0
     verified = trust()
     if offer.tenant != verified.roster.tenant:

@@ -85,15 +85,26 @@ class Checked:
             return None
         return self.recording.head_sha256 == self.known.head_sha256
 
-    def objection(self, *, unwitnessed: bool = False) -> FarhandError | None:
+    def objection(
+        self, *, unwitnessed: bool = False, unknown_device: bool = False
+    ) -> FarhandError | None:
         """Return why this recording does not count, although its chain holds.
 
         Args:
             unwitnessed: take one that lacks countersignatures of a relay that is known.
+            unknown_device: take one whose device's key is not known here: whoever made the
+                recording named it.
         """
         if self.receipt_agrees is False:
             return FarhandError("recording-tail", "the receipt names another end of the recording")
         told = self.recording
+        if self.known.device_key is None and not unknown_device:
+            return FarhandError(
+                "recording-device",
+                f"the key of {told.device} is not known here, so anybody could have made this",
+                hint="name it with --device-key, compared on the device itself; "
+                "--unknown-device takes it all the same",
+            )
         missing = told.chunks - told.witnessed
         # Without the relay's key a countersignature says nothing, so its absence does not either.
         if missing and self.known.relay_key is not None and not unwitnessed:
