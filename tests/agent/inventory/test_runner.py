@@ -199,7 +199,7 @@ def test_the_process_fails_on_an_unknown_section() -> None:
 def test_tables_are_readable_and_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
     import farhand_agent.inventory.command as command
 
-    items = [
+    items: list[dict[str, Any]] = [
         {"name": "\x1b[2Jevil\u202e", "size_bytes": 16 * 1024**3, "empty": None, "on": True},
         {"name": "<script>", "size_bytes": None, "empty": None, "on": False},
     ]
@@ -225,7 +225,7 @@ def test_tables_are_readable_and_escaped(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_one_table_for_each_record_and_one_for_a_single_item() -> None:
-    items = [
+    items: list[dict[str, Any]] = [
         {"record": "array", "slots": 2, "speed_mhz": None},
         {"record": "module", "size_bytes": 512, "speed_mhz": 4800},
         {"record": "module", "size_bytes": None, "speed_mhz": None},

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from farhand_agent.inventory.context import Context, Malformed
+from farhand_agent.inventory.fillers import real_value
+from farhand_agent.inventory.hardware_ids import HardwareIds
 from farhand_agent.inventory.registry import section
 
 __all__ = ["collect", "parse_lsblk"]
@@ -12,6 +14,12 @@ __all__ = ["collect", "parse_lsblk"]
 _COLUMNS: Final = (
     "NAME,TYPE,SIZE,MODEL,SERIAL,REV,WWN,VENDOR,TRAN,ROTA,RM,RO,PTTYPE,LOG-SEC,PHY-SEC"
 )
+_KERNEL: Final = {
+    "model": ("device/model",),
+    "vendor": ("device/vendor",),
+    "serial": ("serial", "device/serial"),
+    "firmware": ("device/firmware_rev", "device/rev"),
+}
 _VIRTUAL: Final = ("loop", "ram", "zram", "fd", "nbd", "sr")
 
 
@@ -57,7 +65,18 @@ def parse_lsblk(document: Any) -> list[dict[str, Any]]:
 @section("disks", platform="linux", personal=("serial", "wwn"))
 def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item per physical disk, without loop devices, RAM disks and the like."""
-    return parse_lsblk(context.run_json(["lsblk", "-J", "-b", "-d", "-o", _COLUMNS]))
+    items = parse_lsblk(context.run_json(["lsblk", "-J", "-b", "-d", "-o", _COLUMNS]))
+    ids = HardwareIds(context.files, "pci.ids")
+    for item in items:
+        # lsblk knows names and serial numbers from udev; where that does not run, the kernel does.
+        folder = f"/sys/block/{item['name']}"
+        for field, names in _KERNEL.items():
+            found = (real_value(context.files.line(f"{folder}/{name}")) for name in names)
+            item[field] = real_value(item[field]) or next((one for one in found if one), None)
+        number = item["vendor"] or ""
+        if number.startswith("0x"):
+            item["vendor"] = ids.vendor(number.removeprefix("0x").lower()) or number
+    return items
 
 
 def _text(value: object) -> str | None:

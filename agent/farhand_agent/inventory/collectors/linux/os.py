@@ -52,6 +52,7 @@ def collect(context: Context) -> list[dict[str, Any]]:
             "id_like": release.get("ID_LIKE", "").split(),
             "version": release.get("VERSION_ID"),
             "version_name": release.get("VERSION"),
+            "point_version": context.files.line("/etc/debian_version"),
             "pretty_name": release.get("PRETTY_NAME"),
             "build": release.get("BUILD_ID"),
             "kernel": kernel.release,
