@@ -146,47 +146,23 @@ def _way_in(config: paramiko.SSHConfig, reach: Reach) -> Iterator[Any]:
         yield stream
 
 
-class _Stream:
-    """A program's stdin and stdout as the one socket that paramiko wants."""
-
-    def __init__(self, stdin: socket.socket, stdout: socket.socket) -> None:
-        self._stdin = stdin
-        self._stdout = stdout
-        self.send = stdin.send
-        self.recv = stdout.recv
-
-    def settimeout(self, timeout_s: float | None) -> None:
-        """Bound each read and write."""
-        self._stdin.settimeout(timeout_s)
-        self._stdout.settimeout(timeout_s)
-
-    def close(self) -> None:
-        """Close both."""
-        self._stdin.close()
-        self._stdout.close()
-
-    @property
-    def _closed(self) -> bool:  # by this name a socket has it, and paramiko looks
-        return self._stdin.fileno() == -1
-
-
 @contextlib.contextmanager
-def _proxied(command: str, env: dict[str, str]) -> Iterator[_Stream]:
+def _proxied(command: str, env: dict[str, str]) -> Iterator[socket.socket]:
     """Run a ProxyCommand; gives the stream to it, then ends stream and program in this order.
 
-    paramiko's own ProxyCommand sends a signal, by number, to a program that may be gone and reaped,
-    and does so in the thread that reads: an error there belongs to no test.
+    Its stdin and stdout are one socket, as libssh has it; stock ssh gives two pipes.  paramiko's
+    own ProxyCommand sends a signal, by number, to a program that may be gone and reaped, and does
+    so in the thread that reads: an error there belongs to no test.
     """
-    (stdin, its_stdin), (stdout, its_stdout) = socket.socketpair(), socket.socketpair()
-    with its_stdin, its_stdout:
+    ours, theirs = socket.socketpair()
+    with theirs:
         program = subprocess.Popen(
-            shlex.split(command), stdin=its_stdin.fileno(), stdout=its_stdout.fileno(), env=env
+            shlex.split(command), stdin=theirs.fileno(), stdout=theirs.fileno(), env=env
         )
-    stream = _Stream(stdin, stdout)
     try:
-        yield stream
+        yield ours
     finally:
-        stream.close()
+        ours.close()
         try:
             status = program.wait(30)
         except subprocess.TimeoutExpired:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import select
 import signal
+import socket
+import stat
 import sys
 from collections.abc import Callable
 
@@ -18,6 +22,8 @@ from farhand_console.session.stdio import StdinReader
 from farhand_protocol.errors import FarhandError, UsageError
 
 __all__ = ["listen_forward", "run_proxy"]
+
+_LOOK_S = 1.0
 
 
 class _Stdout(asyncio.Protocol):
@@ -70,9 +76,44 @@ class _Outlet(asyncio.streams.FlowControlMixin):
         super().__init__()
         self._gone = gone
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if isinstance(transport, asyncio.Transport):
+            transport.pause_reading()  # what comes the other way is stdin's
+
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._gone.set()
+
+
+def _is_one_socket() -> bool:
+    """Tell whether stdin and stdout are one socket, as some programs give it to their proxy."""
+    try:
+        there, back = os.fstat(sys.stdin.fileno()), os.fstat(sys.stdout.fileno())
+    except (AttributeError, ValueError, OSError):
+        return False  # started without one of them
+    return stat.S_ISSOCK(back.st_mode) and os.path.samestat(there, back)
+
+
+async def _open_stdout(gone: asyncio.Event) -> asyncio.StreamWriter:
+    loop = asyncio.get_running_loop()
+    flow = _Outlet(gone)
+    out: asyncio.WriteTransport
+    if _is_one_socket():
+        # As a pipe it would be taken for closed as soon as something came.
+        connection = socket.socket(fileno=os.dup(sys.stdout.fileno()))
+        out, _ = await loop.create_connection(lambda: flow, sock=connection)
+    else:
+        out, _ = await loop.connect_write_pipe(lambda: flow, sys.stdout)
+    return asyncio.StreamWriter(out, flow, None, loop)
+
+
+async def _until_hung_up() -> None:
+    """Wait until the other end of the one socket is closed, not only for writing."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    while not poll.poll(0):  # noqa: ASYNC110 - no loop tells of it
+        await asyncio.sleep(_LOOK_S)
 
 
 async def run_proxy(
@@ -89,12 +130,11 @@ async def run_proxy(
         loop.add_signal_handler(number, gone.set)
     reader = StdinReader()
     try:
-        out, flow = await loop.connect_write_pipe(lambda: _Outlet(gone), sys.stdout)
+        writer = await _open_stdout(gone)
     except ValueError as error:
         raise UsageError(
             "usage", "proxy is started by ssh, as its ProxyCommand", hint="farhand ssh-config"
         ) from error
-    writer = asyncio.StreamWriter(out, flow, None, loop)
     async with open_pipe(home, relay, record, notice=notice) as pipe:
         protocol = _Stdout(writer)
         transport = pipe.connect(protocol)
@@ -103,6 +143,9 @@ async def run_proxy(
             while data := await reader.read():
                 await protocol.may_write.wait()
                 transport.write(data)
+            if _is_one_socket():
+                await _until_hung_up()
+                gone.set()
 
         async with asyncio.TaskGroup() as group:
             # The end of stdin ends nothing: a live ssh may have half-closed only.
