@@ -7,7 +7,6 @@ is neither a security label nor a way back.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -19,6 +18,7 @@ from farhand_agent.patches.stepwise import LIST_TIMEOUT_S, REFRESH_TIMEOUT_S, St
 from farhand_agent.platforms.commands import Outcome
 
 if sys.platform != "win32":
+    import os
     import pwd
 
 __all__ = ["BrewProvider"]
@@ -99,7 +99,7 @@ class BrewProvider(StepwiseProvider):
 
     def _argv(self, arguments: Sequence[str]) -> Sequence[str]:
         program = self._program()
-        if program is None or sys.platform == "win32":
+        if program is None:
             raise ProviderError("patch-failed", "there is no brew here", state="unsupported")
         owner = self._files.path(program).stat().st_uid  # through the link in bin
         variables = [f"{name}={value}" for name, value in _ENVIRONMENT.items()]
@@ -109,13 +109,25 @@ class BrewProvider(StepwiseProvider):
                 state="denied",
             )  # fmt: skip
         try:
-            user = pwd.getpwuid(owner)
+            name, home, is_me = _account(owner)
         except KeyError as error:
             raise ProviderError(
                 "patch-denied", f"brew's folder belongs to nobody known: {owner}", state="denied"
             ) from error
-        if os.geteuid() == owner:
-            return ["env", *variables, f"HOME={user.pw_dir}", program, *arguments]
+        if is_me:
+            return ["env", *variables, f"HOME={home}", program, *arguments]
         # Anyone but root would be asked for a password here; -n makes that an answer.
-        become = ["sudo", "-n", "-H", "-u", user.pw_name, "--"]
+        become = ["sudo", "-n", "-H", "-u", name, "--"]
         return [*become, "env", *variables, program, *arguments]
+
+
+if sys.platform == "win32":
+
+    def _account(owner: int) -> tuple[str, str, bool]:
+        raise KeyError(owner)
+else:
+
+    def _account(owner: int) -> tuple[str, str, bool]:
+        """Return a user's name and home, and whether this process is theirs."""
+        user = pwd.getpwuid(owner)
+        return user.pw_name, user.pw_dir, os.geteuid() == owner

@@ -9,6 +9,7 @@ where there is nothing to update, as it does for errors.  Arch labels no securit
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -132,7 +133,7 @@ class PacmanProvider(StepwiseProvider):
     def reboot_state(self) -> Reboot:
         """Return whether the running kernel's modules are gone, or a newer kernel is there."""
         kernels = self._files.names("/usr/lib/modules")
-        running = os.uname().release
+        running = platform.release()
         if kernels and running not in kernels:
             reason = f"the modules of the running kernel {running} are gone"
             return Reboot(required=True, reasons=(reason,))

@@ -21,9 +21,11 @@ def state_folder() -> Path:
     they may change is theirs too (applications of one user).
     """
     if sys.platform == "win32":
-        return Path(os.environ.get("PROGRAMDATA", r"C:\ProgramData")) / "Farhand" / "patches"
-    if not is_privileged():
-        return Path.home() / ".local/state/farhand/patches"
-    if sys.platform == "darwin":
-        return Path("/Library/Application Support/Farhand/patches")
-    return Path("/var/lib/farhand/patches")
+        system = Path(os.environ.get("PROGRAMDATA", r"C:\ProgramData")) / "Farhand"
+    elif not is_privileged():
+        system = Path.home() / ".local/state/farhand"
+    elif sys.platform == "darwin":
+        system = Path("/Library/Application Support/Farhand")
+    else:
+        system = Path("/var/lib/farhand")
+    return system / "patches"

@@ -7,7 +7,7 @@ hook).  Last comes the newest kernel on disk against the running one.
 
 from __future__ import annotations
 
-import os
+import platform
 import re
 
 from farhand_agent.patches.provider import Reboot
@@ -38,7 +38,7 @@ def linux_reboot(run: Runner, files: SystemFiles, *, release: str | None = None)
             found = None  # it is only one of several witnesses
         if found is not None:
             return found
-    running = release or os.uname().release
+    running = release or platform.release()
     kernels = files.names("/lib/modules") or files.names("/usr/lib/modules")
     if running not in kernels:
         return Reboot(required=None, reasons=())

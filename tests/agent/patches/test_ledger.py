@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from farhand_agent.patches import places
 from farhand_agent.patches.ledger import MAX_RECORDS, Ledger
 from farhand_agent.patches.provider import (
     LOG_TAIL_BYTES,
@@ -125,6 +126,17 @@ def test_one_turn_at_a_time_and_it_ends_with_its_process(tmp_path: Path) -> None
         holder.kill()
     with packages_turn(tmp_path, wait_s=0):
         pass
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the folder is another one elsewhere")
+@pytest.mark.parametrize("privileged", [True, False])
+def test_root_remembers_for_the_system_and_others_for_themselves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, privileged: bool
+) -> None:
+    monkeypatch.setattr(places, "is_privileged", lambda: privileged)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    mine = tmp_path / ".local/state/farhand/patches"
+    assert places.state_folder() == (Path("/var/lib/farhand/patches") if privileged else mine)
 
 
 def test_the_last_64_kib_are_kept_and_no_half_character() -> None:
