@@ -1,6 +1,6 @@
 """Standing schedules as policy writes them: what a device does by itself, and when.
 
-    disk: every 15m; checks disk.space warning=80 critical=95, disk.inodes; confirm 2/3
+    disk: every 15m; checks disk.space warning_percent=80, disk.inodes; confirm 2/3
     night: daily 03:30; inventory software, updates; splay 1h; misfire skip
     audit: monthly 31 02:00; checks time.sync; zone Europe/Lisbon; until 2027-01-01T00:00:00Z
 

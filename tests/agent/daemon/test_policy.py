@@ -43,6 +43,10 @@ OWN = st.fixed_dictionaries(
         "recording_days": st.integers(1, 400),
         "inventory_sections": st.lists(st.sampled_from(["processes", "neighbours"]), unique=True),
         "inventory_personal": st.booleans(),
+        "schedules": st.lists(
+            st.sampled_from(["a: every 1h; checks a.b", "b: every 1h; checks a.c"]), unique=True
+        ),
+        "probe_to": st.lists(st.sampled_from(["a.example", "192.0.2.1"]), unique=True),
     },
 )
 
@@ -57,7 +61,7 @@ def test_neither_side_can_loosen_the_other(signed: dict[str, Any], own: dict[str
             assert set(merged.scopes) <= set(side.scopes)
             assert set(merged.risks) <= set(side.risks)
             assert set(merged.forward_to) <= set(side.forward_to)
-    for name in ("scopes", "risks", "forward_to", "inventory_sections"):
+    for name in ("scopes", "risks", "forward_to", "inventory_sections", "schedules", "probe_to"):
         if name in own:
             assert set(getattr(merged, name)) <= set(own[name])
     assert merged.minutes_max <= min(both.minutes_max, own.get("minutes_max", 10**6))
@@ -142,6 +146,23 @@ def test_an_enrolled_device_without_verified_trust_allows_nothing(tmp_path: Path
     home = Home.at(tmp_path)
     home.config.write_text("")
     assert effective_policy(home, "default") == NOTHING
+
+
+def test_schedules_can_only_be_taken_away(tmp_path: Path) -> None:
+    lines = ["a: every 1h; checks a.b", "b: every 1h; checks a.c"]
+    signed = GroupPolicy(schedules=lines, probe_to=["a.example"])
+    assert merge(signed, {}).schedules == lines
+    assert merge(signed, {"schedules": []}).schedules == []
+    assert (
+        merge(signed, {"schedules": [lines[1], "c: every 1h; checks a.d"]}).schedules == lines[1:]
+    )
+    assert merge(signed, {"probe_to": ["a.example", "b.example"]}).probe_to == ["a.example"]
+    assert NOTHING.schedules == []
+    assert any(lines[0] in words for words in policy_words(signed))
+    home = Home.at(tmp_path)
+    home.policy.write_text('schedules = ["a: whenever; checks a.b"]')
+    with pytest.raises(FarhandError, match="policy-malformed"):
+        load_own(home)
 
 
 def test_the_words_name_only_what_this_agent_serves() -> None:
