@@ -200,7 +200,6 @@ class OrderController(Controller):
         async with relay.db.read() as c:
             return await order_view(c, relay.tenant, order)
 
-
     @post("/{order:str}/result", action="order.create", status_code=200)
     async def bring_result(
         self,
@@ -217,9 +216,7 @@ class OrderController(Controller):
         results = relay.service(make_results)
         await results.result(device=row["device"], order=row["id"], blob=data.result)
         async with relay.db.write() as c:
-            await relay.audit.append(
-                c, actor=actor.name, action="order.brought", subject=row["id"]
-            )
+            await relay.audit.append(c, actor=actor.name, action="order.brought", subject=row["id"])
         async with relay.db.read() as c:
             return await order_view(c, relay.tenant, row["id"])
 
