@@ -128,7 +128,7 @@ imports: $(DEV_STAMP)
 
 coverage: $(DEV_STAMP)
 	$(SAY) 'every branch of the protocol package is tested (coverage)'
-	@"$(RUN_PYTHON)" -m pytest -q $(wildcard tests/protocol tests/properties) --cov=farhand_protocol --cov-branch \
+	@"$(RUN_PYTHON)" -m pytest -q -n $(JOBS) $(wildcard tests/protocol tests/properties) --cov=farhand_protocol --cov-branch \
 	  --cov-report=term-missing:skip-covered --cov-fail-under=100
 
 format: $(DEV_STAMP)
