@@ -2,8 +2,8 @@
 
 Two things are found before the condition is made (`Facts`), because no table holds them as rows:
 who is online, which the nodes know; and who has which software (`fleet.software_search`).  Each
-goes along as one parameter, however many they are (databases take only so many), which SQLite reads
-as JSON and PostgreSQL as an array.
+goes along as one parameter, however many they are (databases take only so many): JSON for SQLite,
+an array or bits for PostgreSQL.
 """
 
 from __future__ import annotations
@@ -12,10 +12,24 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, exists, false, func, not_, or_, select, true
+from sqlalchemy import (
+    ColumnElement,
+    LargeBinary,
+    and_,
+    case,
+    exists,
+    false,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+    true,
+)
 
 from farhand_server.fleet.packages import given_numbers, given_texts
 from farhand_server.fleet.query import AllOf, Node, Not, Term, terms_of
+from farhand_server.fleet.software_index import numbers_in
 from farhand_server.store.schema import (
     check_states,
     device_hints,
@@ -37,13 +51,13 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         tenant: organisation.
         dialect: `sqlite` or `postgresql`.
         online: ids of the devices that are connected; needed only if `needs_presence`.
-        installed: for each `software` term, the numbers of the devices that match it.
+        installed: for each `software` term, the devices that match it: bit N is the device N.
     """
 
     tenant: str
     dialect: str
     online: Collection[str] = ()
-    installed: Mapping[Term, Collection[int]] = {}
+    installed: Mapping[Term, int] = {}
 
 
 def needs_presence(node: Node) -> bool:
@@ -145,12 +159,24 @@ def _kind(term: Term, _facts: Facts) -> ColumnElement[bool]:
 
 
 def _software(term: Term, facts: Facts) -> ColumnElement[bool]:
-    numbers = given_numbers(facts.dialect, facts.installed[term])
     return devices.c.id.in_(
         select(device_numbers.c.device).where(
-            device_numbers.c.tenant == facts.tenant, device_numbers.c.number.in_(numbers)
+            device_numbers.c.tenant == facts.tenant, _is_set(facts, facts.installed[term])
         )
     )
+
+
+def _is_set(facts: Facts, bits: int) -> ColumnElement[bool]:
+    """Return that the bit of a device's number is set."""
+    number = device_numbers.c.number
+    if facts.dialect != "postgresql":
+        return number.in_(given_numbers(facts.dialect, numbers_in(bits)))
+    # Thousands of devices are a kilobyte of bits, where they would be a long array to hash.
+    length = (bits.bit_length() + 7) // 8
+    given = literal(bits.to_bytes(length, "little"), LargeBinary)
+    # CASE, since AND may ask for the bit first, and beyond the end that is an error.
+    bit = case((number < 8 * length, func.get_bit(given, number)), else_=0)
+    return bit == 1
 
 
 def _check(term: Term, facts: Facts) -> ColumnElement[bool]:

@@ -30,12 +30,13 @@ from farhand_server.store.schema import device_numbers, software_index, software
 __all__ = [
     "BLOCK_BITS",
     "decode_bits",
+    "devices_with",
     "encode_bits",
     "fold",
     "keep_folding",
     "note_moves",
     "number_of",
-    "numbers_with",
+    "numbers_in",
     "write_bits",
 ]
 
@@ -87,8 +88,8 @@ async def note_moves(
     await c.execute(insert(software_moves), rows)
 
 
-async def numbers_with(c: AsyncConnection, versions: Sequence[int]) -> list[int]:
-    """Return the numbers of the devices that have at least one of these versions, in order."""
+async def devices_with(c: AsyncConnection, versions: Sequence[int]) -> int:
+    """Return the devices that have at least one of these versions: bit N is the device N."""
     given = given_numbers(c.dialect.name, versions)
     query = select(
         software_index.c.package_version, software_index.c.block, software_index.c.devices
@@ -103,9 +104,7 @@ async def numbers_with(c: AsyncConnection, versions: Sequence[int]) -> list[int]
     return await asyncio.to_thread(_union, blocks, moves)
 
 
-def _union(
-    blocks: Sequence[tuple[int, int, bytes]], moves: Sequence[tuple[int, int, bool]]
-) -> list[int]:
+def _union(blocks: Sequence[tuple[int, int, bytes]], moves: Sequence[tuple[int, int, bool]]) -> int:
     by_version: dict[int, int] = {}
     for version, block, data in blocks:
         bits = decode_bits(data) << (block * BLOCK_BITS)
@@ -116,14 +115,15 @@ def _union(
     union = 0
     for bits in by_version.values():
         union |= bits
-    return _numbers(union)
+    return union
 
 
 def _with_bit(bits: int, number: int, is_there: bool) -> int:
     return bits | 1 << number if is_there else bits & ~(1 << number)
 
 
-def _numbers(bits: int) -> list[int]:
+def numbers_in(bits: int) -> list[int]:
+    """Return the numbers of the bits that are set, in order."""
     data = bits.to_bytes((bits.bit_length() + 7) // 8, "little")
     return [8 * at + offset for at, byte in enumerate(data) if byte for offset in _OFFSETS[byte]]
 

@@ -7,7 +7,6 @@ those that fit (`fleet.software_index`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy import select
@@ -16,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from farhand_protocol.errors import FarhandError
 from farhand_server.fleet.query import Node, Term, terms_of
 from farhand_server.fleet.query_sql import matches
-from farhand_server.fleet.software_index import numbers_with
+from farhand_server.fleet.software_index import devices_with
 from farhand_server.fleet.versions import satisfies
 from farhand_server.store.schema import package_versions, packages
 
@@ -25,14 +24,14 @@ __all__ = ["installed_for", "versions_for"]
 MAX_VERSIONS_SEARCHED: Final = 10_000
 
 
-async def installed_for(c: AsyncConnection, tenant: str, query: Node) -> dict[Term, Sequence[int]]:
-    """Return for each `software` term of a query the numbers of the devices that match it.
+async def installed_for(c: AsyncConnection, tenant: str, query: Node) -> dict[Term, int]:
+    """Return for each `software` term of a query the devices that match it, as bits.
 
     Raises:
         FarhandError: `query-too-wide` when a term fits more than `MAX_VERSIONS_SEARCHED` versions.
     """
     terms = {term for term in terms_of(query) if term.key == "software"}
-    return {term: await numbers_with(c, await versions_for(c, tenant, term)) for term in terms}
+    return {term: await devices_with(c, await versions_for(c, tenant, term)) for term in terms}
 
 
 async def versions_for(c: AsyncConnection, tenant: str, term: Term) -> list[int]:

@@ -142,7 +142,7 @@ def _facts(query: Node, dialect: str) -> Facts:
         tenant="n-x",
         dialect=dialect,
         online=["d-1"] if needs_presence(query) else [],
-        installed={term: [1, 2] for term in terms_of(query)},
+        installed=dict.fromkeys(terms_of(query), 6),
     )
 
 

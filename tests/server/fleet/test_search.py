@@ -9,7 +9,13 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
-from farhand_server.fleet.software_index import encode_bits, fold, numbers_with, write_bits
+from farhand_server.fleet.software_index import (
+    devices_with,
+    encode_bits,
+    fold,
+    numbers_in,
+    write_bits,
+)
 from farhand_server.fleet.versions import satisfies
 from farhand_server.relay import Relay
 from farhand_server.store.schema import package_versions, software_moves
@@ -75,7 +81,7 @@ async def test_folding_takes_all_and_changes_nothing(relay: Relay, make_device: 
     async def look() -> list[list[int]]:
         async with relay.db.read() as c:
             versions = list(await c.scalars(select(package_versions.c.id)))
-            return [await numbers_with(c, [one]) for one in versions]
+            return [numbers_in(await devices_with(c, [one])) for one in versions]
 
     before = await look()
     assert sorted(map(len, before)) == [0, 1, 1]
@@ -95,7 +101,7 @@ async def test_devices_beyond_the_first_block(relay: Relay, make_device: MakeDev
         await fold(c)
         await write_bits(c, {(version, 2): encode_bits(1 << 5)})
     async with relay.db.read() as c:
-        assert await numbers_with(c, [version]) == [1, 2 * 8192 + 5]
+        assert numbers_in(await devices_with(c, [version])) == [1, 2 * 8192 + 5]
 
 
 async def test_a_query_that_fits_too_much(

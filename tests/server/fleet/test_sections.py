@@ -15,7 +15,7 @@ from farhand_protocol.errors import FarhandError
 from farhand_protocol.inventory import encode_section
 from farhand_server.fleet.history import MAX_HISTORY
 from farhand_server.fleet.sections import MAX_CHANGED, MAX_SECTIONS
-from farhand_server.fleet.software_index import fold, numbers_with
+from farhand_server.fleet.software_index import devices_with, fold
 from farhand_server.relay import Relay
 from farhand_server.store.schema import (
     package_versions,
@@ -41,7 +41,7 @@ async def installed(relay: Relay) -> int:
     """How many (device, version) pairs the index knows, whether folded or not."""
     async with relay.db.read() as c:
         versions = list(await c.scalars(select(package_versions.c.id)))
-        return sum([len(await numbers_with(c, [one])) for one in versions])
+        return sum([(await devices_with(c, [one])).bit_count() for one in versions])
 
 
 async def test_only_a_change_makes_history(relay: Relay, make_device: MakeDevice) -> None:
