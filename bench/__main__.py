@@ -38,6 +38,7 @@ SUITES = (
     "resident",
     "orders",
     "fleet",
+    "inventory",
 )
 _RESULTS = Path(__file__).parent / "results"
 
