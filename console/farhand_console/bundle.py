@@ -15,7 +15,9 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -32,10 +34,22 @@ from farhand_protocol.bundles import (
 from farhand_protocol.envelopes import MAX_ENVELOPE_BYTES, decode_envelope, signers
 from farhand_protocol.errors import FarhandError, UsageError
 
-__all__ = ["OpenedBundle", "open_bundle", "summary_lines", "unpack_into"]
+__all__ = ["OpenedBundle", "check_bundle", "open_bundle", "summary_lines", "unpack_into"]
 
 _SHOWN_TROUBLES: Final = 20
 _BAD: Final = ("critical", "warning")
+# What zipfile raises on archives that somebody made up.
+_UNREADABLE: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    OverflowError,
+)
 
 
 class OpenedBundle(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +116,22 @@ def open_bundle(
             hint="name the key that it was sealed to with --identity FILE",
             detail=error.detail,
         ) from error
+    return check_bundle(plain, sha256=hashlib.sha256(sealed).hexdigest(), known_key=known_key)
+
+
+def check_bundle(
+    plain: bytes, *, sha256: str, known_key: Callable[[str], bytes | None]
+) -> OpenedBundle:
+    """Check what was inside a sealed file.
+
+    Args:
+        plain: decrypted.
+        sha256: of the sealed file.
+        known_key: returns the key that this console knows a device by.
+
+    Raises:
+        FarhandError: `bundle-malformed`, `bundle-forged`.
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(plain)) as archive:
             envelope = decode_envelope(_entry(archive, MANIFEST_NAME, MAX_ENVELOPE_BYTES))
@@ -112,7 +142,7 @@ def open_bundle(
                     "bundle-malformed", "the bundle holds other files than its manifest names"
                 )
             files = {one.name: _entry(archive, one.name, one.size_bytes) for one in manifest.files}
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+    except _UNREADABLE as error:
         raise FarhandError("bundle-malformed", "what is inside is no bundle") from error
     except FarhandError as error:
         if error.code != "envelope-malformed":
@@ -132,9 +162,7 @@ def open_bundle(
         if known is not None and known != manifest.device_key:
             raise FarhandError("bundle-forged", f"{manifest.device} is known by another key")
         signed = "device" if known is not None else "unknown-key"
-    return OpenedBundle(
-        manifest=manifest, signed=signed, sha256=hashlib.sha256(sealed).hexdigest(), files=files
-    )
+    return OpenedBundle(manifest=manifest, signed=signed, sha256=sha256, files=files)
 
 
 def _read(path: Path) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 import zipfile
 from collections.abc import Callable
@@ -14,7 +15,13 @@ import pyrage
 import pytest
 from click.testing import CliRunner
 
-from farhand_console.bundle import OpenedBundle, open_bundle, summary_lines, unpack_into
+from farhand_console.bundle import (
+    OpenedBundle,
+    check_bundle,
+    open_bundle,
+    summary_lines,
+    unpack_into,
+)
 from farhand_console.cli.entry import farhand
 from farhand_console.session.recording_keys import Opener
 from farhand_protocol import bundles
@@ -29,6 +36,7 @@ from farhand_protocol.envelopes import (
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.identity import device_id
 from farhand_protocol.keys import SeedSigner
+from tests.fuzz.mutation import cases
 
 SIGNER = SeedSigner(bytes(range(32)))
 OTHER = SeedSigner(bytes(range(1, 33)))
@@ -49,6 +57,11 @@ class Maker:
         self.compression = zipfile.ZIP_DEFLATED
 
     def write(self, folder: Path) -> Path:
+        path = folder / "one.bundle"
+        path.write_bytes(pyrage.encrypt(self.packed(), [IDENTITY.to_public()]))
+        return path
+
+    def packed(self) -> bytes:
         described = [
             BundleFile(name=name, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest(),
                        about="words")
@@ -79,9 +92,7 @@ class Maker:
             inside = {"manifest.json": encode_envelope(envelope)} | self.files | self.entries
             for name, data in inside.items():
                 archive.writestr(name, data)
-        path = folder / "one.bundle"
-        path.write_bytes(pyrage.encrypt(packed.getvalue(), [IDENTITY.to_public()]))
-        return path
+        return packed.getvalue()
 
 
 def opened(path: Path, *, known: bytes | None = None) -> OpenedBundle:
@@ -178,6 +189,21 @@ def test_another_key_a_missing_file_and_no_bundle_at_all(
     monkeypatch.setattr("farhand_console.bundle.MAX_BUNDLE_BYTES", 10)
     with pytest.raises(FarhandError, match="bundle-malformed"):
         opened(path)
+
+
+def test_made_up_archives_are_refused_and_nothing_else_happens() -> None:
+    maker = Maker()
+    maker.compression = zipfile.ZIP_STORED
+    seed = maker.packed()
+    accepted, codes = 0, set()
+    for case in itertools.islice(cases([seed], "bundle"), 1500):
+        try:
+            check_bundle(case, sha256="", known_key=lambda _: None)
+            accepted += 1
+        except FarhandError as error:
+            codes.add(error.code)
+    assert codes <= {"bundle-malformed", "bundle-forged"}
+    assert accepted < 1000
 
 
 def test_a_file_that_swells_is_given_up(tmp_path: Path) -> None:

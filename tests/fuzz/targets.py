@@ -18,6 +18,7 @@ import msgspec
 
 from farhand_protocol import frames, messages
 from farhand_protocol.audit import MAX_HEAD_BYTES, decode_head, encode_head, head_message
+from farhand_protocol.bundles import Bundle, BundleFile, open_bundle_manifest
 from farhand_protocol.casts import (
     CastHeader,
     Term,
@@ -43,6 +44,7 @@ from farhand_protocol.instants import format_instant, parse_instant
 from farhand_protocol.inventory import SectionReport, decode_section, encode_section, section_hash
 from farhand_protocol.link import DeviceHandshake, RelayHandshake
 from farhand_protocol.manifest import Manifest, check_approved, check_manifest
+from farhand_protocol.order_files import MAGIC, OrderFile, pack_order, unpack_order
 from farhand_protocol.orders import Order, Result
 from farhand_protocol.pairing import ConsolePairing, DevicePairing
 from farhand_protocol.parameters import check_parameters, check_schema
@@ -165,6 +167,20 @@ def _envelope(data: bytes) -> None:
     signers(envelope, KEYS)
     if envelope.payload_type.endswith(".manifest.v1+json"):
         check_approved(envelope, ROSTER, samples.policy())
+
+
+def _bundle(data: bytes) -> None:
+    kind = "application/vnd.farhand.bundle.v1+json"
+    open_bundle_manifest(Envelope(payload=data, payload_type=kind, signatures=[]))
+
+
+def _order_file(data: bytes) -> None:
+    carried = unpack_order(data)
+    assert unpack_order(pack_order(carried)) == carried
+
+
+def _order_file_inside(data: bytes) -> None:
+    _order_file(MAGIC + zlib.compress(data))
 
 
 def _statement(kind: type[Statement]) -> Callable[[bytes], None]:
@@ -379,10 +395,25 @@ _LINES = encode_cast_header(
     1, CastHeader(version=3, term=Term(cols=80, rows=24, type="xterm"))
 ) + encode_cast_event(1, 0.5, "o", "shown")
 
+_CARRIED = OrderFile(order=b"sealed", trust={"metadata/1.root.json": b"{}", "target/a.json": b"x"})
+_BUNDLE = Bundle(
+    tenant="t",
+    device=device_id(bytes(32)),
+    device_key=bytes(32),
+    made_at="2026-11-22T08:00:00Z",
+    cleaned=["user"],
+    secrets_removed=1,
+    files=[BundleFile(name="logs/system.txt", size_bytes=1, sha256="0" * 64, about="a log")],
+    omitted=["nothing"],
+)
+
 TARGETS: dict[str, Target] = {
     "recording-head": Target(_recording_head, tuple(one.head for one in _RECORDING)),
     "sealed-recording": Target(_sealed_recording, (recordings.sealed_file(_RECORDING),)),
     "cast-lines": Target(_cast_lines, (_LINES,)),
+    "bundle": Target(_bundle, (encode_payload(_BUNDLE),)),
+    "order-file": Target(_order_file, (pack_order(_CARRIED),)),
+    "order-file-inside": Target(_order_file_inside, (msgspec.msgpack.encode(_CARRIED),)),
     "codes": Target(_codes, (b"4071-H7M 3QX", b"407123h7m3qx")),
     "enrolment-token": Target(
         _enrolment_token, (format_enrolment_token(samples.enrolment_token()).encode(),)

@@ -235,7 +235,6 @@ def test_the_debian_package_is_a_citizen(cache: Path, tmp_path: Path) -> None:
     assert {"what": "/lib/systemd/system/farhand-agent.service", "state": "kept"} not in steps
     assert not (root / "etc/systemd/system/farhand-agent.service").exists()
 
-    _dpkg(root, "--install", str(package))
     _dpkg(root, "--remove", "farhand-agent")
     assert not program.exists()
     assert (root / "var/lib/farhand-agent").exists()
