@@ -156,16 +156,19 @@ class Ledger:
     def with_memory(self, provider: str, reboot: Reboot) -> Reboot:
         """Return what a provider says of a restart, and what was asked for since the last one."""
         booted = format_instant(from_unix(int(self._booted_at())))
-        asked = [
-            reason
+        asking = [
+            record
             for record in self.records()
-            if record.provider == provider and (record.ended_at or "") > booted
-            for reason in record.reboot
+            if record.provider == provider and record.reboot and (record.ended_at or "") > booted
         ]
-        if not asked:
+        if not asking:
             return reboot
-        reasons = tuple(dict.fromkeys([*reboot.reasons, *asked]))
-        return Reboot(required=True, reasons=reasons)
+        asked = [reason for record in asking for reason in record.reboot]
+        return Reboot(
+            required=True,
+            reasons=tuple(dict.fromkeys([*reboot.reasons, *asked])),
+            since=reboot.since or min(record.ended_at or "" for record in asking),
+        )
 
     def _names(self) -> list[str]:
         try:

@@ -19,6 +19,7 @@ from farhand_protocol.errors import FarhandError
 __all__ = [
     "LOG_TAIL_BYTES",
     "PACKAGE_NAME",
+    "UNVERSIONED",
     "ApplyResult",
     "Change",
     "Kind",
@@ -42,6 +43,9 @@ Severity = Literal["critical", "important", "moderate", "low", "unknown"]
 Scope = Literal["system", "applications", "languages"]
 
 LOG_TAIL_BYTES: Final = 64 * 1024
+# Stands for the version before where there is none: an update that is no package's, or a program
+# that does not tell its own.
+UNVERSIONED: Final = "-"
 _MAX_UPDATES: Final = 20_000
 _MAX_TEXT_CHARS: Final = 300
 _MAX_WORDS: Final = 100
@@ -85,7 +89,8 @@ class ProviderError(FarhandError):
 class Update:
     """One package for which a newer version is known.
 
-    `id` is what `plan` takes; `installed` is "" for a package that would come in new.
+    `id` is what `plan` takes; `installed` is "" for a package that would come in new, and
+    `UNVERSIONED` where there is no version before.
     `held` means a person pinned it; `phased` that the distribution has not reached this device;
     `kept_back` that the package manager will not install it by itself, for its dependencies.
     """
@@ -109,10 +114,14 @@ class Update:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reboot:
-    """Whether the system waits for a restart: True, False, or None where nobody can know."""
+    """Whether the system waits for a restart: True, False, or None where nobody can know.
+
+    `since` is RFC 3339 UTC, where it is known since when.
+    """
 
     required: bool | None
     reasons: tuple[str, ...] = ()
+    since: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from farhand_agent.patches.provider import Reboot
 from farhand_agent.platforms.commands import Runner, installed
 from farhand_agent.platforms.files import SystemFiles
 from farhand_protocol.errors import FarhandError
+from farhand_protocol.instants import format_instant, from_unix
 
 __all__ = ["linux_reboot", "newer_kernel", "parse_needrestart"]
 
@@ -30,7 +31,12 @@ def linux_reboot(run: Runner, files: SystemFiles, *, release: str | None = None)
     """
     if files.path("/run/reboot-required").exists():
         names = (files.text("/run/reboot-required.pkgs") or "").split()
-        return Reboot(required=True, reasons=tuple(dict.fromkeys(names)) or ("reboot-required",))
+        at = files.modified_at("/run/reboot-required")
+        return Reboot(
+            required=True,
+            reasons=tuple(dict.fromkeys(names)) or ("reboot-required",),
+            since=format_instant(from_unix(int(at))) if at is not None else None,
+        )
     if installed("needrestart"):
         try:
             found = parse_needrestart(run(["needrestart", "-b"], timeout_s=30).text)

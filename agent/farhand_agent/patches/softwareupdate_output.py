@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from xml.parsers.expat import ExpatError
 
-from farhand_agent.patches.provider import Kind, ProviderError, Update
+from farhand_agent.patches.provider import UNVERSIONED, Kind, ProviderError, Update
 from farhand_agent.patches.refusals import Row, refusal, unreadable
 
 __all__ = ["classify", "parse_listing", "parse_preferences"]
@@ -55,8 +55,7 @@ def parse_listing(text: str) -> list[Update]:
                 Update(
                     id=label,
                     name=title,
-                    # Presence is all that is known of the version before.
-                    installed="installed",
+                    installed=UNVERSIONED,
                     available=fields.get("Version", "").strip()[:_MAX_CHARS],
                     origin="Apple",
                     kind=_kind(title),
@@ -102,7 +101,7 @@ def _from_preferences(one: dict[Any, Any]) -> Update:
     return Update(
         id=str(one.get("Product Key", name))[:_MAX_CHARS],
         name=name,
-        installed="installed",
+        installed=UNVERSIONED,
         available=str(one.get("Display Version", ""))[:_MAX_CHARS],
         origin="Apple",
         kind=_kind(name),

@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from farhand_agent.patches.powershell import parse_document
-from farhand_agent.patches.provider import Kind, ProviderError, Reboot, Severity, Update
+from farhand_agent.patches.provider import (
+    UNVERSIONED,
+    Kind,
+    ProviderError,
+    Reboot,
+    Severity,
+    Update,
+)
 from farhand_agent.patches.refusals import refusal, unreadable
 
 __all__ = [
@@ -159,7 +166,7 @@ def _update(one: Mapping[str, Any]) -> Update:
         # KB numbers repeat; this pair does not.
         id=_id(one),
         name=str(one.get("title", ""))[:300],
-        installed="installed",
+        installed=UNVERSIONED,
         available=f"revision {_number(one.get('revision'))}",
         origin="Windows Update",
         kind=kind,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from farhand_agent.patches.powershell import parse_document
-from farhand_agent.patches.provider import ProviderError, Update
+from farhand_agent.patches.provider import UNVERSIONED, ProviderError, Update
 from farhand_agent.patches.refusals import refusal, unreadable
 
 __all__ = ["REBOOT_CODES", "Upgraded", "classify", "parse_packages", "parse_upgrades"]
@@ -69,7 +69,7 @@ def parse_packages(text: str) -> list[Update]:
             Update(
                 id=name,
                 name=str(one.get("name") or name)[:200],
-                installed=installed or "unknown",
+                installed=installed or UNVERSIONED,
                 available=str(available),
                 origin=str(one.get("source") or "")[:100],
                 held=one.get("pinned") is True,

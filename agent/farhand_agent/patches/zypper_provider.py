@@ -121,6 +121,27 @@ class ZypperProvider(StepwiseProvider):
             return Reboot(required=True, reasons=("zypper needs-rebooting",))
         return Reboot(required=False) if outcome.exit_code == 0 else super().reboot_state()
 
+    def plan(self, ids: Sequence[str] | None, *, security_only: bool = False) -> Plan:
+        """Return what applying these updates would do.
+
+        Raises:
+            ProviderError: `patch-all-or-nothing` on a rolling release, `patch-report-only` on a
+                system whose root is read-only, and as classified.
+        """
+        if "tumbleweed" in (self._files.text("/etc/os-release") or "").lower():
+            raise ProviderError(
+                "patch-all-or-nothing",
+                "a rolling release is updated as a whole",
+                hint="run: zypper dup",
+            )
+        if self._files.path("/usr/sbin/transactional-update").exists():
+            raise ProviderError(
+                "patch-report-only",
+                "this system's root is read-only and updated by snapshots",
+                hint="run: transactional-update patch",
+            )
+        return super().plan(ids, security_only=security_only)
+
     def _reboot_after(self, plan: Plan, outcome: Outcome) -> Reboot:
         # needs-rebooting calls it not necessary after a patch that asks for it; so this is
         # remembered (`ledger`) until the system has started anew.

@@ -45,7 +45,7 @@ def test_a_provider_that_fails_is_a_state(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert "\x1b" not in shown.output
     item = json.loads(CliRunner().invoke(patches, ["--json"]).output)["items"][0]
     assert set(item) >= {"provider", "status", "updates", "reboot"}
-    assert set(item["reboot"]) == {"required", "reasons"}
+    assert set(item["reboot"]) == {"required", "reasons", "since"}
 
 
 class Hostile(AptProvider):

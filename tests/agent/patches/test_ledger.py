@@ -75,7 +75,9 @@ def test_a_restart_that_was_asked_for_counts_until_there_was_one(tmp_path: Path)
     one = ledger(tmp_path, clock)
     one.end(one.begin(PLAN), DONE)
     before = Reboot(required=False, reasons=())
-    assert one.with_memory("apt", before) == Reboot(required=True, reasons=("kernel",))
+    assert one.with_memory("apt", before) == Reboot(
+        required=True, reasons=("kernel",), since="2027-01-15T08:00:00Z"
+    )
     assert one.with_memory("dnf", before) == before
     after = ledger(tmp_path, clock, booted_at=clock.now + 1)
     assert after.with_memory("apt", before) == before

@@ -20,6 +20,7 @@ def test_the_marker_names_its_packages(tmp_path: Path) -> None:
     (tmp_path / "run/reboot-required.pkgs").write_text("linux-image\nlibc6\nlibc6\n")
     found = linux_reboot(run, SystemFiles(tmp_path))
     assert (found.required, found.reasons) == (True, ("linux-image", "libc6"))
+    assert found.since is not None
 
 
 @pytest.mark.parametrize(

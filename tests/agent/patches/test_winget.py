@@ -40,7 +40,7 @@ def test_packages_are_listed_and_nothing_that_looks_like_an_option() -> None:
         "Mozilla.Firefox", "119.0", "120.0",
     )  # fmt: skip
     assert notepad.held
-    assert notepad.installed == "unknown"
+    assert notepad.installed == "-"
 
 
 def test_one_package_that_was_unwrapped_and_none_at_all() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from farhand_agent.patches.provider import ProviderError
@@ -13,6 +15,9 @@ from farhand_agent.patches.zypper_output import (
     parse_plan,
     parse_updates,
 )
+from farhand_agent.patches.zypper_provider import ZypperProvider
+from farhand_agent.platforms.files import SystemFiles
+from tests.agent.patches.replay import Replay
 
 INFO = """Loading repository data...
 
@@ -68,6 +73,25 @@ def test_what_is_no_document_is_unreadable(text: str) -> None:
     with pytest.raises(ProviderError) as caught:
         parse_updates(text)
     assert caught.value.code == "patch-unreadable"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "code"),
+    [
+        ("etc/os-release", 'ID="opensuse-tumbleweed"\n', "patch-all-or-nothing"),
+        ("usr/sbin/transactional-update", "", "patch-report-only"),
+    ],
+)
+def test_systems_that_are_updated_whole_are_left_alone(
+    tmp_path: Path, file: str, text: str, code: str
+) -> None:
+    path = tmp_path / file
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    with pytest.raises(ProviderError) as caught:
+        ZypperProvider(Replay({}), SystemFiles(tmp_path)).plan(None)
+    assert caught.value.code == code
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize(
