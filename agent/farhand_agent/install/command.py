@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import stat
 import sys
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,8 @@ def install(user: str, root: Path, allow: str | None, as_json: bool) -> None:
     privileges = None if allow is None else chosen_privileges(allow)
     places = _places(root)
     steps: list[Step] = []
+    if root == Path("/") and platform_name() != "windows":
+        _check_interpreter(Path(sys.executable).resolve())
     program = _program(places, steps)
     made = Installation(platform_name(), places, program, _user(user), privileges, steps=steps)
     is_started = made.install()
@@ -79,6 +82,21 @@ def install(user: str, root: Path, allow: str | None, as_json: bool) -> None:
     _show(answer, steps, as_json=as_json)
     if not made.is_enrolled:
         say(f"it starts once the device is enrolled: farhand-agent enrol --home {places.home} -")
+
+
+def _check_interpreter(python: Path) -> None:
+    """See that the service's account could start this Python at all.
+
+    Raises:
+        FarhandError: `install-python`.
+    """
+    for folder in python.parents:
+        if not folder.stat().st_mode & stat.S_IXOTH:
+            raise FarhandError(
+                "install-python",
+                f"{python} lies where only some may go: {folder}",
+                hint="install with the system's own Python, such as /usr/bin/python3",
+            )
 
 
 def _program(places: Places, steps: list[Step]) -> list[str]:

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from farhand_agent.cli import cli
 from farhand_agent.install import service as service_module
+from farhand_agent.install.command import _check_interpreter
 from farhand_agent.install.launchd import plist_bytes, user_commands
 from farhand_agent.install.places import places_for
 from farhand_agent.install.privileges import PRIVILEGES, chosen_privileges
@@ -223,6 +224,15 @@ def test_a_command_that_fails_is_said(live: Any) -> None:
     with pytest.raises(FarhandError) as caught:
         live(System(useradd=1)).install()
     assert (caught.value.code, caught.value.hint) == ("install-failed", "it did not work")
+
+
+def test_a_python_that_others_cannot_reach_runs_no_service(tmp_path: Path) -> None:
+    python = tmp_path / "private/bin/python3"
+    python.parent.mkdir(parents=True)
+    (tmp_path / "private").chmod(0o700)
+    with pytest.raises(FarhandError, match="install-python"):
+        _check_interpreter(python)
+    _check_interpreter(Path("/usr/bin/python3"))
 
 
 # The tree.
