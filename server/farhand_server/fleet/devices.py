@@ -48,6 +48,11 @@ __all__ = [
 MAX_TAGS: Final = 64
 MAX_CANDIDATES: Final = 10
 _AGENTLESS_ID: Final = re.compile(r"ag-[a-z2-7]{16}\Z", re.ASCII)
+# Without what proves a key, which is most of a row and nothing for a list.
+_LISTED: Final = (
+    "id", "name", "device_group", "confirmed", "os", "host_name", "agent_version", "enrolled_at",
+    "last_seen", "retired_at", "key_conflict_at", "kind", "address", "merged_into",
+)  # fmt: skip
 _TAG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z", re.ASCII)
 
 
@@ -275,8 +280,10 @@ async def list_devices(
     where = [await picked(c, tenant, parse_query(query), presence=presence)]
     if after is not None:
         name, last = after
-        where.append((devices.c.name > name) | ((devices.c.name == name) & (devices.c.id > last)))
-    page = select(devices).where(*where).order_by(devices.c.name, devices.c.id).limit(limit)
+        # The first condition is the one that an index can begin with.
+        where += [devices.c.name >= name, (devices.c.name > name) | (devices.c.id > last)]
+    columns = [devices.c[one] for one in _LISTED]
+    page = select(*columns).where(*where).order_by(devices.c.name, devices.c.id).limit(limit)
     rows = (await c.execute(page)).mappings().all()
     tags = await _tags_of(c, tenant, [row["id"] for row in rows])
     return [Device(**_fields(row, tags[row["id"]], presence)) for row in rows]

@@ -180,7 +180,9 @@ def _is_set(facts: Facts, bits: int) -> ColumnElement[bool]:
 
 
 def _check(term: Term, facts: Facts) -> ColumnElement[bool]:
-    where = [check_states.c.tenant == facts.tenant, matches(check_states.c.check_id, term.value)]
+    where = [check_states.c.tenant == facts.tenant]
+    if term.value != "*":
+        where.append(matches(check_states.c.check_id, term.value))
     if term.wanted:
         where.append(check_states.c.state == term.wanted)
     return devices.c.id.in_(select(check_states.c.device).where(*where))

@@ -141,7 +141,7 @@ check_states = Table(
     Column("since", Text),
     Column("seen_at", Text, nullable=False),
     PrimaryKeyConstraint("tenant", "device", "check_id", "subject"),
-    Index("ix_check_states", "tenant", "check_id", "state"),
+    Index("ix_check_states", "tenant", "state", "check_id"),
     Index(
         "ix_check_states_subject",
         "tenant",

@@ -106,7 +106,7 @@ def _history() -> None:
         sa.Column("seen_at", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("tenant", "device", "check_id", "subject"),
     )
-    op.create_index("ix_check_states", "check_states", ["tenant", "check_id", "state"])
+    op.create_index("ix_check_states", "check_states", ["tenant", "state", "check_id"])
 
 
 def _records() -> None:
