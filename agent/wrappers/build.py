@@ -120,7 +120,8 @@ def table() -> str:
             for name, limit in check.limits.items()
         )
         words = ", ".join(f"`{name}`" for name in check.words)
-        helps = check.advice + "".join(f" (`{one}`)" for one in check.remedies)
+        more = f" and {len(check.remedies) - 1} more" if len(check.remedies) > 1 else ""
+        helps = check.advice + (f" (`{check.remedies[0]}`{more})" if check.remedies else "")
         overridden = "; ".join(filter(None, (limits, words)))
         cells = [f"`{check.id}`", measures(check), check.unit or "", overridden]
         cells += [", ".join(check.platforms), helps, check.risk]

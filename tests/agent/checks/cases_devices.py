@@ -252,7 +252,13 @@ CASES = [
     case("updates.security", "unknown", lists=[found(status="denied", reason="x")]),
     case("updates.security", "unknown",
          lists=[found(), found(provider="dnf", security_labelled=False)]),
+    # What brings programs and carries no labels hides nothing of the system's.
+    case("updates.security", "ok",
+         lists=[found(), found(provider="snap", security_labelled=False)]),
+    case("updates.security", "unknown", lists=[found(provider="snap", security_labelled=False)]),
+    case("updates.security", "unsupported", lists=[found(provider="pip")]),
     case("updates.pending", "unsupported"),
+    case("updates.pending", "ok", lists=[found(), found([update("a")], provider="npm")], value=0),
     case("updates.pending", "ok", lists=[found()], value=0),
     case("updates.pending", "warning", value=1, lists=[found([
         update("a"), update("b", held=True), update("c", phased=True),

@@ -129,7 +129,8 @@ REALM = "example.org\n  type: kerberos\n  realm-name: EXAMPLE.ORG\n  configured:
 
 
 def joined(outcome: Outcome | str | None) -> dict[str, str | Outcome | Exception]:
-    return {"realm": REALM} | ({} if outcome is None else {"adcli": outcome})
+    commands: dict[str, str | Outcome | Exception] = {"realm": REALM}
+    return commands if outcome is None else commands | {"adcli": outcome}
 
 
 def trust(days: float, *, revoked: bool = False) -> dict[str, str]:

@@ -7,10 +7,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from farhand_agent.patches.provider import Reboot
 from farhand_agent.platforms.commands import CommandTimeout, Outcome
 from farhand_agent.platforms.mounts import Capacity
-from tests.agent.checks.systems import DAY, NOW, Case, found
+from tests.agent.checks.systems import DAY, NOW, Case
 
 BOOTED = int(NOW) - 2 * DAY
 STAT = f"cpu 1 2 3\nbtime {BOOTED}\n"
@@ -248,9 +247,10 @@ CASES = [
     case("uptime", "warning", platform="windows",
          sections={"usage": [{"record": "system", "booted_at": "2026-10-01T00:00:00Z"}]}),
     *(
-        case("reboot.required", state, lists=[found(reboot=Reboot(required=needs, reasons=("k",)))])
-        for needs, state in ((True, "warning"), (False, "ok"), (None, "unknown"))
+        case("reboot.required", state, sections={"reboot": [{"required": r, "reasons": ["k"]}]})
+        for r, state in ((True, "warning"), (False, "ok"), (None, "unknown"))
     ),
+    case("reboot.required", "unknown", sections={"reboot": "denied"}),
     case("reboot.required", "unsupported"),
     *(
         case("boot.time", state, folders=SYSTEMD, commands=analyzed(text), value=seconds)

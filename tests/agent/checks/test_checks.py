@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from types import ModuleType
@@ -188,7 +189,7 @@ def test_what_is_expensive_is_asked_once_for_all_checks(tmp_path: Path) -> None:
         return report(name, [])
 
     context = CheckContext(root=tmp_path, platform="linux", patches=ask, sections=collect)
-    ids = ["updates.security", "updates.pending", "reboot.required", "disk.smart", "disk.temp"]
+    ids = ["updates.security", "updates.pending", "updates.refreshed", "disk.smart", "disk.temp"]
     run_checks(ids, context=context)
     assert sorted(calls) == ["disk_health", "patches"]
 
@@ -450,7 +451,7 @@ def test_the_list_of_checks() -> None:
     assert len(ran("--list").output.splitlines()) == len(items) + 1
 
 
-PARSERS = [
+PARSERS: list[Callable[[str], object]] = [
     backup.parse_latest_backup,
     boot.parse_analyze,
     clock.parse_chrony,

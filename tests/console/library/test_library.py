@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -43,7 +44,8 @@ def run_as_the_runner_would(
 @pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
 def test_every_script_keeps_the_rules(script: ShippedScript) -> None:
     check_schema(script.parameters)
-    check_parameters(script.parameters, {})
+    if not script.parameters.get("required"):
+        check_parameters(script.parameters, {})
     assert script.version >= 1
     assert set(script.platforms) <= {"linux", "windows", "macos"}
     assert script.platforms
@@ -65,8 +67,8 @@ def test_reading_needs_no_root_and_every_check_has_its_script() -> None:
     assert len({script.body for script in READING if script.id[:6] == "check."}) == 1
 
 
-# The checks share one body (tests/agent/checks compares), and each check is tried there: two of them
-# here as processes.
+# The checks share one body, and each check is tried in tests/agent/checks: two of them here as
+# processes.
 RUN = ("check.disk.space", "check.time.zone")
 
 
@@ -116,12 +118,11 @@ def test_parameters_that_cannot_be_used_fail_the_script(tmp_path: Path, document
     assert done.stdout == b""
 
 
-def test_remedies_named_by_checks_exist() -> None:
-    source = Path(__file__).parents[3] / "agent/farhand_agent/checks/builtin"
-    text = "".join(file.read_text() for file in source.glob("*.py"))
-    for name in ("remedy.dns.flush", "patch.apt.apply", "patch.dnf.apply"):
-        assert name in text
-        assert SCRIPTS[name].risk in ("R1", "R2")
+def test_remedies_named_by_checks_exist_and_change_no_more_than_is_said() -> None:
+    for check in checks().values():
+        for remedy in check.remedies:
+            assert SCRIPTS[remedy].risk in ("R1", "R2")
+            assert SCRIPTS[remedy].risk <= check.risk
 
 
 def test_the_shell_remedy_is_sound_and_says_what_it_did(tmp_path: Path) -> None:
@@ -129,6 +130,103 @@ def test_the_shell_remedy_is_sound_and_says_what_it_did(tmp_path: Path) -> None:
     subprocess.run(["sh", "-n"], input=script.body, check=True)
     done = run_as_the_runner_would(script, tmp_path, {})
     assert set(json.loads(done.stdout)) == {"flushed", "failed"}
+
+
+def tools(folder: Path, **bodies: str) -> None:
+    """Make programs that write down how they were called, and then do what their body says."""
+    folder.mkdir()
+    for name in ("grep", "sed", "cut", "du", "sleep"):
+        (folder / name).symlink_to(shutil.which(name) or "/missing")
+    for name, body in bodies.items():
+        program = folder / name.replace("_", "-")
+        program.write_text(f'#!/bin/sh\necho "{program.name} $*" >>"$CALLS"\n{body}\n')
+        program.chmod(0o755)
+
+
+def with_tools(
+    script: str, tmp_path: Path, **bodies: str
+) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+    """Run a shell remedy that sees only made-up programs; return how it ended and their calls."""
+    folder = tmp_path / "bin"
+    tools(folder, **bodies)
+    line = b"PATH=/usr/sbin:/usr/bin:/sbin:/bin\n"
+    body = SCRIPTS[script].body
+    assert body.count(line) == 1
+    (tmp_path / "body").write_bytes(body.replace(line, f"PATH={folder}\n".encode()))
+    calls = tmp_path / "calls"
+    calls.touch()
+    done = subprocess.run(
+        ["/bin/sh", str(tmp_path / "body")],
+        capture_output=True,
+        text=True,
+        env={"CALLS": str(calls)},
+        timeout=60,
+        check=False,
+    )
+    return done, calls.read_text().splitlines()
+
+
+def test_the_clock_is_set_by_whoever_keeps_it(tmp_path: Path) -> None:
+    done, calls = with_tools("remedy.clock.sync", tmp_path, chronyc="")
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"by": "chrony", "done": True})
+    assert calls[-1] == "chronyc makestep"
+
+
+def test_the_clock_without_chrony_and_without_anybody(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    done, calls = with_tools("remedy.clock.sync", tmp_path / "a", systemctl="")
+    assert json.loads(done.stdout) == {"by": "systemd-timesyncd", "done": True}
+    assert calls[-1] == "systemctl restart systemd-timesyncd"
+    (tmp_path / "b").mkdir()
+    done, calls = with_tools("remedy.clock.sync", tmp_path / "b", systemctl="exit 1")
+    assert (done.returncode, json.loads(done.stdout)["done"]) == (1, False)
+
+
+def test_printing_is_started_again(tmp_path: Path) -> None:
+    lpstat = (
+        'case $1 in -o) echo "Office-12 ada 1024 Sun";; -r) echo "scheduler is running";;'
+        ' -p) echo "printer Office disabled since Sun -"; echo "printer Home is idle.";; esac'
+    )
+    bodies = {"lpstat": lpstat, "cancel": "", "systemctl": "", "cupsenable": "", "cupsaccept": ""}
+    done, calls = with_tools("remedy.print.reset", tmp_path, **bodies)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"jobs_cancelled": 1, "queues_enabled": 1}
+    for call in ("cancel -a", "systemctl restart cups", "cupsenable Office", "cupsaccept Office"):
+        assert call in calls
+
+
+def test_the_journal_is_shortened(tmp_path: Path) -> None:
+    done, calls = with_tools("remedy.journal.vacuum", tmp_path, journalctl="")
+    assert set(json.loads(done.stdout)) == {"before_bytes", "after_bytes"}
+    assert (done.returncode, calls) == (
+        0,
+        ["journalctl --rotate", "journalctl --vacuum-size=500M"],
+    )
+
+
+def test_caches_are_emptied_by_those_that_are_there(tmp_path: Path) -> None:
+    done, calls = with_tools("remedy.packages.clean", tmp_path, apt_get="", pacman="exit 3")
+    assert json.loads(done.stdout) == {"cleaned": ["apt"], "failed": ["pacman"]}
+    assert (done.returncode, calls) == (1, ["apt-get clean", "pacman -Sc --noconfirm"])
+
+
+@pytest.mark.parametrize(("audit", "code"), [("", 0), ('echo " libfoo1 x"', 1)])
+def test_installations_are_finished(tmp_path: Path, audit: str, code: int) -> None:
+    dpkg = f'[ "$1" = --audit ] || exit 0\n{audit}'
+    done, calls = with_tools("remedy.packages.repair", tmp_path, dpkg=dpkg, apt_get="")
+    assert done.returncode == code
+    found = json.loads(done.stdout)
+    assert found == {"configured": True, "completed": True, "left": code}
+    assert calls[0].endswith("--configure -a")
+    assert "--no-remove" in calls[1]
+
+
+def test_a_service_that_is_no_name_cannot_be_restarted() -> None:
+    schema = SCRIPTS["remedy.service.restart"].parameters
+    check_parameters(schema, {"service": "ssh"})
+    for bad in ({}, {"service": "--now"}, {"service": "a b"}, {"service": "a/../b"}):
+        with pytest.raises(FarhandError):
+            check_parameters(schema, bad)
 
 
 @pytest.mark.parametrize("broken", ["", "x = 1", 'id = "other"\ninterpreter = "perl"'])

@@ -76,26 +76,28 @@ def _started_elsewhere(context: CheckContext) -> float | None:
 @check(
     "reboot.required",
     "A restart is waiting",
+    platforms=EVERYWHERE,
     advice="restart in agreement with the user",
     risk="R3",
-    timeout_s=200,
+    timeout_s=60,
     plain={
         "ok": "This device does not need a restart.",
         "warning": "This device has to be restarted before its updates take effect.",
     },
 )
 def reboot_required(context: CheckContext) -> Finding:
-    """Whether the system waits for a restart and why, as the patch providers say."""
-    lists = context.patches()
-    if not lists:
-        return unsupported("no package manager")
-    waiting = [one for one in lists if one.reboot.required]
-    if waiting:
-        reasons = ", ".join(waiting[0].reboot.reasons[:6]) or "no reason given"
-        return Finding(state="warning", summary=f"restart required: {reasons}")
-    if any(one.reboot.required is None for one in lists):
+    """Whether the system waits for a restart and why."""
+    known = [one for one in context.section("reboot") if one.get("required") is not None]
+    if not known:
         return unknown("no marker, no needrestart, no kernel on disk to compare")
-    return Finding(state="ok", summary="no restart required")
+    waiting = [one for one in known if one["required"]]
+    if not waiting:
+        return Finding(state="ok", summary="no restart required")
+    reasons = [str(reason) for one in waiting for reason in one.get("reasons") or ()]
+    return Finding(
+        state="warning",
+        summary=f"restart required: {', '.join(reasons[:6]) or 'no reason given'}",
+    )
 
 
 @check(

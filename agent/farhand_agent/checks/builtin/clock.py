@@ -56,6 +56,7 @@ def parse_timesync(text: str) -> float | None:
     platforms=EVERYWHERE,
     # Kerberos refuses at 300 s; web certificates break long before a day.
     limits={"s": Thresholds(2, 30)},
+    remedies=("remedy.clock.sync",),
     advice="force a synchronisation; see that a time service runs and reaches its servers",
     risk="R1",
     plain={

@@ -215,6 +215,7 @@ def parse_jobs(text: str) -> list[tuple[str, datetime]]:
     "Printing",
     unit="count",
     platforms=EVERYWHERE,
+    remedies=("remedy.print.reset",),
     advice="cancel the jobs that hang, enable the queue, start the print service again",
     risk="R1",
     timeout_s=30,

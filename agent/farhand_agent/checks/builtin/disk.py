@@ -33,6 +33,7 @@ _READ_ONLY_BY_NATURE: Final = ("udf", "iso9660")
     unit="percent",
     platforms=EVERYWHERE,
     limits={"percent": Thresholds(85, 95)},
+    remedies=("remedy.packages.clean", "remedy.journal.vacuum"),
     advice="remove old files, package caches and journals; enlarge the volume",
     risk="R1",
     timeout_s=30,
@@ -55,6 +56,7 @@ def disk_space(context: CheckContext) -> Finding:
         summary=f"{target} {used:.1f} % used, {free / _GIB:.1f} GiB free",
         value=round(used, 1),
         fill={"free": free / _GIB},
+        remedy="remedy.packages.clean" if context.platform == "linux" else None,
     )
 
 

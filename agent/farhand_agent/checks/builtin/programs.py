@@ -57,6 +57,14 @@ def _version_parts(text: str) -> list[tuple[int, int, str]]:
     return parts
 
 
+# By the source that the section `software` names.
+_REMEDIES: Final = {
+    "dpkg": "patch.apt.apply", "rpm": "patch.dnf.apply", "pacman": "patch.pacman.apply",
+    "apk": "patch.apk.apply", "flatpak": "patch.flatpak.apply", "snap": "patch.snap.apply",
+    "brew": "patch.brew.apply",
+}  # fmt: skip
+
+
 @check(
     "app.version",
     "Versions of programs",
@@ -68,7 +76,7 @@ def _version_parts(text: str) -> list[tuple[int, int, str]]:
     advice="update the program",
     risk="R2",
     timeout_s=40,
-    remedies=("patch.apt.apply", "patch.dnf.apply"),
+    remedies=tuple(_REMEDIES.values()),
     plain={
         "ok": "The programs that matter are new enough.",
         "warning": (
@@ -88,7 +96,7 @@ def versions(context: CheckContext) -> Finding:
     }
     if len(wanted) != len(text.split(",")):
         return unknown("the parameter is not a list such as `firefox>=140`")
-    old, seen = [], 0
+    old, seen, remedy = [], 0, None
     for one in context.section("software"):
         name, version = str(one.get("name")), str(one.get("version"))
         least = wanted.get(name.lower())
@@ -97,8 +105,9 @@ def versions(context: CheckContext) -> Finding:
         seen += 1
         if compare_versions(version, least) < 0:
             old.append(f"{name} {version} < {least}")
+            remedy = remedy or _REMEDIES.get(str(one.get("source")))
     words = "; ".join(old[:5]) or f"{seen} of {len(wanted)} installed, all new enough"
-    return Finding(state="warning" if old else "ok", summary=words, value=len(old))
+    return Finding(state="warning" if old else "ok", summary=words, value=len(old), remedy=remedy)
 
 
 @check(

@@ -40,6 +40,7 @@ def parse_show(text: str) -> list[dict[str, str]]:
     words={
         "important": Word("", _NAMES, "Services, with commas between, whose failure is critical."),
     },
+    remedies=("remedy.service.restart",),
     advice="read the service's log, mend the cause, start it again",
     risk="R1",
     plain={

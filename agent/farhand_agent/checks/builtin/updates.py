@@ -28,7 +28,17 @@ __all__ = [
     "updates_security",
 ]
 
-_REMEDIES: Final = {"apt": "patch.apt.apply", "dnf": "patch.dnf.apply"}
+# Those that rule the system itself; what else there is (flatpak, snap, brew, winget) brings
+# programs, and pip and npm only tell: developers decide about those.
+_SYSTEM: Final = (
+    "apt", "dnf", "yum", "zypper", "pacman", "apk", "softwareupdate", "windows-update",
+)  # fmt: skip
+_TOLD_ONLY: Final = ("pip", "npm")
+_REMEDIES: Final = {
+    name: f"patch.{name}.apply"
+    for name in ("apt", "dnf", "yum", "zypper", "pacman", "apk", "flatpak", "snap", "brew",
+                 "windows-update", "winget")
+}  # fmt: skip
 _PROVIDER_S: Final = 200.0
 _NO_MANAGER: Final = "no package manager"
 _BLIND: Final = "It could not be found out whether updates are waiting."
@@ -64,19 +74,13 @@ _PACMAN_END: Final = re.compile(
     },
 )
 def updates_security(context: CheckContext) -> Finding:
-    """Updates labelled as security; where sources carry no labels, none is unknown."""
-    lists = context.patches()
+    """Updates labelled as security; where the system's sources carry no labels, none is unknown."""
+    lists = _installing(context)
     if not lists:
         return unsupported(_NO_MANAGER)
     answered = [one for one in lists if one.status == "ok"]
     found = [(one, u) for one in answered for u in one.updates if u.kind == "security"]
     waiting = [(one, update) for one, update in found if not update.held]
-    # Applications' sources never carry a label; what the system's own say is what is judged.
-    blind = [
-        one
-        for one in lists
-        if one.scope == "system" and (one.status != "ok" or not one.security_labelled)
-    ]
     if found:
         names = ", ".join(update.name for _, update in (waiting or found)[:6])
         held = len(found) - len(waiting)
@@ -87,9 +91,13 @@ def updates_security(context: CheckContext) -> Finding:
             value=len(found),
             remedy=_REMEDIES.get(first) if waiting else None,
         )
+    ruling = [one for one in lists if one.provider in _SYSTEM] or lists
+    blind = [one for one in ruling if one.status != "ok" or not one.security_labelled]
     if blind:
         return unknown(f"{blind[0].provider}: {_why(blind[0])}")
-    return Finding(state="ok", summary="no security updates pending", value=0)
+    bare = [one.provider for one in lists if not one.security_labelled]
+    words = f"; {', '.join(bare)} carry no labels" if bare else ""
+    return Finding(state="ok", summary=f"no security updates pending{words}", value=0)
 
 
 @check(
@@ -111,8 +119,8 @@ def updates_security(context: CheckContext) -> Finding:
     },
 )
 def updates_pending(context: CheckContext) -> Finding:
-    """All updates that are neither held nor kept back by the distribution."""
-    lists = context.patches()
+    """All updates that nobody holds back; pip and npm, which only tell, do not count."""
+    lists = _installing(context)
     if not lists:
         return unsupported(_NO_MANAGER)
     failed = [one for one in lists if one.status != "ok"]
@@ -151,9 +159,10 @@ def updates_pending(context: CheckContext) -> Finding:
 )
 def updates_refreshed(context: CheckContext) -> Finding:
     """Age of the repositories' indexes: old ones hide new updates."""
-    if not context.patches():
+    known = _installing(context)
+    if not known:
         return unsupported(_NO_MANAGER)
-    lists = [one for one in context.patches() if one.status == "ok"]
+    lists = [one for one in known if one.status == "ok"]
     times = [parse_instant(one.refreshed_at) for one in lists if one.refreshed_at]
     if not times:
         return unknown("nobody knows when the indexes were fetched")
@@ -169,6 +178,7 @@ def updates_refreshed(context: CheckContext) -> Finding:
     "packages.health",
     "The package manager is sound",
     unit="count",
+    remedies=("remedy.packages.repair",),
     advice="let the package manager finish what was interrupted (dpkg --configure -a, apt -f)",
     risk="R2",
     timeout_s=45,
@@ -281,6 +291,10 @@ def _log_text(context: CheckContext, name: str) -> str:
             return file.read(_MAX_LOG_BYTES).decode("utf-8", "replace")
     except (OSError, EOFError):
         return ""  # not rotated yet, or damaged: the newer log has been read already
+
+
+def _installing(context: CheckContext) -> list[PatchList]:
+    return [one for one in context.patches() if one.provider not in _TOLD_ONLY]
 
 
 def _why(found: PatchList) -> str:
