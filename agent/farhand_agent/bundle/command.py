@@ -25,6 +25,7 @@ from farhand_agent.home_option import chosen_home
 from farhand_agent.inventory.registry import sections as known_sections
 from farhand_agent.notices import say
 from farhand_agent.terminal import printable, table
+from farhand_agent.wording import own_wording
 from farhand_protocol.errors import FarhandError, RefusedError, UsageError
 
 __all__ = ["bundle", "clean_kinds"]
@@ -167,17 +168,30 @@ def _sections(text: str | None) -> tuple[str, ...] | None:
 def _show(
     contents: Contents, cleaned: list[str], keys: list[str], size_bytes: int, *, is_signed: bool
 ) -> None:
-    rows = [(one.name, f"{one.size_bytes:,}", one.about) for one in contents.entries()]
+    w = own_wording()
+    _tell(w("What this file would hold:"))
+    rows = [(one.name, w.number(one.size_bytes), one.about) for one in contents.entries()]
     click.echo(table(("file", "bytes", "what it is"), rows), err=True)
     click.echo("", err=True)
     for sentence in contents.omitted:
-        say(f"not in it: {sentence}")
-    say(f"secrets taken out: {contents.secrets_removed}")
-    say(f"replaced by tokens: {', '.join(cleaned) or 'nothing'}")
-    say(f"signed by this device: {'yes' if is_signed else 'no, it was never enrolled'}")
-    say(f"{size_bytes:,} bytes, sealed; only these can open it:")
+        _tell(w("Not in it: {what}", what=printable(sentence, 300)))
+    _tell(w("Secrets taken out: {number}", number=w.number(contents.secrets_removed)))
+    if cleaned:
+        _tell(w("Replaced by tokens: {kinds}", kinds=", ".join(cleaned)))
+    else:
+        _tell(w("No names are replaced by tokens."))
+    _tell(
+        w("This device signs it.")
+        if is_signed
+        else w("Not signed: this device was never enrolled.")
+    )
+    _tell(w("{size} bytes, sealed. Only these keys can open it:", size=w.number(size_bytes)))
     for key in keys:
-        say(f"  {key}")
+        _tell(f"  {printable(key, 300)}")
+
+
+def _tell(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def _ask(contents: Contents) -> None:
@@ -186,19 +200,16 @@ def _ask(contents: Contents) -> None:
     Raises:
         RefusedError: `bundle-declined`.
     """
+    w = own_wording()
+    question = w("Write it? Type yes, or the name of a file to read it first; anything else is no")
     while True:
-        answer = str(
-            click.prompt("write it? (yes, no, or the name of a file to read it)", err=True)
-        ).strip()
-        if answer.lower() in ("y", "yes"):
+        answer = str(click.prompt(question, err=True, default="", show_default=False)).strip()
+        if w.is_yes(answer):
             return
-        if answer.lower() in ("n", "no", ""):
+        if answer not in contents.files:
             raise RefusedError("bundle-declined", "nothing was written")
-        if answer in contents.files:
-            lines = contents.files[answer].decode("utf-8", "replace").splitlines()
-            click.echo_via_pager(printable(line, 4000) + "\n" for line in lines)
-        else:
-            say(f"there is no file {printable(answer, 60)} in it")
+        lines = contents.files[answer].decode("utf-8", "replace").splitlines()
+        click.echo_via_pager(printable(line, 4000) + "\n" for line in lines)
 
 
 def _write(place: Path, sealed: bytes) -> None:

@@ -36,8 +36,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contents_module, "list_all", list)
 
 
-def command(*arguments: str) -> Result:
-    return CliRunner().invoke(cli, ["bundle", *arguments])
+def command(*arguments: str, typed: str = "", language: str = "en") -> Result:
+    words = ["bundle", *arguments]
+    return CliRunner().invoke(cli, words, input=typed, env={"FARHAND_LANG": language})
 
 
 def opened(path: Path) -> dict[str, bytes]:
@@ -70,7 +71,7 @@ def test_a_device_that_was_never_enrolled_makes_one_unsigned(
     assert [one.name for one in manifest.files] == [one["name"] for one in told["files"]]
     assert json.loads(files["inventory.json"])["sections"]["os"]["status"] == "ok"
     assert (tmp_path / "b").stat().st_mode & 0o777 == 0o600
-    assert "signed by this device: no" in done.stderr
+    assert "Not signed: this device was never enrolled." in done.stderr
     again = command(*words, "--yes")
     assert again.exit_code != 0
     assert getattr(again.exception, "code", "") == "file-exists"
@@ -93,6 +94,37 @@ def test_nothing_is_written_otherwise(
     done = command(*change(words))
     assert getattr(done.exception, "code", "") == code
     assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize(
+    ("language", "typed", "is_written"),
+    [
+        ("en", "yes\n", True),
+        ("de", "checks.json\nja\n", True),
+        ("pt", "sim\n", True),
+        ("en", "\n", False),
+        ("en", "ja\n", False),
+        ("ru", "нет\n", False),
+    ],
+)
+def test_she_sees_it_first_and_only_her_yes_writes_it(
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    language: str,
+    typed: str,
+    is_written: bool,
+) -> None:
+    monkeypatch.setattr("farhand_agent.bundle.command._is_somebody_there", lambda: True)
+    done = command(*words, typed=typed, language=language)
+    assert (tmp_path / "b").exists() is is_written
+    assert "inventory.json" in done.stderr
+    assert str(IDENTITY.to_public()) in done.stderr
+    if language == "de":
+        assert "Was diese Datei enthalten würde" in done.stderr
+        assert "disk.space" in done.output
+    if not is_written:
+        assert getattr(done.exception, "code", "") == "bundle-declined"
 
 
 def test_a_key_file_that_holds_none(words: list[str], tmp_path: Path) -> None:
