@@ -21,6 +21,9 @@ __all__ = ["command_line", "parse_document", "powershell", "script_text", "value
 
 _PROGRAM: Final = r"System32\WindowsPowerShell\v1.0\powershell.exe"
 _FLAGS: Final = ("-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Bypass", "-EncodedCommand")
+_EXPECTED: Final = (
+    "APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "PROGRAMFILES", "TEMP", "TMP", "USERPROFILE", "WINDIR",
+)  # fmt: skip
 _MAX_SHOWN_CHARS: Final = 500
 
 
@@ -40,8 +43,13 @@ def command_line(text: str) -> list[str]:
 
 
 def values(document: Mapping[str, Any]) -> dict[str, str]:
-    """Return the environment by which a script gets its values."""
-    return {"FARHAND_VALUES": json.dumps(document)}
+    """Return the environment of a script: its values, and what Windows' own parts look for there.
+
+    Where modules are looked for is not handed on: that list is the machine's, not this process's.
+    """
+    found = {name: os.environ[name] for name in _EXPECTED if name in os.environ}
+    system = os.path.join(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32")
+    return found | {"PATH": system, "FARHAND_VALUES": json.dumps(document)}
 
 
 def parse_document(tool: str, text: str) -> dict[str, Any]:

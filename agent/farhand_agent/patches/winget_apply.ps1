@@ -7,7 +7,7 @@ $ProgressPreference = 'SilentlyContinue'
 $wanted = @(($env:FARHAND_VALUES | ConvertFrom-Json).packages)
 try {
     # The system account has no alias for it, so the newest one is looked up where it lies.
-    $folders = Join-Path $env:ProgramFiles 'WindowsApps\Microsoft.DesktopAppInstaller_*_8wekyb3d8bbwe'
+    $folders = Join-Path ([Environment]::GetFolderPath('ProgramFiles')) 'WindowsApps\Microsoft.DesktopAppInstaller_*_8wekyb3d8bbwe'
     $winget = Get-Item (Join-Path $folders 'winget.exe') -ErrorAction SilentlyContinue |
         Sort-Object { $_.VersionInfo.FileVersionRaw } | Select-Object -Last 1
     if (-not $winget) {

@@ -53,7 +53,9 @@ class WingetProvider(StepwiseProvider):
                 module is not installed.
         """
         outcome = self._started(
-            command_line(script_text("winget_list.ps1")), timeout_s=REFRESH_TIMEOUT_S
+            command_line(script_text("winget_list.ps1")),
+            timeout_s=REFRESH_TIMEOUT_S,
+            env=values({}),
         )
         return PatchList(
             provider=self.name,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from farhand_agent.patches.powershell import command_line, script_text
+from farhand_agent.patches.powershell import command_line, script_text, values
 from farhand_agent.patches.provider import ProviderError
 from farhand_agent.patches.windows_update_output import (
     classify_hresult,
@@ -197,6 +197,18 @@ def test_when_all_fail_the_first_code_is_told() -> None:
     with pytest.raises(ProviderError) as caught:
         one.apply(plan)
     assert caught.value.code == "patch-reboot-first"
+
+
+def test_a_script_finds_what_windows_looks_for_and_no_modules_of_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TEMP", "T")
+    monkeypatch.setenv("PSModulePath", "evil")
+    found = values({"online": True})
+    assert found["TEMP"] == "T"
+    assert "PSModulePath" not in found
+    assert found["PATH"].endswith("System32")
+    assert json.loads(found["FARHAND_VALUES"]) == {"online": True}
 
 
 def test_a_script_goes_in_whole_and_as_it_is() -> None:
