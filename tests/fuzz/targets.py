@@ -12,6 +12,7 @@ import json
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -53,6 +54,7 @@ from farhand_protocol.pipe import Data, ResumablePipe
 from farhand_protocol.placements import Placements, check_placements
 from farhand_protocol.receipts import open_grant, verify_receipt
 from farhand_protocol.recording import RecordingChain, SealedReader, open_head
+from farhand_protocol.schedules import parse_schedule
 from farhand_protocol.tokens import (
     Confirmation,
     Enrolment,
@@ -114,6 +116,14 @@ def _signin_token(data: bytes) -> None:
 def _instant(data: bytes) -> None:
     at = parse_instant(_text(data))
     assert parse_instant(format_instant(at)) == at
+
+
+def _schedule(data: bytes) -> None:
+    schedule = parse_schedule(_text(data))
+    at = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    due, last = schedule.next_due(at, UTC, "d"), schedule.last_due(at, UTC, "d")
+    assert due is None or due > at
+    assert last is None or last <= at
 
 
 def _key_line(data: bytes) -> None:
@@ -420,6 +430,15 @@ TARGETS: dict[str, Target] = {
     ),
     "signin-token": Target(_signin_token, (format_signin_token(samples.signin_token()).encode(),)),
     "instant": Target(_instant, (b"2026-11-22T08:00:00Z", b"2026-11-22T08:00:00.5+02:00")),
+    "schedule": Target(
+        _schedule,
+        (
+            b"disk: every 15m; checks disk.space warning_percent=80, a.b; confirm 2/3; splay 5m",
+            b"night: monthly last fri 03:30; inventory software, updates; misfire skip",
+            b"x: yearly 02-29 03:30; checks a.b; zone Europe/Lisbon; until 2027-01-01T00:00:00Z",
+        ),
+        count=2000,
+    ),
     "key-line": Target(_key_line, (public_key_line(samples.DEVICE_KEY, "desk-7").encode(),)),
     "pattern": Target(
         _pattern,

@@ -53,11 +53,12 @@ async def sweep(relay: Relay) -> None:
         await _settle(relay, device)
     for device in await _retired(relay):
         await _close(relay, device)
-    async with relay.db.write() as c:
-        old = stamp(relay.now() - KEPT)
-        await c.execute(
-            delete(alerts).where(alerts.c.tenant == relay.tenant, alerts.c.closed_at < old)
-        )
+    old = [alerts.c.tenant == relay.tenant, alerts.c.closed_at < stamp(relay.now() - KEPT)]
+    async with relay.db.read() as c:
+        is_any = await c.scalar(select(alerts.c.id).where(*old).limit(1))
+    if is_any is not None:
+        async with relay.db.write() as c:
+            await c.execute(delete(alerts).where(*old))
 
 
 async def _ended(relay: Relay) -> list[str]:

@@ -36,6 +36,7 @@ alerts = Table(
     Index("ix_alerts_device", "tenant", "device", "state"),
     Index("ix_alerts_fingerprint", "tenant", "fingerprint", "opened_at"),
     Index("ix_alerts_listed", "tenant", "opened_at", "id"),
+    Index("ix_alerts_state", "tenant", "state", "opened_at", "id"),
     Index("ix_alerts_closed", "tenant", "closed_at"),
 )
 

@@ -45,6 +45,7 @@ def upgrade() -> None:
     op.create_index("ix_alerts_device", "alerts", ["tenant", "device", "state"])
     op.create_index("ix_alerts_fingerprint", "alerts", ["tenant", "fingerprint", "opened_at"])
     op.create_index("ix_alerts_listed", "alerts", ["tenant", "opened_at", "id"])
+    op.create_index("ix_alerts_state", "alerts", ["tenant", "state", "opened_at", "id"])
     op.create_index("ix_alerts_closed", "alerts", ["tenant", "closed_at"])
     op.create_table(
         "maintenance",
