@@ -22,7 +22,8 @@ __all__ = ["command_line", "parse_document", "powershell", "script_text", "value
 _PROGRAM: Final = r"System32\WindowsPowerShell\v1.0\powershell.exe"
 _FLAGS: Final = ("-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Bypass", "-EncodedCommand")
 _EXPECTED: Final = (
-    "APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "PROGRAMFILES", "TEMP", "TMP", "USERPROFILE", "WINDIR",
+    "APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "PROGRAMFILES", "TEMP", "TMP", "USERPROFILE",
+    "WINDIR",
 )  # fmt: skip
 _MAX_SHOWN_CHARS: Final = 500
 
