@@ -196,10 +196,10 @@ class ApplyResult:
     log_tail: str
 
     @property
-    def outcome(self) -> Literal["done", "partly", "nothing"]:
-        """Whether the plan was carried out whole, in part, or was empty."""
+    def outcome(self) -> Literal["done", "partly", "failed", "nothing"]:
+        """Whether the plan was carried out whole, in part, not at all, or was empty."""
         if self.failed:
-            return "partly"
+            return "partly" if self.done else "failed"
         return "done" if self.done else "nothing"
 
     def to_json(self) -> dict[str, Any]:

@@ -156,3 +156,17 @@ def test_exit_codes_go_before_words() -> None:
     rows = (("lock", "patch-locked"),)
     assert refusal("t", 5, "lock", rows, {5: "patch-denied"}).code == "patch-denied"
     assert refusal("t", 6, "lock", rows, {5: "patch-denied"}).retryable
+
+
+@pytest.mark.parametrize(
+    ("done", "failed", "outcome"),
+    [(["a"], [], "done"), (["a"], ["b"], "partly"), ([], ["b"], "failed"), ([], [], "nothing")],
+)
+def test_what_is_installed_afterwards_is_the_outcome(
+    done: list[str], failed: list[str], outcome: str
+) -> None:
+    result = ApplyResult(
+        provider="apt", exit_code=0, done=tuple(done), failed=tuple(failed), log_tail="",
+        reboot=Reboot(required=None),
+    )  # fmt: skip
+    assert result.to_json()["outcome"] == outcome
