@@ -137,6 +137,9 @@ def test_consent_widening_taking_back_and_stop(scene: Scene) -> None:
 
             widen = ("session", "widen", session, "--scope", "forward", "--reason", "the page")
             to = f"127.0.0.1:{scene.port}"
+            with scene.operator("forward", session, f"{free_port()}:{to}") as early:
+                early.wait_for("error: scope-missing")
+                assert early.status() == 1
             with scene.operator(*widen, "--forward-to", to) as asking:
                 person.wait_for("asks for more")
                 person.wait_for("the page")

@@ -193,11 +193,13 @@ async def _output(argv: list[str], nice: int) -> bytes:
             data += piece
             if len(data) > MAX_SNAPSHOT_BYTES:
                 raise FarhandError("child-failed", "the inventory is too large to be compared")
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+    except BaseException:
+        # Only then: asking a process that ends by itself takes its status from whom it belongs to.
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        raise
+    await process.wait()
     return bytes(data)
 
 

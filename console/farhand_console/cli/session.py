@@ -46,6 +46,8 @@ __all__ = ["register"]
 
 # A session ends without a receipt when the device does not sign by then.
 _END_S = 10
+# It hands over once it answers, or not at all.
+_HAND_OVER_S = 40.0
 # Who ended a session first, by the reason that the relay keeps.
 _ENDED_BY = {
     "admin": "an admin ended the session first",
@@ -239,8 +241,18 @@ def _hand_over(context: Context, session: str) -> None:
     record = load(context.home, session)
 
     async def work() -> str:
-        async with connect_ssh(context.home, context.relay, record, notice=say) as connection:
-            return await hand_over_on_device(connection)
+        try:
+            async with (
+                asyncio.timeout(_HAND_OVER_S),
+                connect_ssh(context.home, context.relay, record, notice=say) as connection,
+            ):
+                return await hand_over_on_device(connection)
+        except TimeoutError as error:
+            raise FarhandError(
+                "session-lost",
+                f"the device did not answer in {_HAND_OVER_S:g} s",
+                hint=f"farhand session show {record.session} says whose the session is",
+            ) from error
 
     answer = {"session": session, "handed_over": run_session(work())}
     drop(context.home, session)
@@ -326,6 +338,13 @@ def _register_streams(root: click.Group) -> None:
     def forward(context: Context, session: str, spec: str) -> None:
         """Listen locally and carry to a destination the grant names: LPORT:HOST:PORT."""
         record = joined(context, session)
+        if "forward" not in record.scopes:
+            raise FarhandError(
+                "scope-missing",
+                "the session does not include forwarding",
+                hint=f"farhand session widen {record.session} --scope forward "
+                "--forward-to HOST:PORT",
+            )
 
         async def work(connection: asyncssh.SSHClientConnection) -> None:
             await listen_forward(connection, spec, say=say)
