@@ -18,14 +18,21 @@ import zlib
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import delete, insert, select, text
+from sqlalchemy import delete, exists, insert, select, text
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError
 from farhand_server.fleet.packages import given_numbers, in_chunks, insert_new
 from farhand_server.relay import Relay
-from farhand_server.store.schema import device_numbers, software_index, software_moves
+from farhand_server.store.schema import (
+    device_numbers,
+    package_versions,
+    packages,
+    software_index,
+    software_moves,
+)
 
 __all__ = [
     "BLOCK_BITS",
@@ -33,6 +40,7 @@ __all__ = [
     "devices_with",
     "encode_bits",
     "fold",
+    "forget_unused",
     "keep_folding",
     "note_moves",
     "number_of",
@@ -44,7 +52,9 @@ _log = logging.getLogger(__name__)
 
 BLOCK_BITS: Final = 8192
 MAX_FOLDED: Final = 50_000
+MAX_FORGOTTEN: Final = 20_000
 FOLD_S: Final = 30.0
+FORGET_S: Final = 3600.0
 # Any fixed number: nodes fold one after the other.
 _FOLD_LOCK: Final = 0x666F6C64
 _OFFSETS: Final = [[bit for bit in range(8) if byte >> bit & 1] for byte in range(256)]
@@ -170,18 +180,24 @@ async def _fold_versions(
     ).where(software_index.c.package_version.in_(given_numbers(c.dialect.name, versions)))
     stored = {(version, block): data for version, block, data in await c.execute(query)}
     mine = {place: bits for place, bits in changed.items() if place[0] in versions}
-    await write_bits(c, await asyncio.to_thread(_applied, stored, mine))
+    applied = await asyncio.to_thread(_applied, stored, mine)
+    await write_bits(c, {place: data for place, data in applied.items() if data})
+    for (version, block), data in sorted(applied.items()):
+        if not data and (version, block) in stored:
+            row = (software_index.c.package_version == version, software_index.c.block == block)
+            await c.execute(delete(software_index).where(*row))
 
 
 def _applied(
     stored: dict[tuple[int, int], bytes], changed: dict[tuple[int, int], dict[int, bool]]
 ) -> dict[tuple[int, int], bytes]:
+    """Return the blocks after these moves; empty where nobody is left in one."""
     found = {}
     for place, moved in changed.items():
         bits = decode_bits(stored[place]) if place in stored else 0
         for bit, is_there in moved.items():
             bits = _with_bit(bits, bit, is_there)
-        found[place] = encode_bits(bits)
+        found[place] = encode_bits(bits) if bits else b""
     return found
 
 
@@ -200,14 +216,40 @@ async def write_bits(c: AsyncConnection, blocks: dict[tuple[int, int], bytes]) -
         await c.execute(statement, list(chunk))
 
 
+async def forget_unused(c: AsyncConnection, *, most: int = MAX_FORGOTTEN) -> int:
+    """Drop versions that no device has any more, and titles of which no version is left.
+
+    Without this a device that makes names up would fill the dictionary.  A report that is under way
+    and means such a version all the same finds it gone, fails, and comes again.
+
+    Returns: how many versions.
+    """
+    versions, moves = package_versions.c, software_moves.c
+    used = exists().where(software_index.c.package_version == versions.id)
+    moved = exists().where(moves.package_version == versions.id)
+    unused = select(versions.id).where(~used, ~moved).limit(most)
+    done = await c.execute(delete(package_versions).where(versions.id.in_(unused)))
+    left = exists().where(versions.package == packages.c.id)
+    await c.execute(delete(packages).where(~left))
+    return done.rowcount
+
+
 async def keep_folding(relay: Relay) -> None:
-    """Fold whenever there is something to; ends with the relay."""
+    """Fold whenever there is something to, and forget what nobody has; ends with the relay."""
     wait_s = FOLD_S
+    forget_at = relay.clock.monotonic() + FORGET_S
     while True:
         await asyncio.sleep(wait_s)
         try:
             # A moment between two, since others write too.
             wait_s = 0.1 if await _fold_once(relay) else FOLD_S
+            if wait_s == FOLD_S and relay.clock.monotonic() >= forget_at:
+                forget_at += FORGET_S
+                async with relay.db.write() as c:
+                    await forget_unused(c)
+        except IntegrityError as error:
+            # Somebody has just got one of them; they are tried again in an hour.
+            _log.info("the dictionary of software was not swept: %s", error)
         except FarhandError as error:
             # The moves are still there; searches read them as they are.
             _log.warning("the index of software was not folded: %s", error)

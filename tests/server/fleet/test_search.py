@@ -13,12 +13,13 @@ from farhand_server.fleet.software_index import (
     devices_with,
     encode_bits,
     fold,
+    forget_unused,
     numbers_in,
     write_bits,
 )
 from farhand_server.fleet.versions import satisfies
 from farhand_server.relay import Relay
-from farhand_server.store.schema import package_versions, software_moves
+from farhand_server.store.schema import package_versions, packages, software_moves
 from tests.server.fleet.conftest import MakeDevice
 from tests.server.relays import ManualClock, SignIn
 
@@ -91,6 +92,33 @@ async def test_folding_takes_all_and_changes_nothing(relay: Relay, make_device: 
             await fold(c, most=2)
             left = int(await c.scalar(select(func.count()).select_from(software_moves)) or 0)
         assert await look() == before
+
+
+async def test_what_nobody_has_is_forgotten(
+    relay: Relay, web: httpx.AsyncClient, sign_in: SignIn, make_device: MakeDevice
+) -> None:
+    device, other = await make_device("one"), await make_device("two")
+    await device.report({"software": [package(f"made-up-{n}", "1") for n in range(5)]})
+    await other.report({"software": [package("bash", "1"), package("bash", "2")]})
+    await device.report({"software": [package("bash", "2"), package("vim", "1")]})
+
+    async def sweep() -> int:
+        async with relay.db.write() as c:
+            return await forget_unused(c)
+
+    assert await sweep() == 0, "what moved is not folded yet"
+    async with relay.db.write() as c:
+        await fold(c)
+    assert await sweep() == 5
+    assert await sweep() == 0
+    async with relay.db.read() as c:
+        assert sorted(await c.scalars(select(packages.c.name))) == ["bash", "vim"]
+    headers = await sign_in("technician")
+    assert await names(web, headers, "software:bash") == ["one", "two"]
+    section = await web.get(f"/api/v1/devices/{other.id}/sections/software", headers=headers)
+    assert len(section.json()["items"]) == 2
+    await device.report({"software": [package("made-up-1", "1")]})
+    assert await names(web, headers, "software:made-up-*") == ["one"]
 
 
 async def test_devices_beyond_the_first_block(relay: Relay, make_device: MakeDevice) -> None:

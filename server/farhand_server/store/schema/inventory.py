@@ -124,6 +124,7 @@ software_moves = Table(
     Column("number", NUMBER, nullable=False),
     Column("is_there", Boolean, nullable=False),
     Index("ix_software_moves", "package_version"),
+    ForeignKeyConstraint(["package_version"], ["package_versions.id"]),
 )
 
 # The newest known state of each check, for searches.

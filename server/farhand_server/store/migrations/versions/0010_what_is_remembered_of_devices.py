@@ -67,6 +67,7 @@ def _software() -> None:
         sa.Column("number", _NUMBER, nullable=False),
         sa.Column("is_there", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("seq"),
+        sa.ForeignKeyConstraint(["package_version"], ["package_versions.id"]),
     )
     op.create_index("ix_software_moves", "software_moves", ["package_version"])
 
