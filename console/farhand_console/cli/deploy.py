@@ -22,7 +22,7 @@ from farhand_console.deploy.host_keys import HostKeys, default_known_hosts
 from farhand_console.deploy.package import find_package, load_package
 from farhand_console.deploy.target import Target, parse_target
 from farhand_console.output import hint, say, show_table
-from farhand_console.trust.enrolment_tokens import make_token
+from farhand_console.trust.enrolment_tokens import check_group, make_token
 from farhand_protocol.errors import FarhandError, UsageError
 
 __all__ = ["register"]
@@ -83,6 +83,7 @@ def register(root: click.Group) -> None:
             raise UsageError("usage", "--purge goes with --remove")
         if not prefix.startswith("/") or ".." in prefix.split("/"):
             raise UsageError("usage", "--prefix is an absolute path")
+        check_group(device_group)
         targets = [parse_target(text) for text in dict.fromkeys(hosts)]
         wanted = Wanted(
             package=None if remove else load_package(package or find_package(Path("dist"))),

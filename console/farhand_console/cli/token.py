@@ -7,7 +7,7 @@ import click
 from farhand_console.cli.base import Context, command, group, paged
 from farhand_console.output import hint, line, show_table
 from farhand_console.relay.answers import Page, TokenRegistration
-from farhand_console.trust.enrolment_tokens import make_token
+from farhand_console.trust.enrolment_tokens import check_group, make_token
 
 __all__ = ["register"]
 
@@ -28,6 +28,7 @@ def register(root: click.Group) -> None:
     )
     def create(context: Context, device_group: str, uses: int, ttl: int) -> None:
         """Make a token that enrols devices into a group; the relay gets only its registration."""
+        check_group(device_group)
         trust = context.trust()  # which pins the root where that was not done yet
         text, expires_at = make_token(
             trust,

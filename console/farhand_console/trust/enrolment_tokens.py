@@ -18,7 +18,19 @@ from farhand_protocol.keys import SeedSigner, Signer
 from farhand_protocol.placements import is_group
 from farhand_protocol.tokens import EnrolmentToken, Token, format_enrolment_token
 
-__all__ = ["make_token"]
+__all__ = ["check_group", "make_token"]
+
+
+def check_group(group: str) -> None:
+    """Check a group's name as it was typed.
+
+    Raises:
+        UsageError: `usage`.
+    """
+    if not is_group(group):
+        raise UsageError(
+            "usage", f"{group[:80]!r} is not a group's name: small letters, digits, ._-"
+        )
 
 
 def make_token(
@@ -46,10 +58,7 @@ def make_token(
         UsageError: `usage` for a group that cannot be one.
         RefusedError: what `check_may_sign` raises.
     """
-    if not is_group(group):
-        raise UsageError(
-            "usage", f"{group[:80]!r} is not a group's name: small letters, digits, ._-"
-        )
+    check_group(group)
     check_may_sign(trust, admin.public_key, "targets")
     seed = secrets.token_bytes(32)
     now = datetime.now(UTC).replace(microsecond=0)
