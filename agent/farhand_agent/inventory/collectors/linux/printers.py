@@ -6,7 +6,7 @@ import re
 from typing import Any, Final
 
 from farhand_agent.inventory.addresses import without_credentials
-from farhand_agent.inventory.context import Context
+from farhand_agent.inventory.context import Context, Unsupported
 from farhand_agent.inventory.registry import section
 
 __all__ = ["collect", "parse_lpstat"]
@@ -51,8 +51,15 @@ def parse_lpstat(output: str) -> list[dict[str, Any]]:
 
 @section("printers", platform="linux", personal=("uri",), timeout_s=25.0)
 def collect(context: Context) -> list[dict[str, Any]]:
-    """Return one item per queue.  lpstat asks the local CUPS, which may ask the network."""
-    items = parse_lpstat(context.run(["lpstat", "-l", "-p", "-v", "-a", "-d"], timeout_s=20.0).text)
+    """Return one item per queue.  lpstat asks the local CUPS, which may ask the network.
+
+    Raises:
+        Unsupported: CUPS does not run.
+    """
+    outcome = context.run(["lpstat", "-l", "-p", "-v", "-a", "-d"], timeout_s=20.0)
+    if "Scheduler is not running" in outcome.error_text:
+        raise Unsupported("CUPS does not run")
+    items = parse_lpstat(outcome.text)
     shared = _shared(context)
     for item in items:
         item["driver"] = _driver(context, item["name"])

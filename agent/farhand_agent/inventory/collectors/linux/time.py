@@ -14,6 +14,8 @@ from farhand_protocol.errors import FarhandError
 __all__ = ["collect", "parse_ntpq", "parse_properties", "parse_tracking"]
 
 _OFFSET: Final = re.compile(r"Offset: ([+-]?)(?:([0-9]+)min )?([0-9.]+)(us|ms|s|min)\b")
+# Reference ids of a chrony that follows nobody, or only itself (127.127.1.1).
+_ALONE: Final = ("00000000", "7F7F0101")
 _UNITS_MS: Final = {"us": 0.001, "ms": 1.0, "s": 1000.0, "min": 60_000.0}
 
 
@@ -36,8 +38,8 @@ def parse_tracking(output: str) -> dict[str, Any]:
         "source": f"chrony: {fields[1] or fields[0]}",
         "stratum": whole(fields[2]),
         # chronyc prints the correction that is due; the clock is ahead when that is negative.
-        "offset_ms": round(-off * 1000, 3),
-        "synchronised": fields[13].strip() != "Not synchronised" and fields[2] != "0",
+        "offset_ms": round(-off * 1000, 3) + 0.0,
+        "synchronised": fields[13].strip() != "Not synchronised" and fields[0] not in _ALONE,
     }
 
 
