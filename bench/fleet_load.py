@@ -191,6 +191,7 @@ async def _load_devices(c: AsyncConnection, relay: Relay, fleet: Fleet, part: ra
                 "host_name": f"pc-{at:05d}.lan",
                 "agent_version": "0.1.0",
                 "enrolled_at": stamp(now),
+                "number": at + 1,
             }
         )
     await _insert(c, devices, rows)

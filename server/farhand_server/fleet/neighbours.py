@@ -15,9 +15,9 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_server.fleet.check_states import set_check_states
-from farhand_server.store.schema import check_states, devices
+from farhand_server.store.schema import check_states, devices, relay_probes
 
-__all__ = ["mirror_checks", "subjects_of"]
+__all__ = ["mirror_checks", "show_checks", "subjects_of"]
 
 
 async def subjects_of(c: AsyncConnection, tenant: str, device: str) -> set[str]:
@@ -50,8 +50,16 @@ async def mirror_checks(
         devices.c.retired_at.is_(None),
     )
     for device, address in (await c.execute(query)).all():
-        items = await _told_of(c, tenant, device, address)
-        await set_check_states(c, tenant=tenant, device=device, items=items, now=now)
+        await show_checks(c, tenant=tenant, device=device, address=address, now=now)
+
+
+async def show_checks(
+    c: AsyncConnection, *, tenant: str, device: str, address: str, now: datetime
+) -> None:
+    """Make the checks of an agentless device what neighbours and the relay itself found."""
+    items = await _told_of(c, tenant, device, address)
+    items += await _seen_by_the_relay(c, tenant, device)
+    await set_check_states(c, tenant=tenant, device=device, items=items, now=now)
 
 
 async def _told_of(
@@ -70,3 +78,20 @@ async def _told_of(
     newest = {row["check_id"]: row for row in (await c.execute(query)).mappings()}
     names = ("state", "summary", "value", "unit", "since")
     return [{"id": check, **{n: row[n] for n in names}} for check, row in newest.items()]
+
+
+async def _seen_by_the_relay(c: AsyncConnection, tenant: str, device: str) -> list[dict[str, Any]]:
+    query = select(relay_probes).where(
+        relay_probes.c.tenant == tenant,
+        relay_probes.c.device == device,
+        relay_probes.c.state != "",
+    )
+    names = ("state", "summary", "value", "unit", "since")
+    return [
+        {
+            "id": f"probe.{row['kind']}",
+            "subject": "relay" if row["port"] is None else f"relay:{row['port']}",
+            **{name: row[name] for name in names},
+        }
+        for row in (await c.execute(query)).mappings()
+    ]

@@ -33,7 +33,6 @@ from farhand_server.fleet.software_index import numbers_in
 from farhand_server.store.schema import (
     check_states,
     device_hints,
-    device_numbers,
     device_products,
     device_tags,
     devices,
@@ -159,24 +158,16 @@ def _kind(term: Term, _facts: Facts) -> ColumnElement[bool]:
 
 
 def _software(term: Term, facts: Facts) -> ColumnElement[bool]:
-    return devices.c.id.in_(
-        select(device_numbers.c.device).where(
-            device_numbers.c.tenant == facts.tenant, _is_set(facts, facts.installed[term])
-        )
-    )
-
-
-def _is_set(facts: Facts, bits: int) -> ColumnElement[bool]:
-    """Return that the bit of a device's number is set."""
-    number = device_numbers.c.number
+    bits = facts.installed[term]
+    # Bit 0 is nobody's, so it stands for devices that have never reported software.
+    number = func.coalesce(devices.c.number, 0)
     if facts.dialect != "postgresql":
         return number.in_(given_numbers(facts.dialect, numbers_in(bits)))
     # Thousands of devices are a kilobyte of bits, where they would be a long array to hash.
-    length = (bits.bit_length() + 7) // 8
+    length = bits.bit_length() // 8 + 1
     given = literal(bits.to_bytes(length, "little"), LargeBinary)
     # CASE, since AND may ask for the bit first, and beyond the end that is an error.
-    bit = case((number < 8 * length, func.get_bit(given, number)), else_=0)
-    return bit == 1
+    return case((number < 8 * length, func.get_bit(given, number)), else_=0) == 1
 
 
 def _check(term: Term, facts: Facts) -> ColumnElement[bool]:

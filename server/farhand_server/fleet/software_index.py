@@ -1,6 +1,6 @@
 """Which devices have a version of a package: bits, and what moved since they were written.
 
-    device_numbers     a small number for each device
+    devices.number     a small number for each device, drawn from `device_numbers`
     software_index     for each version, one bit per device, 8192 of them in a row, compressed
     software_moves     installed or removed since, one row each: written with every report
 
@@ -18,16 +18,17 @@ import zlib
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import delete, exists, insert, select, text
+from sqlalchemy import delete, exists, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError
-from farhand_server.fleet.packages import given_numbers, in_chunks, insert_new
+from farhand_server.fleet.packages import given_numbers, in_chunks
 from farhand_server.relay import Relay
 from farhand_server.store.schema import (
     device_numbers,
+    devices,
     package_versions,
     packages,
     software_index,
@@ -71,14 +72,13 @@ def decode_bits(data: bytes) -> int:
 
 
 async def number_of(c: AsyncConnection, tenant: str, device: str) -> int:
-    """Return the device's number, drawn now if it has none."""
-    mine = (device_numbers.c.tenant == tenant, device_numbers.c.device == device)
-    query = select(device_numbers.c.number).where(*mine)
-    number = await c.scalar(query)
+    """Return the device's number, drawn now if it has none; the caller holds its row."""
+    mine = (devices.c.tenant == tenant, devices.c.id == device)
+    number = await c.scalar(select(devices.c.number).where(*mine))
     if number is None:
-        await insert_new(c, device_numbers, [{"tenant": tenant, "device": device}])
-        number = await c.scalar(query)
-    assert number is not None
+        drawn = insert(device_numbers).values(tenant=tenant, device=device)
+        number = await c.scalar(drawn.returning(device_numbers.c.number))
+        await c.execute(update(devices).where(*mine).values(number=number))
     return int(number)
 
 

@@ -47,6 +47,7 @@ from farhand_server.store.schema.orders import (
     order_events,
     orders,
 )
+from farhand_server.store.schema.probes import relay_probes
 from farhand_server.store.schema.recordings import recording_chunks, recordings
 from farhand_server.store.schema.sessions import (
     grant_approvals,
@@ -90,6 +91,7 @@ __all__ = [
     "packages",
     "recording_chunks",
     "recordings",
+    "relay_probes",
     "scripts",
     "section_changes",
     "sections",

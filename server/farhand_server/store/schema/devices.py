@@ -69,6 +69,7 @@ devices = Table(
     Column("kind", Text, nullable=False, default="agent", server_default="agent"),
     Column("address", Text),  # of an agentless one
     Column("merged_into", Text),  # the device that a person said this one became
+    Column("number", NUMBER),  # its bit in `software_index`, once it has reported software
     PrimaryKeyConstraint("tenant", "id"),
     Index("ix_devices_name", "tenant", "name"),
     Index("ix_devices_merged", "tenant", "merged_into"),

@@ -94,7 +94,7 @@ section_changes = Table(
     Index("ix_section_changes_at", "tenant", "device", "received_at", "seq"),
 )
 
-# A small number for each device, for the bits of `software_index`.
+# Where each device draws its small number, its bit in `software_index`.
 device_numbers = Table(
     "device_numbers",
     metadata,

@@ -24,6 +24,7 @@ def upgrade() -> None:
     )
     op.add_column("devices", sa.Column("address", sa.Text()))
     op.add_column("devices", sa.Column("merged_into", sa.Text()))
+    op.add_column("devices", sa.Column("number", _NUMBER))
     op.create_index("ix_devices_merged", "devices", ["tenant", "merged_into"])
     _software()
     _history()
