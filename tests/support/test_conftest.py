@@ -64,12 +64,12 @@ def test_alone(own):
 """
 
 
-def _pytest(folder: Path, text: str, **env: str) -> tuple[int, str]:
+def _pytest(folder: Path, text: str, *words: str, **env: str) -> tuple[int, str]:
     (folder / "test_case.py").write_text(text, "utf-8")
     settings = {name: value for name, value in os.environ.items() if name != "FARHAND_CI"}
     command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider"]
     command += ["-p", "pytest_asyncio.plugin", "-p", "pytest_timeout"]
-    command += ["-c", str(ROOT / "pyproject.toml"), "-s", str(folder / "test_case.py")]
+    command += ["-c", str(ROOT / "pyproject.toml"), "-s", *words, str(folder / "test_case.py")]
     done = subprocess.run(
         command,
         cwd=ROOT,
@@ -146,3 +146,25 @@ def test_bytecode_is_kept_whatever_the_person_has_set(tmp_path: Path) -> None:
     text += "    assert 'PYTHONDONTWRITEBYTECODE' not in os.environ\n"
     status, said = _pytest(tmp_path, text, PYTHONDONTWRITEBYTECODE="1")
     assert status == 0, said
+
+
+def test_what_takes_longest_begins(tmp_path: Path) -> None:
+    (tmp_path / "faults").mkdir()
+    files = []
+    for place in ("agent", "integration"):
+        file = tmp_path / place / f"test_{place}.py"
+        file.parent.mkdir()
+        file.write_text(
+            f"import pytest\ndef test_quick_{place}(): pass\n"
+            f"@pytest.mark.slow\ndef test_slow_{place}(): pass\n"
+        )
+        files.append(str(file))
+    status, said = _pytest(tmp_path / "faults", "def test_it(): pass\n", "-v", *files)
+    assert status == 0, said
+    assert re.findall(r"::(\w+) PASSED", said) == [
+        "test_it",
+        "test_slow_integration",
+        "test_quick_integration",
+        "test_slow_agent",
+        "test_quick_agent",
+    ]
