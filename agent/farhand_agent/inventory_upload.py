@@ -28,7 +28,7 @@ __all__ = ["InventoryUpload"]
 FIRST_DELAY_S: Final = 3.0
 MAX_BATCH_BYTES: Final = 900 * 1024
 # The relay takes 32 changed sections in a message; so many hashes are less than a kilobyte.
-MAX_BATCH_SECTIONS: Final = 28
+MAX_BATCH_SECTIONS: Final = 30
 MAX_RESENT: Final = 100
 _COLLECT_TIMEOUT_S: Final = 600.0
 _HASH_CHARS: Final = 16
