@@ -46,6 +46,7 @@ def copy_prepared(
     with _alone(source.with_suffix(".lock")):
         if not source.exists():
             fresh = source.with_suffix(".fresh")
+            shutil.rmtree(fresh, ignore_errors=True)  # of one that failed
             fresh.mkdir(mode=0o700)
             (fresh / _ADDRESS).write_text(make(fresh))
             fresh.rename(source)
