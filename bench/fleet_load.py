@@ -78,20 +78,27 @@ def make_fleet(size: Size) -> Fleet:
         for n in range(len(fleet.titles) * 4)
     ]
     rows = [bytearray(size.devices // 8 + 1) for _ in fleet.versions]
-    numbers = range(len(fleet.versions))
+    entries = [Installed(version + 1, _own(version)) for version in range(len(fleet.versions))]
+    # Each device has another stretch of one of these orders: chosen at random, and quickly.
+    orders = [chance.sample(range(len(entries)), len(entries)) for _ in range(50)]
     for device in range(size.devices):
-        chosen = sorted(chance.sample(numbers, size.packages))
+        start = chance.randrange(len(entries))
+        order = chance.choice(orders)
+        chosen = sorted((order[start:] + order[:start])[: size.packages])
         byte, mask = (device + 1) >> 3, 1 << ((device + 1) & 7)
         for version in chosen:
             rows[version][byte] |= mask
-        at = f"2026-{1 + device % 12:02d}-{1 + device % 28:02d}T08:00:00Z"
-        own = (at, False, None)
-        assert len(own) == len(OWN_FIELDS)
-        fleet.bodies.append(pack([Installed(version + 1, own) for version in chosen]))
+        fleet.bodies.append(pack([entries[version] for version in chosen]))
     for version, bits in enumerate(rows):
         fleet.blocks |= _blocks(version + 1, int.from_bytes(bits, "little"))
     fleet.upgrades = [_upgrade(fleet, chance) for _ in range(100)]
     return fleet
+
+
+def _own(version: int) -> tuple[str | bool | None, ...]:
+    own = (f"2026-{1 + version % 12:02d}-{1 + version % 28:02d}T08:00:00Z", False, None)
+    assert len(own) == len(OWN_FIELDS)
+    return own
 
 
 def _blocks(version: int, bits: int) -> Iterator[tuple[tuple[int, int], bytes]]:
