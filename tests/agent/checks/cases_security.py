@@ -197,7 +197,11 @@ CASES = [
     case("sec.mac", "critical", files={"/sys/module/apparmor/parameters/enabled": "N\n"}),
     case("sec.mac", "critical", files={"/etc/selinux/config": "SELINUX=enforcing\n"}),
     case("sec.mac", "unsupported"),
-    case("sec.mac", "critical", platform="windows", sections=hardening(uac="0")),
+    case("sec.mac", "critical", platform="windows",
+         sections={"hardening": [{"name": "uac.EnableLUA", "value": "0"}]}),
+    case("sec.mac", "ok", platform="windows", sections={"hardening": [
+        {"name": "uac.EnableLUA", "value": "1"},
+        {"name": "uac.ConsentPromptBehaviorAdmin", "value": "5"}]}),
     case("sec.mac", "ok", platform="macos",
          sections=hardening(gatekeeper="enabled", sip="enabled")),
     case("sec.mac", "unknown", platform="macos", sections=hardening(other="1")),

@@ -206,11 +206,12 @@ def access_control(context: CheckContext) -> Finding:
     settings = {
         str(one.get("name")).lower(): one.get("value") for one in context.section("hardening")
     }
-    guards = ("uac", "enablelua") if context.platform == "windows" else ("sip", "gatekeeper")
+    guards = ("enablelua",) if context.platform == "windows" else ("sip", "gatekeeper")
     known = {
         name: str(value).lower()
         for name, value in settings.items()
-        if value is not None and any(guard in name for guard in guards)
+        # Named after whose setting it is: uac.EnableLUA.
+        if value is not None and name.rpartition(".")[2] in guards
     }
     if not known:
         return unknown("the system does not say")
