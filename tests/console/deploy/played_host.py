@@ -97,7 +97,10 @@ class PlayedHost:
             stdin += piece
         self.commands.append((command.decode(), stdin))
         status, stdout, stderr = self.answer(shlex.split(command.decode()), stdin)
-        channel.sendall(stdout.encode())
-        channel.sendall_stderr(stderr.encode())
-        channel.send_exit_status(status)
-        channel.close()
+        try:
+            channel.sendall(stdout.encode())
+            channel.sendall_stderr(stderr.encode())
+            channel.send_exit_status(status)
+            channel.close()
+        except (paramiko.SSHException, OSError, EOFError):
+            return  # the console has heard enough and is gone
