@@ -27,8 +27,8 @@ _CONFIGURATIONS: Final = (
     "/etc/httpd/conf.d", "/etc/postfix", "/etc/dovecot/conf.d",
 )  # fmt: skip
 _DIRECTIVE: Final = re.compile(
-    r"^\s*(?:ssl_certificate|SSLCertificateFile|smtpd_tls_cert_file\s*=|ssl_cert\s*=)"
-    r"\s*<?\"?(/[^\s;\"]{1,300})",
+    r"^[ \t]{0,100}(?:ssl_certificate|SSLCertificateFile|smtpd_tls_cert_file\s{0,9}=|"
+    r"ssl_cert\s{0,9}=)[ \t]{0,100}<?\"?(/[^\s;\"]{1,300})",
     re.MULTILINE,
 )
 _ENDINGS: Final = (".pem", ".crt", ".cer")

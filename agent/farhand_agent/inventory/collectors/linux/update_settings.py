@@ -10,9 +10,11 @@ from farhand_agent.inventory.registry import section
 
 __all__ = ["collect", "parse_apt_conf"]
 
-_SCALAR: Final = re.compile(r"([A-Za-z][A-Za-z0-9:_-]*)\s+\"([^\"]*)\"\s*;")
+# A name begins where none goes on, and is bounded: a long line must not be tried at each letter.
+_NAME: Final = r"(?<![A-Za-z0-9:_-])([A-Za-z][A-Za-z0-9:_-]{0,200})"
+_SCALAR: Final = re.compile(_NAME + r"\s{1,100}\"([^\"]*)\"\s{0,100};")
 # Entries are quoted and hold braces of their own: "codename=${distro_codename}".
-_LIST: Final = re.compile(r"([A-Za-z][A-Za-z0-9:_-]*)\s*\{((?:[^{}\"]|\"[^\"]*\")*)\}\s*;")
+_LIST: Final = re.compile(_NAME + r"\s{0,100}\{((?:[^{}\"]|\"[^\"]*\")*)\}\s{0,100};")
 _ENTRY: Final = re.compile(r"\"([^\"]*)\"\s*;")
 _DNF: Final = re.compile(r"([a-z_]+)\s*=\s*(.*)")
 _ON: Final = ("1", "true", "yes", "on", "enable")
