@@ -9,7 +9,7 @@ from typing import Any
 import click
 import msgspec
 
-from farhand_console.cli import inventory, maintenance, records
+from farhand_console.cli import inventory, maintenance, probe, records
 from farhand_console.cli.base import Context, command, group, paged
 from farhand_console.cli.records import product_fields
 from farhand_console.output import hint, show_fields, show_table, warn
@@ -48,6 +48,7 @@ def register(root: click.Group) -> None:
     inventory.register(devices)
     records.register(devices)
     maintenance.register(devices)
+    probe.register(devices)
 
 
 def _register_reading(devices: click.Group) -> None:

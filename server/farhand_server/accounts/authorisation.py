@@ -63,6 +63,7 @@ ACTIONS: dict[str, dict[str, Reach]] = {
     "device.merge": _ADMIN,
     "device.describe": _STAFF,
     "device.maintenance": _STAFF,
+    "device.probe": _ADMIN,
     "alert.read": _READERS,
     "alert.acknowledge": _STAFF,
     "script.read": _READERS,

@@ -1,4 +1,4 @@
-"""Routes of alerts, and of devices that somebody works on."""
+"""Routes of alerts, of devices that somebody works on, and of what the relay looks at itself."""
 
 from __future__ import annotations
 
@@ -30,6 +30,14 @@ from farhand_server.api.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode
 from farhand_server.desk.references import parse_reference
 from farhand_server.desk.wording import check_line
 from farhand_server.fleet.devices import find_device, lock_device
+from farhand_server.probes.poller import poll_for_ever
+from farhand_server.probes.registry import (
+    NewProbe,
+    Probe,
+    add_probe,
+    list_probes,
+    remove_probe,
+)
 from farhand_server.relay import Relay
 from farhand_server.store.schema import alerts
 
@@ -181,14 +189,48 @@ class MaintenanceController(Controller):
             return await get_maintenance(c, relay, found["id"])
 
 
+class ProbeController(Controller):
+    """What the relay itself looks at; an admin registers it."""
+
+    path = "/devices/{device:str}/probes"
+
+    @get("/", action="device.read")
+    async def list_all(self, relay: FromRelay, device: FromPath[str]) -> Page[Probe]:
+        """Return what the relay looks at of an agentless device."""
+        async with relay.db.read() as c:
+            row = await find_device(c, relay.tenant, device)
+            return Page(items=await list_probes(c, relay.tenant, row["id"]))
+
+    @post("/", action="device.probe", status_code=201)
+    async def add(
+        self, relay: FromRelay, actor: FromActor, device: FromPath[str], data: JSONBody[NewProbe]
+    ) -> Page[Probe]:
+        """Look at an agentless device's address from now on."""
+        async with relay.db.write() as c:
+            row = await find_device(c, relay.tenant, device)
+            await add_probe(c, relay, device=row, new=data, actor=actor.name)
+            return Page(items=await list_probes(c, relay.tenant, row["id"]))
+
+    @post("/{probe:str}/remove", action="device.probe", status_code=200)
+    async def remove(
+        self, relay: FromRelay, actor: FromActor, device: FromPath[str], probe: FromPath[str]
+    ) -> Page[Probe]:
+        """Look at it no more."""
+        async with relay.db.write() as c:
+            row = await find_device(c, relay.tenant, device)
+            await remove_probe(c, relay, device=row, probe=probe, actor=actor.name)
+            return Page(items=await list_probes(c, relay.tenant, row["id"]))
+
+
 async def _start(relay: Relay) -> None:
-    """Begin to look after what time alone changes."""
+    """Begin to look after what time alone changes, and at what the relay itself looks at."""
     relay.tasks.spawn(sweep_for_ever(relay), name="alerts")
+    relay.tasks.spawn(poll_for_ever(relay), name="probes")
 
 
 AREA = Area(
     name="alerts",
-    controllers=[AlertController, MaintenanceController],
-    statuses={"alert-closed": 409},
+    controllers=[AlertController, MaintenanceController, ProbeController],
+    statuses={"alert-closed": 409, "probe-exists": 409, "probes-full": 409},
     start=_start,
 )

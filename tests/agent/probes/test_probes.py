@@ -23,7 +23,8 @@ from farhand_agent.probes.pages import ask_page
 from farhand_agent.probes.printers import ask_printer, read_answer, request_for
 from farhand_agent.probes.reaching import address_of, connected_ms, is_target, ping_ms
 from farhand_protocol.errors import FarhandError
-from tests.agent.probes.servers import free_port, name_server, secured, self_signed, web_server
+from tests.agent.probes.servers import free_port, name_server, secured, web_server
+from tests.support.certificates import self_signed
 
 
 def ok(method: str, path: str, body: bytes) -> tuple[int, bytes]:

@@ -1,0 +1,1 @@
+"""The relay's own looks at agentless devices, at addresses that an admin registered."""
