@@ -17,7 +17,8 @@ from farhand_agent.checks.history import History
 from farhand_agent.checks.plugins import EXIT_CODES, plugin_answer, run_plugin
 from farhand_agent.checks.registry import CheckContext
 from farhand_agent.checks.runner import run_check, run_checks
-from farhand_agent.home_option import default_home
+from farhand_agent.errors import HomeForeign
+from farhand_agent.home_option import chosen_home, default_home
 from farhand_agent.terminal import printable, table
 from farhand_agent.wording import LANGUAGES, chosen_language
 from farhand_protocol.errors import FarhandError
@@ -29,6 +30,16 @@ HISTORY: Final = "checks.json"
 _MAX_PARAMETERS_BYTES: Final = 1024 * 1024
 _COLOURS: Final = {"ok": "green", "warning": "yellow", "critical": "red", "unknown": "magenta"}
 _WIDEST: Final = max(map(len, EXIT_CODES))
+
+
+def _home(ctx: click.Context, parameter: click.Parameter, value: str | None) -> Path | None:
+    """Return the agent's home, which is only read; None where FARHAND_HOME is another program's."""
+    try:
+        return chosen_home(ctx, parameter, value).path
+    except HomeForeign:
+        if value is not None:
+            raise
+        return None
 
 
 @click.command("checks")
@@ -48,6 +59,9 @@ _WIDEST: Final = max(map(len, EXIT_CODES))
     "--run-plugin", "foreign", metavar="PATH",
     help="Run a monitoring plugin (its arguments stand behind --) and show its answer.",
 )  # fmt: skip
+@click.option(
+    "--home", metavar="DIR", callback=_home, help="The agent's home; FARHAND_HOME is the default."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def checks(
     names: tuple[str, ...],
@@ -58,6 +72,7 @@ def checks(
     everything: bool,
     plugin: bool,
     foreign: str | None,
+    home: Path | None,
     as_json: bool,
 ) -> None:
     """Check whether this device is well.  A problem found is a result, not an error."""
@@ -70,7 +85,7 @@ def checks(
             results = [run_plugin([os.path.abspath(foreign), *names], timeout_s=60.0)]
         else:
             chosen = [*ids, *names] or None
-            results = _run(chosen, _parameters(given), language)
+            results = _run(chosen, _parameters(given), language, home)
     except FarhandError as error:
         click.echo(f"farhand-agent: error: {error}", err=True)
         if error.hint:
@@ -88,12 +103,12 @@ def checks(
 
 
 def _run(
-    ids: list[str] | None, parameters: dict[str, dict[str, Any]], language: str
+    ids: list[str] | None,
+    parameters: dict[str, dict[str, Any]],
+    language: str,
+    home: Path | None,
 ) -> list[CheckResult]:
-    home = default_home()
-    # Only the agent's own runs write its history; a person's look at it changes nothing.
-    history = History(home / HISTORY, read_only=True)
-    context = CheckContext(history=history, home=home)
+    context = CheckContext(history=_history(home), home=home)
     shown = sys.stderr.isatty()
 
     def progress(done: int, of: int) -> None:
@@ -105,6 +120,11 @@ def _run(
     finally:
         if shown:
             click.echo("\r\x1b[K", err=True, nl=False)
+
+
+def _history(home: Path | None) -> History | None:
+    # Only the agent's own runs write its history; a person's look at it changes nothing.
+    return History(home / HISTORY, read_only=True) if home else None
 
 
 def _parameters(given: tuple[str, ...]) -> dict[str, dict[str, Any]]:
@@ -196,7 +216,7 @@ def script_main() -> int:
         home = default_home()
         allowed = os.environ.get("FARHAND_PROBE_TO", "").split(",")
         context = CheckContext(
-            history=History(home / HISTORY, read_only=True),
+            history=_history(home),
             home=home,
             may_probe=lambda target: target in allowed,
         )

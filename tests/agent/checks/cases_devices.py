@@ -169,6 +169,7 @@ CASES = [
     case("raid.state", "warning", sections=array("recovering 12 %")),
     case("raid.state", "critical", sections=array("clean, degraded", 1), value=1),
     case("raid.state", "critical", sections=array("Failed Redundancy"), platform="windows"),
+    case("raid.state", "unknown", sections=array("unknown"), platform="windows"),
     case("raid.state", "unsupported", sections={"raid": []}),
     case("fs.errors", "ok", files={"/sys/fs/ext4/sda1/errors_count": "0\n"}, value=0),
     case("fs.errors", "warning", files={"/sys/fs/ext4/sda1/errors_count": "3\n"}, value=3),

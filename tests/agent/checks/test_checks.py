@@ -410,6 +410,25 @@ def test_parameters_on_the_command_line() -> None:
     assert list(listed["dns.resolve"]["words"]) == ["name"]
 
 
+def test_the_home_is_only_read_and_never_a_condition(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A console's home in FARHAND_HOME is no reason not to look; named on purpose it is refused."""
+    home = tmp_path / "agent"
+    home.mkdir()
+    (home / "config.toml").write_text('program = "farhand-agent"\nurl = "http://127.0.0.1:1"\n')
+    shown = ran("--home", str(home), "net.relay", "agent.health", "--json")
+    states = {one["id"]: one["state"] for one in json.loads(shown.output)["items"]}
+    assert states == {"net.relay": "critical", "agent.health": "unknown"}
+    assert [path.name for path in home.iterdir()] == ["config.toml"]
+    (home / "operator.key").write_text("")
+    (home / "config.toml").write_text('program = "farhand"\n')
+    monkeypatch.setenv("FARHAND_HOME", str(home))
+    (item,) = json.loads(ran("net.relay", "--json").output)["items"]
+    assert item["state"] == "unsupported"
+    assert ran("--home", str(home), "net.relay").exception is not None
+
+
 def test_a_foreign_plugin_on_the_command_line(tmp_path: Path) -> None:
     plugin = tmp_path / "check_it"
     plugin.write_text('#!/bin/sh\necho "IT CRITICAL - $1 | it=9;5;8"\nexit 2\n')

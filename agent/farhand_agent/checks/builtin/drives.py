@@ -11,6 +11,7 @@ from farhand_agent.checks.registry import (
     Finding,
     Thresholds,
     check,
+    unknown,
     unsupported,
     worst,
 )
@@ -230,15 +231,19 @@ def array_state(context: CheckContext) -> Finding:
     arrays = context.section("raid")
     if not arrays:
         return unsupported("no arrays")
-    broken, building = [], []
+    broken, building, silent = [], [], 0
     for array in arrays:
-        name, state = str(array.get("name")), str(array.get("state") or "").lower()
+        name, state = str(array.get("name")), str(array.get("state") or "unknown").lower()
         if (_number(array, "failed") or 0) > 0:
             broken.append(f"{name} {state}")
         elif any(word in state for word in _BUILDING):
             building.append(f"{name} {state}")
-        elif state and state not in _WELL:
+        elif state == "unknown":
+            silent += 1
+        elif state not in _WELL:
             broken.append(f"{name} {state}")
+    if silent and not broken and not building:
+        return unknown(f"{silent} of {len(arrays)} arrays do not tell their state")
     words = "; ".join((broken + building)[:5]) or f"{len(arrays)} arrays whole"
     state_now = "critical" if broken else "warning" if building else "ok"
     return Finding(state=state_now, summary=words, value=len(broken))  # type: ignore[arg-type]
