@@ -204,9 +204,21 @@ class Connection:
         Raises:
             RefusedError: `deploy-sudo` where root's rights cannot be had.
         """
+        prefix = self.require_root()
+        return self.run([*prefix, *words], stdin=self._password + stdin, timeout_s=timeout_s)
+
+    def require_root(self) -> list[str]:
+        """Find out how root's rights are had here, before anything is done with them.
+
+        Returns:
+            What stands before a command.
+
+        Raises:
+            RefusedError: `deploy-sudo` where they cannot be had.
+        """
         if self._prefix is None:
             self._prefix, self._password = self._find_root()
-        return self.run([*self._prefix, *words], stdin=self._password + stdin, timeout_s=timeout_s)
+        return self._prefix
 
     def _find_root(self) -> tuple[list[str], bytes]:
         if self.run(["id", "-u"]).stdout.strip() == "0":

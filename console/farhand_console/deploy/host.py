@@ -159,6 +159,7 @@ def deploy(host: Connection, wanted: Wanted, *, progress: Callable[[str], None])
     package = wanted.package
     assert package is not None, "the caller named one"
     progress("looking")
+    host.require_root()
     found = _probe(host, wanted)
     state: HostState = "unchanged"
     kind = found.kind or package.kind
@@ -210,6 +211,7 @@ def deploy(host: Connection, wanted: Wanted, *, progress: Callable[[str], None])
 
 
 def _put_in(host: Connection, wanted: Wanted, package: Package) -> None:
+    cache = wanted.at("var/cache/farhand-agent")
     folder = _must_succeed(host.run(["mktemp", "-d"]), "deploy-upload", host).stdout.strip()
     if not folder.startswith("/"):
         raise FarhandError("deploy-upload", f"{host.target.text} names no folder for files")
@@ -224,11 +226,19 @@ def _put_in(host: Connection, wanted: Wanted, package: Package) -> None:
                            "--force-script-chrootless"]  # fmt: skip
             words = ["env", "DEBIAN_FRONTEND=noninteractive", "dpkg", *options, "--install", file]
         else:
-            words = ["env", f"FARHAND_CACHE={folder}/cache", wanted.python, file,
+            # Not below /tmp, from which many a host lets nothing be loaded.
+            words = ["env", f"FARHAND_CACHE={cache}", wanted.python, file,
                      "install", *_install_options(wanted)]  # fmt: skip
         _must_succeed(host.run_as_root(words), "deploy-install", host)
     finally:
-        host.run_as_root(["rm", "-rf", "--", folder])
+        _clear(host, folder, cache)
+
+
+def _clear(host: Connection, *folders: str) -> None:
+    try:
+        host.run_as_root(["rm", "-rf", "--", *folders])
+    except FarhandError:
+        pass  # the connection is gone, of which whoever brought us here tells
 
 
 def _install_options(wanted: Wanted) -> list[str]:

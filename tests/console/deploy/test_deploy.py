@@ -239,6 +239,7 @@ def test_without_roots_rights_nothing_is_put_in(
     system.sudo = sudo
     assert refused(host, tmp_path, password=password).code == "deploy-sudo"
     assert system.build == ""
+    assert not any("mktemp" in line for line, _ in host.commands)
 
 
 def test_root_needs_no_sudo(host: PlayedHost, system: System, tmp_path: Path) -> None:
