@@ -99,7 +99,7 @@ def checks(
         items = [msgspec.to_builtins(result) for result in results]
         click.echo(json.dumps({"items": items, "next": None}))
         return
-    _show(results, everything=everything or bool(ids or names or foreign))
+    _show(results, everything=everything, named=bool(ids or names or foreign))
 
 
 def _run(
@@ -151,17 +151,17 @@ def _number(text: str) -> float | str:
         return text  # refused, with words, by the check that it is for
 
 
-def _show(results: list[CheckResult], *, everything: bool) -> None:
-    shown = [one for one in results if everything or one.state != "unsupported"]
+def _show(results: list[CheckResult], *, everything: bool, named: bool) -> None:
+    shown = [one for one in results if everything or named or one.state != "unsupported"]
     # Coloured behind the padding, so that the columns stand; without colours in a pipe.
     widest = max((len(one.id) for one in shown), default=5)
     for one in shown:
         state = click.style(one.state.ljust(_WIDEST), fg=_COLOURS.get(one.state))
         click.echo(f"{state}  {printable(one.id, 100).ljust(widest)}  {printable(one.summary)}")
-    troubles = [one for one in results if one.state in ("warning", "critical")]
-    if troubles:
+    told = [one for one in results if named or one.state in ("warning", "critical")]
+    if told:
         click.echo("")
-    for one in troubles:
+    for one in told:
         click.echo(f"{printable(one.id, 100)}: {printable(one.plain, 600)}")
         if one.advice:
             script = f"; script {printable(one.remedy)}" if one.remedy else ""

@@ -401,6 +401,12 @@ def test_usage_errors() -> None:
         assert (shown.exit_code, "check-parameters" in shown.output) == (2, True), bad
 
 
+def test_who_names_a_check_is_told_in_her_language() -> None:
+    shown = ran("swap.usage", "--param", "swap.usage.critical_percent=100", "--lang", "ru")
+    assert "swap.usage: " in shown.output
+    assert any("а" <= letter <= "я" for letter in shown.output)
+
+
 def test_parameters_on_the_command_line() -> None:
     words = ["--param", "uptime.warning_days=0", "--param", "uptime.critical_days=1e9"]
     assert "warning" in ran("uptime", *words).output
