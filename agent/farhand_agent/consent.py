@@ -9,7 +9,8 @@ terminal's business (farhand_agent.session.screen); a page in the browser can us
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from farhand_agent.session.events import Asked
@@ -25,6 +26,7 @@ __all__ = [
     "is_yes",
     "parting_words",
     "reason_words",
+    "scope_names",
     "scope_words",
     "warning_words",
 ]
@@ -46,6 +48,32 @@ _SCOPES: Final = {
     "forward": "reach other machines through this computer",
     "screen": "see your screen",
     "control": "use your mouse and keyboard",
+}
+
+# The same in a row of several.
+_SCOPE_NAMES: Final[dict[str, str]] = {
+    "view": "seeing what runs",
+    "terminal": "typing commands",
+    "files": "files",
+    "forward": "reaching other machines",
+    "screen": "seeing your screen",
+    "control": "mouse and keyboard",
+}
+
+# What an action's detail says, where we wrote it ourselves (session/changes.py).
+_CLOSED: Final = re.compile(r"(?P<scope>[a-z]+) was closed: (?P<why>.*)\Z")
+_ADDED: Final = re.compile(r"(?P<scope>[a-z]+)(?: to (?P<to>.*))? was added: (?P<why>.*)\Z")
+_CHANGES: Final[dict[str, str]] = {
+    "the person at the device withdrew it": "{scope}: taken back at this computer",
+    "the device's policy does not allow it any more": "{scope}: no longer allowed by policy",
+    "the person at the device agreed": "{scope}: agreed to at this computer",
+    "the policy allows it": "{scope}: added, as policy allows",
+}
+_LOOKS: Final[dict[str, str]] = {
+    "system": "this computer as a whole",
+    "processes": "the programs that run",
+    "services": "the services that run in the background",
+    "disks": "the disks",
 }
 
 _ACTIONS: Final = {
@@ -103,6 +131,13 @@ def scope_words(scope: str, w: Wording | None = None) -> str:
     return (w or own_wording())(words) if words else printable(scope, 40)
 
 
+def scope_names(scopes: Iterable[str], w: Wording | None = None) -> str:
+    """Name scopes in a row, in a person's words; an unknown one as it is."""
+    say = w or own_wording()
+    known = _SCOPE_NAMES
+    return ", ".join(say(known[one]) if one in known else printable(one, 40) for one in scopes)
+
+
 def reason_words(reason: str, w: Wording | None = None) -> str:
     """Say a reason code in words; an unknown one as it is."""
     words = _REASONS.get(reason)
@@ -117,11 +152,24 @@ def parting_words(reason: str) -> str:
 
 def action_words(kind: str, detail: str, w: Wording | None = None, *, limit: int = 160) -> str:
     """Say one action of a session in a plain sentence; foreign text is escaped, and bounded."""
-    shown = printable(detail, limit)
+    w = w or own_wording()
+    shown = printable(_detail_words(kind, detail, w), limit)
     words = _ACTIONS.get(kind)
     if words is None:
         return f"{printable(kind, 20)}: {shown}"
-    return (w or own_wording())(words, what=shown)
+    return w(words, what=shown)
+
+
+def _detail_words(kind: str, detail: str, w: Wording) -> str:
+    """Say what we wrote down ourselves in the person's words; everything else as it is."""
+    if kind == "view" and (looked := _LOOKS.get(detail.partition(" ")[0])):
+        return w(looked)
+    if kind == "scope" and (said := _CLOSED.match(detail) or _ADDED.match(detail)):
+        words = _CHANGES.get(said["why"])
+        to = said.groupdict().get("to")
+        names = scope_names([said["scope"]], w) + (f" ({to})" if to else "")
+        return w(words, scope=names) if words else detail
+    return detail
 
 
 def consent_lines(asked: Asked, w: Wording | None = None) -> list[str]:
@@ -138,7 +186,7 @@ def consent_lines(asked: Asked, w: Wording | None = None) -> list[str]:
         lines += [f"  - {scope_words(scope, w)}"]
         lines += [f"      {detail}" for detail in _details(asked, scope, w)]
     if asked.shortened:
-        cut = ", ".join(printable(one, 40) for one in asked.shortened)
+        cut = scope_names(asked.shortened, w)
         lines += [w("Not allowed here, though asked for: {scopes}", scopes=cut)]
     if asked.asks == "session":
         recorded = w("The session is recorded."), w("The session is not recorded.")

@@ -12,7 +12,14 @@ from typing import Any
 import pytest
 
 import farhand_agent
-from farhand_agent.consent import consent_lines, is_yes, reason_words, scope_words
+from farhand_agent.consent import (
+    action_words,
+    consent_lines,
+    is_yes,
+    reason_words,
+    scope_names,
+    scope_words,
+)
 from farhand_agent.receipts import receipt_text
 from farhand_agent.session.events import Asked
 from farhand_agent.wording import LANGUAGES, chosen_language, wording_in
@@ -174,10 +181,30 @@ def test_the_question_is_whole_in_every_language(language: str, guest: bool) -> 
     assert (text == english) == (language == "en")
     assert "\x1b" not in text
     assert "\u202e" not in text
-    for part in ("{name}", "Acme", "FH-1", "printer", "22", "acorn", "10.0.0.1:80", "control"):
+    for part in ("{name}", "Acme", "FH-1", "printer", "22", "acorn", "10.0.0.1:80"):
         assert part in text
     assert all(scope_words(scope, w) in text for scope in SCOPES)
+    assert scope_names(["control"], w) in text
     assert text.count("\n") == english.count("\n")
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_what_we_note_of_a_session_is_said_in_her_language(language: str) -> None:
+    w = wording_in(language)
+    for kind, detail in (
+        ("scope", "view was closed: the person at the device withdrew it"),
+        ("scope", "files was closed: the device's policy does not allow it any more"),
+        ("scope", "terminal was added: the person at the device agreed"),
+        ("view", "processes sort=memory"),
+    ):
+        said = action_words(kind, detail, w)
+        english = action_words(kind, detail, wording_in("en"))
+        ours = ("was closed", "was added", "withdrew", "processes", "policy", "device")
+        assert not any(word in said for word in (*ours, english)), said
+    to = "forward to printer:631 was added: the policy allows it"
+    assert "(printer:631)" in action_words("scope", to, w)
+    assert "x was closed: odd" in action_words("scope", "x was closed: odd", w)
+    assert "\x1b" not in action_words("scope", f"forward to {EVIL} was added: x", w)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -11,7 +11,10 @@ from pathlib import Path
 import farhand_agent
 from farhand_agent.checks.registry import UNKNOWN, UNSUPPORTED, checks
 
-_TABLES = {"CALLER_WARNING", "ANSWER_WARNING", "_SCOPES", "_ACTIONS", "_REASONS"}
+_TABLES = {
+    *("CALLER_WARNING", "ANSWER_WARNING", "_SCOPES", "_SCOPE_NAMES"),
+    *("_ACTIONS", "_REASONS", "_CHANGES", "_LOOKS"),
+}
 
 
 def texts_said() -> set[str]:

@@ -123,6 +123,7 @@ def test_consent_widening_taking_back_and_stop(scene: Scene) -> None:
             person.wait_for(r"\s+".join(words))
             person.wait_for("type commands on this computer")
             person.wait_for("say no")
+            person.wait_for("Please read this first")
             person.wait_for(PROMPT)
             assert operator.process.poll() is None
             person.type("yx\x7f\r")
@@ -149,7 +150,7 @@ def test_consent_widening_taking_back_and_stop(scene: Scene) -> None:
                 person.type("y\r")
                 asking.wait_for(re.escape(to))
                 assert asking.status() == 0
-            person.wait_for("Allowed now: terminal, forward")
+            person.wait_for("Allowed now: typing commands, reaching other machines")
 
             port = free_port()
             with scene.operator("forward", session, f"{port}:{to}") as forward:
@@ -174,9 +175,9 @@ def test_consent_widening_taking_back_and_stop(scene: Scene) -> None:
                 shell.wait_for("55-still")
 
                 person.type("w")
-                person.wait_for("1  terminal")
+                person.wait_for("1  type commands")
                 person.type("1")
-                person.wait_for("Allowed now: forward")
+                person.wait_for("Allowed now: reaching other machines")
                 shell.wait_for("error: scope-withdrawn: the person at the device withdrew it")
                 forward.wait_for("the device says: terminal was closed: the person at the device")
                 assert shell.status() != 0
@@ -231,7 +232,7 @@ def test_stop_and_taking_back_from_a_shell(scene: Scene) -> None:
             assert answer == {"withdrawn": {session: ["terminal"]}}
             running.wait_for("scope-withdrawn")
             assert running.status() == 255
-        person.wait_for("Allowed now: view")
+        person.wait_for("Allowed now: seeing what runs")
         assert scene.technician.json("session", "show", session)["scopes"] == ["view"]
         assert scene.agent.json("stop", session)["stopped"] == [session]
         person.wait_for("The session is over: you stopped it")

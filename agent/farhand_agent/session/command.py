@@ -29,6 +29,7 @@ from farhand_agent.session.grant import SERVED_SCOPES
 from farhand_agent.session.lines import read_line
 from farhand_agent.session.screen import SessionScreen
 from farhand_agent.terminal import printable
+from farhand_agent.wording import own_wording
 from farhand_protocol.errors import FarhandError, UsageError
 from farhand_protocol.grants import MAX_GRANT_MINUTES
 
@@ -152,7 +153,8 @@ class _Terminal:
             self._process.kill()
             return
         self._stopped = True
-        self._screen.say("stopping")
+        w = own_wording()
+        self._screen.say(w("stopping"))
         self._send({"stop": True})
         asyncio.get_running_loop().call_later(STOP_GRACE_S, self._kill)
 

@@ -9,8 +9,8 @@
 
 A question is answered with a line: `y` and Enter, and everything else is no.  Its prompt comes a
 moment after its words, and what was typed before the prompt is thrown away, so that nobody says yes
-to what she has not seen.  Where stdin is no terminal there are no keys, and a question is answered
-by nobody; `--yes` answers it at once.
+to what she has not seen; she is told so.  Where stdin is no terminal there are no keys, and a
+question is answered by nobody; `--yes` answers it at once.
 
 Words and questions go to stderr, the code and (as JSON) the events to stdout.  All foreign text is
 escaped on its way here.
@@ -35,6 +35,7 @@ from farhand_agent.consent import (
     consent_lines,
     is_yes,
     reason_words,
+    scope_names,
     scope_words,
     warning_words,
 )
@@ -99,6 +100,7 @@ class SessionScreen:
         self._ticking: asyncio.TimerHandle | None = None
         self._prompting: asyncio.TimerHandle | None = None
         self._prompt = ""
+        self._typed_early = False
         self._line_open = False
         self._scopes: list[str] = []
         self._choices: dict[str, str] = {}
@@ -157,10 +159,10 @@ class SessionScreen:
                 self._show_opened(event)
             case ScopesChanged():
                 self._scopes = list(event.scopes)
-                allowed = ", ".join(event.scopes) or w("nothing")
+                allowed = scope_names(event.scopes, w) or w("nothing")
                 self.say(w("Allowed now: {scopes}.", scopes=allowed))
             case Waiting():
-                what = f"{printable(event.scope, 20)} ({printable(event.detail, 80)})"
+                what = f"{scope_names([event.scope], w)} ({printable(event.detail, 80)})"
                 self.say(w("In {s} s it opens: {what}. q stops it.", s=event.seconds, what=what))
             case LineChanged():
                 self._show_line(event)
@@ -242,7 +244,7 @@ class SessionScreen:
         w = self._w
         if event.resumed:
             self.say(w("The session that was interrupted goes on; nobody is asked again."))
-        who, scopes = printable(event.operator, 80), ", ".join(event.scopes)
+        who, scopes = printable(event.operator, 80), scope_names(event.scopes, w)
         self.say(w("{who} may now work on this computer: {scopes}.", who=who, scopes=scopes))
         at = w.instant(event.expires_at)
         self.say(w("It ends by itself at {at}. Ctrl-C stops it at once.", at=at))
@@ -317,6 +319,7 @@ class SessionScreen:
         elif self._keyboard is None:
             self.say(self._w("There is no terminal to ask on, so the answer will be no."))
         else:
+            self._typed_early = False
             left = round(event.answer_within_s - READ_FIRST_S)
             self._prompting = asyncio.get_running_loop().call_later(
                 READ_FIRST_S, self._open_prompt, left
@@ -324,6 +327,7 @@ class SessionScreen:
 
     def _open_prompt(self, seconds: int) -> None:
         assert self._keyboard is not None
+        self._prompting = None
         question = self._w("Allow this? [y/N] (no answer in {s} s means no)", s=seconds)
         self._prompt = f"{question} "
         self._keyboard.read_line(self._answer)
@@ -350,6 +354,10 @@ class SessionScreen:
         key = key.translate(_SAME_PLACE)
         if self._choices and key != CTRL_C:
             self._withdraw(key)
+        elif self._prompting is not None and key not in ("q", CTRL_C):
+            if not self._typed_early:
+                self.say(self._w("Please read this first, then answer: that was not taken."))
+            self._typed_early = True
         elif (act := self._keys.get(key)) is not None:
             act()
 
@@ -359,7 +367,7 @@ class SessionScreen:
         self._choices = {str(number): scope for number, scope in enumerate(self._scopes, 1)}
         self.say(self._w("Take back which? (any other key: none)"))
         for key, scope in self._choices.items():
-            self.say(f"  {key}  {scope}: {scope_words(scope)}")
+            self.say(f"  {key}  {scope_words(scope)}")
 
     def _withdraw(self, key: str) -> None:
         scope, self._choices = self._choices.get(key), {}
@@ -391,8 +399,8 @@ class SessionScreen:
         self, prompt: str, take: Callable[[str], None], *, even_empty: bool = False
     ) -> None:
         """Read one line for something else than a question."""
-        if self._keyboard is None or self._prompting is not None:
-            return  # a question is about to be asked; it comes first
+        if self._keyboard is None or self._prompting is not None or self._prompt:
+            return  # a question stands or is about to be asked; it comes first
 
         def on_line(text: str) -> None:
             self._prompt, self._line_open = "", False

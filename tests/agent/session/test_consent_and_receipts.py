@@ -78,7 +78,7 @@ def test_what_was_cut_and_where_files_are_is_said() -> None:
     )
     assert "/srv/data; reading only" in text
     assert "10.0.0.1:80" in text
-    assert "Not allowed here, though asked for: control" in text
+    assert "Not allowed here, though asked for: mouse and keyboard" in text
 
 
 @pytest.mark.parametrize("field", ["operator", "organisation", "ticket", "reason"])
