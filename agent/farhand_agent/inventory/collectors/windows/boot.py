@@ -1,7 +1,7 @@
 """Section `boot`: when Windows started and how it ended, the newest twenty times.
 
-The event log writes 6005 when it begins with a start and 6006 when it ends with a shutdown; 6008
-(and 41 of the kernel) say at the next start that the last end was none of that.
+The event log writes 6005 when it begins with a start and 6006 when it ends with a shutdown.  A start
+that is followed by another without that was not ended in order.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from farhand_agent.inventory.json_values import whole
 
 __all__ = ["parse"]
 
-_STARTED, _ENDED, _DIRTY, _POWER = 6005, 6006, 6008, 41
+_STARTED, _ENDED = 6005, 6006
 _SHOWN: Final = 20
 
 
@@ -28,18 +28,13 @@ def parse(told: Told) -> list[dict[str, Any]]:
             # At the same second the end of the last start is told before this one.
             events.append((at, number == _STARTED, number))
     items: list[dict[str, Any]] = []
-    dirty = False
     for at, _, number in sorted(events):
         if number == _STARTED:
             if items and items[-1]["clean"] is None:
                 items[-1]["clean"] = False
             items.append({"booted_at": at, "ended_at": None, "clean": None, "kernel": None})
-            dirty = False
         elif number == _ENDED and items:
             items[-1]["ended_at"], items[-1]["clean"] = at, True
-        elif number in (_DIRTY, _POWER) and len(items) > 1 and not dirty:
-            # They are written after the start that follows; the one before ended so.
-            items[-2]["clean"], dirty = False, True
     if items:
         items[-1]["kernel"] = said(told.also_row("os").get("Version"))
     return items[::-1][:_SHOWN]

@@ -223,7 +223,7 @@ Part 'logons' {
 }
 
 # --- what happened ---
-Part 'events_boot' { Events @{ LogName = 'System'; Id = 41, 6005, 6006, 6008; ProviderName = 'EventLog', 'Microsoft-Windows-Kernel-Power' } 200 | Select-Object Id, TimeCreated }
+Part 'events_boot' { Events @{ LogName = 'System'; Id = 6005, 6006; ProviderName = 'EventLog' } 200 | Select-Object Id, TimeCreated }
 Part 'dumps' { @(Get-ChildItem "$env:SystemRoot\Minidump\*.dmp", "$env:SystemRoot\MEMORY.DMP" -ErrorAction SilentlyContinue) | Select-Object FullName, Length, LastWriteTimeUtc }
 Part 'events_crash' { Events @{ LogName = 'Application'; Id = 1000; ProviderName = 'Application Error' } 100 | ForEach-Object { @{ At = $_.TimeCreated; Program = [string]$_.Properties[0].Value; Code = [string]$_.Properties[6].Value } } }
 Part 'events_summary' { Events @{ LogName = 'System', 'Application'; Level = 1, 2; StartTime = (Get-Date).AddDays(-1) } 5000 | Group-Object ProviderName, Level | ForEach-Object { @{ Provider = $_.Group[0].ProviderName; Level = [int]$_.Group[0].Level; Count = $_.Count; Last = ($_.Group | Measure-Object TimeCreated -Maximum).Maximum } } }

@@ -32,7 +32,8 @@ def parse_winhttp(data: bytes) -> tuple[str, str] | None:
     proxy = data[_HEAD.size : end].decode("ascii", "replace")
     more = int.from_bytes(data[end : end + 4], "little")
     around = data[end + 4 : end + 4 + min(more, _MAX_CHARS)].decode("ascii", "replace")
-    return proxy, around
+    # Windows counts the zero at the end of a text at times.
+    return proxy.rstrip("\0"), around.rstrip("\0")
 
 
 @windows_section(

@@ -51,7 +51,7 @@ def parse(told: Told) -> list[dict[str, Any]]:
         }
         found.setdefault((item["name"], item["version"], item["arch"]), item)
     for one in told.also("appx"):
-        if truth(one.get("IsFramework")):
+        if truth(one.get("IsFramework")) or said(one.get("Name")) is None:
             continue
         item = _item("appx", one.get("Name"), one.get("Version")) | {
             "arch": _ARCHITECTURES.get((said(one.get("Architecture")) or "").lower(), ""),

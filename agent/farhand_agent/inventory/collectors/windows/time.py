@@ -15,7 +15,7 @@ from farhand_agent.inventory.json_values import truth
 
 __all__ = ["parse", "parse_w32tm"]
 
-_NUMBER: Final = re.compile(r"[^:]*:\s*([0-9]{1,2})\(")
+_NUMBER: Final = re.compile(r"[^:]*:\s*([0-9]{1,2}) ?\(")
 # The only figure with seconds that may be negative is how far off the clock is.
 _OFFSET: Final = re.compile(r"[^:]*:\s*([+-]?[0-9]{1,9}[.,][0-9]{1,9})s\s*")
 _PHASE_LINE: Final = 9

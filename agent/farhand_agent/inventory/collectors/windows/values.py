@@ -20,7 +20,9 @@ __all__ = ["binary", "date", "hexadecimal", "many", "said", "unsigned", "when", 
 
 _DATE: Final = re.compile(r"/Date\((-?[0-9]{1,16})(?:[+-][0-9]{4})?\)/")
 _DMTF: Final = re.compile(r"([0-9]{14})\.[0-9]{6}([+-])([0-9]{3})")
-_TOO_DEEP: Final = re.compile(r"(?:System|Microsoft)\.[\w.]+(?:\[\])?|@\{.*\}", re.DOTALL)
+_TOO_DEEP: Final = re.compile(
+    r"System\.[\w.]+\[\]|Microsoft\.Management\.Infrastructure\.[\w.#]+|@\{.*\}", re.DOTALL
+)
 _MAX_MANY: Final = 1_000
 
 
