@@ -36,6 +36,7 @@ __all__ = [
     "SECTION_NAME",
     "SOFTWARE_KEYS",
     "STATUSES",
+    "WITHHELD",
     "SectionReport",
     "Status",
     "canonical_json",
@@ -65,6 +66,9 @@ MAX_STRUCTURE_CHARS: Final = 1_000_000
 
 # What the device's own schedules of checks came to; no collector makes it.
 CHECKS_SECTION: Final = "checks"
+
+# Stands where policy keeps a personal value back; null would mean that there is none.
+WITHHELD: Final = "(withheld)"
 
 # The relay stores packages once for the whole fleet, by these keys.
 SOFTWARE_KEYS: Final = ("source", "name", "version", "arch")

@@ -62,6 +62,7 @@ class Context:
         self.platform = platform or platform_name()
         self.privileged = is_privileged() if privileged is None else privileged
         self.notes: list[str] = []
+        self.private_notes: set[str] = set()
         self._deadline = time.monotonic() + timeout_s
 
     def run(self, argv: Sequence[str], *, timeout_s: float = 10.0) -> Outcome:
@@ -104,6 +105,13 @@ class Context:
         except (ValueError, RecursionError) as error:
             raise Malformed(source) from error
 
-    def note(self, words: str) -> None:
-        """Add a remark for the technician to the section's reason."""
+    def note(self, words: str, *, private: bool = False) -> None:
+        """Add a remark for the technician to the section's reason.
+
+        Args:
+            words: the remark.
+            private: it names somebody, so it is left out where personal values are withheld.
+        """
         self.notes.append(words)
+        if private:
+            self.private_notes.add(words)

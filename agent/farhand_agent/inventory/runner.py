@@ -27,6 +27,7 @@ from farhand_protocol.instants import format_instant
 from farhand_protocol.inventory import (
     MAX_ITEMS,
     MAX_REASON_CHARS,
+    WITHHELD,
     SectionReport,
     Status,
     section_hash,
@@ -38,8 +39,6 @@ __all__ = ["WITHHELD", "collect_all", "collect_section"]
 _PARALLEL = 4
 _MAX_TEXT_CHARS = 8_000
 _MAX_CLEAN_DEPTH = 6
-# Stands where policy keeps a personal value back; null would mean that there is none.
-WITHHELD = "(withheld)"
 
 ContextMaker = Callable[[Section], Context]
 
@@ -150,7 +149,8 @@ def collect_section(section: Section, context: Context, *, personal: bool = True
         return _report(section.name, "unsupported", reason, [], started)
     try:
         items = section.collect(context)
-        status, reason = "ok", "; ".join(context.notes)
+        told = [one for one in context.notes if personal or one not in context.private_notes]
+        status, reason = "ok", "; ".join(told)
         if len(items) > MAX_ITEMS:
             status, reason = "error", f"{len(items)} items, more than a section may hold"
     except (Unsupported, CommandMissing) as error:
@@ -158,7 +158,8 @@ def collect_section(section: Section, context: Context, *, personal: bool = True
     except (Denied, CommandDenied) as error:
         status, reason = "denied", error.message
     except PermissionError as error:
-        status, reason = "denied", f"may not read {error.filename}"
+        # A path can hold the name of somebody's home.
+        status, reason = "denied", f"may not read {error.filename if personal else 'a file'}"
     except CommandTimeout as error:
         status, reason = "timeout", error.message
     except FarhandError as error:

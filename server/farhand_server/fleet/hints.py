@@ -13,7 +13,7 @@ from typing import Any, Final
 from sqlalchemy import delete, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from farhand_protocol.inventory import SectionReport
+from farhand_protocol.inventory import WITHHELD, SectionReport
 from farhand_server.store.schema import device_hints
 
 __all__ = ["hints_of", "note_hints"]
@@ -55,6 +55,8 @@ def _real(value: object) -> str | None:
     """Return a serial number or UUID as it is compared, None for a filler."""
     if not isinstance(value, str) or not value.isprintable() or len(value) > _MAX_VALUE_CHARS:
         return None
+    if value == WITHHELD:
+        return None  # the same on every device of an organisation that wants it so
     text = " ".join(value.casefold().split())
     return None if len(text) < 4 or _JUNK.fullmatch(text) else text
 

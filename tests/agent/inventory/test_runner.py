@@ -7,12 +7,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
-from farhand_agent.inventory import runner
+from farhand_agent.inventory import registry, runner
 from farhand_agent.inventory.catalogue import CATALOGUE
 from farhand_agent.inventory.command import inventory
 from farhand_agent.inventory.context import Context, Denied, Malformed, Unsupported
@@ -93,6 +94,22 @@ def test_personal_values_are_withheld_and_not_missing() -> None:
     assert report.items == [{"name": WITHHELD, "uid": 7, "serial": None}]
 
 
+def test_remarks_and_refusals_do_not_name_people_either() -> None:
+    def collect(context: Context) -> list[dict[str, Any]]:
+        context.note("needs root")
+        context.note("the home of ann needs root", private=True)
+        return []
+
+    whole = collect_section(made(collect), Context(platform="linux"))
+    assert whole.reason == "needs root; the home of ann needs root"
+    assert collect_section(made(collect), Context(platform="linux"), personal=False).reason == (
+        "needs root"
+    )
+    refused = made(raising(PermissionError(13, "no", "/home/ann/x")))
+    report = collect_section(refused, Context(platform="linux"), personal=False)
+    assert (report.status, report.reason) == ("denied", "may not read a file")
+
+
 def test_a_collector_that_hangs_costs_only_its_own_section() -> None:
     release = threading.Event()
 
@@ -157,9 +174,11 @@ def test_an_opt_in_section_is_collected_only_when_it_is_named(
 
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_a_section_lies_in_the_module_named_after_it(platform: str) -> None:
-    for name, one in sections(platform).items():
-        module = one.collect.__module__
-        assert module.endswith((f".collectors.{platform}.{name}", ".registry")), (name, module)
+    """Only the modules of wanted sections are imported, so no other module may register one."""
+    folder = Path(registry.__file__).parent / "collectors" / platform
+    sections(platform)
+    for name, where in registry._registered:
+        assert where != platform or (folder / f"{name}.py").is_file(), name
 
 
 def test_the_first_sections_are_there() -> None:

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from farhand_protocol.errors import RemoteError
+from farhand_protocol.inventory import WITHHELD
 from farhand_server.fleet.hints import hints_of
 from farhand_server.relay import Relay
 from farhand_server.store.schema import audit
@@ -175,6 +176,9 @@ def test_fillers_are_no_hints() -> None:
     ]  # fmt: skip
     for value in junk:
         assert hints_of("system", [{"serial": value, "uuid": value}]) == set(), value
+    # Where policy withholds serial numbers, all devices of an organisation answer the same.
+    held = {"serial": WITHHELD, "uuid": WITHHELD, "hostname": WITHHELD}
+    assert hints_of("system", [held]) == set()
     assert hints_of("system", [{"serial": " 5CG1234XYZ ", "hostname": "Front-Desk.lan"}]) == {
         ("serial", "5cg1234xyz"),
         ("host_name", "front-desk"),

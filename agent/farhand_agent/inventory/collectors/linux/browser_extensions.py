@@ -36,7 +36,7 @@ def collect(context: Context) -> list[dict[str, Any]]:
         try:
             items += _chromium(context, home) + _firefox(context, home)
         except PermissionError:
-            context.note(f"the home of {home.user} needs root")
+            context.note(f"the home of {home.user} needs root", private=True)
     return items[:_MAX_ITEMS]
 
 
@@ -71,7 +71,7 @@ def _firefox(context: Context, home: Home) -> list[dict[str, Any]]:
             try:
                 found = parse_firefox_extensions(text)
             except Malformed as error:
-                context.note(f"{path}: {error.message}")
+                context.note(f"{path}: {error.message}", private=True)
                 continue
             items += [_of(home, "firefox", profile) | one for one in found]
     return items

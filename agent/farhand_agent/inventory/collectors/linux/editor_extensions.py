@@ -30,7 +30,7 @@ def collect(context: Context) -> list[dict[str, Any]]:
         try:
             items += _code(context, home) + _jetbrains(context, home)
         except PermissionError:
-            context.note(f"the home of {home.user} needs root")
+            context.note(f"the home of {home.user} needs root", private=True)
     return items[:_MAX_ITEMS]
 
 
@@ -44,7 +44,7 @@ def _code(context: Context, home: Home) -> list[dict[str, Any]]:
         try:
             found = parse_editor_extensions(text)
         except Malformed as error:
-            context.note(f"{path}: {error.message}")
+            context.note(f"{path}: {error.message}", private=True)
             continue
         items += [{"user": home.user, "editor": editor} | one for one in found]
     return items

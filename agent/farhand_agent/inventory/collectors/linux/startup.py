@@ -53,7 +53,7 @@ def collect(context: Context) -> list[dict[str, Any]]:
         try:
             items += _entries(context, f"{home.path}/.config/autostart", home.user)
         except PermissionError:
-            context.note(f"the home of {home.user} needs root")
+            context.note(f"the home of {home.user} needs root", private=True)
     rc_local = files.path("/etc/rc.local")
     if rc_local.is_file():
         runs = bool(rc_local.stat().st_mode & 0o111)
