@@ -197,7 +197,7 @@ def anywhere(address: object) -> bool:
 async def test_a_name_that_leads_home_is_not_connected_to() -> None:
     async with listening(b"HTTP/1.1 200 OK\r\n\r\n") as (port, asked):
         for kind in ("ping", "tls", "http"):
-            seen = await look(kind, "localhost", port=port, now=NOW)  # type: ignore[arg-type]
+            seen = await look(kind, "localhost", port=port, now=NOW)
             assert (seen.state, "is not looked at" in seen.summary) == ("critical", True)
         assert asked == []
         pinged = await look("ping", "localhost", port=port, now=NOW, may_connect=anywhere)
@@ -256,7 +256,7 @@ async def test_a_certificate_is_judged(
 
 async def test_what_does_not_answer_is_critical(monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in ("ping", "dns", "tls", "http"):
-        seen = await look(kind, "no-such-name.invalid", port=None, now=NOW)  # type: ignore[arg-type]
+        seen = await look(kind, "no-such-name.invalid", port=None, now=NOW)
         assert (seen.state, "no such name" in seen.summary) == ("critical", True)
     assert (await look("dns", "localhost", port=None, now=NOW)).state == "ok"
     monkeypatch.setattr("farhand_server.probes.looking.LOOK_S", 0.05)
