@@ -216,7 +216,9 @@ class CheckContext:
         """
         now = self.now()
         earlier = self._remember(series, now, total)
-        recent = [one for one in earlier if now - one[0] <= _DAY_S and one[1] <= total]
+        # What was counted before the counter began anew says nothing.
+        began = max(now - _DAY_S, since if since is not None else 0.0)
+        recent = [one for one in earlier if one[0] >= began and one[1] <= total]
         start = recent[0] if recent else (since, 0.0) if since is not None else None
         if start is None:
             return None

@@ -206,6 +206,9 @@ CASES = [
     case("mem.ecc", "unsupported"),
     case("oom.kills", "ok", files=oom(0)),
     case("oom.kills", "ok", files=oom(30), series={"oom.kills": [(NOW - DAY / 2, 30)]}, value=0),
+    # What was counted before the last start does not count.
+    case("oom.kills", "warning", value=4, series={"oom.kills": [(NOW - 0.99 * DAY, 3)]},
+         files={"/proc/vmstat": "oom_kill 4\n", "/proc/stat": f"btime {int(NOW - DAY / 2)}\n"}),
     case("oom.kills", "warning", files=oom(2), value=1),
     case("oom.kills", "critical", files=oom(20)),
     case("oom.kills", "unsupported"),
