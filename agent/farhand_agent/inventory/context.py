@@ -106,12 +106,13 @@ class Context:
             raise Malformed(source) from error
 
     def note(self, words: str, *, private: bool = False) -> None:
-        """Add a remark for the technician to the section's reason.
+        """Add a remark for the technician to the section's reason, once.
 
         Args:
             words: the remark.
             private: it names somebody, so it is left out where personal values are withheld.
         """
-        self.notes.append(words)
+        if words not in self.notes:
+            self.notes.append(words)
         if private:
             self.private_notes.add(words)

@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID
 
 from farhand_agent.inventory.collectors.linux.antivirus import parse_clamav_header
 from farhand_agent.platforms.commands import Outcome
+from farhand_agent.platforms.files import SystemFiles
 from tests.agent.inventory.machines import FOLDER, Machine
 
 DPKG = (
@@ -503,3 +504,18 @@ def test_extensions_of_browsers_and_editors(tmp_path: Path) -> None:
     assert (vim["editor"], vim["id"]) == ("PyCharm2026.1", "ideavim")
     withheld = machine.collect("browser_extensions", personal=False).items[0]
     assert (withheld["user"], withheld["profile"]) == ("(withheld)", "(withheld)")
+
+
+@pytest.mark.parametrize("name", ["browser_extensions", "editor_extensions"])
+def test_homes_that_nobody_may_read_are_no_empty_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    machine = Machine(tmp_path, {"/etc/passwd": PASSWD, "/home/ann": FOLDER})
+    assert machine.items(name) == []
+
+    def refuse(self: SystemFiles, folder: str) -> list[str]:
+        raise PermissionError(13, "Permission denied", folder)
+
+    monkeypatch.setattr(SystemFiles, "names", refuse)
+    report = machine.collect(name)
+    assert (report.status, report.reason) == ("denied", "the homes of people need root")

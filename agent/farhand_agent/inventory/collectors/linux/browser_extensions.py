@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from farhand_agent.inventory.context import Context, Malformed
+from farhand_agent.inventory.context import Context, Denied, Malformed
 from farhand_agent.inventory.extension_files import (
     parse_chromium_manifest,
     parse_firefox_extensions,
@@ -30,13 +30,22 @@ _MAX_ITEMS: Final = 5_000
     timeout_s=30.0,
 )  # fmt: skip
 def collect(context: Context) -> list[dict[str, Any]]:
-    """Return one item per extension and profile."""
+    """Return one item per extension and profile.
+
+    Raises:
+        Denied: nobody's home may be read.
+    """
     items: list[dict[str, Any]] = []
-    for home in homes(context):
+    people = homes(context)
+    hidden = 0
+    for home in people:
         try:
             items += _chromium(context, home) + _firefox(context, home)
         except PermissionError:
+            hidden += 1
             context.note(f"the home of {home.user} needs root", private=True)
+    if people and hidden == len(people):
+        raise Denied("the homes of people need root")
     return items[:_MAX_ITEMS]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from farhand_agent.inventory.context import Context, Malformed
+from farhand_agent.inventory.context import Context, Denied, Malformed
 from farhand_agent.inventory.extension_files import parse_editor_extensions
 from farhand_agent.inventory.homes import Home, homes
 from farhand_agent.inventory.registry import section
@@ -24,13 +24,22 @@ _MAX_ITEMS: Final = 5_000
 
 @section("editor_extensions", platform="linux", personal=("user",), opt_in=True)
 def collect(context: Context) -> list[dict[str, Any]]:
-    """Return one item per extension and person."""
+    """Return one item per extension and person.
+
+    Raises:
+        Denied: nobody's home may be read.
+    """
     items: list[dict[str, Any]] = []
-    for home in homes(context):
+    people = homes(context)
+    hidden = 0
+    for home in people:
         try:
             items += _code(context, home) + _jetbrains(context, home)
         except PermissionError:
+            hidden += 1
             context.note(f"the home of {home.user} needs root", private=True)
+    if people and hidden == len(people):
+        raise Denied("the homes of people need root")
     return items[:_MAX_ITEMS]
 
 
