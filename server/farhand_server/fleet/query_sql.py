@@ -159,6 +159,8 @@ def _kind(term: Term, _facts: Facts) -> ColumnElement[bool]:
 
 def _software(term: Term, facts: Facts) -> ColumnElement[bool]:
     bits = facts.installed[term]
+    if not bits:
+        return false()  # known before any row is read
     # Bit 0 is nobody's, so it stands for devices that have never reported software.
     number = func.coalesce(devices.c.number, 0)
     if facts.dialect != "postgresql":
