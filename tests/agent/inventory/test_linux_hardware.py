@@ -453,3 +453,52 @@ def test_sensors_of_chips_and_zones(tmp_path: Path) -> None:
     assert found["coretemp", "power1"]["power_mw"] == 9500
     assert found["thermal_zone0", "acpitz"]["temperature_celsius"] == 25.0
     assert len(found) == 6
+
+
+def test_the_machine_by_its_firmware(tmp_path: Path) -> None:
+    dmi = "/sys/class/dmi/id"
+    machine = Machine(
+        tmp_path,
+        {
+            "/proc/sys/kernel/hostname": "desk\n",
+            "/etc/hosts": "127.0.1.1 desk.example.org desk\n",
+            f"{dmi}/sys_vendor": "LENOVO\n",
+            f"{dmi}/product_name": "21CB\n",
+            f"{dmi}/product_serial": "To Be Filled By O.E.M.\n",
+            f"{dmi}/product_uuid": "4C4C4544-0042-3510-8052-B4C04F4D3232\n",
+            f"{dmi}/board_version": "SDK0T76530 WIN\n",
+            f"{dmi}/chassis_type": "10\n",
+            "/etc/machine-id": "0123456789abcdef0123456789abcdef\n",
+            "/etc/timezone": "Europe/Lisbon\n",
+        },
+        {"systemd-detect-virt": "none\n"},
+    )
+    item = machine.item("system")
+    assert (item["hostname"], item["domain"]) == ("desk", "example.org")
+    assert (item["serial"], item["chassis"]) == (None, "notebook")
+    assert item["board_version"] == "SDK0T76530 WIN"
+    assert "0123456789abcdef" not in str(item["machine_id_sha256"])[:16]
+    withheld = machine.collect("system", personal=False).items[0]
+    assert (withheld["hostname"], withheld["uuid"], withheld["serial"]) == (
+        "(withheld)", "(withheld)", None,
+    )  # fmt: skip
+    assert withheld["model"] == "21CB"
+
+
+def test_disks_that_only_the_kernel_can_name(tmp_path: Path) -> None:
+    lsblk = """{"blockdevices": [
+        {"name": "vda", "type": "disk", "size": 1000, "vendor": "0x1af4", "serial": null},
+        {"name": "sda", "type": "disk", "size": 2000, "vendor": "ATA     ", "model": "WDC"}
+    ]}"""
+    machine = Machine(
+        tmp_path,
+        {
+            "/usr/share/misc/pci.ids": "1af4  Red Hat, Inc.\n",
+            "/sys/block/vda/serial": "disk-0001\n",
+            "/sys/block/sda/device/rev": "82.0\n",
+        },
+        {"lsblk": lsblk},
+    )
+    virtual, disk = machine.items("disks")
+    assert (virtual["vendor"], virtual["serial"]) == ("Red Hat, Inc.", "disk-0001")
+    assert (disk["vendor"], disk["model"], disk["firmware"]) == ("ATA", "WDC", "82.0")
