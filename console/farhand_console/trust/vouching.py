@@ -48,7 +48,7 @@ def keep_devices(relay: Relay, trust: VerifiedTrust, change: Change) -> Change:
 
 def _lost(relay: Relay, before: DeviceCheck, after: DeviceCheck) -> dict[str, str]:
     groups: dict[str, str] = {}
-    for listed in relay.pages("/devices", Device, q="*"):
+    for listed in relay.pages("/devices", Device, q="kind:agent"):
         told = relay.get(segments("devices", listed.id), dict[str, Any])
         try:
             device = before.check(told)
