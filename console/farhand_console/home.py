@@ -23,7 +23,7 @@ import fcntl
 import os
 import secrets
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -118,11 +118,13 @@ class Home:
         return self.folder / "relay.pem"
 
     @contextlib.contextmanager
-    def locked(self, name: str) -> Iterator[None]:
+    def locked(self, name: str, *, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
         """Hold one of the home's locks against other consoles; waits for its turn.
 
         Args:
-            name: of what is locked: home, devices, audit-heads or trust.  Not to be taken twice.
+            name: of what is locked: home, devices, audit-heads, trust, or the opening of a session.
+                Not to be taken twice.
+            on_wait: called once when another console has it just now.
 
         Raises:
             FarhandError: `home-unwritable`.
@@ -136,6 +138,11 @@ class Home:
                 "home-unwritable", f"cannot write {file}: {error.strerror}", detail=str(error)
             ) from error
         try:
+            if on_wait is not None:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    on_wait()
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:

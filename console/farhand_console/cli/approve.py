@@ -10,7 +10,12 @@ from farhand_console.cli.base import Context, command, paged
 from farhand_console.output import printable, say, show_fields, show_table
 from farhand_console.relay import segments
 from farhand_console.relay.answers import Page, WaitingGrant
-from farhand_console.session.approvals import ToApprove, approve, check_waiting
+from farhand_console.session.approvals import (
+    ToApprove,
+    approve,
+    check_may_approve,
+    check_waiting,
+)
 from farhand_protocol.errors import RefusedError, UsageError
 from farhand_protocol.identity import is_session_id
 
@@ -56,6 +61,7 @@ def register_approve(sessions: click.Group) -> None:
         answer = context.relay.get(segments("sessions", session, "approvals"), WaitingGrant)
         trust = context.trust()
         wanted = check_waiting(context.home, trust, context.relay, answer, asked=session)
+        check_may_approve(context.settings, trust, wanted)
         _show(wanted)
         if not yes:
             if not sys.stdin.isatty():

@@ -7,6 +7,7 @@ run_session   asyncio.run, and of a group of errors the one that says most
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Coroutine, Iterator
 from typing import Any, Final, TypeVar
 
@@ -144,10 +145,25 @@ def open_session_as(
     )
 
 
-def joined(context: Context, name: str) -> SessionRecord:
-    """Return the open session of that name, opening one on the device of that name otherwise."""
+def joined(context: Context, name: str, *, wait_minutes: int = WAIT_MINUTES) -> SessionRecord:
+    """Return the open session of that name, opening one on the device of that name otherwise.
+
+    Two commands that want one on the same device at once share it: the second waits until the first
+    has it, or has been refused.
+    """
     record = find(context.home, name)
-    if record is None:
-        record = open_session_as(context, None, name, make_wish(None, DEFAULT_SCOPES, (), 30, ""))
-        say(f"session {record.session} is open until {record.expires}")
+    if record is not None:
+        return record
+    waits = f"another command here opens a session on {name[:80]}; waiting for it"
+    with context.home.locked(_opening(name), on_wait=lambda: say(waits)):
+        record = find(context.home, name)
+        if record is None:
+            wish = make_wish(None, DEFAULT_SCOPES, (), 30, "")
+            record = open_session_as(context, None, name, wish, wait_minutes=wait_minutes)
+            say(f"session {record.session} is open until {record.expires}")
     return record
+
+
+def _opening(device: str) -> str:
+    """Return the name of the lock under which a session on a device is opened on the spot."""
+    return f"opening-{hashlib.sha256(device.strip().lower().encode()).hexdigest()[:16]}"

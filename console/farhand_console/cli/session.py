@@ -156,9 +156,21 @@ def _register_reading(sessions: click.Group) -> None:
         context.show(
             page,
             lambda: show_table(
-                ("session", "state", "device", "ticket", "operator", "started", "active s"),
+                (
+                    "session",
+                    "state",
+                    "device",
+                    "ticket",
+                    "operator",
+                    "started",
+                    "active s",
+                    "purpose",
+                ),
                 [
-                    (s.session, s.state, s.device, s.ticket, s.operator, s.started_at, s.active_s)
+                    (
+                        *(s.session, s.state, s.device, s.ticket, s.operator),
+                        *(s.started_at, s.active_s, s.purpose[:60]),
+                    )
                     for s in page.items
                 ],
             ),
@@ -319,10 +331,16 @@ def _register_terminal(root: click.Group) -> None:
     @command(root, "exec", context_settings={"ignore_unknown_options": True})
     @click.argument("session")
     @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED)
-    def exec_command(context: Context, session: str, words: tuple[str, ...]) -> None:
+    @click.option(
+        "--wait-minutes", type=click.IntRange(1, 480), default=WAIT_MINUTES, show_default=True,
+        help="How long others have to approve, where a session is opened for it.",
+    )  # fmt: skip
+    def exec_command(
+        context: Context, session: str, words: tuple[str, ...], wait_minutes: int
+    ) -> None:
         """Run a command as ssh does: farhand exec S -- COMMAND..."""
         context.failure_status = 255
-        record = joined(context, session)
+        record = joined(context, session, wait_minutes=wait_minutes)
 
         async def work() -> int:
             async with connect_ssh(context.home, context.relay, record, notice=say) as connection:

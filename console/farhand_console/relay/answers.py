@@ -561,6 +561,7 @@ class Session(_Answer, frozen=True, kw_only=True):
     reason: str
     scopes: list[str]
     active_s: int
+    purpose: str = ""
     ticket: str | None = None
     guest: bool = False
     created_at: str | None = None

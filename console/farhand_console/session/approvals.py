@@ -28,11 +28,13 @@ from farhand_protocol.grants import Grant, GrantApproval
 from farhand_protocol.instants import format_instant, parse_instant
 from farhand_protocol.keys import Signer
 from farhand_protocol.receipts import open_grant
+from farhand_protocol.trust import Operator
 
 __all__ = [
     "ToApprove",
     "approve",
     "await_approvals",
+    "check_may_approve",
     "check_waiting",
     "withdraw",
     "withdrawn_when_stopped",
@@ -192,6 +194,31 @@ def check_waiting(
     return ToApprove(grant=grant, device=device, envelope=waiting.envelope)
 
 
+def check_may_approve(settings: Settings, trust: VerifiedTrust, wanted: ToApprove) -> Operator:
+    """Return who is signed in, if she may approve this; asked before she is.
+
+    Raises:
+        RefusedError: `not-permitted` when the roster does not let her, or the session is her own.
+    """
+    me = trust.roster.find(settings.account)
+    if wanted.grant.operator == settings.account:
+        raise RefusedError("not-permitted", "somebody else approves your session")
+    if me is None or "approve:session" not in me.permissions:
+        may = [] if me is None else me.permissions
+        raise RefusedError(
+            "not-permitted",
+            "the roster does not let you approve sessions",
+            hint=_how_to_permit(settings.account, may),
+        )
+    return me
+
+
+def _how_to_permit(name: str, permissions: list[str]) -> str:
+    # `--can` names the whole list: what she may already do must stay in it.
+    whole = ",".join(dict.fromkeys([*permissions, "approve:session"]))
+    return f"an admin: farhand operator add {name} --key FILE --can {whole}"
+
+
 def approve(
     settings: Settings, trust: VerifiedTrust, relay: Relay, wanted: ToApprove, signer: Signer
 ) -> WaitingGrant:
@@ -202,15 +229,13 @@ def approve(
             session is her own.
         FarhandError: what the relay answers.
     """
-    me = trust.roster.find(settings.account)
-    if me is None or signer.public_key not in me.keys or "approve:session" not in me.permissions:
+    me = check_may_approve(settings, trust, wanted)
+    if signer.public_key not in me.keys:
         raise RefusedError(
             "not-permitted",
-            "the roster does not let you approve sessions",
-            hint=f"an admin: farhand operator add {settings.account} --can approve:session,...",
+            "the roster does not know the key of this console",
+            hint=_how_to_permit(me.name, me.permissions),
         )
-    if wanted.grant.operator == me.name:
-        raise RefusedError("not-permitted", "somebody else approves your session")
     approval = GrantApproval(
         tenant=wanted.grant.tenant,
         id=wanted.grant.id,

@@ -21,6 +21,7 @@ from farhand_protocol.identity import make_id
 from farhand_server.desk.references import format_number, parse_reference
 from farhand_server.desk.ticket_states import STATES, TicketEvent, next_state
 from farhand_server.desk.timeline import Message, add_event, insert_message
+from farhand_server.desk.unused import came_to_nothing
 from farhand_server.desk.wording import check_body, check_line
 from farhand_server.errors import not_found, not_permitted
 from farhand_server.relay import Relay
@@ -285,7 +286,8 @@ async def list_tickets(
     Args:
         c: any connection.
         tenant: organisation.
-        state: of `ticket_states.STATES`.
+        state: of `ticket_states.STATES`; without one, those are left out that the relay made and
+            resolved for sessions that never began.
         owner: account name, or `none` for tickets without one.
         q: words, each of which must be in title, requester or external key.
         own_only: name of a requester, who sees her own tickets only.
@@ -300,6 +302,8 @@ async def list_tickets(
         if state not in STATES:
             raise FarhandError("invalid", f"a ticket is one of {', '.join(STATES)}")
         where.append(tickets.c.state == state)
+    else:
+        where.append(~came_to_nothing())
     if owner is not None:
         where.append(tickets.c.owner.is_(None) if owner == "none" else tickets.c.owner == owner)
     for word in (q or "").replace("\0", "").split()[:10]:

@@ -18,6 +18,8 @@ from farhand_protocol.grants import MAX_GRANT_MINUTES
 from farhand_protocol.identity import is_session_id
 from farhand_protocol.instants import parse_instant
 from farhand_server.clock import stamp
+from farhand_server.desk.references import format_number
+from farhand_server.desk.tickets import assign, get_ticket
 from farhand_server.desk.wording import check_body
 from farhand_server.relay import Relay
 from farhand_server.sessions import rows
@@ -120,6 +122,7 @@ class SessionReports:
                 started_at=relay.stamp() if before.started_at is None else None,
                 expires_at=stamp(min(parse_instant(message.expires), relay.now() + _LONGEST)),
             )  # fmt: skip
+            await self._take_ticket(c, before)
         elif message.state == "refused":
             await rows.move(
                 c, relay, message.session, "refused",
@@ -133,6 +136,19 @@ class SessionReports:
                 active_s=message.active_s, receipt_sha256=message.receipt_sha256 or None,
                 said_by=actor,
             )  # fmt: skip
+
+    async def _take_ticket(self, c: AsyncConnection, session: rows.Session) -> None:
+        """Give a new ticket that nobody has to whoever begins to work on it."""
+        if session.started_at is not None:
+            return  # it was taken when the session began
+        number = await rows.ticket_number(c, self._relay.tenant, session.session)
+        if number is None:
+            return
+        ticket = await get_ticket(c, self._relay.tenant, format_number(number))
+        if ticket.state == "new" and ticket.owner is None:
+            await assign(
+                c, self._relay, ref=ticket.number, owner=session.operator, actor=session.operator
+            )
 
     def _check(self, message: messages.SessionReport) -> None:
         fits = (

@@ -55,7 +55,11 @@ __all__ = [
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """A session as the API shows it; `ticket` reads `FH-1` or is an external key."""
+    """A session as the API shows it; `ticket` reads `FH-1` or is an external key.
+
+    `purpose` is what the technician gave as the reason when it was opened, `reason` a stable code
+    for how it ended.
+    """
 
     session: str
     device: str
@@ -63,6 +67,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     ticket: str | None
     operator: str
     state: SessionState
+    purpose: str
     reason: str
     scopes: list[str]
     created_at: str
@@ -80,18 +85,33 @@ def _shown(row: RowMapping) -> Session:
     same = {
         name: row[name]
         for name in Session.__struct_fields__
-        if name not in ("session", "ticket", "scopes", "time_entry")
+        if name not in ("session", "ticket", "purpose", "scopes", "time_entry")
     }
     return Session(
         session=row["id"],
         ticket=row["external_key"] if number is None else format_number(number),
+        purpose=_purpose(row["opening"]),
         scopes=row["scopes"].split(),
         time_entry=row["time_entry"],
         **same,
     )
 
 
+def _purpose(opening: str | None) -> str:
+    """Return the reason that a session's first event names."""
+    return str(msgspec.json.decode(opening or "{}").get("reason") or "")
+
+
 def _query(tenant: str) -> Any:
+    events = session_events.c
+    opening = (
+        select(events.detail)
+        .where(events.tenant == table.c.tenant, events.session == table.c.id)
+        .order_by(events.seq)
+        .limit(1)
+        .correlate(table)
+        .scalar_subquery()
+    )
     # Of a session that was handed over it is the last one's.
     entry = (
         select(time_entries.c.id)
@@ -101,7 +121,9 @@ def _query(tenant: str) -> Any:
         .correlate(table)
         .scalar_subquery()
     )
-    return select(table, entry.label("time_entry")).where(table.c.tenant == tenant)
+    return select(table, entry.label("time_entry"), opening.label("opening")).where(
+        table.c.tenant == tenant
+    )
 
 
 async def find(c: AsyncConnection, tenant: str, session: str) -> Session | None:

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_server.desk.references import format_number
 from farhand_server.desk.tickets import is_untouched_walk_in, resolve
+from farhand_server.desk.unused import THE_RELAY
 from farhand_server.relay import Relay
 from farhand_server.sessions import rows
 from farhand_server.store.schema import sessions as table
@@ -21,7 +22,6 @@ from farhand_server.store.schema import tickets
 
 __all__ = ["resolve_unused", "resolve_walk_in"]
 
-_ACTOR = "relay"
 _AT_ONCE = 100
 
 
@@ -43,7 +43,7 @@ async def resolve_walk_in(c: AsyncConnection, relay: Relay, session: str, reason
     if await c.scalar(on_it) != 1:
         return False
     note = f"Resolved by the relay: session {session} never began ({reason})."
-    await resolve(c, relay, ref=format_number(number), note=note, actor=_ACTOR)
+    await resolve(c, relay, ref=format_number(number), note=note, actor=THE_RELAY)
     return True
 
 
@@ -74,6 +74,6 @@ async def resolve_unused(c: AsyncConnection, relay: Relay, *, before: str) -> in
     for number in (await c.execute(query)).scalars().all():
         if await is_untouched_walk_in(c, relay.tenant, number):
             note = "Resolved by the relay: the session it was made for never came."
-            await resolve(c, relay, ref=format_number(number), note=note, actor=_ACTOR)
+            await resolve(c, relay, ref=format_number(number), note=note, actor=THE_RELAY)
             count += 1
     return count

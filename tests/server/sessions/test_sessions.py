@@ -16,6 +16,7 @@ from farhand_protocol import messages
 from farhand_protocol.keys import SeedSigner
 from farhand_server.api import sessions as sessions_api
 from farhand_server.app import assemble, build_app
+from farhand_server.desk.tickets import assign
 from farhand_server.gateway.link import Link
 from farhand_server.relay import Relay
 from farhand_server.sessions.service import make_sessions
@@ -275,6 +276,26 @@ async def test_a_session_without_a_code(
     # Ended by the operator: no session process has come, so the resident link hears of it.
     await end(web, who, body["session"], note="done")
     assert (await link.receive(messages.EndSession)).session == body["session"]
+
+
+async def test_a_new_ticket_is_whose_session_begins_on_it(
+    node: Node, web: httpx.AsyncClient, sign_in: SignIn, device: Device
+) -> None:
+    who = await sign_in("technician")
+    for owner in (None, "ann"):
+        number = (await web.post("/api/v1/tickets", json={"title": "x"}, headers=who)).json()[
+            "number"
+        ]
+        if owner:
+            async with node.relay.db.write() as c:
+                await assign(c, node.relay, ref=number, owner=owner, actor=owner)
+        wanted = {"ticket": number, "reason": "printer"}
+        _, session = await active_by_code(node, web, who, device, **wanted)
+        shown = (await web.get(f"/api/v1/tickets/{number}", headers=who)).json()
+        assert (shown["state"], shown["owner"]) == ("open", owner or "technician")
+        told = (await web.get(f"/api/v1/sessions/{session}", headers=who)).json()
+        assert (told["purpose"], told["reason"]) == ("printer", "")
+        await end(web, who, session, note="")
 
 
 async def test_a_refused_session(
@@ -639,6 +660,16 @@ async def test_the_walk_in_that_a_console_made(
     assert shown["state"] == state
     listed = await web.get("/api/v1/tickets", params={"state": "open"}, headers=who)
     assert [one["number"] for one in listed.json()["items"]] == [ticket] * (state == "open")
+    every = (await web.get("/api/v1/tickets", headers=who)).json()["items"]
+    assert every == listed.json()["items"], "what the relay resolved by itself is not in the way"
+    asked = await web.get("/api/v1/tickets", params={"state": "resolved"}, headers=who)
+    assert len(asked.json()["items"]) == (state == "resolved")
+    if state == "resolved":
+        again = {"reason": "we look at it"}
+        await web.post(f"/api/v1/tickets/{ticket}/reopen", json=again, headers=who)
+        await web.post(f"/api/v1/tickets/{ticket}/resolve", json={"note": "done"}, headers=who)
+        every = (await web.get("/api/v1/tickets", headers=who)).json()["items"]
+        assert [one["number"] for one in every] == [ticket], "people resolved it"
     notes = (await web.get(f"/api/v1/tickets/{ticket}/messages", headers=who)).json()["items"]
     by_relay = [one["body"] for one in notes if one["author"] == "relay"]
     assert len(by_relay) == (state == "resolved")
