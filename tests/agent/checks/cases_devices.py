@@ -298,6 +298,12 @@ CASES = [
     case("os.eol", "warning", sections=release("ubuntu", "22.04.5"), value=159),
     case("os.eol", "critical", sections=release("debian", "10.13")),
     case("os.eol", "critical", sections=release("windows", "10.0.19045"), platform="windows"),
+    # The same build: its end depends on the edition.
+    *(
+        case("os.eol", state, platform="windows", sections={"os": [
+            {"id": "windows", "version": "10.0.26100", "pretty_name": f"Windows {edition}"}]})
+        for edition, state in (("11 Pro", "critical"), ("11 Enterprise", "ok"), ("Server", "ok"))
+    ),
     case("os.eol", "unknown", sections=release("beos", "5")),
     case("os.eol", "warning", sections=release("fedora", "99"),
          files={"/etc/os-release": 'ID=fedora\nSUPPORT_END="2027-01-01"\n'}),

@@ -158,6 +158,9 @@ CASES = [
          commands={"stat": CommandTimeout("stat", 5)}),
     case("disk.space", "critical", platform="windows", sections={"usage": [volume(99.0, 10**9)]}),
     case("disk.space", "ok", platform="macos", sections={"usage": [volume(99.0, 10**12)]}),
+    # A recovery partition is meant to be full.
+    case("disk.space", "ok", platform="windows", sections={"usage": [
+        volume(50.0, 10**12), volume(99.0, 10**8) | {"mount": "\\\\?\\Volume{a}"}]}),
     case("disk.space", "unsupported", platform="plan9"),
     case("disk.space", "unknown", platform="macos", sections={"usage": "timeout"}),
     *(

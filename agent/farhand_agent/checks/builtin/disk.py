@@ -23,6 +23,7 @@ _GIB: Final = 1024**3
 _PLENTY_BYTES: Final = 50 * _GIB
 _DAY_S: Final = 86400.0
 _MIN_SAMPLES: Final = 6
+_SYSTEMS_OWN: Final = ("\\\\?\\", "/System/Volumes/")
 # DVDs and the like are read-only by nature.
 _READ_ONLY_BY_NATURE: Final = ("udf", "iso9660")
 
@@ -69,8 +70,11 @@ def _volumes(context: CheckContext) -> list[tuple[float, float, str, int]]:
     else:
         for item in context.section("usage"):
             used, free = item.get("used_percent"), item.get("available_bytes")
-            if item.get("record") == "volume" and used is not None and free is not None:
-                found.append((float(used), str(item.get("mount")), int(free)))
+            target = item.get("mount")
+            # What has no drive letter, or is the system's own, nobody can make room on.
+            own = str(target).startswith(_SYSTEMS_OWN) and target != "/System/Volumes/Data"
+            if used is not None and free is not None and not own:
+                found.append((float(used), str(target), int(free)))
     return [
         (0.0 if free >= _PLENTY_BYTES else used, used, target, free) for used, target, free in found
     ]

@@ -43,6 +43,12 @@ SUPPORT_ENDS: Final[dict[str, dict[str, str]]] = {
     "amzn": {"2": "2026-06-30", "2023": "2029-06-30"},
     "windows": {"10.0.19045": "2025-10-14", "10.0.22621": "2024-10-08", "10.0.22631": "2025-11-11",
                 "10.0.26100": "2026-10-13", "10.0.26200": "2027-10-12"},
+    "windows-enterprise": {"10.0.19045": "2025-10-14", "10.0.22621": "2025-10-14",
+                           "10.0.22631": "2026-11-10", "10.0.26100": "2027-10-12",
+                           "10.0.26200": "2028-10-10"},
+    "windows-server": {"6.3.9600": "2023-10-10", "10.0.14393": "2027-01-12",
+                       "10.0.17763": "2029-01-09", "10.0.20348": "2031-10-14",
+                       "10.0.26100": "2034-11-14"},
     "macos": {"12": "2024-09-16", "13": "2025-09-15"},
 }  # fmt: skip
 # Releases without an end: they are always the newest.
@@ -72,7 +78,7 @@ def release_support(context: CheckContext) -> Finding:
     system = systems[0] if systems else {}
     name, version = str(system.get("id") or ""), str(system.get("version") or "")
     label = str(system.get("pretty_name") or f"{name} {version}")
-    end = _named_end(context) or _table_end(name, version)
+    end = _named_end(context) or _table_end(name + _edition(name, label), version)
     if end is None and name in _ROLLING:
         return Finding(state="ok", summary=f"{label} is a rolling release")
     if end is None:
@@ -84,6 +90,16 @@ def release_support(context: CheckContext) -> Finding:
         value=days,
         fill={"date": end},
     )
+
+
+def _edition(name: str, label: str) -> str:
+    # Windows' builds are the same for all editions, their ends are not.
+    if name != "windows":
+        return ""
+    words = label.lower()
+    if "server" in words:
+        return "-server"
+    return "-enterprise" if "enterprise" in words or "education" in words else ""
 
 
 def _named_end(context: CheckContext) -> date | None:
