@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from typing import Any
 
@@ -92,6 +93,26 @@ async def test_folding_takes_all_and_changes_nothing(relay: Relay, make_device: 
             await fold(c, most=2)
             left = int(await c.scalar(select(func.count()).select_from(software_moves)) or 0)
         assert await look() == before
+
+
+async def test_folding_beside_reports_loses_nothing(relay: Relay, make_device: MakeDevice) -> None:
+    devices = [await make_device(f"pc-{n}") for n in range(4)]
+
+    async def report(at: int) -> None:
+        for step in range(3):
+            version = str(step) if at % 2 else "1"
+            await devices[at].report({"software": [package("bash", version)]})
+
+    async def keep() -> None:
+        for _ in range(6):
+            async with relay.db.write() as c:
+                await fold(c, most=3)
+
+    await asyncio.gather(*(report(at) for at in range(4)), keep(), keep())
+    async with relay.db.read() as c:
+        rows = await c.execute(select(package_versions.c.version, package_versions.c.id))
+        found = {version: (await devices_with(c, [n])).bit_count() for version, n in rows.all()}
+    assert found == {"0": 0, "1": 2, "2": 2}
 
 
 async def test_what_nobody_has_is_forgotten(
