@@ -36,10 +36,10 @@ from farhand_protocol.orders import FINAL_STATES
 from farhand_server.store.schema import orders, session_events, sessions
 from tests.support.faults.house import FaultHouse, fault_house
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(700)]
 
 SEED = 20261122
-VICTIMS = {"runner": 110, "session": 50, "agent": 28, "relay": 12}
+VICTIMS = {"runner": 124, "session": 36, "agent": 28, "relay": 12}
 MODULES = {"runner": "farhand_agent.scripts.runner", "session": "farhand_agent.session"}
 _SESSION = re.compile(r"\bs-[a-z2-7]{26}\b")
 _CUT_OFF = (FarhandError, asyncssh.Error, OSError, asyncio.CancelledError)
