@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import RowMapping, bindparam, insert, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError
@@ -118,7 +119,8 @@ async def store_sections(
     Returns: the names of the sections that are not what they were.
 
     Raises:
-        FarhandError: `inventory-too-large` when the device would get more than `MAX_SECTIONS`.
+        FarhandError: `inventory-too-large` when the device would get more than `MAX_SECTIONS`;
+            `store-busy` when the dictionary changed meanwhile.
     """
     known = await _hashes(c, tenant, device)
     if len(known.keys() | {report.name for report, _ in reports}) > MAX_SECTIONS:
@@ -130,7 +132,13 @@ async def store_sections(
     found = await asyncio.to_thread(_compare, before, others)
     for report, _ in software:
         old = before.get(_SOFTWARE)
-        found.append(await _software_change(c, tenant, device, report, old))
+        try:
+            found.append(await _software_change(c, tenant, device, report, old))
+        except IntegrityError as error:
+            # `forget_unused` of another node took a version away that this report means.
+            raise FarhandError(
+                "store-busy", "the dictionary of software has just changed", hint="try again"
+            ) from error
     bodies = {change.name: body for change, body in found}
     await _write(c, tenant, device, reports, known=known, bodies=bodies, now=now)
     changes = [change for change, _ in found]

@@ -10,6 +10,8 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
+from farhand_protocol.errors import FarhandError
+from farhand_server.fleet.packages import number_versions
 from farhand_server.fleet.software_index import (
     devices_with,
     encode_bits,
@@ -140,6 +142,23 @@ async def test_what_nobody_has_is_forgotten(
     assert len(section.json()["items"]) == 2
     await device.report({"software": [package("made-up-1", "1")]})
     assert await names(web, headers, "software:made-up-*") == ["one"]
+
+
+async def test_a_version_that_is_forgotten_meanwhile_is_reported_again(
+    relay: Relay, make_device: MakeDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = await make_device("one")
+
+    async def gone_meanwhile(c: Any, *, tenant: str, details: Any) -> Any:
+        found = await number_versions(c, tenant=tenant, details=details)
+        await forget_unused(c)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr("farhand_server.fleet.sections.number_versions", gone_meanwhile)
+        with pytest.raises(FarhandError, match="store-busy"):
+            await device.report({"software": [package("bash", "1")]})
+    await device.report({"software": [package("bash", "1")]})
 
 
 async def test_devices_beyond_the_first_block(relay: Relay, make_device: MakeDevice) -> None:
