@@ -1,7 +1,7 @@
 """Section `boot`: when Windows started and how it ended, the newest twenty times.
 
-The event log writes 6005 when it begins with a start and 6006 when it ends with a shutdown.  A start
-that is followed by another without that was not ended in order.
+The event log writes 6005 when it begins with a start and 6006 when it ends with a shutdown.  A
+start that is followed by another without that was not ended in order.
 """
 
 from __future__ import annotations
