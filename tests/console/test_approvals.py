@@ -6,13 +6,22 @@ import os
 import signal
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
+from farhand_console.home import Home
 from farhand_console.relay.answers import Session
-from farhand_console.session.approvals import await_approvals, withdrawn_when_stopped
+from farhand_console.session.approvals import (
+    await_approvals,
+    check_may_approve,
+    withdrawn_when_stopped,
+)
 from farhand_protocol.errors import FarhandError, RefusedError
+from tests.console.organisation import Organisation, settings
+from tests.protocol.samples import grant
 
 SESSION = "s-aaaaaaaaaaaaaaaa"
 OFFER, END, ROW = (f"/sessions/{SESSION}{part}" for part in ("/offer", "/end", ""))
@@ -119,3 +128,22 @@ def test_what_nohup_ignores_stays_ignored() -> None:
     finally:
         signal.signal(signal.SIGHUP, before)
     assert relay.asked == []
+
+
+def test_who_may_not_approve_is_told_before_she_is_asked(
+    home: Home, organisation: Organisation
+) -> None:
+    told = settings(home)
+    for operator, account, words in (
+        ("ada", "tess", "approve:read,session:*@*,approve:session"),
+        ("tess", "tess", ""),
+        ("tess", "nobody", "--can approve:session"),
+    ):
+        wanted: Any = SimpleNamespace(grant=grant(operator=operator))
+        mine = msgspec.structs.replace(told, account=account)
+        with pytest.raises(RefusedError, match="not-permitted") as refused:
+            check_may_approve(mine, organisation.trust, wanted)
+        assert words in (refused.value.hint or ""), "the whole list: --can replaces"
+    mine = msgspec.structs.replace(told, account="ada")
+    wanted = SimpleNamespace(grant=grant(operator="tess"))
+    assert check_may_approve(mine, organisation.trust, wanted).name == "ada"

@@ -108,7 +108,7 @@ def test_wrong_code_burns_it(house: House) -> None:
 
 @pytest.mark.parametrize("code", ["", "12", "0000-AAA AAA", "99-999 999 999 999 999", "x" * 5000])
 def test_malformed_codes(house: House, code: str) -> None:
-    assert house.technician.refused("session", "open", "--code", code) == "code-malformed"
+    assert house.technician.refused("session", "open", "--code", code, expect=2) == "code-malformed"
 
 
 def test_unknown_code(house: House) -> None:

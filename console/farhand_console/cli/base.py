@@ -26,10 +26,11 @@ from farhand_protocol.keys import Signer
 
 __all__ = ["Context", "command", "error_exit", "group", "paged", "parse_pairs", "shared"]
 
-# What was typed cannot be meant, whether the console or the relay noticed.  Two that sound alike
-# are none of them: a code that cannot be read is a failed try, a broken receipt a failed check.
+# What was typed cannot be meant, whether the console, the relay or the device noticed.  One that
+# sounds alike is none of them: a broken receipt is a failed check.
 _MALFORMED = frozenset(
     {
+        "code-malformed",
         "cursor-malformed",
         "invalid",
         "key-malformed",
@@ -42,6 +43,7 @@ _MALFORMED = frozenset(
         "time-malformed",
         "token-invalid",
         "token-malformed",
+        "tool-malformed",
         "url-insecure",
         "url-malformed",
     }

@@ -80,6 +80,8 @@ class _Source:
     def __iter__(self) -> Iterator[Chunk]:
         context, named = self._context, self._named
         path = Path(named)
+        if path.exists() and not path.is_file():
+            raise UsageError("usage", f"{printable(named, 80)} is neither a file nor a session")
         if path.is_file():
             chunks, session = read_file(path), None
             relay_key = self._relay_key_if_known()

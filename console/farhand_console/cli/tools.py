@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
+from ipaddress import IPv4Address
 from typing import Any
 
 import asyncssh
@@ -13,7 +14,7 @@ import click
 
 from farhand_console.cli.base import Context, command, shared
 from farhand_console.cli.joining import joined, run_session
-from farhand_console.output import line, say, show_fields, show_json, show_table, warn
+from farhand_console.output import line, printable, say, show_fields, show_json, show_table, warn
 from farhand_console.relay import segments
 from farhand_console.relay.answers import Device, Section
 from farhand_console.session.record import SessionRecord
@@ -23,6 +24,8 @@ from farhand_protocol.errors import UsageError
 
 __all__ = ["register"]
 
+# As the device takes it.
+_MAC = re.compile(r"([0-9A-Fa-f]{2}[:-]?){5}[0-9A-Fa-f]{2}\Z")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _PRIORITIES = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
 
@@ -238,12 +241,29 @@ def _register_power(tools: click.Group) -> None:
         _show_answer(context, _ask(context, {"tool": "power-cancel"})[0])
 
 
+def _check_wake(macs: Sequence[str], broadcast: str) -> None:
+    """Refuse what no device takes, before a session is opened for it.
+
+    Raises:
+        UsageError: `usage`.
+    """
+    for mac in macs:
+        if not _MAC.match(mac):
+            raise UsageError("usage", f"{printable(mac, 40)!r} is no hardware address")
+    try:
+        IPv4Address(broadcast or "255.255.255.255")
+    except ValueError as error:
+        said = printable(broadcast, 40)
+        raise UsageError("usage", f"{said!r} is no IPv4 address") from error
+
+
 def _register_wake(root: click.Group, tools: click.Group) -> None:
     @command(tools, "wake")
     @click.argument("mac")
     @click.option("--broadcast", default="", help="An IPv4 address; all networks without it.")
     def wake_mac(context: Context, mac: str, broadcast: str) -> None:
         """Wake a neighbour of the device by its hardware address (scope terminal)."""
+        _check_wake((mac,), broadcast)
         request = {"tool": "wake", "mac": mac, "broadcast": broadcast}
         _show_answer(context, _ask(context, request)[0])
 
@@ -259,6 +279,7 @@ def _register_wake(root: click.Group, tools: click.Group) -> None:
 
         Nobody answers a magic packet: `device list` shows whether it came online.
         """
+        _check_wake(macs, broadcast)
         relay = context.relay
         found = relay.get(segments("devices", device), Device).id
         wanted = list(macs)

@@ -120,7 +120,7 @@ def open_by_code(
     """
     nameplate, secret = parse_code(code)
     operator_signer = signer()
-    body = {"nameplate": nameplate, "reason": wish.reason} | _ticket_words(relay, wish)
+    body = {"nameplate": nameplate, "reason": wish.reason} | _ticket_words(relay, wish, say)
     claimed = _claim(relay, body)
     session, ticket = claimed.session, claimed.ticket
     mailbox = segments("sessions", session, "mailbox")
@@ -300,7 +300,7 @@ def open_by_grant(
         )
     operator_signer = signer()
     session = make_id("s", secrets.token_bytes(16))
-    words = _ticket_words(relay, wish) or _walk_in(relay, wish, device)
+    words = _ticket_words(relay, wish, say) or _walk_in(relay, wish, device)
     ticket = words["ticket"] or words["external_key"] or ""
     console_key, key_file = make_session_key(session)
     grant = make_grant(
@@ -398,7 +398,7 @@ def _claim(relay: Relay, body: dict[str, str | None]) -> Claimed:
     return claimed
 
 
-def _ticket_words(relay: Relay, wish: Wish) -> dict[str, str | None]:
+def _ticket_words(relay: Relay, wish: Wish, say: Callable[[str], None]) -> dict[str, str | None]:
     """Return how the relay is told which ticket this is about; empty for none.
 
     What names no ticket here is a key in somebody else's desk.
@@ -410,6 +410,7 @@ def _ticket_words(relay: Relay, wish: Wish) -> dict[str, str | None]:
     except FarhandError as error:
         if error.code != "not-found" or _OWN_NUMBER.match(wish.ticket):
             raise
+        say(f"no ticket of ours: external key {wish.ticket[:80]}")
         return {"ticket": None, "external_key": wish.ticket}
     return {"ticket": number, "external_key": None}
 

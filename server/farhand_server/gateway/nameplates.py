@@ -93,8 +93,8 @@ async def claim(c: AsyncConnection, relay: Relay, nameplate: str) -> tuple[str, 
     return row.session, row.device, bool(row.guest)
 
 
-async def why_not(c: AsyncConnection, relay: Relay, nameplate: str) -> FarhandError:
-    """Return why a nameplate could not be claimed.
+async def why_not(c: AsyncConnection, relay: Relay, nameplate: str, operator: str) -> FarhandError:
+    """Return why a nameplate could not be claimed by this operator.
 
     `code-unknown`, `code-claimed`, `code-burned` after a wrong guess or any other use, and
     `code-expired` for one that nobody used in time.
@@ -109,15 +109,17 @@ async def why_not(c: AsyncConnection, relay: Relay, nameplate: str) -> FarhandEr
     hint = "ask the person at the device for a new code"
     if found is None:
         return FarhandError("code-unknown", "no device shows this code", hint=hint)
-    if found.state == "claimed":
-        return FarhandError("code-claimed", "somebody else has used this code", hint=hint)
     # A session's row is written with the claim; a code that nobody claimed has none.
-    claimed = await c.scalar(
-        select(sessions.c.id).where(
+    by = await c.scalar(
+        select(sessions.c.operator).where(
             sessions.c.tenant == relay.tenant, sessions.c.id == found.session
         )
     )
-    if claimed is not None:
+    if found.state == "claimed" and by == operator:
+        return FarhandError("code-claimed", "you have used this code already", hint=hint)
+    if found.state == "claimed":
+        return FarhandError("code-claimed", "somebody else has used this code", hint=hint)
+    if by is not None:
         return FarhandError("code-burned", "this code was used already", hint=hint)
     return FarhandError("code-expired", "this code is no longer valid", hint=hint)
 

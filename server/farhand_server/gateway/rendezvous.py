@@ -317,7 +317,7 @@ class Rendezvous:
             )  # fmt: skip
             claimed = await nameplates.claim(c, relay, nameplate)
             if claimed is None:
-                wrong = await nameplates.why_not(c, relay, nameplate)
+                wrong = await nameplates.why_not(c, relay, nameplate, actor.name)
                 await relay.audit.append(
                     c, actor=actor.name, action="code.wrong", subject="nameplate",
                     detail={"code": wrong.code, "address": address},

@@ -54,8 +54,11 @@ async def test_the_first_of_two_consoles_wins(
     answers = await asyncio.gather(claim(web, ann, nameplate), claim(web, bob, nameplate))
     assert sorted(answer.status_code for answer in answers) == [201, 409]
     loser = max(answers, key=lambda answer: answer.status_code)
-    assert loser.json()["code"] == "code-claimed"
+    assert (loser.json()["code"], "somebody else" in loser.text) == ("code-claimed", True)
     assert await node.audited("code.wrong") == 1
+    winner = ann if answers[0].status_code == 201 else bob
+    again = await claim(web, winner, nameplate)
+    assert (again.json()["code"], "you have used" in again.text) == ("code-claimed", True)
 
 
 async def test_the_other_technician_cannot_use_the_mailbox(

@@ -6,6 +6,7 @@ bounds is `tool-malformed`, before anything is looked at.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
@@ -164,6 +165,8 @@ Request: TypeAlias = (
     | PowerCancel
     | Wake
 )
+# Where it is, as msgspec says it: "... - at `$.mac`".
+_FIELD: Final = re.compile(r"`\$\.([a-z_]{1,20})[`.\[]")
 _decoder: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 
 
@@ -176,4 +179,6 @@ def decode_request(line: bytes) -> Request:
     try:
         return _decoder.decode(line)
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
-        raise RemoteError("tool-malformed", "no tool takes this request") from error
+        field = _FIELD.search(str(error))
+        what = f": {field[1]} is not as it should be" if field else ""
+        raise RemoteError("tool-malformed", f"no tool takes this request{what}") from error
