@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, tzinfo
+from zoneinfo import available_timezones
 
 import pytest
 from hypothesis import given
@@ -152,7 +153,8 @@ def test_zones_of_this_device() -> None:
         assert moment.astimezone(own).replace(tzinfo=None) == moment.astimezone().replace(
             tzinfo=None
         )
-    assert zone_of("Europe/Lisbon").utcoffset(datetime(2026, 7, 1)) == timedelta(hours=1)
+    if "Europe/Lisbon" in available_timezones():
+        assert zone_of("Europe/Lisbon").utcoffset(datetime(2026, 7, 1)) == timedelta(hours=1)
     for name in ("Mars/Olympus", "../../etc/passwd", "Europe"):
         with pytest.raises(FarhandError, match="zone-unknown"):
             zone_of(name)
