@@ -45,6 +45,8 @@ MOUNTED = {
     "patches": ("farhand_agent.patches.command", "patches", True),
 }
 _PAGE = 100
+# In the place of a token: it comes on stdin.
+_STDIN = "-"
 _MAX_TOKEN_CHARS = 8192
 
 
@@ -120,7 +122,7 @@ def enrol(token: str, name: str | None, again: bool, home: Home, as_json: bool) 
     from farhand_agent.enrolment import enrol as perform
     from farhand_protocol.tokens import parse_enrolment_token
 
-    if token == "-":
+    if token == _STDIN:
         # Where other people may see what a command is called with.
         token = sys.stdin.readline(_MAX_TOKEN_CHARS).strip()
     parsed = parse_enrolment_token(token)
