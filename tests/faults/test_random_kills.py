@@ -16,6 +16,7 @@ import hashlib
 import random
 import re
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -48,7 +49,7 @@ ORDERS = 12
 PATIENCE_S = 3.0
 SESSION_S = 10.0
 TRIES = 4
-SETTLE_S = 120.0
+SETTLE_S = 240.0
 UPLOAD = 400_000
 T = TypeVar("T")
 
@@ -303,23 +304,29 @@ async def settle(chaos: Chaos) -> None:
         if order not in house.accepted:
             # The answer was lost; an order is known by its id, so it is given again.
             await chaos.call(lambda sealed=sealed: house.order(sealed))  # type: ignore[misc]
-    async with asyncio.timeout(SETTLE_S):
-        while not await is_quiet(chaos):
-            await asyncio.sleep(0.3)  # both work on; there is nothing to wait on
-            await chaos.end_strays()
+    deadline = time.monotonic() + SETTLE_S
+    while left := await not_quiet(chaos):
+        assert time.monotonic() < deadline, left
+        await asyncio.sleep(0.3)  # both work on; there is nothing to wait on
+        await chaos.end_strays()
 
 
-async def is_quiet(chaos: Chaos) -> bool:
-    """Tell whether device and relay have nothing left to say to each other."""
+async def not_quiet(chaos: Chaos) -> str:
+    """Say what device and relay still have to say to each other; empty for nothing."""
     journal = chaos.house.journal()
     try:
-        if journal.live_sessions() or journal.outbox() or journal.open_orders():
-            return False
+        sessions_left = [one.id for one in journal.live_sessions()]
+        unsent = len(journal.outbox())
+        begun = [(one.id, one.state) for one in journal.open_orders()]
     finally:
         journal.close()
-    states = await chaos.house.rows(select(orders.c.state))
-    live = await chaos.house.rows(select(sessions.c.id).where(sessions.c.state == "active"))
-    return not live and all(one["state"] in FINAL_STATES for one in states)
+    states = Counter(one["state"] for one in await chaos.house.rows(select(orders.c.state)))
+    open_there = {state: count for state, count in states.items() if state not in FINAL_STATES}
+    query = select(sessions.c.id).where(sessions.c.state == "active")
+    live = [one["id"] for one in await chaos.house.rows(query)]
+    if not (sessions_left or unsent or begun or open_there or live):
+        return ""
+    return f"device: {sessions_left} {unsent} {begun}; relay: {open_there} {live}"
 
 
 @pytest.fixture
