@@ -42,6 +42,7 @@ def recorded(name: str) -> dict[str, Any]:
 
 def machine(root: Path, parts: dict[str, Any]) -> Machine:
     """Return a Windows that answers with these parts."""
+    sections("windows")  # as a run does, which imports all before it asks
     answer = Outcome(0, json.dumps({"parts": parts}).encode("utf-8-sig"), b"")
     return Machine(root, commands={powershell(): answer}, platform="windows")
 
@@ -125,6 +126,7 @@ def test_a_part_that_fails_says_why(tmp_path: Path, error: Any, status: str) -> 
 
 @pytest.mark.parametrize("answer", [b"", b"[]", b"{}", b'{"parts":[]}', b"\xff\xfe{", b"[" * 9_999])
 def test_an_answer_that_is_none_is_malformed(tmp_path: Path, answer: bytes) -> None:
+    sections("windows")
     broken = Machine(tmp_path, commands={powershell(): Outcome(1, answer, b"")}, platform="windows")
     assert broken.collect("bios").status == "error"
     assert broken.collect("cpu").status == "error"
