@@ -185,6 +185,8 @@ def policy_words(policy: GroupPolicy) -> list[str]:
         sessions = "a session needs a code that somebody here gave away, and their consent"
     words = [sessions]
     served = [scope for scope in policy.scopes if scope in SERVED_SCOPES]
+    if not policy.forward_to:
+        served = [scope for scope in served if scope != "forward"]  # it would lead nowhere
     if served:
         words.append(f"a session may use: {', '.join(served)}")
         words.append(f"a session lasts {policy.minutes_max} minutes at most")
@@ -195,8 +197,8 @@ def policy_words(policy: GroupPolicy) -> list[str]:
         words.append(f"files: {where}{' (reading only)' if policy.files_read_only else ''}")
         if policy.file_bytes_max is not None:
             words.append(f"a file of a session has {policy.file_bytes_max} bytes at most")
-    if "forward" in policy.scopes:
-        words.append(f"forwarding: {', '.join(policy.forward_to) or 'to nowhere'}")
+    if "forward" in served:
+        words.append(f"forwarding: {', '.join(policy.forward_to)}")
     if set(served) & WIDE_SCOPES and policy.cool_down_s:
         words.append(f"forwarding opens only {policy.cool_down_s} seconds after somebody agreed")
     if policy.consent_s < MAX_CONSENT_S:

@@ -294,3 +294,40 @@ def test_no_words_at_all_show_the_help(
     assert said.out == ""
     assert said.err.startswith("Usage: farhand")
     assert "error:" not in said.err
+
+
+def test_a_key_is_compared_before_it_is_signed(
+    keyed: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = str(keyed.folder / "operator.key.pub")
+    assert run(monkeypatch, "--home", str(keyed.folder), "key", "show") == 0
+    shown = capsys.readouterr()
+    assert len(shown.out.splitlines()) == 1, "it goes into a file"
+    seen = shown.err.split()[1].rstrip(":")
+    assert seen.startswith("SHA256:")
+    words = ("--home", str(keyed.folder), "operator", "add", "x", "--key", key)
+    # Whatever is said after the comparison, it was not refused: no relay is there to sign for.
+    for more, status, said in (
+        (("--fingerprint", "SHA256:other"), 1, f"key-mismatch: the file holds the key {seen}"),
+        (("--fingerprint", seen), 1, "error: "),
+        (("--yes",), 1, "error: "),
+        ((), 1, f"--fingerprint {seen} is what its owner should see"),
+    ):
+        assert run(monkeypatch, *words, *more) == status
+        told = capsys.readouterr().err
+        assert said in told
+        assert ("key-mismatch" in told) == ("other" in str(more))
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr(click, "confirm", lambda *_, **__: False)
+    assert run(monkeypatch, *words) == 3
+    assert "key-mismatch: nothing was signed" in capsys.readouterr().err
+
+
+def test_another_address_is_not_called_the_first_sign_in(
+    keyed: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = ("--home", str(keyed.folder), "login")
+    assert run(monkeypatch, *home, "http://127.0.0.1:2", "--name", "tess") == 2
+    assert "signed in at http://127.0.0.1:1, another" in capsys.readouterr().err.replace(";", ",")
+    assert run(monkeypatch, *home, "http://127.0.0.1:1") == 2
+    assert "give --name NAME" in capsys.readouterr().err

@@ -21,7 +21,7 @@ from farhand_console.orders import (
     sign_order,
     verify_result,
 )
-from farhand_console.output import line, say, show_fields, show_table, warn
+from farhand_console.output import line, show_fields, show_table, warn
 from farhand_console.relay import segments
 from farhand_console.relay.answers import (
     Campaign,
@@ -459,5 +459,3 @@ def _show_report(report: dict[str, Any]) -> None:
         )
     if report.get("unverified"):
         warn(f"{report['unverified']} results carry no signature of their device")
-    if report["state"] == "finished":
-        say("finished")

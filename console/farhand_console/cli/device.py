@@ -86,7 +86,9 @@ def _row(one: Device) -> tuple[object, ...]:
         return one.name, one.id, one.group, "-", "-", f"{one.kind} at {one.address}", None, ""
     online, confirmed = ("yes" if true else "no" for true in (one.online, one.confirmed))
     warning = one.warning or ""
-    return one.name, one.id, one.group, online, confirmed, one.os, one.last_seen, warning
+    # What the relay keeps of one that is online is when it came.
+    seen = "now" if one.online else one.last_seen
+    return one.name, one.id, one.group, online, confirmed, one.os, seen, warning
 
 
 def _device(told: dict[str, Any]) -> Device:

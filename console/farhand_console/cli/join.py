@@ -13,7 +13,7 @@ from farhand_console.cli.base import Context, command
 from farhand_console.cli.joining import check_reason, run_session
 from farhand_console.output import printable, say, show_fields, show_json, show_table
 from farhand_console.relay import segments
-from farhand_console.relay.answers import SessionMember
+from farhand_console.relay.answers import Device, Page, Session, SessionMember
 from farhand_console.session.config import prepare_host
 from farhand_console.session.joining import join_session, leave_session
 from farhand_console.session.record import find, load
@@ -52,7 +52,7 @@ def _register_members(sessions: click.Group) -> None:
             context.home,
             context.settings,
             context.relay,
-            _id(session),
+            _id(context, session),
             mode,
             reason,
             signer=context.signer,
@@ -73,7 +73,7 @@ def _register_members(sessions: click.Group) -> None:
     @click.argument("session")
     def leave(context: Context, session: str) -> None:
         """Leave a session that you joined; its operator goes on."""
-        left = leave_session(context.home, context.relay, _id(session))
+        left = leave_session(context.home, context.relay, _id(context, session))
         answer = {"session": left.session, "state": left.state}
         context.show(answer, lambda: show_fields(answer))
 
@@ -81,7 +81,7 @@ def _register_members(sessions: click.Group) -> None:
     @click.argument("session")
     def members(context: Context, session: str) -> None:
         """Show who asked to join a session."""
-        path = segments("sessions", _id(session), "members")
+        path = segments("sessions", _id(context, session), "members")
         items = context.relay.get(path, list[SessionMember])
         context.show(
             {"items": items, "next": None},
@@ -95,14 +95,31 @@ def _register_members(sessions: click.Group) -> None:
         )
 
 
-def _id(session: str) -> str:
-    if not is_session_id(session):
-        raise FarhandError(
-            "session-unknown",
-            f"{printable(session, 60)} is not a session",
-            hint="farhand session list --state active",
-        )
-    return session
+def _id(context: Context, name: str) -> str:
+    """Return the session of that id, or the one that is active on the device of that name.
+
+    Raises:
+        FarhandError: `session-unknown`, `device-ambiguous`.
+    """
+    if is_session_id(name):
+        return name
+    active: list[Session] = []
+    try:
+        device = context.relay.get(segments("devices", name), Device).id
+        page = context.relay.get("/sessions", Page[Session], state="active", device=device)
+        active = page.items
+    except FarhandError as error:
+        if error.code != "not-found":
+            raise
+    if len(active) == 1:
+        return active[0].session
+    several = ", ".join(one.session for one in active[:8])
+    raise FarhandError(
+        "device-ambiguous" if active else "session-unknown",
+        f"{printable(name, 60)} is not a session, "
+        + (f"and has several: {several}" if active else "and no device with one that is active"),
+        hint="farhand session list --state active",
+    )
 
 
 def _register_watch(root: click.Group) -> None:

@@ -13,7 +13,7 @@ from farhand_console.audit import keep_head
 from farhand_console.cli.base import Context, command, group
 from farhand_console.home import Settings, write_private
 from farhand_console.keys import create_key, read_public_key
-from farhand_console.output import line, show_fields, show_table
+from farhand_console.output import line, printable, say, show_fields, show_table
 from farhand_console.relay import Relay, check_url, fetch_certificate
 from farhand_console.relay.answers import Me, SignedIn
 from farhand_protocol.errors import FarhandError, UsageError
@@ -92,7 +92,12 @@ def register(root: click.Group) -> None:
             "fingerprint": key_fingerprint(public),
             "path": str(context.home.key_file()),
         }
-        context.show(answer, lambda: line(answer["key"]))
+
+        def readable() -> None:
+            line(answer["key"])  # alone on stdout: it goes into a file
+            say(f"fingerprint {answer['fingerprint']}: the admin who adds you compares it")
+
+        context.show(answer, readable)
 
 
 def _sign_in(
@@ -110,6 +115,16 @@ def _sign_in(
         relay_key, fingerprint = bytes.fromhex(before.relay_key), bytes.fromhex(before.tls_sha256)
         tenant = before.tenant
         root_version, root_sha256 = before.root_version, before.root_sha256
+    elif before and before.url != url:
+        raise UsageError(
+            "usage",
+            f"this home is signed in at {printable(before.url, 200)}; another address needs "
+            "--token",
+            hint="farhand-server signin NAME prints one on the relay's host; for another relay "
+            "use a folder of its own: --home DIR",
+        )
+    elif before:
+        raise UsageError("usage", "give --name NAME, for a password, or --token")
     else:
         raise UsageError(
             "usage",

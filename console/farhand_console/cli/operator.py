@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,12 @@ import click
 from farhand_console.cli.base import Context, command, group
 from farhand_console.cli.ceremonies import lost_approvals
 from farhand_console.keys import read_public_key
-from farhand_console.output import show_fields, show_table, warn
+from farhand_console.output import printable, show_fields, show_table, warn
 from farhand_console.trust.ceremonies import admin_keys, with_roster
 from farhand_console.trust.signing import Change, publish
 from farhand_console.trust.verified import VerifiedTrust
 from farhand_console.trust.vouching import keep_devices
-from farhand_protocol.errors import FarhandError, UsageError
+from farhand_protocol.errors import FarhandError, RefusedError, UsageError
 from farhand_protocol.identity import key_fingerprint, parse_public_key_line
 from farhand_protocol.trust import (
     PERMISSIONS,
@@ -42,10 +43,21 @@ def register(root: click.Group) -> None:
         f"{','.join(_DEFAULT_PERMISSIONS)}, somebody known keeps theirs.",
     )
     @click.option("--tier", type=click.IntRange(1, 3), help="1 for a new person.")
-    def add(context: Context, name: str, key_file: str, can: str | None, tier: int | None) -> None:
+    @click.option("--fingerprint", help="The key's (SHA256:...), as its owner reads it out.")
+    @click.option("--yes", is_flag=True, help="Sign without comparing the fingerprint.")
+    def add(
+        context: Context,
+        name: str,
+        key_file: str,
+        can: str | None,
+        tier: int | None,
+        fingerprint: str | None,
+        yes: bool,
+    ) -> None:
         """Add a person, or a key to a person, with the public key they handed over."""
         key = _read_key(Path(key_file))
         wanted = None if can is None else _permissions(can)
+        _compare(name, key_fingerprint(key), fingerprint, yes=yes)
 
         def change(operators: list[Operator]) -> list[Operator]:
             return _with_key(operators, name, key, wanted, tier)
@@ -114,6 +126,26 @@ def _read_key(path: Path) -> bytes:
         return read_public_key(path)
     except FarhandError as error:
         raise UsageError(error.code, error.message, hint=error.hint) from error
+
+
+def _compare(name: str, seen: str, said: str | None, *, yes: bool) -> None:
+    """Have the key compared with what its owner sees, before anything is signed.
+
+    Raises:
+        FarhandError: `key-mismatch`.
+        RefusedError: `key-mismatch` when whoever is asked says no.
+    """
+    if said is not None:
+        if said.strip() != seen:
+            raise FarhandError("key-mismatch", f"the file holds the key {seen}")
+    elif yes:
+        return
+    elif sys.stdin.isatty():
+        shown = printable(name, 80)
+        if not click.confirm(f"does `farhand key show` show {seen} to {shown}?", err=True):
+            raise RefusedError("key-mismatch", "nothing was signed")
+    else:
+        warn(f"signing a key uncompared; --fingerprint {seen} is what its owner should see")
 
 
 def _permissions(text: str) -> list[str]:

@@ -46,7 +46,7 @@ def register_widen(sessions: click.Group) -> None:
 
         async def work(record: SessionRecord) -> Widened:
             async with connect_ssh(context.home, context.relay, record, notice=say) as connection:
-                say("waiting for the person at the device to decide")
+                say("asking the device; the person there may have to decide")
                 return await widen(
                     record,
                     connection,

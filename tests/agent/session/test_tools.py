@@ -526,5 +526,5 @@ def test_what_is_wrong_with_a_request_is_said_without_its_value() -> None:
     with pytest.raises(RemoteError, match="mac is not as it should be") as caught:
         decode_request(b'{"tool":"wake","mac":"secret-thing"}')
     assert "secret" not in str(caught.value)
-    with pytest.raises(RemoteError, match="no tool takes this request$"):
+    with pytest.raises(RemoteError, match=r"no tool takes this request$"):
         decode_request(b"[]")
