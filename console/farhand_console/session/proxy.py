@@ -11,6 +11,7 @@ import socket
 import stat
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import asyncssh
 
@@ -169,6 +170,8 @@ async def listen_forward(
 ) -> None:
     """Listen on 127.0.0.1 and carry each connection; runs until the session ends.
 
+    A connection that the device refuses is closed, and a line says so.
+
     Raises:
         UsageError: `usage` when the words are not LPORT:HOST:PORT.
     """
@@ -179,6 +182,7 @@ async def listen_forward(
     host = host.strip("[]")
     if int(local) > 65_535 or not 1 <= int(port) <= 65_535:
         raise UsageError("usage", f"{spec[:80]!r} names a port that does not exist")
+    _tell_refused(connection, f"{host}:{port}", say)
     try:
         listener = await connection.forward_local_port("127.0.0.1", int(local), host, int(port))
     except OSError as error:
@@ -187,3 +191,23 @@ async def listen_forward(
         ) from error
     say(f"listening on 127.0.0.1:{listener.get_port()}")
     await connection.wait_closed()
+
+
+def _tell_refused(
+    connection: asyncssh.SSHClientConnection, where: str, say: Callable[[str], None]
+) -> None:
+    """Say a line for each carried connection that does not come about.
+
+    asyncssh carries what its listener accepts with the connection's `create_connection`, and tells
+    nobody but its log when that fails; whoever connected here sees an empty answer.
+    """
+    create = connection.create_connection
+
+    async def told(*args: Any, **options: Any) -> Any:
+        try:
+            return await create(*args, **options)
+        except asyncssh.ChannelOpenError as error:
+            say(f"a connection to {where} was refused: {error.reason[:200]}")
+            raise
+
+    connection.create_connection = told  # type: ignore[method-assign]

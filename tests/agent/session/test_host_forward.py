@@ -15,6 +15,7 @@ import pytest
 
 from farhand_agent.session import forwarding
 from farhand_agent.session.scopes import LiveScopes
+from farhand_console.session.proxy import listen_forward
 from tests.agent.session.ssh_pair import make_terms, ssh_pair
 
 
@@ -195,3 +196,20 @@ async def test_a_scope_comes_back_only_by_widening() -> None:
 
 def test_this_computers_addresses_are_known() -> None:
     assert ipaddress.ip_address("127.0.0.1") in forwarding._interface_addresses()
+
+
+async def test_the_console_says_which_connection_was_refused(tmp_path: Path) -> None:
+    async with ssh_pair(make_terms(tmp_path, ("forward",), forward_to=["printer:631"])) as pair:
+        said: asyncio.Queue[str] = asyncio.Queue()
+        listening = asyncio.ensure_future(
+            listen_forward(pair.ssh, "0:127.0.0.1:9", say=said.put_nowait)
+        )
+        try:
+            async with asyncio.timeout(60):
+                port = int((await said.get()).rpartition(":")[2])
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                assert await reader.read() == b""
+                assert (await said.get()).startswith("a connection to 127.0.0.1:9 was refused: ")
+                writer.close()
+        finally:
+            listening.cancel()
