@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 # What an agent under test reports.
-_TOLD = {"cpu", "memory", "os", "system", "users", "volumes"}
+_TOLD = {"cpu", "memory", "os", "software", "system", "users", "volumes"}
 _READY_S = 60.0
 _COMMAND_S = 120.0
 
