@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from farhand_console.cli import joining
 from farhand_console.home import Home
 from farhand_console.relay.answers import Session
 from farhand_console.session.approvals import (
@@ -147,3 +150,33 @@ def test_who_may_not_approve_is_told_before_she_is_asked(
     mine = msgspec.structs.replace(told, account="ada")
     wanted = SimpleNamespace(grant=grant(operator="tess"))
     assert check_may_approve(mine, organisation.trust, wanted).name == "ada"
+
+
+def test_two_commands_on_one_device_share_the_session_that_is_opened(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = SimpleNamespace(session=SESSION, expires="soon")
+    opened: list[Any] = []
+    begun, waited_for = threading.Event(), threading.Event()
+
+    def open_session(*_: Any, **options: Any) -> Any:
+        begun.set()
+        assert waited_for.wait(60)
+        opened.append(record)
+        assert options["wait_minutes"] == 5
+        return record
+
+    def say(words: str) -> None:
+        if "another command here opens a session on safe" in words:
+            waited_for.set()
+
+    monkeypatch.setattr(joining, "find", lambda *_: opened[0] if opened else None)
+    monkeypatch.setattr(joining, "open_session_as", open_session)
+    monkeypatch.setattr(joining, "say", say)
+    context: Any = SimpleNamespace(home=home)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(joining.joined, context, "safe", wait_minutes=5)
+        assert begun.wait(60)
+        second = threads.submit(joining.joined, context, "safe")
+        assert first.result(60) is second.result(60) is record
+    assert len(opened) == 1
