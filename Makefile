@@ -121,6 +121,10 @@ lint: $(DEV_STAMP)
 types: $(DEV_STAMP)
 	$(SAY) 'types (mypy --strict)'
 	@"$(RUN_PYTHON)" -m mypy --strict $(PACKAGES:%=-p %) -p tests $(if $(wildcard bench/*.py),-p bench)
+	@"$(RUN_PYTHON)" -m mypy --strict --platform darwin --cache-dir .mypy_cache/darwin \
+	  agent/farhand_agent/inventory agent/farhand_agent/platforms
+	@"$(RUN_PYTHON)" -m mypy --strict --platform win32 --cache-dir .mypy_cache/win32 \
+	  --follow-imports=silent agent/farhand_agent/inventory/collectors/windows
 
 imports: $(DEV_STAMP)
 	$(SAY) 'import rules (import-linter)'
