@@ -155,7 +155,7 @@ def test_who_may_not_approve_is_told_before_she_is_asked(
 def test_two_commands_on_one_device_share_the_session_that_is_opened(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record = SimpleNamespace(session=SESSION, expires="soon")
+    record: Any = SimpleNamespace(session=SESSION, expires="soon")
     opened: list[Any] = []
     begun, waited_for = threading.Event(), threading.Event()
 
