@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.interop.reach import NAMES, Field
+from tests.interop.reach import NAMES, WAYS, Field
 
 _PLAY = """
 - hosts: all
@@ -25,12 +25,11 @@ _PLAY = """
 
 
 def test_ping_copy_and_command(field: Field, tmp_path: Path) -> None:
-    """Three devices by proxy and one through the jump port, in one run."""
-    ways = {"proxy": NAMES, "jump": NAMES[:1]}
+    """Three devices, each by proxy and through the jump port, in one run."""
     inventory = []
-    for way, names in ways.items():
+    for way in WAYS:
         inventory.append(f"[{way}]")
-        inventory += [f"{name}-{way} ansible_host={name}" for name in names]
+        inventory += [f"{name}-{way} ansible_host={name}" for name in NAMES]
         inventory += [f"[{way}:vars]", f"ansible_ssh_common_args=-F {field.config(way, tmp_path)}"]
     (tmp_path / "hosts.ini").write_text("\n".join(inventory) + "\n")
     (tmp_path / "play.yml").write_text(_PLAY)
@@ -57,7 +56,7 @@ def test_ping_copy_and_command(field: Field, tmp_path: Path) -> None:
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    hosts = [f"{name}-{way}" for way, names in ways.items() for name in names]
+    hosts = [f"{name}-{way}" for way in WAYS for name in NAMES]
     for host in hosts:
         assert (landed / host).read_text() == f"for {host}"
         assert f"{host} " in done.stdout
