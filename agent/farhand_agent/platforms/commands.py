@@ -9,7 +9,6 @@ process and a pty) and not for the resident agent's event loop: this blocks.
 from __future__ import annotations
 
 import os
-import selectors
 import shutil
 import signal
 import subprocess
@@ -17,8 +16,9 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Final, Literal, Protocol
+from typing import Final, Literal, Protocol
 
+from farhand_agent.platforms.outputs import Outputs, PolledOutputs, ThreadedOutputs, TooMuch
 from farhand_protocol.errors import FarhandError
 
 __all__ = [
@@ -34,12 +34,18 @@ __all__ = [
     "run",
 ]
 
-FIXED_PATH: Final = "/usr/sbin:/usr/bin:/sbin:/bin"
+_WINDOWS: Final = os.environ.get("SYSTEMROOT", r"C:\Windows") if sys.platform == "win32" else ""
+FIXED_PATH: Final = (
+    "/usr/sbin:/usr/bin:/sbin:/bin"
+    if sys.platform != "win32"
+    else rf"{_WINDOWS}\System32;{_WINDOWS};{_WINDOWS}\System32\Wbem"
+)
 # The peers' figure: a device with 3,000 packages prints less than 1 MiB (reference, rule 4).
 MAX_OUTPUT_BYTES: Final = 8 * 1024 * 1024
-_CHUNK_BYTES: Final = 64 * 1024
 # A daemon left behind by the command may hold its pipes open; nobody waits longer for it.
 _ORPHAN_WAIT_S: Final = 0.3
+# Pipes can be waited for together everywhere but on Windows.
+_OUTPUTS: Final[type[Outputs]] = PolledOutputs if sys.platform != "win32" else ThreadedOutputs
 
 
 class CommandMissing(FarhandError):
@@ -148,23 +154,22 @@ def run(
         raise CommandDenied(program) from error
     assert process.stdout is not None
     assert process.stderr is not None
-    reader = _Reader(process.stdout, process.stderr, max_bytes, overflow)
+    outputs = _OUTPUTS(process.stdout, process.stderr, max_bytes, keep_tail=overflow == "tail")
     deadline = time.monotonic() + timeout_s
     try:
-        if not reader.read_until(deadline, process):
+        if not _read_until(deadline, outputs, process):
             if grace_s:
-                _signal_group(process, signal.SIGTERM)
-                reader.read_until(time.monotonic() + grace_s, process)
+                _end_group(process, gently=True)
+                _read_until(time.monotonic() + grace_s, outputs, process)
             raise CommandTimeout(program, timeout_s)
-    except _Overflow as error:
+    except TooMuch as error:
         raise CommandOverflow(program, max_bytes) from error
     finally:
         # The leader has not been reaped yet, so its group id cannot belong to anyone else.
-        _signal_group(process, signal.SIGKILL if sys.platform != "win32" else signal.SIGTERM)
-        process.stdout.close()
-        process.stderr.close()
+        _end_group(process)
+        outputs.close()
         process.wait()
-    return Outcome(process.returncode, reader.stdout, reader.stderr)
+    return Outcome(process.returncode, outputs.stdout, outputs.stderr)
 
 
 def installed(program: str) -> bool:
@@ -172,65 +177,25 @@ def installed(program: str) -> bool:
     return shutil.which(program, path=FIXED_PATH) is not None
 
 
-class _Overflow(Exception):
-    """More output than allowed."""
+def _read_until(deadline: float, outputs: Outputs, process: subprocess.Popen[bytes]) -> bool:
+    """Read until both pipes end or the process does; False when the deadline came first.
 
-
-class _Reader:
-    """Reads both pipes of one process with a bound on each."""
-
-    def __init__(
-        self,
-        stdout: IO[bytes],
-        stderr: IO[bytes],
-        max_bytes: int,
-        overflow: Literal["fail", "tail"],
-    ) -> None:
-        self._buffers = {stdout.fileno(): bytearray(), stderr.fileno(): bytearray()}
-        self._out, self._err = self._buffers.values()
-        self._max_bytes = max_bytes
-        self._overflow = overflow
-        self._selector = selectors.DefaultSelector()
-        for descriptor in self._buffers:
-            self._selector.register(descriptor, selectors.EVENT_READ)
-
-    @property
-    def stdout(self) -> bytes:
-        return bytes(self._out)
-
-    @property
-    def stderr(self) -> bytes:
-        return bytes(self._err)
-
-    def read_until(self, deadline: float, process: subprocess.Popen[bytes]) -> bool:
-        """Read until both pipes end or the process does; False when the deadline came first."""
-        exited_at: float | None = None
-        while self._selector.get_map() or not _has_exited(process):
-            now = time.monotonic()
-            if now >= deadline:
-                return False
-            if exited_at is None and _has_exited(process):
-                exited_at = now
-            if exited_at is not None and now - exited_at > _ORPHAN_WAIT_S:
-                return True
-            # Without pipes left there is nothing to wake up for; look for the exit often.
-            pause = 0.05 if self._selector.get_map() else 0.005
-            for key, _ in self._selector.select(min(pause, deadline - now)):
-                self._read(key.fd)
-        self._selector.close()
-        return True
-
-    def _read(self, descriptor: int) -> None:
-        data = os.read(descriptor, _CHUNK_BYTES)
-        if not data:
-            self._selector.unregister(descriptor)
-            return
-        buffer = self._buffers[descriptor]
-        buffer += data
-        if len(buffer) > self._max_bytes:
-            if self._overflow == "fail":
-                raise _Overflow
-            del buffer[: len(buffer) - self._max_bytes]
+    Raises:
+        TooMuch: as `Outputs.read`.
+    """
+    exited_at: float | None = None
+    while not outputs.ended or not _has_exited(process):
+        now = time.monotonic()
+        if now >= deadline:
+            return False
+        if exited_at is None and _has_exited(process):
+            exited_at = now
+        if exited_at is not None and now - exited_at > _ORPHAN_WAIT_S:
+            return True
+        # Without pipes left there is nothing to wake up for; look for the exit often.
+        pause = 0.005 if outputs.ended else 0.05
+        outputs.read(min(pause, deadline - now))
+    return True
 
 
 def _has_exited(process: subprocess.Popen[bytes]) -> bool:
@@ -242,12 +207,12 @@ def _has_exited(process: subprocess.Popen[bytes]) -> bool:
         return process.returncode is not None or os.waitid(os.P_PID, process.pid, flags) is not None
 
 
-def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def _end_group(process: subprocess.Popen[bytes], *, gently: bool = False) -> None:
     try:
         if sys.platform == "win32":
-            process.send_signal(number)
+            process.terminate()  # there is no gentle way there, nor groups
         else:
-            os.killpg(process.pid, number)
+            os.killpg(process.pid, signal.SIGTERM if gently else signal.SIGKILL)
     except ProcessLookupError:
         return  # everyone in the group has ended by itself
     except PermissionError:
@@ -256,6 +221,6 @@ def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> N
 
 def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
     fixed = {"PATH": FIXED_PATH, "LC_ALL": "C", "LANG": "C", "LANGUAGE": "C", "HOME": os.sep}
-    if sys.platform == "win32" and "SYSTEMROOT" in os.environ:
-        fixed["SYSTEMROOT"] = os.environ["SYSTEMROOT"]  # nothing starts on Windows without it
+    if sys.platform == "win32":
+        fixed["SYSTEMROOT"] = _WINDOWS  # nothing starts on Windows without it
     return fixed | dict(extra or {})

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from farhand_agent.platforms import commands
 from farhand_agent.platforms.commands import (
     FIXED_PATH,
     CommandDenied,
@@ -21,6 +22,7 @@ from farhand_agent.platforms.commands import (
 )
 from farhand_agent.platforms.files import SystemFiles
 from farhand_agent.platforms.mounts import Capacity, capacity, data_mounts
+from farhand_agent.platforms.outputs import PolledOutputs, ThreadedOutputs
 from farhand_agent.terminal import printable, table
 
 
@@ -30,6 +32,12 @@ def marked(mark: str) -> list[psutil.Process]:
         if mark in (process.info["cmdline"] or []) and process.info["status"] != "zombie":
             found.append(process)
     return found
+
+
+@pytest.fixture(params=[PolledOutputs, ThreadedOutputs])
+def outputs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to read pipes; Windows has only the second, which works everywhere."""
+    monkeypatch.setattr(commands, "_OUTPUTS", request.param)
 
 
 def test_a_command_gets_a_fixed_world(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,6 +56,7 @@ def test_no_descriptor_is_inherited(tmp_path: Path) -> None:
     assert "secret" not in listed
 
 
+@pytest.mark.usefixtures("outputs")
 def test_exit_codes_and_both_outputs() -> None:
     assert run(["sh", "-c", "echo out; echo err >&2; exit 7"]) == Outcome(7, b"out\n", b"err\n")
 
@@ -62,6 +71,7 @@ def test_missing_and_forbidden_programs(tmp_path: Path) -> None:
         run([str(broken)])
 
 
+@pytest.mark.usefixtures("outputs")
 def test_a_timeout_ends_the_whole_group(tmp_path: Path) -> None:
     mark = f"fh-mark-{tmp_path.name}"
     script = f'sh -c "while :; do sleep 1; done" {mark} & sh -c "while :; do sleep 1; done" {mark}'
@@ -70,6 +80,7 @@ def test_a_timeout_ends_the_whole_group(tmp_path: Path) -> None:
     assert marked(mark) == []
 
 
+@pytest.mark.usefixtures("outputs")
 def test_a_daemon_left_behind_does_not_hold_the_answer(tmp_path: Path) -> None:
     mark = f"fh-mark-{tmp_path.name}"
     outcome = run(
@@ -79,6 +90,7 @@ def test_a_daemon_left_behind_does_not_hold_the_answer(tmp_path: Path) -> None:
     assert marked(mark) == []
 
 
+@pytest.mark.usefixtures("outputs")
 def test_output_is_bounded() -> None:
     with pytest.raises(CommandOverflow):
         run(["yes"], max_bytes=10_000)
@@ -87,6 +99,7 @@ def test_output_is_bounded() -> None:
     assert tail.text.endswith("100000\n")
 
 
+@pytest.mark.usefixtures("outputs")
 def test_a_grace_lets_the_program_clean_up(tmp_path: Path) -> None:
     note = tmp_path / "note"
     script = f'trap "echo bye > {note}; exit" TERM; while :; do sleep 0.05; done'
