@@ -238,6 +238,18 @@ def test_nothing_is_due_outside_the_calendar() -> None:
         assert schedule.next_due(datetime(9999, 12, 31, 23, 59, tzinfo=UTC), LISBON) is None
 
 
+def test_the_last_day_of_the_calendar_ends_later_in_the_west() -> None:
+    schedule = parse_schedule("x: daily 23:59; checks a.b")
+    west = ZoneInfo("America/New_York")
+    assert schedule.next_due(datetime(9999, 12, 31, 12, tzinfo=UTC), west) is None
+
+
+def test_nothing_was_due_before_the_calendar() -> None:
+    for when in ("every 366d", "yearly 12-31 23:59"):
+        schedule = parse_schedule(f"x: {when}; checks a.b")
+        assert schedule.last_due(datetime(1, 1, 4, tzinfo=UTC), UTC) is None
+
+
 def test_what_a_line_says() -> None:
     schedule = parse_schedule(
         "disk: every 15m; checks disk.space warning=80 critical=95.5, probe.tls target=a.example;"
@@ -319,12 +331,18 @@ def test_schedules_of_a_policy_are_bounded_and_apart() -> None:
 
     assert len(parse_schedules(many(MAX_SCHEDULES, "checks a.bN"))) == MAX_SCHEDULES
     checks = ", ".join(f"a.b target=h{n}" for n in range(MAX_SCHEDULED_CHECKS + 1))
+    each = MAX_SCHEDULED_CHECKS // MAX_SCHEDULES + 1
+    full = [
+        f"x{line}: every 15m; checks " + ", ".join(f"a.b{line}x{n}" for n in range(each))
+        for line in range(MAX_SCHEDULES)
+    ]
     for lines in (
         many(MAX_SCHEDULES + 1, "checks a.bN"),
         ["x: every 15m; checks a.b", "x: every 15m; checks a.c"],
         ["x: every 15m; checks a.b", "y: every 15m; checks a.b warning=1"],
         ["x: every 15m; checks a.b target=h, a.b target=h"],
         [f"x: every 15m; checks {checks}"],
+        full,
     ):
         with pytest.raises(FarhandError, match="schedule-malformed"):
             parse_schedules(lines)

@@ -118,6 +118,8 @@ def test_a_policy_that_asks_for_no_approval_is_refused(count: int) -> None:
         {"approvals": 10},
         {"recording_days": 0},
         {"hours": ["whenever"]},
+        {"probe_to": ["printer.example", "-oProxyCommand=x"]},
+        {"schedules": ["whenever"]},
     ],
     ids=str,
 )
