@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import platform
 import random
 import signal
 import sys
@@ -37,6 +36,7 @@ from farhand_agent.link import KeeperProver, Link, RelayAddress, open_link, orig
 from farhand_agent.local_server import LocalServer
 from farhand_agent.locks import try_lock
 from farhand_agent.notices import say, say_error
+from farhand_agent.os_name import os_name
 from farhand_agent.outbox import Outbox
 from farhand_agent.reconnect import Backoff
 from farhand_agent.scripts.dispatch import OrderDispatch
@@ -98,6 +98,7 @@ class Daemon:
         self._settings = settings
         self._journal = JournalThread(journal)
         self._backoff = Backoff(random.random)
+        self._os = os_name()
         self._posted = asyncio.Event()
         self._stopping = asyncio.Event()
         self._connected_since = ""
@@ -204,7 +205,7 @@ class Daemon:
         present = Present(
             agent_version=VERSION,
             host_name=host_name(),
-            os=f"{platform.system()} {platform.release()}"[:100],
+            os=self._os,
             timestamp_version=int(versions.get("timestamp_version", 0)),
             targets_version=int(versions.get("targets_version", 0)),
         )

@@ -77,7 +77,7 @@ async def find_duplicates(
     shared = (
         select(hints.kind, hints.value)
         .join(devices, living)
-        .where(hints.tenant == tenant)
+        .where(hints.tenant == tenant, hints.kind.in_(_WEIGHTS))
         .group_by(hints.kind, hints.value)
         .having(func.count().between(2, MAX_SHARED))
         .order_by(hints.kind.desc(), hints.value)

@@ -1,8 +1,9 @@
 """What two devices have in common where they may be one machine: serial numbers, MACs, names.
 
-Taken from the sections `system` and `network` as they come.  They are hints for a person who merges
-duplicates (`fleet.duplicates`), never identity: firmware is full of fillers, and whoever owns a
-device can say anything.
+Taken from the sections `system` and `network` as they come; and from `os` what it is called, which
+only searches use (`os:debian`), since half a fleet has that in common.  They are hints for a person
+who merges duplicates (`fleet.duplicates`), never identity: firmware is full of fillers, and whoever
+owns a device can say anything.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ __all__ = ["hints_of", "note_hints"]
 MAX_HINTS: Final = 32
 _MAX_VALUE_CHARS: Final = 128
 _SERIALS: Final = ("serial", "board_serial", "chassis_serial")
-_OF_SECTION: Final = {"system": ("serial", "uuid", "host_name"), "network": ("mac",)}
+_OF_SECTION: Final = {"system": ("serial", "uuid", "host_name"), "network": ("mac",), "os": ("os",)}
 # What firmware says when nobody filled it in, in the spellings of many vendors.
 _JUNK: Final = re.compile(
     r"(?:to be filled.*|default.*|system.*|chassis.*|base ?board.*|not .*|none|n/?a|null|"
@@ -48,6 +49,8 @@ def hints_of(section: str, items: list[dict[str, Any]]) -> set[tuple[str, str]]:
                 found.append(("host_name", name))
         elif section == "network" and (mac := _mac(item.get("mac"))):
             found += [("mac", mac)] if item.get("virtual") is not True else []
+        elif section == "os":
+            found += [("os", value) for value in _os_names(item)]
     return set(found[:MAX_HINTS])
 
 
@@ -73,6 +76,18 @@ def _mac(value: object) -> str | None:
     if not _MAC.fullmatch(text) or int(text[:2], 16) & 0x03 or len(set(text)) <= 2:
         return None
     return text
+
+
+def _os_names(item: dict[str, Any]) -> list[str]:
+    """Return what an operating system is called: its id, what it is like, its names."""
+    like = item.get("id_like")
+    told = [item.get(field) for field in ("id", "name", "pretty_name")]
+    told += like if isinstance(like, list) else []
+    return [
+        value.casefold()
+        for value in told
+        if isinstance(value, str) and value.isprintable() and 0 < len(value) <= _MAX_VALUE_CHARS
+    ]
 
 
 async def note_hints(

@@ -100,8 +100,13 @@ def _word(term: Term, _facts: Facts) -> ColumnElement[bool]:
     )
 
 
-def _os(term: Term, _facts: Facts) -> ColumnElement[bool]:
-    return devices.c.os.icontains(term.value, autoescape=True)
+def _os(term: Term, facts: Facts) -> ColumnElement[bool]:
+    told = select(device_hints.c.device).where(
+        device_hints.c.tenant == facts.tenant,
+        device_hints.c.kind == "os",
+        device_hints.c.value.contains(term.value.casefold(), autoescape=True),
+    )
+    return or_(devices.c.os.icontains(term.value, autoescape=True), devices.c.id.in_(told))
 
 
 def _group(term: Term, _facts: Facts) -> ColumnElement[bool]:

@@ -269,6 +269,24 @@ async def test_merging_and_taking_it_back(
     assert kept == ["device.merge", "device.unmerge"]
 
 
+async def test_a_system_is_found_by_what_its_section_says(
+    web: httpx.AsyncClient, sign_in: SignIn, make_device: MakeDevice
+) -> None:
+    admin = await sign_in("admin")
+    for name in ("one", "two"):
+        device = await make_device(name)
+        item = {"id": "void", "id_like": ["gnu%"], "name": "Void Linux", "version": "12"}
+        await device.report({"os": [item]})
+    for query in ("os:void", "os:VOID", "os:gnu%", 'os:"void lin"'):
+        assert await names(web, admin, query) == ["one", "two"], query
+    assert await names(web, admin, "os:v_id") == []
+    assert await names(web, admin, "-os:void") == []
+    # Of one system are half the fleet: that makes no twins of them.
+    assert (await web.get("/api/v1/duplicates", headers=admin)).json()["items"] == []
+    await device.report({"os": [{"id": "ubuntu", "id_like": "void", "name": 3}]})
+    assert await names(web, admin, "os:void") == ["one"]
+
+
 # Checks.
 
 

@@ -126,7 +126,7 @@ device_hints = Table(
     metadata,
     tenant(),
     Column("device", Text, nullable=False),
-    Column("kind", Text, nullable=False),  # serial, uuid, mac, host_name
+    Column("kind", Text, nullable=False),  # serial, uuid, mac, host_name, os
     Column("value", Text, nullable=False),
     PrimaryKeyConstraint("tenant", "device", "kind", "value"),
     Index("ix_device_hints_value", "tenant", "kind", "value"),
