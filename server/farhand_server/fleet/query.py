@@ -2,7 +2,7 @@
 
     *                             every device
     kiosk                         a word: part of name, host name, or the start of the id
-    os:debian                     part of the operating system's name
+    os:debian                     part of the operating system's name, id, or what it is like
     group:sales                   exactly that group
     tag:lab                       exactly that tag
     name:front-desk               exactly that name, `*` for anything: name:front-*
@@ -182,6 +182,8 @@ def _word(text: str, start: int) -> tuple[_Token, int]:
     while at < len(text):
         character = text[at]
         if character == '"':
+            if quoted_since is not None and not _ends_word(text, at + 1):
+                raise _invalid("something follows this quote; put a space between", at)
             quoted_since = at if quoted_since is None else None
             was_quoted = True
         elif quoted_since is None and (character.isspace() or character in "()"):
@@ -196,6 +198,10 @@ def _word(text: str, start: int) -> tuple[_Token, int]:
     word = "".join(letters)
     kind = word if word in ("AND", "OR", "NOT") and not was_quoted else "word"
     return _Token(kind, start, word, colon), at
+
+
+def _ends_word(text: str, at: int) -> bool:
+    return at == len(text) or text[at].isspace() or text[at] in "()"
 
 
 # The tree.

@@ -80,6 +80,8 @@ def test_a_query_is_a_tree(text: str, tree: Node) -> None:
         (":x", "there is no key ''"),
         ('a "open', "at character 3: this quote is not closed"),
         ('""', "an empty word"),
+        ('software:"openssl<3.0.17"extra', "at character 25: something follows this quote"),
+        ('"a""b"', "at character 3: something follows this quote"),
         ("-*", "no device at all"),
         ("NOT (*)", "no device at all"),
         ("online:maybe", "true or false"),
