@@ -183,6 +183,11 @@ def test_another_key_a_missing_file_and_no_bundle_at_all(
         open_bundle(path, stranger, known_key=lambda _: None)
     with pytest.raises(FarhandError, match="bundle-unreadable"):
         opened(tmp_path / "none")
+    whole = path.read_bytes()
+    for damaged in (whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1]), whole[:100], b"", b"PK"):
+        path.write_bytes(damaged)
+        with pytest.raises(FarhandError, match="bundle-malformed"):
+            opened(path)
     path.write_bytes(pyrage.encrypt(b"PK no zip", [IDENTITY.to_public()]))
     with pytest.raises(FarhandError, match="bundle-malformed"):
         opened(path)

@@ -20,9 +20,18 @@ from farhand_console.keys import load_private_key
 from farhand_console.output import warn
 from farhand_protocol.errors import FarhandError
 
-__all__ = ["AUDIT_KEY_NAME", "Opener", "create_audit_key", "is_recipient", "load_identities"]
+__all__ = [
+    "AUDIT_KEY_NAME",
+    "NO_KEY_FITS",
+    "Opener",
+    "create_audit_key",
+    "is_recipient",
+    "load_identities",
+]
 
 AUDIT_KEY_NAME: Final = "audit.key"
+# What pyrage says where the header is whole and none of its stanzas is for one of the keys.
+NO_KEY_FITS: Final = "No matching keys found"
 _MAX_KEY_BYTES: Final = 64 * 1024
 _ENCRYPTED: Final = (b"age-encryption.org/v1", b"-----BEGIN AGE ENCRYPTED FILE")
 
