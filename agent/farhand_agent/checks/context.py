@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -154,14 +155,23 @@ class CheckContext:
         """Return a check's thresholds with the parameters `warning_NAME`, `critical_NAME` applied.
 
         Raises:
-            FarhandError: `check-parameters` when one of them is no number.
+            FarhandError: `check-parameters` when one of them is no finite number, or when what is
+                critical would not even be a warning.
         """
         default = self._limits[name]
-        return Thresholds(
+        limit = Thresholds(
             self._number(f"warning_{name}", default.warning),
             self._number(f"critical_{name}", default.critical),
             rising=default.rising,
         )
+        first, then = limit.warning, limit.critical
+        if (first > then) if limit.rising else (first < then):
+            raise FarhandError(
+                "check-parameters",
+                f"warning_{name} {first:g} lies beyond critical_{name} {then:g}",
+                hint="give both: what is critical lies at the warning or beyond it",
+            )
+        return limit
 
     def metric(self, name: str, value: float, unit: str | None, limit: str | None = None) -> Metric:
         """Return a metric with the thresholds `limit` of this check."""
@@ -238,8 +248,10 @@ class CheckContext:
 
     def _number(self, name: str, default: float) -> float:
         value = self.parameters.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise FarhandError("check-parameters", f"{name} is not a number")
+        fits = isinstance(value, int | float) and not isinstance(value, bool)
+        # Neither nan, nor the infinities, nor an integer that no float can hold.
+        if not fits or not abs(value) <= sys.float_info.max:
+            raise FarhandError("check-parameters", f"{name} is not a finite number")
         return float(value)
 
     def _collect(self, name: str) -> SectionReport:

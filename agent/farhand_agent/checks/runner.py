@@ -65,14 +65,15 @@ def run_checks(
 
     Raises:
         FarhandError: `check-unknown` for an id that is no check, `check-parameters` for parameters
-            of one that does not run or that it does not have, both before any has run.
+            of one that does not run or that it does not have, and for thresholds that make no
+            sense, all before any has run.
     """
     known = checks()
     wanted = list(known) if ids is None else list(dict.fromkeys(ids))
     chosen = [_find(one, known) for one in wanted]
     given = parameters or {}
     for name in given:
-        _refuse_foreign(_find(name, known), given[name])
+        _refuse_unusable(_find(name, known), given[name])
     words = _wording(language)
     shared = context or CheckContext()
     findings = _beside(chosen, shared, given, progress or (lambda done, of: None))
@@ -100,7 +101,7 @@ def run_check(
         FarhandError: `check-unknown`; `check-parameters` for parameters it cannot use.
     """
     check = _find(check_id, checks())
-    _refuse_foreign(check, parameters or {})
+    _refuse_unusable(check, parameters or {})
     words = _wording(language)
     started = time.monotonic()
     finding = _look(check, context or CheckContext(), parameters)
@@ -203,11 +204,15 @@ def _find(check_id: str, known: dict[str, Check]) -> Check:
     return known[check_id]
 
 
-def _refuse_foreign(check: Check, parameters: Mapping[str, Any]) -> None:
+def _refuse_unusable(check: Check, parameters: Mapping[str, Any]) -> None:
     own = {f"{level}_{name}" for name in check.limits for level in ("warning", "critical")}
     for name in parameters:
         if name not in own and name not in check.words:
             raise FarhandError("check-parameters", f"{check.id} has no parameter {name[:40]!r}")
+    # Whether or not this device, or what it measures today, would ever ask for them.
+    view = CheckContext().for_check(check.limits, check.words, parameters)
+    for name in check.limits:
+        view.limit(name)
 
 
 def _wording(language: str) -> Wording:

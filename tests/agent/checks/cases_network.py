@@ -120,7 +120,7 @@ CASES = [
     case("dns.resolve", "warning", commands={"getent": "192.0.2.1 STREAM x\n"},
          parameters={"warning_ms": 0}),
     case("dns.resolve", "critical", commands={"getent": "192.0.2.1 STREAM x\n"},
-         parameters={"critical_ms": 0}),
+         parameters={"warning_ms": 0, "critical_ms": 0}),
     case("dns.resolve", "unsupported"),
     case("net.link", "ok", sections={"network": [card()]}, files=counters(0)),
     case("net.link", "warning", sections={"network": [card(duplex="half")]}),

@@ -214,6 +214,14 @@ def test_parameters_are_those_of_one_check(tmp_path: Path) -> None:
         ("swap.usage", {"warning_percent": "many"}),
         ("swap.usage", {"warning_percent": True}),
         ("swap.usage", {"warning_bytes": 1}),
+        ("swap.usage", {"warning_percent": float("nan")}),
+        ("swap.usage", {"critical_percent": float("inf")}),
+        ("swap.usage", {"critical_percent": 10**400}),
+        ("swap.usage", {"warning_percent": 81}),
+        ("swap.usage", {"warning_percent": 50, "critical_percent": 49.5}),
+        # Less is worse, and it measures nothing here.
+        ("memory.pressure", {"warning_percent": 4, "critical_percent": 5}),
+        ("battery.health", {"critical_percent": 81}),
         ("net.ports", {"only": "22;rm"}),
     ],
 )
@@ -396,7 +404,9 @@ def test_usage_errors() -> None:
     assert ran("--id", "nope").exit_code == 2
     assert "check-unknown" in ran("nope").output
     assert ran("nope", "--plugin").exit_code == 3
-    for bad in ("x", "nope.warning_percent=1", "swap.usage.warning_percent=x", "swap.usage.y=1"):
+    own = [f"swap.usage.{one}" for one in ("warning_percent=x", "y=1", "warning_percent=nan")]
+    own += [f"swap.usage.{one}" for one in ("critical_percent=1e400", "critical_percent=-1")]
+    for bad in ("x", "nope.warning_percent=1", *own):
         shown = ran("swap.usage", "--param", bad)
         assert (shown.exit_code, "check-parameters" in shown.output) == (2, True), bad
 

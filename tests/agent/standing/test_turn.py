@@ -191,10 +191,12 @@ def test_the_same_check_for_several_subjects_and_what_no_agent_has(tmp_path: Pat
         ScheduledCheck("no.such.check"),
         ScheduledCheck("cpu.load", (("no_such_parameter", 1.0),)),
         ScheduledCheck("disk.space", (("no_such_parameter", "x"),)),
+        ScheduledCheck("disk.space", (("critical_percent", 5.0), ("warning_percent", 6.0))),
         ScheduledCheck("memory.pressure"),
     ]
     told = run_scheduled(tmp_path, scheduled)
     assert told[0].state in ("ok", "warning", "critical")
-    assert [one.state for one in told[1:4]] == ["unknown"] * 3
+    assert [one.state for one in told[1:5]] == ["unknown"] * 4
     assert "no check" in told[1].summary
-    assert told[4].state in ("ok", "warning", "critical", "unsupported")
+    assert "beyond" in told[4].summary
+    assert told[5].state in ("ok", "warning", "critical", "unsupported")

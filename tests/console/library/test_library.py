@@ -99,7 +99,14 @@ def test_parameters_reach_the_check(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "document", ["[]", "{", "{}", '{"check": "uptime", "warning_days": "many"}']
+    "document",
+    [
+        "[]",
+        "{",
+        "{}",
+        '{"check": "uptime", "warning_days": "many"}',
+        '{"check": "uptime", "warning_days": 91, "critical_days": 90}',
+    ],
 )
 def test_parameters_that_cannot_be_used_fail_the_script(tmp_path: Path, document: str) -> None:
     body = tmp_path / "script.py"
