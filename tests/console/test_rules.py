@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -74,9 +75,14 @@ def test_none_takes_a_bound_away() -> None:
     }
 
 
-def test_recordings_that_cannot_be_are_not_signed(
+Publishing = tuple[Callable[..., Result], list[Policy]]
+
+
+@pytest.fixture
+def publishing(
     home: Home, organisation: Organisation, monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> Publishing:
+    """`trust policy office WORDS`, and what it signed."""
     signed: list[Policy] = []
 
     def publish(_relay: Any, fresh: Any, _signer: Any, change: Any) -> None:
@@ -93,6 +99,11 @@ def test_recordings_that_cannot_be_are_not_signed(
         line = ["--home", str(home.folder), "trust", "policy", "office", *words]
         return CliRunner().invoke(farhand, line)
 
+    return policy, signed
+
+
+def test_recordings_that_cannot_be_are_not_signed(publishing: Publishing) -> None:
+    policy, signed = publishing
     key = ("--audit-key", str(pyrage.x25519.Identity.generate().to_public()))
     refused = policy("--recording", "required")
     assert (refused.exit_code, signed) == (2, [])
@@ -104,3 +115,21 @@ def test_recordings_that_cannot_be_are_not_signed(
     # Nor is the key taken away from under it.
     assert policy("--audit-key", "").exit_code == 2
     assert len(signed) == 2
+
+
+def test_names_that_nobody_knows_are_told_of_and_what_is_no_name_is_refused(
+    publishing: Publishing,
+) -> None:
+    policy, signed = publishing
+    known = ("--schedule", "a: every 1d; checks disk.space, uptime")
+    told = policy(*known, "--schedule", "b: every 1d; inventory os, software")
+    assert (told.exit_code, len(signed)) == (0, 1)
+    assert "called" not in told.stderr
+    told = policy("--schedule", "a: every 1d; checks disk.spce", "--inventory-section", "processs")
+    assert (told.exit_code, len(signed)) == (0, 2)
+    assert "warning: no check is called disk.spce here; is it disk.space?" in told.stderr
+    assert "warning: no section is called processs here; is it processes?" in told.stderr
+    for line in ("a: every 1d; checks Disk", "a: every 1d; inventory S!", "a: every 1d; look os"):
+        refused = policy("--schedule", line)
+        assert (refused.exit_code, len(signed)) == (2, 2), line
+        assert "error: usage: " in refused.stderr

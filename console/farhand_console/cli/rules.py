@@ -15,6 +15,7 @@ import click
 import msgspec
 
 from farhand_console.cli.base import Context, command
+from farhand_console.library.known_names import SECTIONS, check_names, unknown_names
 from farhand_console.output import show_fields, warn
 from farhand_console.session.recording_keys import is_recipient
 from farhand_console.trust.signing import Change, publish
@@ -22,6 +23,7 @@ from farhand_console.trust.verified import VerifiedTrust
 from farhand_protocol.errors import FarhandError, UsageError
 from farhand_protocol.inventory import SECTION_NAME
 from farhand_protocol.placements import is_group
+from farhand_protocol.schedules import parse_schedules
 from farhand_protocol.trust import (
     DEFAULT_APPROVALS,
     POLICY_PATH,
@@ -143,6 +145,7 @@ def register(trust: click.Group) -> None:
             # Once before anything is asked of the relay, on rules that hold by themselves.
             rules = msgspec.structs.replace(GroupPolicy(), **changes)
             _signed(Policy(tenant="", approvals={}, groups={device_group: rules}))
+            _warn_of_unknown(rules)
             publish(context.relay, context.fresh_trust, context.signer(), change)
         rules = context.fresh_trust().policy.for_group(device_group)
         answer = {"group": device_group} | msgspec.to_builtins(rules)
@@ -181,6 +184,17 @@ def _check_recording(rules: GroupPolicy) -> None:
             "sessions that must be recorded need an audit key, and every one would be refused",
             hint="--audit-key RECIPIENT; farhand recording key new makes one",
         )
+
+
+def _warn_of_unknown(rules: GroupPolicy) -> None:
+    """Say which checks and sections nobody here knows; a newer agent may, so they are signed."""
+    schedules = parse_schedules(rules.schedules)
+    asked = [check.id for one in schedules for check in one.checks]
+    sections = [name for one in schedules for name in one.sections]
+    sentences = unknown_names("check", asked, check_names() if asked else frozenset())
+    sentences += unknown_names("section", [*sections, *rules.inventory_sections], SECTIONS)
+    for sentence in sentences:
+        warn(f"{sentence}: a device that does not know it either cannot do it")
 
 
 def _signed(policy: Policy) -> Change:

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from farhand_agent.checks.registry import checks
+from farhand_agent.inventory.catalogue import CATALOGUE
 from farhand_console.library.catalogue import BODIES, ShippedScript, read_script, shipped
+from farhand_console.library.known_names import SECTIONS, check_names, unknown_names
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.parameters import check_parameters, check_schema
 
@@ -242,3 +244,11 @@ def test_a_broken_folder_is_named(tmp_path: Path, broken: str) -> None:
     with pytest.raises(FarhandError) as caught:
         read_script(tmp_path)
     assert caught.value.code == "library-broken"
+
+
+def test_the_names_of_checks_and_sections_are_those_of_the_agent() -> None:
+    assert set(CATALOGUE) == SECTIONS
+    assert check_names() == checks().keys()
+    assert unknown_names("section", ["softwre", "os", "softwre"], SECTIONS) == [
+        "no section is called softwre here; is it software?"
+    ]
