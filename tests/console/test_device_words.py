@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from typing import Any
@@ -76,6 +77,10 @@ ANSWERS: dict[str, dict[str, Any]] = {
     },
     "/devices/pc": {
         "id": ID, "name": "pc", "group": "x", "tags": [], "online": True, "confirmed": True,
+        "os": "Debian", "last_seen": AT,
+    },
+    "/devices/old": {
+        "id": ID, "name": EVIL, "group": "x", "tags": [], "online": False, "confirmed": True,
         "os": "Debian", "last_seen": AT,
     },
     f"/devices/{ID}/sections": {"items": [{"name": "users"}], "next": None},
@@ -156,3 +161,26 @@ def test_a_change_goes_with_the_revision_that_was_read(
 def test_merging_names_both(monkeypatch: pytest.MonkeyPatch, home: Home, relay: Answering) -> None:
     assert farhand(monkeypatch, home, "device", "merge", "pc", "old", "--json") == 0
     assert json.loads(relay.asked[-1][2]) == {"other": "old"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "yes", "merged"), [("y\n", [], 1), ("n\n", [], 0), ("", ["--yes"], 1)]
+)
+def test_merging_is_asked_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    home: Home,
+    relay: Answering,
+    answer: str,
+    yes: list[str],
+    merged: int,
+) -> None:
+    stdin = io.StringIO(answer)
+    monkeypatch.setattr(stdin, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdin", stdin)
+    code = farhand(monkeypatch, home, "device", "merge", "pc", "old", *yes)
+    assert (code == 0) == bool(merged)
+    assert [path for _, path, _, _ in relay.asked].count("/devices/pc/merge") == merged
+    told = capsys.readouterr()
+    assert ("retire" in told.err) == (not yes)
+    assert "\x1b" not in told.out + told.err

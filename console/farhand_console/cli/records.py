@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
 
 from farhand_console.cli.base import Context, command, paged
-from farhand_console.output import hint, show_fields, show_table
+from farhand_console.output import hint, printable, show_fields, show_table
 from farhand_console.relay import segments
 from farhand_console.relay.answers import Device, Duplicate, Merge, Page, Product
 from farhand_protocol.errors import UsageError
@@ -128,8 +129,15 @@ def _register_merging(devices: click.Group) -> None:
     @command(devices)
     @click.argument("keep")
     @click.argument("other")
-    def merge(context: Context, keep: str, other: str) -> None:
+    @click.option("--yes", is_flag=True, help="Do not show both and ask.")
+    def merge(context: Context, keep: str, other: str, yes: bool) -> None:
         """Say that OTHER is KEEP: OTHER is retired, and what was its own is found at KEEP."""
+        if not yes and sys.stdin.isatty():
+            kept, gone = (
+                context.relay.get(segments("devices", one), Device) for one in (keep, other)
+            )
+            question = f"retire {_named(gone)} and show what was its own at {_named(kept)}?"
+            click.confirm(question, abort=True, err=True)
         path = segments("devices", keep, "merge")
         done = context.relay.post(path, Merge, {"other": other})
         context.show(done, lambda: _show_merge(done))
@@ -140,6 +148,10 @@ def _register_merging(devices: click.Group) -> None:
         """Take a merge back: OTHER (its id) is again a device of its own."""
         done = context.relay.post(segments("devices", other, "unmerge"), Merge)
         context.show(done, lambda: _show_merge(done))
+
+
+def _named(device: Device) -> str:
+    return f"{printable(device.name, 80)} ({device.kind}, {device.id})"
 
 
 def _show_merge(done: Merge) -> None:

@@ -19,6 +19,7 @@ from farhand_protocol.errors import FarhandError, UsageError
 from farhand_protocol.identity import make_id
 from farhand_server.fleet.aliases import aliases
 from farhand_server.fleet.devices import lock_device
+from farhand_server.fleet.query_sql import AGENT
 from farhand_server.fleet.retirement import retire_device
 from farhand_server.relay import Relay
 from farhand_server.store.schema import device_merges, devices
@@ -42,7 +43,8 @@ async def merge_devices(relay: Relay, *, keep: str, other: str, actor: str) -> M
     """Merge a device into another; saying it again finishes what was begun.
 
     Raises:
-        UsageError: `invalid` for one and the same device.
+        UsageError: `invalid` for one and the same device, and for one with an agent and one
+            without.
         FarhandError: `device-merged` when one of them is part of another merge.
     """
     if keep == other:
@@ -99,6 +101,10 @@ async def _check_free(
     c: AsyncConnection, tenant: str, *, keep: RowMapping, other: RowMapping
 ) -> None:
     """A merge joins two devices that stand for themselves, so that each can be undone alone."""
+    if (keep["kind"] == AGENT) != (other["kind"] == AGENT):
+        raise UsageError(
+            "invalid", "one of them runs an agent and the other does not: they are no one machine"
+        )
     for row in (keep, other):
         if row["merged_into"] is not None:
             raise _merged(row["id"], f"was merged into {row['merged_into']}")

@@ -256,6 +256,15 @@ async def test_merging_and_taking_it_back(
             f"/api/v1/devices/{keep}/merge", headers=admin, json={"other": other}
         )
         assert (answer.status_code, answer.json()["code"]) == (409, "device-merged")
+    printer = {"name": "laser", "kind": "printer", "address": "192.0.2.9", "group": "default"}
+    made = (await web.post("/api/v1/devices", headers=admin, json=printer)).json()["id"]
+    for keep, other in ((third.id, made), (made, third.id)):
+        answer = await web.post(
+            f"/api/v1/devices/{keep}/merge", headers=admin, json={"other": other}
+        )
+        assert answer.json()["code"] == "invalid"
+        assert "runs an agent" in answer.text
+    await web.post(f"/api/v1/devices/{made}/retire", headers=admin)
     itself = await web.post(merge, headers=admin, json={"other": new.id})
     assert itself.json()["code"] == "invalid"
     undo = f"/api/v1/devices/{old.id}/unmerge"
