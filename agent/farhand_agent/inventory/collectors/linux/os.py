@@ -14,16 +14,23 @@ from farhand_protocol.instants import format_instant, from_unix
 
 __all__ = ["collect", "parse_os_release"]
 
+# The longest os-release known is some 400 bytes; shlex takes quadratic time for a long line.
+_MAX_CHARS = 64 * 1024
+_MAX_LINE_CHARS = 4 * 1024
 _ASSIGNMENT = re.compile(r"([A-Z][A-Z0-9_]*)=(.*)")
 
 
 def parse_os_release(text: str) -> dict[str, str]:
     """Return the assignments of an os-release file; lines that are none are skipped.
 
+    So are those of more than 4 KiB, and all that follows the first 64 KiB.
+
     Source: os-release(5): a list of shell-compatible assignments without expansion.
     """
     values = {}
-    for line in text.split("\n"):
+    for line in text[:_MAX_CHARS].split("\n"):
+        if len(line) > _MAX_LINE_CHARS:
+            continue
         if found := _ASSIGNMENT.fullmatch(line.strip()):
             try:
                 words = shlex.split(found[2])
