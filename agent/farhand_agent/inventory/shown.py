@@ -23,6 +23,7 @@ _UNITS: Final = {
     "_mm": "mm", "_px": "px", "_ms": "ms", "_dbm": "dBm", "_mbit_s": "Mbit/s", "_w": "W", "_h": "h",
 }  # fmt: skip
 _BYTES: Final = "_bytes"
+_KNOWN_BY_NUMBER: Final = ("mtu_bytes",)
 _EXACT: Final = 10 * 1024  # an MTU or a sector is known by its number
 _STEPS: Final = ("KiB", "MiB", "GiB", "TiB", "PiB")
 
@@ -64,7 +65,7 @@ def cell(key: str, value: Any) -> object:
         return "; ".join(f"{name}: {inner}" for name, inner in value.items()) or None
     if isinstance(value, (int, float)):
         if key.endswith(_BYTES):
-            return _amount(value)
+            return f"{value} B" if key in _KNOWN_BY_NUMBER else _amount(value)
         unit = next((word for end, word in _UNITS.items() if key.endswith(end)), "")
         return f"{value} {unit}" if unit else value
     return value
