@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from farhand_agent.platforms.current import is_privileged, platform_name
 from farhand_agent.platforms.files import SystemFiles
 from farhand_protocol.errors import FarhandError
 
-__all__ = ["Context", "Denied", "Malformed", "Unsupported"]
+__all__ = ["CommandFailed", "Context", "Denied", "Malformed", "Unsupported"]
 
 
 class Unsupported(FarhandError):
@@ -35,6 +35,13 @@ class Malformed(FarhandError):
 
     def __init__(self, source: str) -> None:
         super().__init__("collector-malformed", f"the answer of {source} cannot be read")
+
+
+class CommandFailed(FarhandError):
+    """A program ended with a code that means no answer, so silence of it is not "nothing"."""
+
+    def __init__(self, program: str, exit_code: int) -> None:
+        super().__init__("command-failed", f"{program} ended with {exit_code}")
 
 
 class Context:
@@ -65,24 +72,43 @@ class Context:
         self.private_notes: set[str] = set()
         self._deadline = time.monotonic() + timeout_s
 
-    def run(self, argv: Sequence[str], *, timeout_s: float = 10.0) -> Outcome:
+    def run(
+        self, argv: Sequence[str], *, timeout_s: float = 10.0, ok: Container[int] | None = (0,)
+    ) -> Outcome:
         """Run a command within the collector's own deadline.
 
+        Args:
+            argv: the command.
+            timeout_s: the most it may take.
+            ok: the exit codes with which it answers; None for a caller that judges them itself.
+
         Raises:
+            CommandFailed: it ended with another code.
             CommandMissing, CommandDenied, CommandTimeout, CommandOverflow: as `commands.run`.
         """
         left = max(0.1, self._deadline - time.monotonic())
-        return self.runner(argv, timeout_s=min(timeout_s, left))
+        outcome = self.runner(argv, timeout_s=min(timeout_s, left))
+        if ok is not None and outcome.exit_code not in ok:
+            raise CommandFailed(argv[0], outcome.exit_code)
+        return outcome
 
     def run_json(self, argv: Sequence[str], *, timeout_s: float = 10.0) -> Any:
         """Run a command that prints JSON and return its value.
 
-        Some tools print complete JSON and still end with an error, so only the output counts.
+        Some tools print complete JSON and still end with an error, so the output counts, unless
+        it is empty.
 
         Raises:
+            CommandFailed: it ended with an error and told nothing.
             Malformed: it printed something else; and as `run`.
         """
-        return self.parse_json(self.run(argv, timeout_s=timeout_s).stdout, argv[0])
+        outcome = self.run(argv, timeout_s=timeout_s, ok=None)
+        if outcome.exit_code != 0 and not outcome.stdout.strip():
+            raise CommandFailed(argv[0], outcome.exit_code)
+        document = self.parse_json(outcome.stdout, argv[0])
+        if outcome.exit_code != 0 and not document:
+            raise CommandFailed(argv[0], outcome.exit_code)
+        return document
 
     def need(self, folder: str) -> None:
         """Make sure that a folder of the kernel is there, so that an empty one means "none".

@@ -63,24 +63,37 @@ def parse_apk_installed(content: str) -> list[dict[str, Any]]:
 
     Source: Alpine's wiki, "Apk spec": one letter, a colon and the value; blocks parted by an empty
     line.
+
+    Raises:
+        Malformed: a block names no package, or the last one is cut off.
     """
     items = []
+    if content.strip() and not content.endswith("\n"):
+        raise Malformed("apk's database")
     for block in content.split("\n\n"):
+        if not block.strip():
+            continue
         fields = dict(line.split(":", 1) for line in block.split("\n") if line[1:2] == ":")
         if not fields.get("P") or not fields.get("V"):
-            continue
+            raise Malformed("apk's database")
         item = software_item("apk", fields["P"], fields["V"], fields.get("A", ""))
         items.append(item | {"size_bytes": whole(fields.get("I")), "source_name": fields.get("o")})
     return items
 
 
 def parse_flatpak(output: str) -> list[dict[str, Any]]:
-    """Return one item per line of `flatpak list --columns=application,version,branch,arch,...`."""
+    """Return one item per line of `flatpak list --columns=application,version,branch,arch,...`.
+
+    Raises:
+        Malformed: a line has too few fields.
+    """
     items = []
     for line in output.split("\n"):
+        if not line.strip():
+            continue
         fields = line.split("\t")
         if len(fields) < 6 or not fields[0]:
-            continue
+            raise Malformed("flatpak")
         name, version, branch, arch, origin, size = (one.strip() for one in fields[:6])
         found = _SIZE.fullmatch(size.replace("\xa0", " "))
         item = software_item("flatpak", name, version or branch, arch)
@@ -105,7 +118,7 @@ def parse_snaps(data: bytes) -> list[dict[str, Any]]:
     for one in rows(document["result"]):
         name = text(one.get("name"))
         if not name:
-            continue
+            raise Malformed("snapd")
         publisher = one.get("publisher")
         item = software_item("snap", name, text(one.get("version")) or "", "")
         items.append(

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from farhand_agent.inventory.context import Context
+from farhand_agent.inventory.context import CommandFailed, Context, Malformed
 from farhand_agent.platforms.commands import CommandMissing
 
 __all__ = ["Found", "Product", "look_for"]
@@ -44,6 +44,7 @@ def look_for(context: Context, products: Iterable[Product]) -> list[Found]:
 
     Raises:
         Unsupported: there is no /proc, so nobody can tell what runs.
+        CommandFailed, Malformed: a package manager is here and cannot be asked.
     """
     context.need("/proc")
     wanted = list(products)
@@ -82,13 +83,25 @@ def _versions(context: Context, packages: list[str]) -> dict[str, str]:
         ["rpm", "-q", "--qf", "%{NAME}\\t%{VERSION}-%{RELEASE}\\tinstalled\\n"],
     )
     for argv in readers:
+        is_dpkg = argv[0] == "dpkg-query"
         try:
-            # Both end with 1 where one of them is not installed, and say it elsewhere.
-            text = context.run([*argv, *packages]).text
+            # For what is not installed dpkg-query ends with 1 and rpm with how many those are.
+            outcome = context.run([*argv, *packages], ok=(0, 1) if is_dpkg else range(256))
         except CommandMissing:
             continue
-        for line in text.split("\n"):
+        text = outcome.text
+        if not is_dpkg and outcome.exit_code and not text.strip():
+            raise CommandFailed(argv[0], outcome.exit_code)
+        lines = text.split("\n")
+        if text.strip() and not any(_is_answer(line) for line in lines):
+            raise Malformed(argv[0])
+        for line in lines:
             fields = line.split("\t")
             if len(fields) == 3 and fields[2] == "installed" and fields[0] in packages:
                 found.setdefault(fields[0], fields[1])
     return found
+
+
+def _is_answer(line: str) -> bool:
+    # rpm says "package X is not installed" among its answers.
+    return line.count("\t") == 2 or line.endswith(" is not installed")

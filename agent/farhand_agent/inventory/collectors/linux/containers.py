@@ -116,7 +116,7 @@ def collect(context: Context) -> list[dict[str, Any]]:
         ["incus", "list", "--format", "json"],
     ):
         try:
-            outcome = context.run(argv)
+            outcome = context.run(argv, ok=None)
         except CommandMissing:
             continue
         if outcome.exit_code != 0:

@@ -8,7 +8,7 @@ from farhand_agent.inventory.collectors.linux.listening_ports import parse_ss
 from farhand_agent.inventory.context import Context
 from farhand_agent.inventory.presence import Product, look_for
 from farhand_agent.inventory.registry import section
-from farhand_protocol.errors import FarhandError
+from farhand_agent.platforms.commands import CommandMissing
 
 __all__ = ["collect"]
 
@@ -37,7 +37,7 @@ def collect(context: Context) -> list[dict[str, Any]]:
     found = look_for(context, _PRODUCTS)
     try:
         sockets = parse_ss(context.run(["ss", "-H", "-lntup"]).text) if found else []
-    except FarhandError as error:
+    except CommandMissing as error:
         sockets = []
         context.note(f"without their ports: {error.message}")
     items = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from farhand_agent.inventory.context import Context, Malformed
+from farhand_agent.inventory.context import CommandFailed, Context, Malformed
 from farhand_agent.inventory.json_values import rows, text
 from farhand_agent.inventory.registry import section
 from farhand_agent.platforms.commands import CommandMissing
@@ -102,7 +102,7 @@ def _other(context: Context, target: str, device: str, filesystem: str) -> dict[
         try:
             argv = ["zfs", "get", "-H", "-o", "value", "encryption", device]
             answer = context.run(argv).text.strip()
-        except CommandMissing:
+        except (CommandFailed, CommandMissing):
             return item
         if answer:
             on = answer != "off"

@@ -125,7 +125,7 @@ def collect(context: Context) -> list[dict[str, Any]]:
         # -n standby: a disk that sleeps is not woken for this.
         argv = ["smartctl", "-a", "-j", "-n", "standby", "-d", kind, name]
         try:
-            outcome = context.run(argv, timeout_s=15.0)
+            outcome = context.run(argv, timeout_s=15.0, ok=None)
             document = context.parse_json(outcome.stdout, "smartctl")
         except FarhandError as error:
             context.note(f"{name}: {error.message}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from farhand_agent.inventory.context import Context, Denied, Malformed, Unsupported
+from farhand_agent.inventory.context import CommandFailed, Context, Denied, Malformed, Unsupported
 from farhand_agent.inventory.json_values import rows, text
 from farhand_agent.inventory.registry import section
 from farhand_agent.platforms.commands import CommandMissing, Outcome
@@ -89,21 +89,23 @@ def collect(context: Context) -> list[dict[str, Any]]:
     Raises:
         Unsupported: no tool that could tell is installed.
         Denied: the rules are for root only.
+        CommandFailed: none that is installed could tell.
     """
     items: list[dict[str, Any]] = []
     missing = 0
+    failed: list[CommandFailed] = []
     for argv, parse in (
         (["nft", "-j", "list", "ruleset"], None),
         (["iptables-save"], parse_iptables),
         (["ufw", "status", "verbose"], parse_ufw),
     ):
         try:
-            outcome = _allowed(context.run(argv))
+            outcome = _allowed(context.run(argv, ok=None))
         except CommandMissing:
             missing += 1
             continue
         if outcome.exit_code != 0:
-            context.note(f"{argv[0]} ended with {outcome.exit_code}")
+            failed.append(CommandFailed(argv[0], outcome.exit_code))
         elif parse is None:
             # Without any rule some versions print nothing.
             empty = b'{"nftables": []}'
@@ -111,10 +113,17 @@ def collect(context: Context) -> list[dict[str, Any]]:
         else:
             items.append(parse(outcome.text))
     try:
-        state = context.run(["firewall-cmd", "--state"]).text.strip()
+        # 252 says that it is not running.
+        state = context.run(["firewall-cmd", "--state"], ok=(0, 252)).text.strip()
         items.append(_item("firewalld", state == "running", None, None, None))
     except CommandMissing:
         missing += 1
+    except CommandFailed as error:
+        failed.append(error)
+    if failed and not items:
+        raise failed[0]
+    for one in failed:
+        context.note(one.message)
     if missing == 4:
         raise Unsupported("neither nft nor iptables-save nor ufw nor firewall-cmd is installed")
     return items

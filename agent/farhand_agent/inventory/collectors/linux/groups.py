@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from farhand_agent.inventory.context import Context
+from farhand_agent.inventory.context import CommandFailed, Context, Malformed
 from farhand_agent.inventory.registry import section
 from farhand_agent.platforms.commands import CommandMissing, CommandTimeout
 
@@ -18,6 +18,9 @@ def parse_groups(text: str) -> list[dict[str, Any]]:
     """Return one item per group in group(5) format; lines of another shape are skipped.
 
     `docker`, `lxd`, `disk` and the like count as administrators: their members can become root.
+
+    Raises:
+        Malformed: there are lines and none is a group.
     """
     items = []
     for line in text.split("\n"):
@@ -33,6 +36,8 @@ def parse_groups(text: str) -> list[dict[str, Any]]:
                 "administrator": fields[0] in _ADMIN,
             }
         )
+    if text.strip() and not items:
+        raise Malformed("group")
     return items
 
 
@@ -42,7 +47,7 @@ def collect(context: Context) -> list[dict[str, Any]]:
     try:
         # Asks the name service too, which may hang on a dead directory server.
         text = context.run(["getent", "group"], timeout_s=8.0).text
-    except (CommandMissing, CommandTimeout):
+    except (CommandFailed, CommandMissing, CommandTimeout):
         context.note("from the local file only")
         text = context.files.text("/etc/group") or ""
     return parse_groups(text)

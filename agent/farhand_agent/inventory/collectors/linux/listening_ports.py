@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from farhand_agent.inventory.context import Context
+from farhand_agent.inventory.context import Context, Malformed
 from farhand_agent.inventory.registry import section
 
 __all__ = ["collect", "parse_ss"]
@@ -21,6 +21,9 @@ def parse_ss(output: str) -> list[dict[str, Any]]:
     """Return one item per socket of `ss -H -lntup`, with `pid` for the caller to look up.
 
     Lines of another shape are skipped.
+
+    Raises:
+        Malformed: there are lines and none is a socket.
     """
     items = []
     for line in output.split("\n"):
@@ -41,6 +44,8 @@ def parse_ss(output: str) -> list[dict[str, Any]]:
                 "pid": int(found[2]) if found else None,
             }
         )
+    if output.strip() and not items:
+        raise Malformed("ss")
     return items
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from farhand_agent.inventory.context import Context, Unsupported
+from farhand_agent.inventory.context import CommandFailed, Context, Unsupported
 from farhand_agent.inventory.json_values import number, text, whole
 from farhand_agent.inventory.moments import instant
 from farhand_agent.inventory.registry import section
@@ -71,9 +71,11 @@ def collect(context: Context) -> list[dict[str, Any]]:
     """
     if not _is_written(context):
         raise Unsupported("there is no journal here")
-    outcome = context.run(list(_ARGV), timeout_s=25.0)
+    outcome = context.run(list(_ARGV), timeout_s=25.0, ok=None)
     if "No journal files" in outcome.error_text:
         raise Unsupported("there is no journal here")
+    if outcome.exit_code != 0:
+        raise CommandFailed(_ARGV[0], outcome.exit_code)
     if not context.privileged:
         context.note("without root only what this user may see")
     return parse_journal(outcome.text)[:_SHOWN]

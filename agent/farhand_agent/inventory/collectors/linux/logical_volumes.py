@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from farhand_agent.inventory.context import Context, Denied, Malformed, Unsupported
+from farhand_agent.inventory.context import CommandFailed, Context, Denied, Malformed, Unsupported
 from farhand_agent.inventory.json_values import rows, text, whole
 from farhand_agent.inventory.registry import section
 from farhand_agent.platforms.commands import CommandMissing
@@ -102,20 +102,25 @@ def collect(context: Context) -> list[dict[str, Any]]:
     for program, kind, record, columns in _LVM:
         argv = [program, "--reportformat", "json", "--units", "b", "--nosuffix", "-o", columns]
         try:
-            outcome = context.run(argv)
+            outcome = context.run(argv, ok=None)
         except CommandMissing:
             continue
         if outcome.exit_code != 0 and not context.privileged:
             raise Denied("the state of LVM needs root")
         asked += 1
-        items += parse_lvm(context.parse_json(outcome.stdout, program), kind, record)
+        found = parse_lvm(context.parse_json(outcome.stdout, program), kind, record)
+        # With a disk missing it tells what is left, and ends with an error.
+        if outcome.exit_code != 0 and not found:
+            raise CommandFailed(program, outcome.exit_code)
+        items += found
     others: tuple[tuple[list[str], Callable[[str], list[dict[str, Any]]]], ...] = (
         (["zpool", "list", "-Hp", "-o", "name,size,free,guid,health"], parse_zpool),
         (["btrfs", "filesystem", "show", "--raw"], parse_btrfs),
     )
     for argv, parse in others:
         try:
-            outcome = context.run(argv)
+            # 1: the kernel's module is not loaded, so nothing of it is here.
+            outcome = context.run(argv, ok=(0, 1))
         except CommandMissing:
             continue
         asked += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from farhand_agent.inventory.collectors.linux.routes import ask_ip
 from farhand_agent.inventory.context import Context, Malformed
 from farhand_agent.inventory.registry import section
 
@@ -101,11 +102,7 @@ def collect(context: Context) -> list[dict[str, Any]]:
         item["driver"] = driver.resolve().name if driver.exists() else None
         item["wireless"] = context.files.path(f"{folder}/wireless").exists()
     for option, family in (("-4", "inet"), ("-6", "inet6")):
-        answer = context.run(["ip", "-j", option, "route", "show", "default"]).stdout
-        # Without a route some versions print nothing at all instead of an empty list.
-        items += parse_routes(
-            context.parse_json(answer, "ip route") if answer.strip() else [], family
-        )
+        items += parse_routes(ask_ip(context, option, "default"), family)
     items.append(parse_resolv_conf(context.files.text("/etc/resolv.conf") or ""))
     return items
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from farhand_agent.inventory.context import Context, Malformed
+from farhand_agent.inventory.context import CommandFailed, Context, Malformed
 from farhand_agent.inventory.json_values import text, whole
 from farhand_agent.inventory.registry import section
 
@@ -13,6 +13,7 @@ __all__ = ["collect", "parse_lsblk"]
 _COLUMNS: Final = "NAME,TYPE,PKNAME,SIZE,PARTTYPE,PARTTYPENAME,FSTYPE,LABEL,UUID,PARTN"
 # Before util-linux 2.37 there was no PARTN and before 2.35 no PARTTYPENAME.
 _OLD_COLUMNS: Final = "NAME,TYPE,PKNAME,SIZE,PARTTYPE,FSTYPE,LABEL,UUID"
+_NO_DEVICE: Final = 32
 _UNKNOWN_COLUMN: Final = "unknown column"
 
 
@@ -50,7 +51,10 @@ def parse_lsblk(document: Any) -> list[dict[str, Any]]:
 @section("partitions", platform="linux", personal=("label", "uuid"))
 def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item per partition."""
-    outcome = context.run(["lsblk", "-J", "-l", "-b", "-o", _COLUMNS])
+    outcome = context.run(["lsblk", "-J", "-l", "-b", "-o", _COLUMNS], ok=None)
     if outcome.exit_code != 0 and _UNKNOWN_COLUMN in outcome.error_text:
-        outcome = context.run(["lsblk", "-J", "-l", "-b", "-o", _OLD_COLUMNS])
-    return parse_lsblk(context.parse_json(outcome.stdout, "lsblk"))
+        outcome = context.run(["lsblk", "-J", "-l", "-b", "-o", _OLD_COLUMNS], ok=None)
+    items = parse_lsblk(context.parse_json(outcome.stdout, "lsblk"))
+    if outcome.exit_code not in (0, _NO_DEVICE) and not items:
+        raise CommandFailed("lsblk", outcome.exit_code)
+    return items

@@ -6,7 +6,7 @@ import re
 from typing import Any, Final
 
 from farhand_agent.inventory.addresses import without_credentials
-from farhand_agent.inventory.context import Context, Unsupported
+from farhand_agent.inventory.context import CommandFailed, Context, Unsupported
 from farhand_agent.inventory.registry import section
 
 __all__ = ["collect", "parse_lpstat"]
@@ -49,6 +49,23 @@ def parse_lpstat(output: str) -> list[dict[str, Any]]:
     return sorted(items.values(), key=lambda one: str(one["name"]))
 
 
+def ask_lpstat(context: Context) -> str:
+    """Return what lpstat tells of all queues.
+
+    Raises:
+        Unsupported: CUPS does not run.
+        CommandFailed: it ended with an error and told nothing.
+    """
+    outcome = context.run(["lpstat", "-l", "-p", "-v", "-a", "-d"], timeout_s=20.0, ok=(0, 1))
+    if "Scheduler is not running" in outcome.error_text:
+        raise Unsupported("CUPS does not run")
+    # Without any queue it ends with 1 too.
+    empty = "No destinations" in outcome.error_text
+    if outcome.exit_code != 0 and not outcome.text.strip() and not empty:
+        raise CommandFailed("lpstat", outcome.exit_code)
+    return outcome.text
+
+
 @section("printers", platform="linux", personal=("uri",), timeout_s=25.0)
 def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item per queue.  lpstat asks the local CUPS, which may ask the network.
@@ -56,10 +73,7 @@ def collect(context: Context) -> list[dict[str, Any]]:
     Raises:
         Unsupported: CUPS does not run.
     """
-    outcome = context.run(["lpstat", "-l", "-p", "-v", "-a", "-d"], timeout_s=20.0)
-    if "Scheduler is not running" in outcome.error_text:
-        raise Unsupported("CUPS does not run")
-    items = parse_lpstat(outcome.text)
+    items = parse_lpstat(ask_lpstat(context))
     shared = _shared(context)
     for item in items:
         item["driver"] = _driver(context, item["name"])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from farhand_agent.inventory.context import Context, Malformed
+from farhand_agent.inventory.context import CommandFailed, Context, Malformed
 from farhand_agent.inventory.json_values import text, whole
 from farhand_agent.inventory.registry import section
 
-__all__ = ["collect", "parse_routes"]
+__all__ = ["ask_ip", "collect", "parse_routes"]
 
 
 def parse_routes(document: Any, family: str) -> list[dict[str, Any]]:
@@ -38,8 +38,19 @@ def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item per route."""
     items = []
     for option, family in (("-4", "inet"), ("-6", "inet6")):
-        answer = context.run(["ip", "-j", option, "route", "show", "table", "all"]).stdout
-        # Without a route some versions print nothing at all instead of an empty list.
-        document = context.parse_json(answer, "ip route") if answer.strip() else []
-        items += parse_routes(document, family)
+        items += parse_routes(ask_ip(context, option, "table", "all"), family)
     return items
+
+
+def ask_ip(context: Context, option: str, *which: str) -> Any:
+    """Return what `ip -j OPTION route show WHICH...` printed.
+
+    Raises:
+        CommandFailed, Malformed: it could not tell.
+    """
+    outcome = context.run(["ip", "-j", option, "route", "show", *which], ok=None)
+    # A table that never had a route does not exist yet for the kernel.
+    if outcome.exit_code != 0 and "FIB table does not exist" not in outcome.error_text:
+        raise CommandFailed("ip", outcome.exit_code)
+    # Without a route some versions print nothing at all instead of an empty list.
+    return context.parse_json(outcome.stdout, "ip route") if outcome.stdout.strip() else []

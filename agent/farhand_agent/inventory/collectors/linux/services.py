@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from farhand_agent.inventory.context import Context, Malformed, Unsupported
+from farhand_agent.inventory.context import CommandFailed, Context, Malformed, Unsupported
 from farhand_agent.inventory.registry import section
 from farhand_agent.platforms.commands import CommandMissing
 
@@ -83,10 +83,14 @@ def collect(context: Context) -> list[dict[str, Any]]:
         return _systemd(context)
     context.note("systemd does not run here")
     try:
-        outcome = context.run(["service", "--status-all"], timeout_s=25.0)
+        outcome = context.run(["service", "--status-all"], timeout_s=25.0, ok=None)
     except CommandMissing as error:
         raise Unsupported("neither systemd nor init scripts rule here") from error
-    return parse_sysv(outcome.text + "\n" + outcome.error_text)
+    items = parse_sysv(outcome.text + "\n" + outcome.error_text)
+    # Elsewhere than on Debian it ends as the last of the scripts did.
+    if outcome.exit_code != 0 and not items:
+        raise CommandFailed("service", outcome.exit_code)
+    return items
 
 
 def _systemd(context: Context) -> list[dict[str, Any]]:

@@ -53,7 +53,7 @@ def collect(context: Context) -> list[dict[str, Any]]:
         Unsupported: neither of them is here.
     """
     if context.files.path("/run/systemd/sessions").is_dir():
-        listed = context.run(["loginctl", "list-sessions", "-o", "json"])
+        listed = context.run(["loginctl", "list-sessions", "-o", "json"], ok=None)
         if listed.exit_code == 0 and listed.stdout.strip():
             document = context.parse_json(listed.stdout, "loginctl")
             return _of_logind(context, parse_sessions(document))
@@ -80,7 +80,9 @@ def collect(context: Context) -> list[dict[str, Any]]:
 def _of_logind(context: Context, ids: list[str]) -> list[dict[str, Any]]:
     items = []
     for one in ids:
-        item = parse_show(context.run(["loginctl", "show-session", one, "-p", _FIELDS]).text)
+        # It ends with 1 for a session that has ended since.
+        argv = ["loginctl", "show-session", one, "-p", _FIELDS]
+        item = parse_show(context.run(argv, ok=(0, 1)).text)
         if item:
             # logind prints local time; its own file was written when the session began.
             began = context.files.text(f"/run/systemd/sessions/{one}") or ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from farhand_agent.inventory.context import Context, Malformed, Unsupported
+from farhand_agent.inventory.context import CommandFailed, Context, Malformed, Unsupported
 from farhand_agent.inventory.package_databases import (
     parse_apk_installed,
     parse_extended_states,
@@ -20,7 +20,6 @@ from farhand_agent.inventory.package_databases import (
 from farhand_agent.inventory.registry import section
 from farhand_agent.inventory.unix_http import get
 from farhand_agent.platforms.commands import CommandMissing
-from farhand_protocol.errors import FarhandError
 from farhand_protocol.instants import format_instant, from_unix
 
 __all__ = ["collect", "parse_dpkg", "parse_rpm"]
@@ -109,6 +108,8 @@ def collect(context: Context) -> list[dict[str, Any]]:
 
     Raises:
         Unsupported: no package manager that is known answers here.
+        CommandFailed, Denied, Malformed: one that is here could not tell everything; without its
+            packages they would look as if somebody had removed them.
     """
     items: list[dict[str, Any]] = []
     sources = 0
@@ -119,11 +120,13 @@ def collect(context: Context) -> list[dict[str, Any]]:
     )
     for argv, parse in readers:
         try:
-            outcome = context.run(argv, timeout_s=25.0)
+            outcome = context.run(argv, timeout_s=25.0, ok=(0, 1))
         except CommandMissing:
             continue
-        if outcome.exit_code != 0 and not outcome.stdout:
-            # dpkg-query ends with 1 where its database is empty, as on a system of rpm's.
+        if outcome.exit_code != 0:
+            if outcome.stdout or _has_packages(context, argv[0]):
+                raise CommandFailed(argv[0], outcome.exit_code)
+            # The tool without a database, as dpkg-query on a system of rpm's.
             context.note(f"{argv[0]} ended with {outcome.exit_code}")
             continue
         sources += 1
@@ -164,15 +167,25 @@ def _apk(context: Context) -> list[dict[str, Any]] | None:
 
 
 def _snaps(context: Context) -> list[dict[str, Any]] | None:
-    """Ask snapd, only where it runs already: `snap` itself would start it."""
+    """Ask snapd, only where it runs already: `snap` itself would start it.
+
+    Raises:
+        Denied, Malformed: it is here and does not answer.
+    """
     path = context.files.path(_SNAPD)
     if not path.is_socket():
         return None
-    try:
-        return parse_snaps(get(path, "/v2/snaps", timeout_s=10.0))
-    except FarhandError as error:
-        context.note(f"no snaps: {error.message}")
-        return []
+    return parse_snaps(get(path, "/v2/snaps", timeout_s=10.0))
+
+
+def _has_packages(context: Context, program: str) -> bool:
+    """Return whether a package manager has anything it should have told of."""
+    files = context.files
+    if program == "dpkg-query":
+        lists = (name.endswith(".list") for name in files.names("/var/lib/dpkg/info"))
+        return any(lists) or bool((files.text("/var/lib/dpkg/status") or "").strip())
+    folders = {"rpm": ("/var/lib/rpm", "/usr/lib/sysimage/rpm"), "flatpak": ("/var/lib/flatpak",)}
+    return any(files.names(folder) for folder in folders[program])
 
 
 def _dpkg_installed_at(context: Context, name: str, arch: str) -> str | None:

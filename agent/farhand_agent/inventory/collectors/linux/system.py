@@ -88,7 +88,8 @@ def _domain(context: Context, hostname: str) -> str | None:
 
 def _virtualisation(context: Context) -> str | None:
     try:
-        word = context.run(["systemd-detect-virt"]).text.strip()
+        # It ends with 1 where it says "none".
+        word = context.run(["systemd-detect-virt"], ok=(0, 1)).text.strip()
     except CommandMissing:
         flags = context.files.text("/proc/cpuinfo") or ""
         return "unnamed" if re.search(r"^flags\b.*\bhypervisor\b", flags, re.MULTILINE) else None

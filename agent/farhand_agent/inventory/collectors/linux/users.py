@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 from typing import Any, Final
 
-from farhand_agent.inventory.context import Context
+from farhand_agent.inventory.context import CommandFailed, Context, Malformed
 from farhand_agent.inventory.registry import section
 from farhand_agent.platforms.commands import CommandMissing, CommandTimeout
 
@@ -21,7 +21,11 @@ _MAX_DAYS: Final = 1_000_000
 
 
 def parse_passwd(text: str) -> list[dict[str, Any]]:
-    """Return one item per account in passwd(5) format; lines of another shape are skipped."""
+    """Return one item per account in passwd(5) format; lines of another shape are skipped.
+
+    Raises:
+        Malformed: there are lines and none is an account.
+    """
     items = []
     for line in text.split("\n"):
         fields = line.split(":")
@@ -41,6 +45,8 @@ def parse_passwd(text: str) -> list[dict[str, Any]]:
                 "password_changed_on": None,
             }
         )
+    if text.strip() and not items:
+        raise Malformed("passwd")
     return items
 
 
@@ -67,11 +73,17 @@ def parse_shadow(text: str) -> dict[str, tuple[str, str | None]]:
 
 
 def admin_names(group_text: str) -> tuple[set[str], set[int]]:
-    """Return the members and the numbers of the groups that administer, from group(5) format."""
+    """Return the members and the numbers of the groups that administer, from group(5) format.
+
+    Raises:
+        Malformed: there are lines and none is a group.
+    """
     names: set[str] = set()
     numbers: set[int] = set()
-    for line in group_text.split("\n"):
-        fields = line.split(":")
+    lines = [line.split(":") for line in group_text.split("\n")]
+    if group_text.strip() and not any(len(fields) == 4 for fields in lines):
+        raise Malformed("group")
+    for fields in lines:
         if len(fields) == 4 and fields[0] in _ADMIN_GROUPS and _is_number(fields[2]):
             numbers.add(int(fields[2]))
             names.update(name for name in fields[3].strip().split(",") if name)
@@ -99,7 +111,7 @@ def _database(context: Context, name: str) -> str:
     try:
         # Asks the name service too, which may hang on a dead directory server.
         return context.run(["getent", name], timeout_s=8.0).text
-    except (CommandMissing, CommandTimeout):
+    except (CommandFailed, CommandMissing, CommandTimeout):
         context.note(f"{name} from the local file only")
         return context.files.text(f"/etc/{name}") or ""
 

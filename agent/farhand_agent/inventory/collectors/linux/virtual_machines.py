@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from farhand_agent.inventory.context import Context, Unsupported
+from farhand_agent.inventory.context import CommandFailed, Context, Unsupported
 from farhand_agent.inventory.json_values import whole
 from farhand_agent.inventory.registry import section
 from farhand_agent.platforms.commands import CommandMissing
@@ -78,11 +78,16 @@ def collect(context: Context) -> list[dict[str, Any]]:
     asked = 0
     try:
         connect = ["virsh", "-q", "-r", "-c", "qemu:///system"]
-        for uuid in context.run([*connect, "list", "--all", "--uuid"]).text.split()[:_MAX_MACHINES]:
+        listing = context.run([*connect, "list", "--all", "--uuid"], ok=None)
+        # The client alone is on many a desktop.
+        if listing.exit_code != 0 and "failed to connect" not in listing.error_text:
+            raise CommandFailed("virsh", listing.exit_code)
+        for uuid in listing.text.split()[:_MAX_MACHINES]:
             if _UUID.fullmatch(uuid):
-                item = parse_dominfo(context.run([*connect, "dominfo", uuid]).text)
+                # It ends with 1 for a machine that is gone since.
+                item = parse_dominfo(context.run([*connect, "dominfo", uuid], ok=(0, 1)).text)
                 items += [item] if item else []
-        asked += 1
+        asked += listing.exit_code == 0
     except CommandMissing:
         pass  # no libvirt: no machines of its
     try:
@@ -99,5 +104,5 @@ def collect(context: Context) -> list[dict[str, Any]]:
     except CommandMissing:
         pass  # no VirtualBox
     if not asked:
-        raise Unsupported("neither virsh nor qm nor VBoxManage is installed")
+        raise Unsupported("neither virsh nor qm nor VBoxManage answers here")
     return items

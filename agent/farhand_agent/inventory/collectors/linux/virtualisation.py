@@ -54,7 +54,8 @@ def collect(context: Context) -> list[dict[str, Any]]:
 
 def _detect(context: Context, option: str) -> str | None:
     try:
-        word = context.run(["systemd-detect-virt", option]).text.strip()
+        # It ends with 1 where it says "none".
+        word = context.run(["systemd-detect-virt", option], ok=(0, 1)).text.strip()
     except CommandMissing:
         if option == "--container":
             # systemd's own sign, which every container manager that follows it leaves.

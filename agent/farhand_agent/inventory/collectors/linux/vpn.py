@@ -90,12 +90,12 @@ def collect(context: Context) -> list[dict[str, Any]]:
     items = parse_links(context.run_json(["ip", "-j", "-d", "link"]))
     try:
         argv = ["nmcli", "-t", "-f", "NAME,TYPE,DEVICE,STATE", "connection", "show"]
-        items += parse_nmcli(context.run(argv).text)
+        items += parse_nmcli(context.run(argv, ok=(0, 8)).text)  # 8: it does not run
     except CommandMissing:
         pass  # another network manager, which leaves files or links
     try:
         argv = ["tailscale", "status", "--json", "--peers=false"]
-        answer = context.run(argv)
+        answer = context.run(argv, ok=(0, 1))  # 1: its daemon does not run
         if answer.stdout.strip():
             items += parse_tailscale(context.parse_json(answer.stdout, "tailscale"))
     except CommandMissing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from farhand_agent.inventory.context import Context, Unsupported
+from farhand_agent.inventory.context import CommandFailed, Context, Unsupported
 from farhand_agent.inventory.registry import section
 from farhand_agent.platforms.commands import CommandMissing
 
@@ -74,7 +74,7 @@ def collect(context: Context) -> list[dict[str, Any]]:
             # Only what it knows already: a scan would disturb the connection.
             argv = ["nmcli", "-t", "-f", "IN-USE,SECURITY", "dev", "wifi", "list", "--rescan", "no"]
             items[0]["security"] = parse_nmcli_security(context.run(argv).text)
-        except CommandMissing:
+        except (CommandFailed, CommandMissing):
             pass  # the security stays unknown
     return items
 

@@ -16,7 +16,7 @@ __all__ = ["collect"]
 @macos_section("hardening")
 def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item per setting."""
-    gate = context.run(["spctl", "--status"]).text
+    gate = context.run(["spctl", "--status"], ok=(0, 1)).text  # 1: disabled
     sip = sip_state(context.run(["csrutil", "status"]).text)
     login = plist_file(context, "/Library/Preferences/com.apple.loginwindow.plist") or {}
     state = "on" if "assessments enabled" in gate else "off" if "disabled" in gate else None

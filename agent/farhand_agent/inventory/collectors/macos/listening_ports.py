@@ -43,5 +43,7 @@ def collect(context: Context) -> list[dict[str, Any]]:
     if not context.privileged:
         context.note("without root only this user's own")
     argv = ["lsof", "-nP", "-iTCP", "-sTCP:LISTEN", "-FcLPn"]
-    items = parse_lsof(context.run(argv, timeout_s=30.0).text)
-    return items + parse_lsof(context.run(["lsof", "-nP", "-iUDP", "-FcLPn"], timeout_s=30.0).text)
+    # lsof ends with 1 where it found nothing, or not everything.
+    items = parse_lsof(context.run(argv, timeout_s=30.0, ok=(0, 1)).text)
+    argv = ["lsof", "-nP", "-iUDP", "-FcLPn"]
+    return items + parse_lsof(context.run(argv, timeout_s=30.0, ok=(0, 1)).text)

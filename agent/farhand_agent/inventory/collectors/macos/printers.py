@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from farhand_agent.inventory.collectors.linux.printers import parse_lpstat
+from farhand_agent.inventory.collectors.linux.printers import ask_lpstat, parse_lpstat
 from farhand_agent.inventory.collectors.macos.source import macos_section
 from farhand_agent.inventory.context import Context
 
@@ -14,4 +14,4 @@ __all__ = ["collect"]
 @macos_section("printers", personal=("uri",))
 def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item per queue."""
-    return parse_lpstat(context.run(["lpstat", "-l", "-p", "-v", "-a", "-d"], timeout_s=20.0).text)
+    return parse_lpstat(ask_lpstat(context))

@@ -88,7 +88,7 @@ def sysctl(context: Context, *names: str) -> dict[str, str]:
     Raises:
         Unsupported: it knows none of them.
     """
-    values = parse_sysctl(context.run(["sysctl", *names]).text)
+    values = parse_sysctl(context.run(["sysctl", *names], ok=(0, 1)).text)
     if not values:
         raise Unsupported("sysctl knows none of " + ", ".join(names))
     return values

@@ -78,7 +78,7 @@ def collect(context: Context) -> list[dict[str, Any]]:
 def _name(context: Context) -> str | None:
     for kind in ("HostName", "LocalHostName", "ComputerName"):
         try:
-            outcome = context.run(["scutil", "--get", kind])
+            outcome = context.run(["scutil", "--get", kind], ok=None)
         except FarhandError as error:
             context.note(error.message)
             return None

@@ -20,8 +20,8 @@ def setting(output: str) -> str | None:
 @macos_section("time", volatile=True)
 def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item."""
-    using = setting(context.run(["systemsetup", "-getusingnetworktime"]).text)
-    server = setting(context.run(["systemsetup", "-getnetworktimeserver"]).text)
+    using = setting(context.run(["systemsetup", "-getusingnetworktime"], ok=None).text)
+    server = setting(context.run(["systemsetup", "-getnetworktimeserver"], ok=None).text)
     if using is None:
         context.note("systemsetup needs root")
     return [

@@ -64,7 +64,8 @@ def mounted(context: Context) -> list[Mounted]:
 @macos_section("volumes", personal=("label", "uuid"))
 def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item per volume."""
-    sizes = parse_df(context.run(["df", "-Pk"]).text)
+    # It ends with 1 where one of them does not answer.
+    sizes = parse_df(context.run(["df", "-Pk"], ok=(0, 1)).text)
     return [
         {
             "mount": one.target,

@@ -157,7 +157,7 @@ def ask(context: Context) -> Told:
                 f"$text = [IO.File]::ReadAllText('{quoted}', [Text.Encoding]::UTF8); "
                 f"& ([scriptblock]::Create($text)) -Wanted @({names})"
             )
-            outcome = context.run(command_line(text), timeout_s=_SCRIPT_S)
+            outcome = context.run(command_line(text), timeout_s=_SCRIPT_S, ok=None)
         return parse_answer(outcome.stdout)
 
     return Told(_answers.get((context.runner, wanted), run), context.note)
