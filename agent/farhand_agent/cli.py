@@ -9,6 +9,7 @@ the command line stays in its memory.
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import os
 import sys
@@ -48,6 +49,9 @@ _PAGE = 100
 # In the place of a token: it comes on stdin.
 _STDIN = "-"
 _MAX_TOKEN_CHARS = 8192
+# Monitoring reads one line on stdout and this exit code, whatever was wrong.
+_PLUGIN = "--plugin"
+_PLUGIN_UNKNOWN = 3
 
 
 class _LazyGroup(click.Group):
@@ -448,33 +452,64 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _run(arguments: list[str] | None) -> int:
+    given = sys.argv[1:] if arguments is None else arguments
+    as_plugin = _PLUGIN in itertools.takewhile("--".__ne__, given)
+    if as_plugin and sys.stdout is None:
+        say("standard output is closed, so that nothing can be answered")
+        return _PLUGIN_UNKNOWN
     try:
         outcome = cli.main(args=arguments, prog_name="farhand-agent", standalone_mode=False)
-    except FarhandError as error:
-        say_error(error.code, error.message, error.hint)
-        return error.exit_code
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()  # the help is its message, on several lines
         return 2
-    except click.UsageError as error:
-        say_error("usage", error.format_message().rstrip("."))
-        return 2
-    except click.ClickException as error:
-        say_error("failed", error.format_message())
-        return 1
-    except (KeyboardInterrupt, click.Abort):
-        say_error("interrupted", "stopped from the keyboard")
-        return 1
     except BrokenPipeError:
         # The reader of our output has left; that is its right.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 1
-    except OSError as error:
-        say_error("home-unusable", f"a file cannot be used: {error}")
-        return 1
-    except Exception as error:  # a bug of ours: named in one line, without a traceback
-        say_error("internal-error", f"{type(error).__name__}: {error}")
-        return 1
+        _drop_unwritten()
+        return _PLUGIN_UNKNOWN if as_plugin else 1
+    except (Exception, KeyboardInterrupt) as error:
+        code, words, hint, status = _named(error)
+        say_error(code, words, hint)
+        return _answer_unknown(f"{code}: {words}") if as_plugin else status
     return outcome if isinstance(outcome, int) else 0
+
+
+def _named(error: BaseException) -> tuple[str, str, str | None, int]:
+    """Return the code, the words, the hint and the exit code of whatever went wrong."""
+    match error:
+        case FarhandError():
+            return error.code, error.message, error.hint, error.exit_code
+        case click.UsageError():
+            return "usage", error.format_message().rstrip("."), None, 2
+        case click.ClickException():
+            return "failed", error.format_message(), None, 1
+        case KeyboardInterrupt() | click.Abort():
+            return "interrupted", "stopped from the keyboard", None, 1
+        case OSError():
+            return "home-unusable", f"a file cannot be used: {error}", None, 1
+    # A bug of ours: named in one line, without a traceback.
+    return "internal-error", f"{type(error).__name__}: {error}", None, 1
+
+
+def _answer_unknown(reason: str) -> int:
+    # Late, because the other commands need none of it.
+    from farhand_agent.checks.plugins import plugin_failure
+
+    try:
+        click.echo(plugin_failure(reason))
+    except OSError:
+        # Nobody can be told on stdout; the exit code tells it, and stderr has had the words.
+        pass
+    _drop_unwritten()
+    return _PLUGIN_UNKNOWN
+
+
+def _drop_unwritten() -> None:
+    """Let what nobody takes go nowhere, or else the interpreter ends with its own exit code."""
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)

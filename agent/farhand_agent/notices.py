@@ -13,6 +13,8 @@ _MAX_CHARS: Final = 500
 def say(text: str) -> None:
     """Write `farhand-agent: TEXT`, with everything unprintable escaped, and flush."""
     shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[:_MAX_CHARS])
+    if sys.stderr is None:
+        return  # it was closed before this program began
     try:
         sys.stderr.write(f"farhand-agent: {shown}\n")
         sys.stderr.flush()

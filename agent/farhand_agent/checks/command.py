@@ -14,7 +14,7 @@ import msgspec
 from farhand_agent.checks import registry
 from farhand_agent.checks.finding import CheckResult
 from farhand_agent.checks.history import History
-from farhand_agent.checks.plugins import EXIT_CODES, plugin_answer, run_plugin
+from farhand_agent.checks.plugins import EXIT_CODES, plugin_answer, plugin_failure, run_plugin
 from farhand_agent.checks.registry import CheckContext
 from farhand_agent.checks.runner import run_check, run_checks
 from farhand_agent.errors import HomeForeign
@@ -28,6 +28,7 @@ __all__ = ["HISTORY", "checks", "script_main", "script_parameters"]
 # In the agent's home: what was measured before.
 HISTORY: Final = "checks.json"
 _MAX_PARAMETERS_BYTES: Final = 1024 * 1024
+_MAX_ERROR_CHARS: Final = 4000  # the ids of all checks fit
 _COLOURS: Final = {"ok": "green", "warning": "yellow", "critical": "red", "unknown": "magenta"}
 _WIDEST: Final = max(map(len, EXIT_CODES))
 
@@ -81,16 +82,19 @@ def checks(
         return
     language = lang or chosen_language(os.environ)
     try:
-        if foreign:
+        if foreign is not None:
             results = [run_plugin([os.path.abspath(foreign), *names], timeout_s=60.0)]
         else:
             chosen = [*ids, *names] or None
             results = _run(chosen, _parameters(given), language, home)
     except FarhandError as error:
-        click.echo(f"farhand-agent: error: {error}", err=True)
+        click.echo(f"farhand-agent: error: {printable(error, _MAX_ERROR_CHARS)}", err=True)
         if error.hint:
-            click.echo(f"farhand-agent: hint: {error.hint}", err=True)
-        sys.exit(3 if plugin else 2)
+            click.echo(f"farhand-agent: hint: {printable(error.hint, _MAX_ERROR_CHARS)}", err=True)
+        if plugin:
+            # Monitoring reads stdout only.
+            click.echo(plugin_failure(str(error)))
+        sys.exit(EXIT_CODES["unknown"] if plugin else 2)
     if plugin:
         answer, code = plugin_answer(results)
         click.echo(answer)
@@ -109,7 +113,8 @@ def _run(
     home: Path | None,
 ) -> list[CheckResult]:
     context = CheckContext(history=_history(home), home=home)
-    shown = sys.stderr.isatty()
+    # A closed one is None.
+    shown = sys.stderr is not None and sys.stderr.isatty()
 
     def progress(done: int, of: int) -> None:
         if shown:

@@ -15,8 +15,9 @@ from typing import Final
 
 from farhand_agent.checks.finding import CheckResult, Metric, State
 from farhand_agent.platforms.commands import CommandTimeout, Runner, run
+from farhand_agent.terminal import printable
 
-__all__ = ["EXIT_CODES", "parse_plugin", "plugin_answer", "run_plugin"]
+__all__ = ["EXIT_CODES", "parse_plugin", "plugin_answer", "plugin_failure", "run_plugin"]
 
 EXIT_CODES: Final[dict[State, int]] = {
     "ok": 0, "warning": 1, "critical": 2, "unknown": 3, "unsupported": 3,
@@ -57,6 +58,12 @@ def plugin_answer(results: Sequence[CheckResult]) -> tuple[str, int]:
     if len(results) > 1:
         lines += [f"[{one.state.upper()}] {one.id}: {_clean(one.summary)}" for one in results]
     return "\n".join(lines), EXIT_CODES[state]
+
+
+def plugin_failure(reason: str) -> str:
+    """Return the one line of a plugin that could not look at all, in ASCII: any output takes it."""
+    shown = printable(reason, _MAX_SUMMARY_CHARS).encode("ascii", "backslashreplace").decode()
+    return f"CHECKS UNKNOWN - {_clean(shown[:_MAX_SUMMARY_CHARS])}"
 
 
 def _clean(text: str) -> str:
