@@ -57,6 +57,17 @@ def alerts(house: House, state: str) -> list[dict[str, Any]]:
     return items
 
 
+def inventory(house: House, section: str) -> list[dict[str, Any]]:
+    """Return the items of a section of the device, as soon as it has told them."""
+
+    def ask() -> Any:
+        sections = house.technician.json("device", "inventory", "alpha")["sections"]
+        return sections.get(section, {}).get("items")
+
+    items: list[dict[str, Any]] = until(ask)
+    return items
+
+
 @pytest.mark.parametrize("house", ["sqlite-local"], indirect=True)
 def test_a_schedule_finds_a_breach_that_becomes_a_ticket_and_its_recovery_is_noted(
     house: House,
@@ -70,6 +81,14 @@ def test_a_schedule_finds_a_breach_that_becomes_a_ticket_and_its_recovery_is_not
     seen = house.technician.json("alert", "acknowledge", alert["id"], "--note", "looking")
     assert seen["state"] == "acknowledged"
     assert house.technician.json("alert", "show", alert["id"])["acknowledged_by"]
+
+    system = inventory(house, "os")
+    packages = inventory(house, "software")
+    package = next((one for one in packages if one["name"] == "openssl"), packages[0])["name"]
+    for version, found in (("99999", ["alpha"]), ("0", [])):
+        query = f'os:{system[0]["id"]} software:"{package}<{version}" check:disk.space=warning'
+        listed = house.technician.json("device", "list", query)["items"]
+        assert [one["name"] for one in listed] == found
 
     # What is due runs once: another start finds nothing to do.
     handled = memory(house).marks["disk"].handled
