@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from farhand_agent.checks.context import CheckContext
 from farhand_agent.inventory.collectors.linux.os import parse_os_release
 from farhand_agent.inventory.context import CommandFailed, Context
 from farhand_agent.inventory.shown import cell
-from farhand_agent.platforms.commands import Outcome
+from farhand_agent.platforms.commands import CommandOverflow, Outcome
+from farhand_protocol.errors import FarhandError
 from tests.agent.inventory.machines import FOLDER, Link, Machine
 
 DPKG_LINE = b"bash\t5.2\tamd64\tinstall\tinstalled\t100\tbash\t5.2\n"
@@ -141,3 +144,24 @@ def test_a_long_line_of_os_release_is_left_out() -> None:
 def test_an_mtu_is_shown_as_the_number_it_is_known_by() -> None:
     assert cell("mtu_bytes", 65_536) == "65536 B"
     assert cell("size_bytes", 65_536) == "64.0 KiB"
+
+
+def test_an_absurd_line_does_not_hide_the_accounts_around_it(tmp_path: Path) -> None:
+    absurd = "x" * 10_000_000
+    passwd = f"ada:x:7:7::/:/bin/sh\nbob:x:8:8:{absurd}:/:/bin/sh\neve:x:9:9::/:/bin/sh\n"
+    machine = Machine(tmp_path, {"/etc/passwd": passwd, "/etc/group": "ada:x:7:\n"})
+
+    def overflow(argv: Sequence[str], **_: object) -> Outcome:
+        raise CommandOverflow(argv[0], 8)
+
+    machine.run = overflow  # type: ignore[method-assign]
+    report = machine.collect("users")
+    assert [one["name"] for one in report.items] == ["ada", "eve"]
+    assert "a line of /etc/passwd is too long to be read" in report.reason
+
+
+def test_a_check_of_a_section_that_failed_does_not_know(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, {}, {"ss": FAILS})
+    context = CheckContext(root=tmp_path, runner=machine.run, platform="linux")
+    with pytest.raises(FarhandError, match="ss ended with 2"):
+        context.section("listening_ports")

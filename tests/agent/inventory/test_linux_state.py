@@ -131,7 +131,7 @@ def test_groups(tmp_path: Path) -> None:
     )  # fmt: skip
     assert users["administrator"] is False
     local = Machine(tmp_path, {"/etc/group": "users:x:100:\n"}).collect("groups")
-    assert (len(local.items), local.reason) == (1, "from the local file only")
+    assert (len(local.items), local.reason) == (1, "group from the local file only")
 
 
 STAT = (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from farhand_agent.inventory.context import CommandFailed, Context, Malformed
+from farhand_agent.inventory.collectors.linux.users import account_database
+from farhand_agent.inventory.context import Context, Malformed
 from farhand_agent.inventory.registry import section
-from farhand_agent.platforms.commands import CommandMissing, CommandTimeout
 
 __all__ = ["collect", "parse_groups"]
 
@@ -44,10 +44,4 @@ def parse_groups(text: str) -> list[dict[str, Any]]:
 @section("groups", platform="linux", personal=("members",))
 def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item per group."""
-    try:
-        # Asks the name service too, which may hang on a dead directory server.
-        text = context.run(["getent", "group"], timeout_s=8.0).text
-    except (CommandFailed, CommandMissing, CommandTimeout):
-        context.note("from the local file only")
-        text = context.files.text("/etc/group") or ""
-    return parse_groups(text)
+    return parse_groups(account_database(context, "group"))

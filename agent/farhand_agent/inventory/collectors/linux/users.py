@@ -11,12 +11,15 @@ from typing import Any, Final
 
 from farhand_agent.inventory.context import CommandFailed, Context, Malformed
 from farhand_agent.inventory.registry import section
-from farhand_agent.platforms.commands import CommandMissing, CommandTimeout
+from farhand_agent.platforms.commands import CommandMissing, CommandOverflow, CommandTimeout
 
-__all__ = ["admin_names", "collect", "parse_passwd", "parse_shadow"]
+__all__ = ["account_database", "admin_names", "collect", "parse_passwd", "parse_shadow"]
 
 _ADMIN_GROUPS: Final = ("sudo", "wheel", "admin", "root")
 _NO_LOGIN: Final = ("nologin", "false", "sync", "halt", "shutdown")
+# A group of a directory may name thousands; nobody has an account of a quarter MiB.
+_MAX_LINE_BYTES: Final = 256 * 1024
+_MAX_FILE_BYTES: Final = 64 * 1024 * 1024
 _MAX_DAYS: Final = 1_000_000
 
 
@@ -93,8 +96,8 @@ def admin_names(group_text: str) -> tuple[set[str], set[int]]:
 @section("users", platform="linux", personal=("name", "home"))
 def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item per account; what needs root reads "unknown" without it."""
-    items = parse_passwd(_database(context, "passwd"))
-    names, numbers = admin_names(_database(context, "group"))
+    items = parse_passwd(account_database(context, "passwd"))
+    names, numbers = admin_names(account_database(context, "group"))
     try:
         states = parse_shadow(context.files.text("/etc/shadow") or "")
     except PermissionError:
@@ -107,13 +110,41 @@ def collect(context: Context) -> list[dict[str, Any]]:
     return items
 
 
-def _database(context: Context, name: str) -> str:
+def account_database(context: Context, name: str) -> str:
+    """Return the lines of "passwd" or "group", of the name service where it answers.
+
+    Else they are those of the local file, without lines that are too long to be true.
+
+    Raises:
+        CommandDenied: getent may not be run.
+        Malformed: the file has more than 64 MiB.
+    """
     try:
         # Asks the name service too, which may hang on a dead directory server.
         return context.run(["getent", name], timeout_s=8.0).text
-    except (CommandFailed, CommandMissing, CommandTimeout):
+    except (CommandFailed, CommandMissing, CommandOverflow, CommandTimeout):
         context.note(f"{name} from the local file only")
-        return context.files.text(f"/etc/{name}") or ""
+        return _local_lines(context, f"/etc/{name}")
+
+
+def _local_lines(context: Context, name: str) -> str:
+    path = context.files.path(name)
+    if not path.is_file():
+        return ""
+    kept = []
+    size, whole = 0, True
+    with path.open("rb") as file:
+        while line := file.readline(_MAX_LINE_BYTES):
+            size += len(line)
+            if size > _MAX_FILE_BYTES:
+                raise Malformed(name)
+            ended = line.endswith(b"\n") or len(line) < _MAX_LINE_BYTES
+            if whole and ended:
+                kept.append(line)
+            elif whole:
+                context.note(f"a line of {name} is too long to be read")
+            whole = ended
+    return b"".join(kept).decode("utf-8", "replace")
 
 
 def _is_number(text: str) -> bool:
