@@ -364,10 +364,10 @@ async def test_two_hundred_kills_at_random_moments(house: FaultHouse, tmp_path: 
     await house.laws()
     await check_orders(chaos)
     await check_sessions(chaos)
-    # It was a test of something: work came through, and work was cut off and went on.
+    # It was a test of something: work came through.  Whether a strike met a session in the middle
+    # of its work is chance here; test_resume.py and test_kills.py aim at that.
+    assert chaos.seen["worked"] >= 3, chaos.seen
     assert chaos.seen["receipt"] >= 3, chaos.seen
-    # Each by itself is chance here, and looked at on purpose in test_resume.py and test_kills.py.
-    assert chaos.seen["resumed"] + chaos.seen["revived"] >= 1, chaos.seen
 
 
 async def check_orders(chaos: Chaos) -> None:
