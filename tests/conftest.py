@@ -53,6 +53,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Put the person's own settings aside for the whole session."""
     # Ended from outside (`timeout`, a closing CI), the fixtures still stop what they started.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Started below nohup, programs under test would not hear of a terminal that goes.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     for name in list(os.environ):
         if name.startswith("FARHAND_") and name != "FARHAND_CI":
             _patch.delenv(name)

@@ -53,7 +53,9 @@ def main() -> int:
     sink = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     try:
-        request = read_frame(sys.stdin.buffer) or {}
+        request = read_frame(sys.stdin.buffer)
+        if not request:
+            return 1  # the agent was killed before it had asked
         home = Home.at(str(request["home"]))
         settings = load_settings(home)
         rules = inventory_policy(home, settings)

@@ -162,7 +162,9 @@ def main() -> int:
     sink = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     try:
-        request = read_frame(sys.stdin.buffer) or {}
+        request = read_frame(sys.stdin.buffer)
+        if not request:
+            return 1  # the agent was killed before it had asked
         home = Home.at(str(request["home"]))
         # Held until this process is gone, hung checks included.
         if try_lock(home.path / "standing.lock") is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from pathlib import Path
 
 import psutil
@@ -72,8 +73,8 @@ def test_missing_and_forbidden_programs(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("outputs")
-def test_a_timeout_ends_the_whole_group(tmp_path: Path) -> None:
-    mark = f"fh-mark-{tmp_path.name}"
+def test_a_timeout_ends_the_whole_group() -> None:
+    mark = f"fh-mark-{uuid.uuid4()}"
     script = f'sh -c "while :; do sleep 1; done" {mark} & sh -c "while :; do sleep 1; done" {mark}'
     with pytest.raises(CommandTimeout):
         run(["sh", "-c", script], timeout_s=0.5)
@@ -81,8 +82,8 @@ def test_a_timeout_ends_the_whole_group(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("outputs")
-def test_a_daemon_left_behind_does_not_hold_the_answer(tmp_path: Path) -> None:
-    mark = f"fh-mark-{tmp_path.name}"
+def test_a_daemon_left_behind_does_not_hold_the_answer() -> None:
+    mark = f"fh-mark-{uuid.uuid4()}"
     outcome = run(
         ["sh", "-c", f'sh -c "while :; do sleep 1; done" {mark} & echo done'], timeout_s=60
     )
