@@ -168,7 +168,7 @@ class Process:
             "\n".join(self.stderr_lines[-50:]),
         )
 
-    def end(self, sign: int = signal.SIGTERM, *, timeout_s: float = 45.0) -> int:
+    def end(self, sign: int = signal.SIGTERM, *, timeout_s: float = 20.0) -> int:
         """Signal the program, wait for it, and return its status; kill it if it stays."""
         if self.popen.poll() is None:
             self.popen.send_signal(sign)
