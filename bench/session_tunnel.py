@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shlex
 import shutil
 import subprocess
@@ -22,6 +23,7 @@ from pathlib import Path
 
 from bench.report import Figure
 from bench.session_stage import Opened, open_session
+from tests.support.sshd import Sshd
 from tests.support.stage import free_port
 
 __all__ = ["run"]
@@ -92,32 +94,23 @@ async def _farhand(opened: Opened, source: int) -> float:
 
 
 @contextlib.asynccontextmanager
-async def _ssh_server(folder: Path, key: Path) -> AsyncIterator[tuple[str, int]]:
-    """Run an ssh server that forwards; gives its name and port."""
-    sshd = shutil.which("sshd") or shutil.which("/usr/sbin/sshd")
-    if sshd is None:
-        words = [sys.executable, "-m", "bench.direct_ssh", f"{key}.pub"]
-        async with _process(*words) as process:
-            assert process.stdout is not None
-            yield "asyncssh", int(await asyncio.to_thread(process.stdout.readline))
+async def _ssh_server(folder: Path) -> AsyncIterator[tuple[str, int, Path]]:
+    """Run an ssh server that forwards; gives its name, its port and the key it lets in."""
+    if shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is not None:
+        with Sshd(folder) as server:
+            yield "sshd", server.port, server.key
         return
-    port = free_port()
-    config = folder / "sshd_config"
-    config.write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {key}\nAuthorizedKeysFile {key}.pub\n"
-        f"StrictModes no\nUsePAM no\nPidFile none\nAllowTcpForwarding yes\n"
-    )
-    async with _process(sshd, "-D", "-e", "-f", str(config)):
-        yield "sshd", port
+    key = folder / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    async with _process(sys.executable, "-m", "bench.direct_ssh", f"{key}.pub") as process:
+        assert process.stdout is not None
+        yield "asyncssh", int(await asyncio.to_thread(process.stdout.readline)), key
 
 
 async def _websocat(source: int) -> tuple[str, float]:
     websocat = str(Path(sys.executable).with_name("websocat"))
     with tempfile.TemporaryDirectory() as text:
-        folder = Path(text)
-        key = folder / "key"
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-        async with _ssh_server(folder, key) as (name, port):
+        async with _ssh_server(Path(text)) as (name, port, key):
             middle, local = free_port(), free_port()
             there = (f"ws-l:127.0.0.1:{middle}", f"tcp:127.0.0.1:{port}")
             proxy = shlex.join([websocat, "-b", "-E", "-B", "65536", f"ws://127.0.0.1:{middle}"])
@@ -130,8 +123,6 @@ async def _websocat(source: int) -> tuple[str, float]:
                 "ExitOnForwardFailure": "yes",
                 "LogLevel": "ERROR",
                 "Ciphers": "aes128-gcm@openssh.com",
-                # websocat may not listen yet.
-                "ConnectionAttempts": "10",
             }
             given = [word for k, v in options.items() for word in ("-o", f"{k}={v}")]
             forward = ["-N", "-L", f"127.0.0.1:{local}:127.0.0.1:{source}", "loopback"]

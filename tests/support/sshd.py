@@ -1,11 +1,13 @@
 """OpenSSH's server as an ordinary process: on a free port, with keys and files of its own.
 
 It lets one key in as whoever runs the tests, and is ended by its process id.  Started by root it
-wants an empty folder /run/sshd, which is made where it is missing and taken away again.
+wants an empty folder /run/sshd while it starts: made where it is missing and taken away again by
+whoever made it, so one that lost it to a neighbour in that moment is started once more.
 """
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import shutil
@@ -54,32 +56,37 @@ class Sshd:
             subprocess.run(words, check=True, timeout=60)
         shutil.copyfile(folder / "key.pub", folder / "authorized_keys")
         (folder / "config").write_text(_CONFIG.format(port=self.port, folder=folder))
-        if os.geteuid() == 0 and not _SEPARATION.exists():
-            _SEPARATION.mkdir(mode=0o755)
-            self._made_separation = True
-        program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
-        assert program is not None
-        with (folder / "log").open("wb") as log:
-            self._process = subprocess.Popen(
-                [program, "-D", "-e", "-f", str(folder / "config")],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            )  # fmt: skip
         deadline = time.monotonic() + 60
         while True:
+            if self._process is None or self._process.poll() is not None:
+                self._start()
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
                 return self
             except OSError:
-                alive = self._process.poll() is None and time.monotonic() < deadline
-                assert alive, (folder / "log").read_text(errors="replace")
+                assert time.monotonic() < deadline, self.log
                 time.sleep(0.05)
+
+    def _start(self) -> None:
+        if os.geteuid() == 0:
+            with contextlib.suppress(FileExistsError):
+                _SEPARATION.mkdir(mode=0o755)
+                self._made_separation = True
+        program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+        assert program is not None
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [program, "-D", "-e", "-f", str(self._folder / "config")],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
 
     def __exit__(self, *_: object) -> None:
         if self._process is not None:
             self._process.terminate()
             self._process.wait(20)
         if self._made_separation:
-            _SEPARATION.rmdir()
+            with contextlib.suppress(FileNotFoundError):  # a neighbour made it anew
+                _SEPARATION.rmdir()
 
     @property
     def log(self) -> str:
