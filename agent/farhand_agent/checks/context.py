@@ -11,14 +11,14 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from farhand_agent.checks.finding import Metric, Thresholds
 from farhand_agent.checks.history import History
-from farhand_agent.inventory.context import Context, Denied, Unsupported
+from farhand_agent.inventory.context import CommandFailed, Context, Denied, Unsupported
 from farhand_agent.inventory.registry import sections
 from farhand_agent.inventory.runner import collect_section
 from farhand_agent.patches.command import list_all
@@ -34,6 +34,7 @@ __all__ = ["CheckContext", "SectionReader", "Word"]
 SectionReader = Callable[[str], SectionReport]
 _T = TypeVar("_T")
 _DAY_S: Final = 86400.0
+_MAX_WORDS: Final = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +118,28 @@ class CheckContext:
         view._limits, view._words = limits, words
         return view
 
-    def run(self, argv: Sequence[str], *, timeout_s: float = 10.0) -> Outcome:
-        """Run a command.
+    def run(
+        self, argv: Sequence[str], *, timeout_s: float = 10.0, ok: Container[int] | None = (0,)
+    ) -> Outcome:
+        """Run a command; one that fails makes a check `unknown`, unless the check judges it.
+
+        Args:
+            argv: the command.
+            timeout_s: the most it may take.
+            ok: the exit codes with which it answers; None for a check that judges them itself.
 
         Raises:
+            CommandFailed: it ended with another code.
             CommandMissing, CommandDenied, CommandTimeout, CommandOverflow: as `commands.run`.
         """
-        return self.runner(argv, timeout_s=timeout_s)
+        outcome = self.runner(argv, timeout_s=timeout_s)
+        if ok is not None and outcome.exit_code not in ok:
+            words = (outcome.error_text.strip() or outcome.text.strip()).split("\n")[0]
+            raise CommandFailed(argv[0], outcome.exit_code, words[:_MAX_WORDS])
+        return outcome
 
     def run_json(self, argv: Sequence[str], *, timeout_s: float = 10.0) -> Any:
-        """Run a command that prints JSON and return its value; its exit code does not count.
+        """Run a command that prints JSON and return its value.
 
         Raises:
             Malformed: it printed something else; and as `run`.

@@ -17,23 +17,31 @@ __all__ = ["certificate_item", "certificates_in"]
 _PEM: Final = re.compile(
     rb"-----BEGIN (?:TRUSTED )?CERTIFICATE-----.+?-----END (?:TRUSTED )?CERTIFICATE-----", re.DOTALL
 )
+_BEGINNING: Final = re.compile(rb"-----BEGIN (?:TRUSTED )?CERTIFICATE-----")
 _MAX_NAMES: Final = 100
 
 
-def certificates_in(data: bytes) -> list[x509.Certificate]:
-    """Return the certificates in PEM text, or the one in DER bytes; broken ones are skipped."""
-    found = []
-    for block in _PEM.findall(data):
-        try:
-            found.append(x509.load_pem_x509_certificate(block))
-        except ValueError:
-            continue  # not one that this library reads; the others count
-    if not found and data[:1] == b"\x30":
-        try:
-            found.append(x509.load_der_x509_certificate(data))
-        except ValueError:
-            return []
-    return found
+def certificates_in(data: bytes) -> tuple[list[x509.Certificate], int]:
+    """Return the certificates in PEM text, or the one in DER bytes, and how many cannot be read.
+
+    One whose dates make no sense, and one that is cut off, counts as not read; the others stand.
+    """
+    begun = len(_BEGINNING.findall(data))
+    found = [one for block in _PEM.findall(data) if (one := _loaded(block, pem=True))]
+    if not begun and data[:1] == b"\x30":
+        begun, one = 1, _loaded(data, pem=False)
+        found = [one] if one else []
+    return found, begun - len(found)
+
+
+def _loaded(data: bytes, *, pem: bool) -> x509.Certificate | None:
+    try:
+        one = x509.load_pem_x509_certificate(data) if pem else x509.load_der_x509_certificate(data)
+        # Read here what the items need, as the library looks at most parts only when asked.
+        _ = one.not_valid_before_utc, one.not_valid_after_utc, one.serial_number
+    except (ValueError, OverflowError):
+        return None
+    return one
 
 
 def certificate_item(one: x509.Certificate, store: str) -> dict[str, Any]:

@@ -38,10 +38,18 @@ class Malformed(FarhandError):
 
 
 class CommandFailed(FarhandError):
-    """A program ended with a code that means no answer, so silence of it is not "nothing"."""
+    """A program ended with a code that means no answer, so silence of it is not "nothing".
 
-    def __init__(self, program: str, exit_code: int) -> None:
-        super().__init__("command-failed", f"{program} ended with {exit_code}")
+    Args:
+        program: its name.
+        exit_code: as it ended, negative for a signal.
+        words: what it said of that, where whoever reads the error may know.
+    """
+
+    def __init__(self, program: str, exit_code: int, words: str = "") -> None:
+        self.words = words
+        told = f": {words}" if words else ""
+        super().__init__("command-failed", f"{program} ended with {exit_code}{told}")
 
 
 class Context:

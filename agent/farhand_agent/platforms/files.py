@@ -28,7 +28,12 @@ class SystemFiles:
         return self.root / name.lstrip("/")
 
     def text(self, name: str) -> str | None:
-        """Return a file's text (at most 4 MiB, U+FFFD for bytes that are not UTF-8).
+        """Return a file's text (U+FFFD for bytes that are not UTF-8); else as `data`."""
+        data = self.data(name)
+        return None if data is None else data.decode("utf-8", "replace")
+
+    def data(self, name: str) -> bytes | None:
+        """Return a file's bytes, at most 4 MiB.
 
         Returns:
             None when there is no such file, or the kernel has no answer behind it.
@@ -41,7 +46,7 @@ class SystemFiles:
                 data = b""
                 while len(data) < _MAX_BYTES and (piece := file.read(_PIECE_BYTES)):
                     data += piece
-                return data[:_MAX_BYTES].decode("utf-8", "replace")
+                return data[:_MAX_BYTES]
         except PermissionError:
             raise
         except OSError:

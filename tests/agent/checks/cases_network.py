@@ -85,7 +85,7 @@ class Sizes:
     def __init__(self, size: int) -> None:
         self.answer = largest(size)
 
-    def __call__(self, argv: list[str], *, timeout_s: float = 10.0) -> Outcome:
+    def __call__(self, argv: list[str], **_: Any) -> Outcome:
         outcome: Outcome = self.answer(argv)
         return outcome
 
@@ -194,12 +194,23 @@ CASES = [
     case("net.ports", "ok", sections={"listening_ports": [listening(5353, protocol="udp")]},
          parameters={"only": "22"}),
     case("net.ports", "unknown", sections={"listening_ports": "denied"}),
+    case("cert.expiry", "unknown",
+         sections={"certificates": [certificate(90), certificate(0) | {"not_after": None}]}),
+    case("cert.expiry", "unknown",
+         sections={"certificates": [certificate(0) | {"not_after": "soon"}]}),
+    case("cert.expiry", "critical",
+         sections={"certificates": [certificate(1), certificate(0) | {"not_after": None}]}),
+    case("network.default-route", "unknown", commands={"ip": Outcome(255, ROUTE.encode(), b"x")}),
+    case("dns.resolve", "unknown", commands={"getent": Outcome(3, b"192.0.2.1 STREAM x", b"")}),
+    case("net.ipconf", "unknown", commands={"ip -j addr": Outcome(1, b"[]", b"no netlink")},
+         sections={"network": [card()]}),
+    case("net.vpn", "unknown", sections={"vpn": [{"name": "wg0", "state": "up"}]},
+         commands={"wg show": Outcome(1, b"", b"Operation not permitted")}),
     case("cert.expiry", "ok", sections={"certificates": [certificate(90)]}, value=90),
     case("cert.expiry", "warning", sections={"certificates": [certificate(90), certificate(20)]}),
     case("cert.expiry", "critical", sections={"certificates": [certificate(-3)]}, value=-3),
     case("cert.expiry", "unsupported", sections={"certificates": [
-        certificate(1, authority=True), certificate(1, has_private_key=False),
-        certificate(1, not_after=None)]}),
+        certificate(1, authority=True), certificate(1, has_private_key=False)]}),
     case("cert.root", "ok", sections={"certificates": [certificate(90)]}),
     case("cert.root", "warning", value=1, sections={"certificates": [
         certificate(90, authority=True, self_signed=True)]}),

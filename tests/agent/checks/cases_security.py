@@ -250,6 +250,13 @@ CASES = [
     case("backup.age", "unsupported", platform="macos", commands={"tmutil": ""}),
     case("backup.age", "unsupported"),
     case("domain.trust", "ok", commands=joined("Sucessfully validated join to domain x\n")),
+    case("domain.trust", "unknown", commands={"realm": Outcome(1, b"", b"no bus")}),
+    case("domain.trust", "unknown", commands=joined(
+        Outcome(3, b"", b"adcli: couldn't find usable domain controller to connect to\n"))),
+    case("backup.age", "unknown", platform="macos",
+         commands={"tmutil": Outcome(80, b"", b"tmutil: requires Full Disk Access privileges")}),
+    case("backup.age", "unsupported", platform="macos",
+         commands={"tmutil": Outcome(70, b"", b"No machine directory found for host.\n")}),
     case("domain.trust", "critical",
          commands=joined(Outcome(3, b"", b"adcli: couldn't connect: Preauthentication failed\n"))),
     case("domain.trust", "unknown", commands=joined(None)),

@@ -280,6 +280,19 @@ CASES = [
             ("31.0", "Normal", "critical"), ("0.0", "Not synchronised", "warning"),
         )
     ),
+    case("clock.offset", "unknown", commands={
+        "chronyc": Outcome(1, CHRONY.format("0.0", "Normal").encode(), b"Cannot talk to daemon"),
+    }),
+    case("clock.offset", "unknown", commands={
+        "timedatectl show": "NTP=yes\nNTPSynchronized=yes\n",
+        "timedatectl timesync-status": Outcome(1, b"  Offset: +1us\n", b"no service"),
+    }),
+    case("clock.offset", "warning", said="not-compared", commands={
+        "timedatectl show": "NTP=no\nNTPSynchronized=no\n",
+        "timedatectl timesync-status": Outcome(1, b"", b"no service"),
+    }),
+    case("svc.flapping", "unknown", folders=SYSTEMD, files={"/proc/stat": STAT},
+         commands={"systemctl": Outcome(1, b"Id=a.service\nNRestarts=0\n", b"no bus")}),
     case("clock.offset", "critical", value=-62.5, commands={
         "timedatectl show": "NTP=yes\nNTPSynchronized=yes\n",
         "timedatectl timesync-status": "  Server: 192.0.2.1\n  Offset: -1min 2.5s\n  Delay: 1ms\n",

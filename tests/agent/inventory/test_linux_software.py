@@ -376,6 +376,19 @@ def certificate(names: list[str]) -> bytes:
     return made.public_bytes(Encoding.PEM)
 
 
+def test_certificates_that_cannot_be_read_are_counted(tmp_path: Path) -> None:
+    pem = certificate(["www.example.org"])
+    whole = x509.load_pem_x509_certificate(pem)
+    machine = Machine(
+        tmp_path, {"/etc/ssl/a.pem": pem.decode() + "-----BEGIN CERTIFICATE-----\nMIIB\n"}
+    )
+    (tmp_path / "etc/ssl/b.cer").write_bytes(whole.public_bytes(Encoding.DER))
+    (tmp_path / "etc/ssl/c.cer").write_bytes(whole.public_bytes(Encoding.DER)[:100])
+    report = machine.collect("certificates")
+    assert [item["store"] for item in report.items] == ["/etc/ssl/a.pem", "/etc/ssl/b.cer"]
+    assert report.reason == "2 of them cannot be read"
+
+
 def test_certificates_where_servers_name_them(tmp_path: Path) -> None:
     pem = certificate(["www.example.org", "example.org"])
     machine = Machine(

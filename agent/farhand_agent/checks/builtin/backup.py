@@ -15,6 +15,7 @@ from farhand_agent.checks.registry import (
     unknown,
     unsupported,
 )
+from farhand_agent.inventory.context import CommandFailed, Malformed
 
 __all__ = ["backup_age", "parse_latest_backup"]
 
@@ -22,6 +23,8 @@ _PATH: Final = "^/[A-Za-z0-9 ._/-]{0,500}$"
 _SNAPSHOT: Final = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[-_]([0-9]{2})[-:]?([0-9]{2})[-:]?([0-9]{2})"
 )
+# What tmutil says where Time Machine was never set up, which is no failure to look.
+_NO_TIME_MACHINE: Final = re.compile(r"no machine directory|no destinations", re.I)
 _CACHES: Final = ("restic", "borg", "duplicity", "deja-dup")
 
 
@@ -61,8 +64,7 @@ def backup_age(context: CheckContext) -> Finding:
             return unknown(f"{marker} is not there")
         found = [("marker", at)]
     elif context.platform == "macos":
-        latest = parse_latest_backup(context.run(["tmutil", "latestbackup"], timeout_s=25.0).text)
-        found = [("Time Machine", latest)] if latest is not None else []
+        found = _time_machine(context)
     else:
         found = _linux_backups(context)
     if not found:
@@ -88,6 +90,19 @@ def parse_latest_backup(text: str) -> float | None:
         return datetime.fromisoformat(f"{day}T{hour}:{minute}:{second}").timestamp()
     except (ValueError, OverflowError, OSError):
         return None
+
+
+def _time_machine(context: CheckContext) -> list[tuple[str, float]]:
+    try:
+        outcome = context.run(["tmutil", "latestbackup"], timeout_s=25.0)
+    except CommandFailed as error:
+        if _NO_TIME_MACHINE.search(error.words):
+            return []
+        raise
+    at = parse_latest_backup(outcome.text)
+    if at is None and outcome.text.strip():
+        raise Malformed("tmutil")
+    return [("Time Machine", at)] if at is not None else []
 
 
 def _linux_backups(context: CheckContext) -> list[tuple[str, float]]:

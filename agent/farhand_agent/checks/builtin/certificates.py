@@ -12,6 +12,7 @@ from farhand_agent.checks.registry import (
     Thresholds,
     Word,
     check,
+    unknown,
     unsupported,
 )
 from farhand_protocol.errors import FarhandError
@@ -47,7 +48,7 @@ _HASHES: Final = "^[0-9a-fA-F][0-9a-fA-F,]{0,1000}$"
 def certificate_ends(context: CheckContext) -> Finding:
     """Days until the first of this device's own certificates ends; authorities do not count."""
     soonest: tuple[float, str, str] | None = None
-    count = 0
+    count = unread = 0
     for one in context.section("certificates"):
         # A machine's certificate is one with its key, or one that is neither CA nor a root.
         if one.get("authority") or one.get("has_private_key") is False:
@@ -55,17 +56,22 @@ def certificate_ends(context: CheckContext) -> Finding:
         try:
             ends = parse_instant(str(one.get("not_after"))).timestamp()
         except FarhandError:
+            unread += 1
             continue
         count += 1
         days = (ends - context.now()) / 86400
         if soonest is None or days < soonest[0]:
             soonest = (days, str(one.get("subject")), str(one.get("store")))
+    blind = f"{unread} without an end that can be read" if unread else ""
     if soonest is None:
-        return unsupported("no certificates of its own")
+        return unknown(blind) if unread else unsupported("no certificates of its own")
     days, subject, store = soonest
+    state = context.limit("days").state(days)
+    words = f"{subject[:80]} in {store[:60]}: {days:.1f} days of {count}"
     return Finding(
-        state=context.limit("days").state(days),
-        summary=f"{subject[:80]} in {store[:60]}: {days:.1f} days of {count}",
+        # One that cannot be read may be the one that ends next: the others do not make it well.
+        state="unknown" if unread and state == "ok" else state,
+        summary=f"{words}; {blind}" if unread else words,
         value=round(days, 1),
         fill={"n": max(0, int(days))},
     )

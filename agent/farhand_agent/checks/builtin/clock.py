@@ -19,6 +19,7 @@ from farhand_agent.checks.registry import (
     check,
     unknown,
 )
+from farhand_agent.inventory.context import CommandFailed
 from farhand_agent.platforms.commands import CommandMissing
 
 __all__ = ["clock_offset", "parse_chrony", "parse_timesync", "time_zone"]
@@ -73,18 +74,26 @@ def clock_offset(context: CheckContext) -> Finding:
         return _elsewhere(context)
     try:
         tracking = parse_chrony(context.run(["chronyc", "-c", "-n", "tracking"]).text)
-    except CommandMissing:
-        tracking = None
+    except (CommandMissing, CommandFailed):
+        tracking = None  # chrony is not here, or does not run: another service may
     if tracking is not None:
         return _judged(context, *tracking, "chrony")
     try:
         answer = context.run(["timedatectl", "show", "-p", "NTPSynchronized", "-p", "NTP"])
     except CommandMissing:
         return unknown("no time service to ask (chrony, systemd-timesyncd)")
-    if answer.exit_code != 0 or "NTPSynchronized=" not in answer.text:
+    except CommandFailed as error:
+        return unknown(f"no time service answers (chrony, systemd-timesyncd): {error.message}")
+    if "NTPSynchronized=" not in answer.text:
         return unknown("no time service answers (chrony, systemd-timesyncd)")
     synchronised = "NTPSynchronized=yes" in answer.text
-    measured = parse_timesync(context.run(["timedatectl", "timesync-status"]).text)
+    try:
+        measured = parse_timesync(context.run(["timedatectl", "timesync-status"]).text)
+    except CommandFailed as error:
+        # The kernel's word for "synchronised" says nothing of how far off the clock is.
+        if synchronised:
+            return unknown(f"synchronised, but by how much nobody tells: {error.message}")
+        measured = None
     return _judged(context, measured, synchronised, "systemd-timesyncd")
 
 

@@ -17,7 +17,7 @@ from farhand_agent.checks.registry import (
     unsupported,
     worst,
 )
-from farhand_agent.inventory.context import Unsupported
+from farhand_agent.inventory.context import CommandFailed, Malformed, Unsupported
 from farhand_agent.platforms.commands import CommandMissing
 
 __all__ = [
@@ -30,6 +30,8 @@ __all__ = [
     "sound_and_camera",
 ]
 
+# nvidia-smi(1), "Return value": a wrong argument, an operation that is not known, no permission.
+_NVIDIA_NOT_ASKED: Final = (2, 3, 4)
 _USUAL_CYCLES: Final = 1000
 # Windows: 22 is switched off on purpose, 45 is not plugged in at the moment.
 _HARMLESS_CODES: Final = (22, 45)
@@ -160,8 +162,10 @@ def graphics(context: CheckContext) -> Finding:
     seen = False
     try:
         argv = ["nvidia-smi", "--query-gpu=name,temperature.gpu", "--format=csv,noheader,nounits"]
-        outcome = context.run(argv, timeout_s=20.0)
+        outcome = context.run(argv, timeout_s=20.0, ok=None)
         seen = True
+        if outcome.exit_code < 0 or outcome.exit_code in _NVIDIA_NOT_ASKED:
+            return unknown(f"nvidia-smi ended with {outcome.exit_code}")
         if outcome.exit_code != 0:
             words = (outcome.text or outcome.error_text).strip().split("\n")[0][:120]
             return Finding(state="critical", summary=f"nvidia-smi: {words}")
@@ -176,37 +180,47 @@ def graphics(context: CheckContext) -> Finding:
                 heats.append((context.files.line(f"{folder}/name") or chip, milli / 1000))
     if not heats and not seen:
         return unsupported("no graphics card tells how it is")
-    xids = _xids(context) if seen else []
+    xids, blind = _xids(context) if seen else ([], "")
     name, heat = max(heats, key=lambda one: one[1], default=("", 0.0))
     state = context.limit("celsius").state(heat)
     if xids:
         state = worst(state, "critical" if set(xids) & set(_FATAL_XIDS) else "warning")
     told = [f"{name} {heat:.0f} °C"] if heats else []
     told += [f"Xid {', '.join(map(str, sorted(set(xids))[:5]))}"] if xids else []
+    if blind and state == "ok":
+        return unknown("; ".join([*told, blind]))
     return Finding(
         state=state, summary="; ".join(told) or "the driver answers", value=heat if heats else None
     )
 
 
-def _xids(context: CheckContext) -> list[int]:
+def _xids(context: CheckContext) -> tuple[list[int], str]:
+    """Return the errors in the kernel's log, and why it could not be read."""
     argv = ["journalctl", "-k", "-b", "-o", "cat", "-n", "5000", "--no-pager"]
     try:
         text = context.run(argv).text
     except CommandMissing:
-        return []
-    return [int(number) for number in re.findall(r"NVRM: Xid \([^)]{1,60}\): ([0-9]{1,4})", text)]
+        return [], ""
+    except CommandFailed as error:
+        return [], error.message
+    found = re.findall(r"NVRM: Xid \([^)]{1,60}\): ([0-9]{1,4})", text)
+    return [int(number) for number in found], ""
 
 
 def parse_jobs(text: str) -> list[tuple[str, datetime]]:
-    """Return (queue, when) of each job in `lpstat -o`: local times, in the C locale."""
+    """Return (queue, when) of each job in `lpstat -o`: local times, in the C locale.
+
+    Raises:
+        Malformed: a line tells no job, or no time that can be read.
+    """
     found = []
-    for line in text.split("\n"):
-        if match := _JOB.fullmatch(line):
-            try:
-                at = datetime.strptime(match[5], "%a %b %d %H:%M:%S %Y")
-            except ValueError:
-                continue
-            found.append((match[1], at))
+    for line in filter(str.strip, text.split("\n")):
+        match = _JOB.fullmatch(line)
+        try:
+            at = datetime.strptime(match[5] if match else "", "%a %b %d %H:%M:%S %Y")
+        except ValueError as error:
+            raise Malformed("lpstat") from error
+        found.append((match[1] if match else "", at))
     return found
 
 

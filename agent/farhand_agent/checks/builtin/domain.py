@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from farhand_agent.checks.registry import CheckContext, Finding, check, unknown, unsupported
+from farhand_agent.inventory.context import CommandFailed
 from farhand_agent.platforms.commands import CommandMissing
 
 __all__ = ["domain_trust", "parse_realms"]
+
+# What adcli says when the domain was never asked: the device is offline, or the key is not ours.
+_NOT_ASKED: Final = re.compile(
+    r"permission denied|couldn't find usable domain|can(?:'t|not) (?:contact|resolve)", re.I
+)
 
 
 def parse_realms(text: str) -> list[tuple[str, bool]]:
@@ -40,16 +47,21 @@ def domain_trust(context: CheckContext) -> Finding:
         realms = parse_realms(context.run(["realm", "list"]).text)
     except CommandMissing:
         realms = []
+    except CommandFailed as error:
+        # A keytab tells of a membership as well; without one nobody knows.
+        if context.files.text("/etc/krb5.keytab") is None:
+            return unknown(error.message)
+        realms = []
     joined = [name for name, member in realms if member]
     if not joined and context.files.text("/etc/krb5.keytab") is None:
         return unsupported("not a member of a domain")
     try:
-        outcome = context.run(["adcli", "testjoin"], timeout_s=20.0)
+        outcome = context.run(["adcli", "testjoin"], timeout_s=20.0, ok=None)
     except CommandMissing:
         return unknown("adcli is not installed, so nobody can test the membership")
     words = (outcome.error_text or outcome.text).strip().split("\n")[-1][:150]
     if outcome.exit_code == 0:
         return Finding(state="ok", summary=f"member of {', '.join(joined) or 'the domain'}")
-    if "ermission denied" in words:
-        return unknown(words)
+    if outcome.exit_code < 0 or _NOT_ASKED.search(words):
+        return unknown(words or f"adcli ended with {outcome.exit_code}")
     return Finding(state="critical", summary=words or f"adcli ended with {outcome.exit_code}")

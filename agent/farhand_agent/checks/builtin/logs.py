@@ -87,11 +87,12 @@ def log_errors(context: CheckContext) -> Finding:
 )
 def crashes(context: CheckContext) -> Finding:
     """Crashes of the last 24 hours; one of the system itself is critical."""
-    recent, kernel = [], 0
+    recent, kernel, undated = [], 0, 0
     for one in context.section("crashes"):
         try:
             at = parse_instant(str(one.get("at"))).timestamp()
         except FarhandError:
+            undated += 1
             continue
         if context.now() - at <= _DAY_S:
             kernel += one.get("kind") == "kernel"
@@ -99,6 +100,10 @@ def crashes(context: CheckContext) -> Finding:
     often = max(set(recent), key=recent.count, default="")
     state = "critical" if kernel else context.limit("count").state(len(recent))
     words = f"{len(recent)} in 24 h, most often {often}" if recent else "none in 24 h"
+    if undated:
+        words += f"; {undated} more whose time cannot be read"
+        if state == "ok":
+            return unknown(words)
     return Finding(
         state=state,
         summary=words,

@@ -33,6 +33,8 @@ __all__ = [
 HOST_PATTERN: Final = "^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$"
 _LOOKUP_S: Final = 10.0
 _PINGS: Final = 5
+# getent(1): one or more of the names could not be found.
+_NOT_FOUND: Final = 2
 _SENT: Final = re.compile(r"([0-9]{1,6}) packets transmitted, ([0-9]{1,6}) (?:packets )?received")
 _TIMES: Final = re.compile(r"= [0-9.]{1,12}/([0-9.]{1,12})/[0-9.]{1,12}")
 # A link has to carry this much before a share of errors says anything.
@@ -118,7 +120,7 @@ def dns_resolve(context: CheckContext) -> Finding:
     started = time.monotonic()
     try:
         # A child, because a lookup inside this process could not be given up.
-        outcome = context.run(["getent", "ahosts", name], timeout_s=_LOOKUP_S)
+        outcome = context.run(["getent", "ahosts", name], timeout_s=_LOOKUP_S, ok=(0, _NOT_FOUND))
         words = f"{name} not found"
         answered = outcome.exit_code == 0 and bool(outcome.stdout.strip())
     except CommandTimeout:
@@ -287,7 +289,7 @@ def gateway_answers(context: CheckContext) -> Finding:
     target = f"{gateway}%{interface}" if gateway.lower().startswith("fe80") else gateway
     argv = ["ping", "-n", "-q", "-c", str(_PINGS), "-i", "0.2"]
     argv += ["-W", "1" if context.platform == "linux" else "1000", target]
-    outcome = context.run(argv, timeout_s=15.0)
+    outcome = context.run(argv, timeout_s=15.0, ok=None)  # its statistics are judged
     answer = parse_ping(outcome.text)
     if answer is None:
         return unknown(outcome.error_text.strip().split("\n")[0][:120] or "ping says nothing")

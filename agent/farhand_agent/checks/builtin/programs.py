@@ -17,11 +17,13 @@ from farhand_agent.checks.registry import (
     unknown,
     unsupported,
 )
+from farhand_agent.inventory.context import Malformed
 
 __all__ = ["compare_versions", "containers", "mail_servers", "versions"]
 
 _REQUIRED: Final = "^[A-Za-z0-9][A-Za-z0-9.+:~_>= ,-]{0,1000}$"
 _SERVERS: Final = "^[A-Za-z0-9][A-Za-z0-9.:_,-]{0,500}$"
+_DOCKER_DOWN: Final = re.compile(r"cannot connect|is the docker daemon running", re.I)
 _ONE: Final = re.compile(
     r"\s*([A-Za-z0-9][A-Za-z0-9.+_-]{0,199})\s*>=\s*([0-9][A-Za-z0-9.+:~-]{0,99})\s*"
 )
@@ -163,12 +165,12 @@ def mail_servers(context: CheckContext) -> Finding:
 )
 def containers(context: CheckContext) -> Finding:
     """Docker's service, and containers that start again and again or are unhealthy."""
-    outcome = context.run(["docker", "ps", "-a", "--format", "{{json .}}"], timeout_s=20.0)
+    outcome = context.run(["docker", "ps", "-a", "--format", "{{json .}}"], timeout_s=20.0, ok=None)
     if outcome.exit_code != 0:
         words = outcome.error_text.strip().split("\n")[0][:150]
-        if "permission denied" in words.lower():
-            return unknown(words)
-        return Finding(state="critical", summary=words or "docker does not answer")
+        if "permission denied" in words.lower() or not _DOCKER_DOWN.search(words):
+            return unknown(words or f"docker ended with {outcome.exit_code}")
+        return Finding(state="critical", summary=words)
     rows = _json_lines(outcome.text)
     looping = [
         str(row.get("Names"))
@@ -190,7 +192,9 @@ def _json_lines(text: str) -> list[dict[str, Any]]:
     for line in text.split("\n"):
         try:
             row = json.loads(line) if line.strip() else None
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError) as error:
+            if line.startswith("{"):
+                raise Malformed("docker") from error
             continue  # warnings of docker's own stand between the lines
         if isinstance(row, dict):
             rows.append(row)

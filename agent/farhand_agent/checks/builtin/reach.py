@@ -34,6 +34,7 @@ _CONNECT_S: Final = 5.0
 _HOSTS: Final = "example.com,example.org,example.net"
 _HOSTS_PATTERN: Final = "^[A-Za-z0-9][A-Za-z0-9.,_-]{0,500}$"
 _OVERHEAD_BYTES: Final = 28  # IPv4 and ICMP headers
+_UNANSWERED: Final = 1  # ping(8): packets were sent and none came back
 _SIZES: Final = (1472, 1400, 1372, 1252, 548)
 _MAX_CONFIG_BYTES: Final = 64 * 1024
 
@@ -115,7 +116,7 @@ def packet_size(context: CheckContext) -> Finding:
         return unsupported("no relay is known and no host is named")
     for size in _SIZES:
         argv = ["ping", "-n", "-q", "-c", "2", "-i", "0.2", "-W", "1", "-M", "do", "-s", str(size)]
-        outcome = context.run([*argv, host], timeout_s=6.0)
+        outcome = context.run([*argv, host], timeout_s=6.0, ok=(0, _UNANSWERED))
         if outcome.exit_code == 0:
             total = size + _OVERHEAD_BYTES
             return Finding(

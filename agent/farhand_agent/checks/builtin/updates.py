@@ -196,7 +196,7 @@ def packages_health(context: CheckContext) -> Finding:
         and not context.files.path("/var/lib/dpkg/status").exists()
     ):
         return _rpm_health(context)
-    outcome = context.run(["dpkg", "--audit"], timeout_s=30.0)
+    outcome = context.run(["dpkg", "--audit"], timeout_s=30.0, ok=None)
     lines = [line for line in outcome.text.split("\n") if line.startswith(" ")]
     if outcome.exit_code != 0 and not lines:
         words = outcome.error_text.strip()[:120] or f"dpkg --audit ended with {outcome.exit_code}"
@@ -210,12 +210,12 @@ def packages_health(context: CheckContext) -> Finding:
 
 
 def _rpm_health(context: CheckContext) -> Finding:
-    outcome = context.run(["rpmdb", "--verifydb"], timeout_s=30.0)
+    outcome = context.run(["rpmdb", "--verifydb"], timeout_s=30.0, ok=None)
     if outcome.exit_code == 0:
         return Finding(state="ok", summary="rpmdb --verifydb finds nothing", value=0)
     words = outcome.error_text.strip().split("\n")[0][:120]
-    if "ermission" in words:
-        return unknown(words)
+    if "ermission" in words or outcome.exit_code < 0:
+        return unknown(words or f"rpmdb ended with {outcome.exit_code}")
     return Finding(state="critical", summary=f"rpm's database is broken: {words}", value=1)
 
 

@@ -33,6 +33,7 @@ _DIRECTIVE: Final = re.compile(
 )
 _ENDINGS: Final = (".pem", ".crt", ".cer")
 _MAX_FILES: Final = 500
+_MAX_IN_FILE: Final = 50
 
 
 def configured_paths(text: str) -> list[str]:
@@ -46,17 +47,22 @@ def collect(context: Context) -> list[dict[str, Any]]:
     context.need("/etc")
     items: list[dict[str, Any]] = []
     seen: set[tuple[str, str]] = set()
+    unread = 0
     for path in _paths(context)[:_MAX_FILES]:
         try:
-            text = context.files.text(path)
+            data = context.files.data(path) or b""
         except PermissionError:
             context.note(f"{path} needs root")
             continue
-        for one in certificates_in((text or "").encode())[:50]:
+        found, broken = certificates_in(data)
+        unread += broken
+        for one in found[:_MAX_IN_FILE]:
             item = certificate_item(one, path) | {"has_private_key": _has_key(context, path, one)}
             if (item["sha256"], path) not in seen:
                 seen.add((item["sha256"], path))
                 items.append(item)
+    if unread:
+        context.note(f"{unread} of them cannot be read")
     return items
 
 

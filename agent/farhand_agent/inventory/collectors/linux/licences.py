@@ -64,7 +64,7 @@ def collect(context: Context) -> list[dict[str, Any]]:
             if not name.endswith(".pem") or name.endswith("-key.pem"):
                 continue
             data = (context.files.text(f"{_ENTITLEMENTS}/{name}") or "").encode()
-            for one in certificates_in(data)[:1]:
+            for one in certificates_in(data)[0][:1]:
                 until = _DATE.match(one.not_valid_after_utc.date().isoformat())
                 items.append(_item("Red Hat subscription", "licensed", until))
         if not items:

@@ -20,7 +20,7 @@ def parse(told: Told) -> list[dict[str, Any]]:
     items = []
     unread = 0
     for one in told.rows("certificates")[:_MAX_ITEMS]:
-        found = certificates_in(binary(one.get("raw")))
+        found, _ = certificates_in(binary(one.get("raw")))
         unread += not found
         for certificate in found:
             item = certificate_item(certificate, f"LocalMachine\\{said(one.get('store'))}")
