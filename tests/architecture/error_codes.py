@@ -34,6 +34,16 @@ class Place:
     keyword: str
 
 
+@dataclass(frozen=True)
+class Caller:
+    """A function: its parameters, where a call writes each, and whom it calls, by last name."""
+
+    name: str
+    positions: dict[str, int]
+    named: frozenset[str]
+    calls: dict[str, list[ast.Call]]
+
+
 def codes_raised(modules: Iterable[Module]) -> dict[str, str]:
     """Map each code to one place, `path:line`, that raises it."""
     modules = tuple(modules)
@@ -41,7 +51,8 @@ def codes_raised(modules: Iterable[Module]) -> dict[str, str]:
     errors = _error_classes(modules)
     carriers = {name: {Place(0, "code")} for name in errors}
     carriers |= _own_constructors(modules, errors, carriers)
-    while _add_carrying_functions(modules, carriers):
+    functions = [one for module in modules for one in _functions(module)]
+    while _add_carrying_functions(functions, carriers):
         pass  # each round may make the callers of what was found carriers too
     found: dict[str, str] = {}
     for module in modules:
@@ -55,7 +66,7 @@ def _error_classes(modules: tuple[Module, ...]) -> set[str]:
     bases = {
         node.name: {_last_name(base) for base in node.bases}
         for module in modules
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.ClassDef)
     }
     errors = {ROOT_ERROR}
@@ -70,7 +81,7 @@ def _own_constructors(
     """Error classes with an `__init__` of their own take a code only where that has one."""
     found: dict[str, set[Place]] = {}
     for module in modules:
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if isinstance(node, ast.ClassDef) and node.name in errors:
                 for inner in node.body:
                     if isinstance(inner, Function) and inner.name == "__init__":
@@ -80,48 +91,59 @@ def _own_constructors(
     return found
 
 
-def _add_carrying_functions(modules: tuple[Module, ...], carriers: dict[str, set[Place]]) -> bool:
+def _add_carrying_functions(functions: Iterable[Caller], carriers: dict[str, set[Place]]) -> bool:
     grown = False
-    for module in modules:
-        for function, is_method in _functions(module.tree):
-            positional = [arg.arg for arg in (*function.args.posonlyargs, *function.args.args)]
-            named = {*positional, *(arg.arg for arg in function.args.kwonlyargs)}
-            for call in ast.walk(function):
-                if not isinstance(call, ast.Call):
+    for function in functions:
+        for called in function.calls.keys() & carriers.keys():
+            for value in [
+                value
+                for call in function.calls[called]
+                for value in _values_at(call, carriers[called])
+            ]:
+                if not isinstance(value, ast.Name) or value.id not in function.named:
                     continue
-                for value in _values_at(call, carriers.get(_last_name(call.func), set())):
-                    if not isinstance(value, ast.Name) or value.id not in named:
-                        continue
-                    at = positional.index(value.id) if value.id in positional else None
-                    if at is not None and is_method:
-                        at -= 1
-                    place = Place(at, value.id)
-                    if function.name != "__init__" and place not in carriers.setdefault(
-                        function.name, set()
-                    ):
-                        carriers[function.name].add(place)
-                        grown = True
+                place = Place(function.positions.get(value.id), value.id)
+                if function.name != "__init__" and place not in carriers.setdefault(
+                    function.name, set()
+                ):
+                    carriers[function.name].add(place)
+                    grown = True
     return grown
 
 
-def _functions(tree: ast.Module) -> Iterator[tuple[Function, bool]]:
+def _functions(module: Module) -> Iterator[Caller]:
     methods = {
         inner
-        for node in ast.walk(tree)
+        for node in module.nodes
         if isinstance(node, ast.ClassDef)
         for inner in node.body
         if isinstance(inner, Function)
         and not any(_last_name(mark) == "staticmethod" for mark in inner.decorator_list)
     }
-    for node in ast.walk(tree):
+    for node in module.nodes:
         if isinstance(node, Function):
-            yield node, node in methods
+            yield _caller(node, is_method=node in methods)
+
+
+def _caller(function: Function, *, is_method: bool) -> Caller:
+    positional = [arg.arg for arg in (*function.args.posonlyargs, *function.args.args)]
+    calls: dict[str, list[ast.Call]] = {}
+    for node in ast.walk(function):
+        if isinstance(node, ast.Call):
+            calls.setdefault(_last_name(node.func), []).append(node)
+    return Caller(
+        function.name,
+        # A call of a method does not write its first parameter.
+        {name: at - is_method for at, name in enumerate(positional)},
+        frozenset((*positional, *(arg.arg for arg in function.args.kwonlyargs))),
+        calls,
+    )
 
 
 def _code_expressions(
     module: Module, errors: set[str], carriers: dict[str, set[Place]]
 ) -> Iterator[tuple[ast.expr | ast.stmt, ast.expr]]:
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Call):
             for value in _values_at(node, carriers.get(_last_name(node.func), set())):
                 yield node, value
@@ -181,7 +203,7 @@ def _string_constants(modules: tuple[Module, ...]) -> dict[str, set[str]]:
     """Upper-case names and enum members that are bound to a kebab-case string."""
     found: dict[str, set[str]] = {}
     for module in modules:
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if isinstance(node, ast.Assign):
                 names, value = node.targets, node.value
             elif isinstance(node, ast.AnnAssign) and node.value is not None:

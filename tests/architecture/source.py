@@ -38,6 +38,11 @@ class Module:
         """The path from the repository's root, as messages show it."""
         return self.path.relative_to(ROOT).as_posix()
 
+    @functools.cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """All of the tree; walked once, for the checks ask for it again and again."""
+        return tuple(ast.walk(self.tree))
+
     @property
     def lines(self) -> list[str]:
         """The text by lines; index 0 is line 1."""

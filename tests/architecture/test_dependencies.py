@@ -36,7 +36,7 @@ def _imported(member: str) -> set[str]:
     known = packages_distributions()
     found: set[str] = set()
     for module in package_modules(member):
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             names = []
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]

@@ -36,7 +36,7 @@ def test_every_explained_code_exists() -> None:
     literals = {
         node.value
         for module in package_modules()
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
     gone = sorted(set(documented()) - literals)

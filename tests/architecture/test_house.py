@@ -89,7 +89,7 @@ def test_folder_names_are_never_imported() -> None:
     found = [
         f"{module.name}:{node.lineno}"
         for module in all_python()
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Import | ast.ImportFrom)
         for name in _imported(node)
         if name.split(".")[0] in MEMBERS
@@ -193,7 +193,7 @@ def _explained(module: Module, node: ast.stmt) -> bool:
 def silent_handlers(module: Module) -> list[int]:
     """Lines of handlers that do nothing and give no reason."""
     found = []
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.ExceptHandler):
             idle = all(
                 isinstance(one, ast.Pass)
