@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from farhand_protocol.envelopes import Statement
+from farhand_protocol.terms import Terms
 from farhand_protocol.trust import Risk
 
 __all__ = ["FINAL_STATES", "MAX_ORDER_LIFETIME_S", "ORDER_STATES", "Order", "OrderState", "Result"]
@@ -47,12 +48,13 @@ FINAL_STATES: frozenset[str] = frozenset(
 )
 
 
-class Order(Statement, frozen=True, kw_only=True):
+class Order(Statement, frozen=True, kw_only=True, omit_defaults=True):
     """Run this script version with these parameters on this device, within this time.
 
     `device`, `host_name` and `group` are as the signer saw them; the device refuses a mismatch.
     `digest` is the manifest digest; `targets_version` the TUF targets version the signer saw.
-    `ticket` or `campaign` and `ring` say why.  Times are RFC 3339.
+    `ticket` or `campaign` and `ring` say why.  Times are RFC 3339.  `terms` are a campaign's: when
+    the device begins, what a person there may put off, and whether it restarts.
     """
 
     tenant: str
@@ -73,6 +75,7 @@ class Order(Statement, frozen=True, kw_only=True):
     issued_at: str
     not_before: str
     expires: str
+    terms: Terms | None = None
 
 
 class Result(Statement, frozen=True, kw_only=True):

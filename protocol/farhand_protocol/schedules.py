@@ -49,6 +49,7 @@ __all__ = [
     "MAX_SCHEDULE_CHARS",
     "Schedule",
     "ScheduledCheck",
+    "parse_recurrence",
     "parse_schedule",
     "parse_schedules",
 ]
@@ -240,9 +241,7 @@ def parse_schedule(line: str) -> Schedule:
     misfire = options.get("misfire", "run_once")
     if misfire not in ("run_once", "skip"):
         raise _malformed(f"misfire is run_once or skip, not {misfire[:20]!r}")
-    zone = options.get("zone", "")
-    if zone and not _ZONE.match(zone):
-        raise _malformed(f"{zone[:40]!r} is no name of a zone")
+    zone = _zone(options.get("zone", ""))
     return Schedule(
         name=name,
         line=line,
@@ -257,6 +256,35 @@ def parse_schedule(line: str) -> Schedule:
         _at=at,
         _matches=matches,
     )
+
+
+def parse_recurrence(when: str, zone: str = "") -> Schedule:
+    """Read a WHEN by itself: when something recurs, with no work and no options.
+
+    Raises:
+        FarhandError: `schedule-malformed`.
+    """
+    interval_s, at, matches = _when(when.split())
+    return Schedule(
+        name="",
+        line=when,
+        checks=(),
+        sections=(),
+        zone=_zone(zone),
+        splay_s=0,
+        misfire="skip",
+        until=None,
+        confirm=(1, 1),
+        _interval_s=interval_s,
+        _at=at,
+        _matches=matches,
+    )
+
+
+def _zone(name: str) -> str:
+    if name and not _ZONE.match(name):
+        raise _malformed(f"{name[:40]!r} is no name of a zone")
+    return name
 
 
 def _when(words: list[str]) -> tuple[int, time, Matches]:
