@@ -54,6 +54,19 @@ class SystemFiles:
             # (EINVAL, ENODEV, EIO): all of them say "no such fact here".
             return None
 
+    def tail(self, name: str, length: int) -> bytes | None:
+        """Return the last bytes of a file, however long it is; None when there is no such file.
+
+        Raises:
+            PermissionError: it is there and this user may not read it.
+        """
+        try:
+            with self.path(name).open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - length))
+                return file.read(length)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
     def line(self, name: str) -> str | None:
         """Return a file's text without white space around it; None also when it is empty.
 

@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from farhand_agent.inventory.collectors.linux.antivirus import parse_clamav_header
-from farhand_agent.platforms.commands import Outcome
+from farhand_agent.inventory.dpkg_database import CutOff, require_whole
+from farhand_agent.platforms.commands import Outcome, run
 from farhand_agent.platforms.files import SystemFiles
 from tests.agent.inventory.machines import FOLDER, Machine
 
@@ -54,6 +55,48 @@ def test_software_of_every_manager_has_the_same_keys(tmp_path: Path) -> None:
     assert (items["musl"]["source"], items["musl"]["size_bytes"]) == ("apk", 634880)
     assert items["org.gimp.GIMP"]["size_bytes"] == 351_000_000
     assert Machine(tmp_path / "none").collect("software").status == "unsupported"
+
+
+STANZA = "Package: bash\nStatus: install ok installed\nVersion: 5.2\n\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "lists", "told", "sign"),
+    [
+        (STANZA, ["bash", "adduser"], DPKG, ""),
+        (STANZA, ["bash", "adduser", "stray"], DPKG, ""),
+        (STANZA[:-20], ["bash"], DPKG, "its last entry breaks off"),
+        (STANZA[:-1], ["bash"], DPKG, "its last entry breaks off"),
+        (STANZA, [f"lib{n}:amd64" for n in range(9)], DPKG, "it lists 3 packages, 9 more"),
+        ("", ["bash"], "", "it lists 0 packages, 1 more have files"),
+    ],
+)
+def test_a_database_of_dpkg_that_was_cut_off_is_no_removal(
+    tmp_path: Path, status: str, lists: list[str], told: str, sign: str
+) -> None:
+    files = {f"/var/lib/dpkg/info/{name}.list": "" for name in lists}
+    machine = Machine(tmp_path, files | {"/var/lib/dpkg/status": status}, {"dpkg-query": told})
+    report = machine.collect("software")
+    assert report.status == ("error" if sign else "ok"), report.reason
+    assert sign in report.reason
+    assert bool(report.items) != bool(sign)
+
+
+def test_the_real_dpkg_says_nothing_of_a_database_that_was_cut_off(tmp_path: Path) -> None:
+    status = Path("/var/lib/dpkg/status")
+    if not status.exists():
+        pytest.skip("no dpkg here")
+    folder = tmp_path / "var/lib/dpkg"
+    (folder / "info").mkdir(parents=True)
+    (folder / "info/format").write_text("1\n")
+    head = status.read_bytes()[:100_000]
+    (folder / "status").write_bytes(head[: head.rindex(b"\nDescription:") + 1])
+    argv = ["dpkg-query", f"--admindir={folder}", "-W", "-f=${Package}\n"]
+    outcome = run(argv)
+    assert outcome.exit_code == 0
+    assert outcome.text.count("\n") > 10
+    with pytest.raises(CutOff):
+        require_whole(SystemFiles(tmp_path), outcome.text.split())
 
 
 SNAPS = json.dumps(

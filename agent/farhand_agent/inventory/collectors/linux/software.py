@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from farhand_agent.inventory.context import CommandFailed, Context, Malformed, Unsupported
+from farhand_agent.inventory.dpkg_database import require_whole
 from farhand_agent.inventory.package_databases import (
     parse_apk_installed,
     parse_extended_states,
@@ -108,8 +109,8 @@ def collect(context: Context) -> list[dict[str, Any]]:
 
     Raises:
         Unsupported: no package manager that is known answers here.
-        CommandFailed, Denied, Malformed: one that is here could not tell everything; without its
-            packages they would look as if somebody had removed them.
+        CommandFailed, CutOff, Denied, Malformed: one that is here could not tell everything;
+            without its packages they would look as if somebody had removed them.
     """
     items: list[dict[str, Any]] = []
     sources = 0
@@ -131,6 +132,9 @@ def collect(context: Context) -> list[dict[str, Any]]:
             continue
         sources += 1
         items += parse(outcome.text)
+        if argv[0] == "dpkg-query":
+            listed = {line.partition("\t")[0] for line in outcome.text.split("\n")} - {""}
+            require_whole(context.files, listed)
     for read in (_pacman, _apk, _snaps):
         found = read(context)
         if found is not None:
