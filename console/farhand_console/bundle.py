@@ -24,7 +24,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from farhand_console.session.recording_keys import NO_KEY_FITS, Opener
+from farhand_console.session.recording_keys import Opener
 from farhand_protocol.bundles import (
     MANIFEST_NAME,
     MAX_BUNDLE_BYTES,
@@ -108,9 +108,7 @@ def open_bundle(
     try:
         plain = opener.open(sealed)
     except FarhandError as error:
-        if error.code != "recording-identity":
-            raise
-        if error.detail != NO_KEY_FITS:
+        if error.code == "recording-damaged":
             raise FarhandError(
                 "bundle-malformed", f"{path} is damaged, or no bundle at all", detail=error.detail
             ) from error

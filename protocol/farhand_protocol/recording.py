@@ -163,25 +163,29 @@ def seal_head(head: RecordingHead, signer: Signer) -> tuple[bytes, str]:
     return encode_envelope(envelope), hashlib.sha256(envelope.payload).hexdigest()
 
 
-def open_head(data: bytes, *, device_key: bytes | None = None) -> OpenedHead:
+def open_head(
+    data: bytes, *, device_key: bytes | None = None, number: int | None = None
+) -> OpenedHead:
     """Read one signed head.
 
     Args:
         data: the envelope's canonical bytes.
         device_key: the device's raw key, where it is known from elsewhere.
+        number: where the chunk stands, from 0, for the words of an error.
 
     Raises:
         FarhandError: `recording-malformed`, `recording-signature`.
     """
+    which = "a chunk" if number is None else f"chunk {number}"
     if len(data) > MAX_HEAD_BYTES:
-        raise _malformed("the head of a chunk is too large")
+        raise _malformed(f"the head of {which} is too large")
     try:
         envelope = decode_envelope(data)
         head = open_payload(envelope, RecordingHead)
         parse_instant(head.at)
     except FarhandError as error:
         raise FarhandError(
-            "recording-malformed", "the head of a chunk cannot be read", detail=str(error)
+            "recording-malformed", f"the head of {which} cannot be read", detail=str(error)
         ) from error
     sound = (
         is_session_id(head.session)
@@ -196,11 +200,11 @@ def open_head(data: bytes, *, device_key: bytes | None = None) -> OpenedHead:
         and len(head.tenant) <= 64
     )
     if not sound:
-        raise _malformed("the head of a chunk is out of bounds")
+        raise _malformed(f"the head of {which} is out of bounds")
     if device_key is not None and head.device_key != device_key:
         raise FarhandError("recording-signature", "the recording is by another device key")
     if len(envelope.signatures) != 1 or not signers(envelope, [head.device_key]):
-        raise FarhandError("recording-signature", "the device did not sign this head")
+        raise FarhandError("recording-signature", f"the device did not sign the head of {which}")
     return OpenedHead(head=head, digest=hashlib.sha256(envelope.payload).hexdigest())
 
 
@@ -208,13 +212,15 @@ def _is_digest(text: str) -> bool:
     return len(text) == 64 and all(one in "0123456789abcdef" for one in text)
 
 
-def open_chunk(head: bytes, ciphertext: bytes, *, device_key: bytes | None = None) -> OpenedHead:
+def open_chunk(
+    head: bytes, ciphertext: bytes, *, device_key: bytes | None = None, number: int | None = None
+) -> OpenedHead:
     """Read one chunk: its head, and that the ciphertext is the one it was signed over.
 
     Raises:
         FarhandError: as `open_head`; `recording-changed`.
     """
-    opened = open_head(head, device_key=device_key)
+    opened = open_head(head, device_key=device_key, number=number)
     if (
         len(ciphertext) != opened.head.size_bytes
         or hashlib.sha256(ciphertext).hexdigest() != opened.head.sha256
@@ -302,7 +308,9 @@ class RecordingChain:
         Raises:
             FarhandError: see the module's table; nothing of the chunk is taken then.
         """
-        opened = open_chunk(chunk.head, chunk.ciphertext, device_key=self._device_key)
+        opened = open_chunk(
+            chunk.head, chunk.ciphertext, device_key=self._device_key, number=self.chunks
+        )
         head = opened.head
         self._check_place(head)
         if chunk.witness is not None:
@@ -395,6 +403,7 @@ class SealedReader:
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._begun = False
+        self._taken = 0
 
     def receive_data(self, data: bytes) -> list[Chunk]:
         """Take the next piece and return the chunks that are whole.
@@ -422,7 +431,7 @@ class SealedReader:
             FarhandError: `recording-malformed` when it ends within a chunk.
         """
         if self._buffer or not self._begun:
-            raise _malformed("the sealed recording ends within a chunk")
+            raise _malformed(f"the sealed recording ends within chunk {self._taken}")
 
     def _take(self) -> Chunk | None:
         fields: list[bytes] = []
@@ -432,7 +441,7 @@ class SealedReader:
                 return None
             size = int.from_bytes(self._buffer[at : at + 4], "big")
             if size > limit:
-                raise _malformed("a part of the sealed recording is too large")
+                raise _malformed(f"a part of chunk {self._taken} is too large")
             at += 4
             if len(self._buffer) < at + size:
                 return None
@@ -440,18 +449,22 @@ class SealedReader:
             at += size
         del self._buffer[:at]
         head, witness, ciphertext = fields
-        return Chunk(head=head, ciphertext=ciphertext, witness=_witness(witness))
+        chunk = Chunk(head=head, ciphertext=ciphertext, witness=_witness(witness, self._taken))
+        self._taken += 1
+        return chunk
 
 
-def _witness(data: bytes) -> Witness | None:
+def _witness(data: bytes, number: int) -> Witness | None:
     if not data:
         return None
     try:
         witness = msgspec.json.decode(data, type=Witness)
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         raise FarhandError(
-            "recording-malformed", "a countersignature cannot be read", detail=str(error)
+            "recording-malformed",
+            f"the countersignature on chunk {number} cannot be read",
+            detail=str(error),
         ) from error
     if msgspec.json.encode(witness, order="sorted") != data:
-        raise _malformed("a countersignature is not written as it should be")
+        raise _malformed(f"the countersignature on chunk {number} is not written as it should be")
     return witness

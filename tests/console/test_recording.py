@@ -246,6 +246,35 @@ def test_it_needs_a_key_that_it_was_sealed_to(home: Home, sealed: Path, tmp_path
         load_identities(Home(tmp_path / "empty"), None)
 
 
+def test_damage_is_told_apart_from_a_wrong_key_and_names_the_chunk(
+    home: Home, sealed: Path, tmp_path: Path, audit_key: str
+) -> None:
+    data = sealed.read_bytes()
+    broken = tmp_path / "broken.sealed"
+    starts = [at for at in range(len(data)) if data.startswith(b"age-encryption.org/v1", at)]
+    for at, rest, code, words in (
+        (starts[1], data[starts[1] + 1 :], "recording-changed", "chunk 1 was changed"),
+        (starts[2] - 5, data[starts[2] - 4 :], "recording-malformed", "signature on chunk 2"),
+        (starts[1], b"", "recording-malformed", "ends within chunk 1"),
+    ):
+        broken.write_bytes(data[:at] + bytes([data[at] ^ 1]) + rest)
+        for what in ("verify", "play"):
+            done = run(home, "recording", what, str(broken))
+            assert f"error: {code}: " in done.stderr
+            assert words in done.stderr
+    # Signed as it is: only opening shows it.
+    recipient = pyrage.x25519.Recipient.from_str(audit_key)
+    bodies = [pyrage.encrypt(one, [recipient]) for one in PLAIN]
+    for index, at in ((0, 0), (1, 40), (1, -1)):
+        odd = [bytearray(one) for one in bodies]
+        odd[index][at] ^= 1
+        broken.write_bytes(sealed_file(make_chunks([bytes(one) for one in odd])))
+        done = run(home, "recording", "play", str(broken))
+        assert "error: recording-damaged: " in done.stderr
+        assert f"chunk {index} " in done.stderr
+        assert run(home, "recording", "verify", str(broken)).exit_code == 0
+
+
 def test_an_operators_own_key_opens_what_a_guest_sealed_to_it(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -105,7 +105,7 @@ class _Source:
         """Pass chunks on; the device that the first one names is verified, and so pinned."""
         for number, chunk in enumerate(chunks):
             if number == 0 and self._device_key is None:
-                self._pin(open_head(chunk.head).head.device)
+                self._pin(open_head(chunk.head, number=0).head.device)
             yield chunk
 
     def _pin(self, device: str) -> None:

@@ -22,7 +22,6 @@ from farhand_protocol.errors import FarhandError
 
 __all__ = [
     "AUDIT_KEY_NAME",
-    "NO_KEY_FITS",
     "Opener",
     "create_audit_key",
     "is_recipient",
@@ -31,13 +30,13 @@ __all__ = [
 
 AUDIT_KEY_NAME: Final = "audit.key"
 # What pyrage says where the header is whole and none of its stanzas is for one of the keys.
-NO_KEY_FITS: Final = "No matching keys found"
+_NO_KEY_FITS: Final = "No matching keys found"
 _MAX_KEY_BYTES: Final = 64 * 1024
 _ENCRYPTED: Final = (b"age-encryption.org/v1", b"-----BEGIN AGE ENCRYPTED FILE")
 
 
 class Opener:
-    """Decrypts chunks.
+    """Decrypts chunks, all of which are sealed to the same keys.
 
     Args:
         identities: age's, all of which are tried.
@@ -45,22 +44,34 @@ class Opener:
 
     def __init__(self, identities: list[Any]) -> None:
         self._identities = identities
+        self._opened = 0
 
     def open(self, ciphertext: bytes) -> bytes:
-        """Return a chunk's plaintext.
+        """Return a chunk's plaintext; called for each in its order.
 
         Raises:
-            FarhandError: `recording-identity` when none of the keys opens it.
+            FarhandError: `recording-identity` when none of the keys opens it; `recording-damaged`
+                when one should, and what was sealed is not whole.
         """
         try:
-            return bytes(pyrage.decrypt(ciphertext, self._identities))
+            plain = bytes(pyrage.decrypt(ciphertext, self._identities))
         except pyrage.DecryptError as error:
+            # Damage to the part that names the keys looks like a stranger's chunk; it is not, where
+            # these keys have opened another.
+            if str(error) == _NO_KEY_FITS and not self._opened:
+                raise FarhandError(
+                    "recording-identity",
+                    "none of these keys opens the recording",
+                    hint="name the key of an auditor with --identity FILE",
+                    detail=str(error),
+                ) from error
             raise FarhandError(
-                "recording-identity",
-                "none of these keys opens the recording",
-                hint="name the key of an auditor with --identity FILE",
+                "recording-damaged",
+                f"chunk {self._opened} cannot be opened: it was damaged before it was signed",
                 detail=str(error),
             ) from error
+        self._opened += 1
+        return plain
 
 
 def is_recipient(text: str) -> bool:

@@ -188,7 +188,7 @@ def known_keys(
     Raises:
         FarhandError: `recording-malformed`, `recording-signature`, `home-unreadable`.
     """
-    head = open_head(first.head).head
+    head = open_head(first.head, number=0).head
     kept = kept_receipt(home, head.session)
     receipt = kept[0] if kept else None
     if device_key is None and (pinned := pins(home).get(head.device)) is not None:

@@ -57,7 +57,7 @@ def open_lines(
     """Decrypt chunks and yield their lines.
 
     Raises:
-        FarhandError: `recording-identity`, `recording-plaintext`.
+        FarhandError: `recording-identity`, `recording-damaged`, `recording-plaintext`.
     """
     for chunk in chunks:
         yield from read_lines(opener.open(chunk.ciphertext))
