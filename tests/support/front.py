@@ -7,10 +7,11 @@ It runs on a thread of its own, looks at the first line of each connection to kn
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 from collections.abc import Callable
 from typing import Self
+
+from tests.support.listeners import hang_up, listener
 
 __all__ = ["Front"]
 
@@ -78,34 +79,27 @@ class Front:
         return asyncio.run_coroutine_threadsafe(run(), self._loop).result(20)
 
     async def _run(self) -> None:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
-        self._is_ready.set()
-        await self._stop.wait()
-        server.close()
-        self._cut()
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        async with listener(self._serve) as port:
+            self.port = port
+            self._is_ready.set()
+            await self._stop.wait()
+            self._cut()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if not self._is_open:
             writer.transport.abort()
             return
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            first = await reader.readuntil(b"\r\n")
-            is_device = first.split()[1] in (b"/agent", b"/pipe")
-            port = self.devices_go_to if is_device else self.others_go_to
-            from_node, to_node = await asyncio.open_connection("127.0.0.1", port)
-            to_node.write(first)
-            self._writers |= {writer, to_node}
-            try:
-                await asyncio.gather(self._copy(reader, to_node), self._copy(from_node, writer))
-            finally:
-                self._writers -= {writer, to_node}
-                to_node.close()
-        writer.close()
+        first = await reader.readuntil(b"\r\n")
+        is_device = first.split()[1] in (b"/agent", b"/pipe")
+        port = self.devices_go_to if is_device else self.others_go_to
+        from_node, to_node = await asyncio.open_connection("127.0.0.1", port)
+        to_node.write(first)
+        self._writers |= {writer, to_node}
+        try:
+            await asyncio.gather(self._copy(reader, to_node), self._copy(from_node, writer))
+        finally:
+            self._writers -= {writer, to_node}
+            await hang_up(to_node, at_once=True)
 
     async def _copy(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         try:

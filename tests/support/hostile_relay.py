@@ -67,6 +67,7 @@ from farhand_protocol.messages import (
 )
 from farhand_protocol.tokens import Enrolment
 from tests.support.hostile_organisation import HostileOrganisation, now
+from tests.support.listeners import hang_up, listener
 
 __all__ = ["DeviceLink", "HostileRelay", "Splice"]
 
@@ -424,10 +425,8 @@ class HostileRelay:
                 await self._forward(head, reader, writer)
             else:
                 await self._http(method, target, head, reader, writer)
-        except (OSError, asyncio.IncompleteReadError, ValueError):
+        except (asyncio.IncompleteReadError, ValueError):
             return  # whoever called is gone, or spoke nonsense
-        finally:
-            writer.close()
 
     async def _forward(
         self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -439,7 +438,7 @@ class HostileRelay:
                 group.create_task(_copy(reader, inner_writer))
                 group.create_task(_copy(inner_reader, writer))
         finally:
-            inner_writer.close()
+            await hang_up(inner_writer, at_once=True)
 
     async def _http(
         self,
@@ -489,11 +488,9 @@ class HostileRelay:
             close_timeout=0.5,
         ) as inner:
             self._inner = next(iter(inner.sockets)).getsockname()[1]
-            front = await asyncio.start_server(self._front, "127.0.0.1", 0)
-            async with front:
-                self.url = f"http://127.0.0.1:{front.sockets[0].getsockname()[1]}"
+            async with listener(self._front) as port:
+                self.url = f"http://127.0.0.1:{port}"
                 yield self
-                front.close()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

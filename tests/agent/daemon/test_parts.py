@@ -23,6 +23,7 @@ from farhand_agent.reconnect import CAP_S, MAX_RETRY_AFTER_S, MAX_WINDOW_S, Back
 from farhand_agent.session_children import MAX_TRIES, SessionChildren, stop_sessions
 from farhand_protocol.errors import FarhandError
 from tests.agent.agents import agent
+from tests.support.listeners import hang_up
 
 
 @given(
@@ -84,8 +85,9 @@ async def test_the_socket_is_short_owner_only_and_bounded(home: Home) -> None:
                 got = await reader.read()
             except ConnectionError:
                 got = b""
+            finally:
+                await hang_up(writer, at_once=True)
             assert code in got if code else got == b""
-            writer.close()
     assert not path.exists()
 
 

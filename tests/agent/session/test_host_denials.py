@@ -15,6 +15,7 @@ from asyncssh.packet import Boolean, String, UInt32
 from farhand_agent.session.connection import MAX_CHANNELS, MAX_KEY_TRIES
 from farhand_agent.session.host import host_key
 from tests.agent.session.ssh_pair import SESSION, Pair, make_terms, open_client, ssh_pair
+from tests.support.listeners import listener
 
 Ask = Callable[[Pair], Awaitable[object]]
 
@@ -236,20 +237,18 @@ async def test_forward_reaches_what_was_granted_and_ends_when_withdrawn(tmp_path
         writer.write(b"hello " + await reader.readline())
         await writer.drain()
         await reader.read()
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    terms = make_terms(tmp_path, ("forward",), forward_to=[f"127.0.0.1:{port}"])
-    async with server, ssh_pair(terms) as pair:
-        reader, writer = await pair.ssh.open_connection("127.0.0.1", port)
-        writer.write(b"you\n")
-        assert await reader.readline() == b"hello you\n"
-        assert pair.actions("forward") == [f"127.0.0.1:{port}"]
-        pair.scopes.withdraw("forward")
-        assert await asyncio.wait_for(reader.read(), 20) == b""
-        with pytest.raises(asyncssh.ChannelOpenError):
-            await pair.ssh.open_connection("127.0.0.1", port)
+    async with listener(serve) as port:
+        terms = make_terms(tmp_path, ("forward",), forward_to=[f"127.0.0.1:{port}"])
+        async with ssh_pair(terms) as pair:
+            reader, writer = await pair.ssh.open_connection("127.0.0.1", port)
+            writer.write(b"you\n")
+            assert await reader.readline() == b"hello you\n"
+            assert pair.actions("forward") == [f"127.0.0.1:{port}"]
+            pair.scopes.withdraw("forward")
+            assert await asyncio.wait_for(reader.read(), 20) == b""
+            with pytest.raises(asyncssh.ChannelOpenError):
+                await pair.ssh.open_connection("127.0.0.1", port)
 
 
 async def test_forward_to_a_closed_port_fails_alone(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from farhand_agent.session import forwarding
 from farhand_agent.session.scopes import LiveScopes
 from farhand_console.session.proxy import listen_forward
 from tests.agent.session.ssh_pair import make_terms, ssh_pair
+from tests.support.listeners import hang_up, listener
 
 
 @asynccontextmanager
@@ -24,18 +25,14 @@ async def echo() -> AsyncIterator[int]:
     """A server that answers each line; its port."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while line := await reader.readline():
-                writer.write(b"echo " + line)
-                await writer.drain()
-                if line == b"bye\n":
-                    break
-        finally:
-            writer.close()
+        while line := await reader.readline():
+            writer.write(b"echo " + line)
+            await writer.drain()
+            if line == b"bye\n":
+                break
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
+    async with listener(serve) as port:
+        yield port
 
 
 @pytest.fixture
@@ -208,8 +205,12 @@ async def test_the_console_says_which_connection_was_refused(tmp_path: Path) -> 
             async with asyncio.timeout(60):
                 port = int((await said.get()).rpartition(":")[2])
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
-                assert await reader.read() == b""
-                assert (await said.get()).startswith("a connection to 127.0.0.1:9 was refused: ")
-                writer.close()
+                try:
+                    assert await reader.read() == b""
+                    said_then = await said.get()
+                    assert said_then.startswith("a connection to 127.0.0.1:9 was refused: ")
+                finally:
+                    await hang_up(writer)
         finally:
             listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from asyncssh.packet import Boolean, Byte, String, UInt32
 from farhand_agent.session.subsystems import Lines, Subsystem
 from farhand_protocol.trust import SCOPES
 from tests.agent.session.ssh_pair import Pair, make_terms, ssh_pair
+from tests.support.listeners import listener
 
 SUCCESS = 81  # SSH_MSG_REQUEST_SUCCESS
 ANY = frozenset({*SCOPES, "nothing"})
@@ -236,16 +238,13 @@ async def test_withdrawing_closes_what_runs_and_says_why(tmp_path: Path, scope: 
         "view": row("subsystem", String(b"farhand-view")),
     }
 
-    async def hold(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await _reader.read()
-        finally:
-            writer.close()
+    async def hold(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()
 
-    server = await asyncio.start_server(hold, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    granted = make_terms(tmp_path, SCOPES, forward_to=[f"127.0.0.1:{port}"])
-    async with server, ssh_pair(granted) as pair:
+    async with AsyncExitStack() as stack:
+        port = await stack.enter_async_context(listener(hold))
+        granted = make_terms(tmp_path, SCOPES, forward_to=[f"127.0.0.1:{port}"])
+        pair = await stack.enter_async_context(ssh_pair(granted))
         channel = Channel(pair)
         if scope == "forward":
             payload = (String(b"127.0.0.1"), UInt32(port), *ORIGIN)

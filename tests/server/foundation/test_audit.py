@@ -26,6 +26,7 @@ from farhand_server.audit_heads import HeadSender
 from farhand_server.head_sinks import parse_sinks
 from farhand_server.store.schema import audit as audit_table
 from tests.server.relays import TENANT, SignIn
+from tests.support.listeners import listener
 
 
 async def _append(relay: Relay, count: int) -> list[AuditRecord]:
@@ -168,11 +169,8 @@ async def test_heads_are_mailed(relay: Relay) -> None:
             is_body = line.upper().startswith(b"DATA")
             is_quit = line.upper().startswith(b"QUIT")
             writer.write(b"354 go\r\n" if is_body else b"221 ok\r\n" if is_quit else b"250 ok\r\n")
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
+    async with listener(serve) as port:
         sender = HeadSender(relay, parse_sinks(f"mail:audit@example.org@127.0.0.1:{port}"))
         await _append(relay, 2)
         await sender.send()

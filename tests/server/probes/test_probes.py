@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,6 +22,7 @@ from farhand_server.relay import Relay
 from tests.server.fleet.conftest import MakeDevice
 from tests.server.relays import ManualClock, SignIn
 from tests.support.certificates import self_signed
+from tests.support.listeners import listener
 
 NOW = datetime.now(UTC)
 
@@ -179,15 +179,11 @@ async def listening(
     asked: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            asked.append(await reader.read(4096))
-            writer.write(answer)
-            writer.close()
-            await writer.wait_closed()
+        asked.append(await reader.read(4096))
+        writer.write(answer)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
-    async with server:
-        yield server.sockets[0].getsockname()[1], asked
+    async with listener(serve, tls=tls) as port:
+        yield port, asked
 
 
 def anywhere(address: object) -> bool:
@@ -261,14 +257,9 @@ async def test_what_does_not_answer_is_critical(monkeypatch: pytest.MonkeyPatch)
     assert (await look("dns", "localhost", port=None, now=NOW)).state == "ok"
     monkeypatch.setattr("farhand_server.probes.looking.LOOK_S", 0.05)
 
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            await reader.read()
-            writer.close()
-            await writer.wait_closed()
+    async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()
 
-    server = await asyncio.start_server(silent, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
+    async with listener(silent) as port:
         seen = await look("http", "localhost", port=port, now=NOW, may_connect=anywhere)
     assert (seen.state, seen.summary) == ("critical", "localhost: no answer in 0.05 s")
