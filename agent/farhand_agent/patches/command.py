@@ -16,11 +16,13 @@ from farhand_agent.patches.places import state_folder
 from farhand_agent.patches.provider import (
     PatchList,
     PatchProvider,
+    Plan,
     ProviderError,
     Reboot,
     Update,
     bounded,
 )
+from farhand_agent.patches.readiness import Limits, Readiness
 from farhand_agent.patches.registry import providers
 from farhand_agent.terminal import printable, table
 from farhand_protocol.errors import FarhandError
@@ -91,8 +93,11 @@ def patches(names: tuple[str, ...], refresh: bool, history: bool, as_json: bool)
     if refresh and sys.stderr.isatty():
         click.echo("asking the repositories ...", err=True)
     found = list_all(names, refresh=refresh)
+    obstacles = _obstacles(found)
     if as_json:
-        click.echo(json.dumps({"items": [one.to_json() for one in found], "next": None}))
+        items = [one.to_json() for one in found]
+        told = [{"code": one.code, "message": one.message} for one in obstacles]
+        click.echo(json.dumps({"items": items, "obstacles": told, "next": None}))
         return
     if not found:
         click.echo("no package manager that is known here", err=True)
@@ -101,6 +106,18 @@ def patches(names: tuple[str, ...], refresh: bool, history: bool, as_json: bool)
         if one.updates:
             click.echo(table(_COLUMNS, [_row(one) for one in sorted(one.updates, key=_urgency)]))
         click.echo(f"restart: {_restart(one.reboot)}\n")
+    for obstacle in obstacles:
+        click.echo(f"not now: {obstacle.code}: {printable(obstacle.message)}")
+
+
+def _obstacles(found: Sequence[PatchList]) -> list[ProviderError]:
+    """Return what would keep the updates from being installed now, by the usual limits."""
+    updates = tuple(one for some in found for one in some.updates)
+    if not updates:
+        return []
+    return Readiness(Limits()).obstacles(
+        Plan(provider="all", updates=updates), Reboot(required=None)
+    )
 
 
 def _headline(found: PatchList) -> str:

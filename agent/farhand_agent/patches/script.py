@@ -2,7 +2,8 @@
 
 Each prints one JSON object on standard output and ends with 0 when everything is as it was asked
 for, 1 otherwise, with the package manager's last output and the stable code on standard error.
-A change is made in the device's one turn, and written down before it begins.
+A change is made in the device's one turn, when the device is ready for it, and written down before
+it begins.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from farhand_agent.patches.provider import (
     PatchProvider,
     Plan,
     ProviderError,
+    Reboot,
     Update,
 )
+from farhand_agent.patches.readiness import Limits, Readiness
 from farhand_agent.patches.registry import providers
 from farhand_agent.patches.turn import packages_turn
 from farhand_protocol.errors import FarhandError
@@ -54,22 +57,30 @@ def apply_main(name: str, parameters: Parameters) -> int:
         name: of the provider.
         parameters: reads them; `ids` (words parted by blanks) or `scope` ("security" or "all")
             select, `refresh` fetches the indexes first, `dry_run` prints the plan only, `repair`
-            finishes what an interrupted run left behind first.
+            finishes what an interrupted run left behind first; those of `readiness.Limits` say
+            what the device must have.
     """
     try:
         given = parameters()
         provider = _provider(name)
         ids = str(given.get("ids", "")).split() or None
         security_only = ids is None and given.get("scope") == "security"
+        ready = Readiness(Limits.from_parameters(given))
         with packages_turn(state_folder()):
             if given.get("repair") is True:
+                ready.require(Plan(provider=name, updates=()), Reboot(required=None))
                 provider.repair()
             if given.get("refresh") is True:
                 provider.refresh()
             plan = _planned(provider, ids, security_only=security_only)
+            ledger = device_ledger()
             if given.get("dry_run") is True:
-                return _printed(plan.to_json() | {"dry_run": True})
-            return _applied(plan, lambda: provider.apply(plan), device_ledger())
+                found = ready.obstacles(plan, _reboot(provider, ledger))
+                told = [{"code": one.code, "message": one.message} for one in found]
+                return _printed(plan.to_json() | {"dry_run": True, "obstacles": told})
+            if plan.updates:
+                ready.require(plan, _reboot(provider, ledger))
+            return _applied(plan, lambda: provider.apply(plan), ledger)
     except FarhandError as error:
         return _failed(error)
 
@@ -78,11 +89,13 @@ def revert_main(parameters: Parameters) -> int:
     """Bring back what was there before a change, and print the result.
 
     Args:
-        parameters: reads them; `provider` or `record`, where it is not the newest change of all.
+        parameters: reads them; `provider` or `record`, where it is not the newest change of all;
+            those of `readiness.Limits` as with `apply_main`.
     """
     try:
         given = parameters()
         ledger = device_ledger()
+        ready = Readiness(Limits.from_parameters(given))
         with packages_turn(state_folder()):
             record = ledger.find(given.get("record"), provider=given.get("provider"))
             provider, changes = _provider(record.provider), record.changes
@@ -94,6 +107,8 @@ def revert_main(parameters: Parameters) -> int:
                     if c.before
                 ),
             )
+            if plan.updates:
+                ready.require(plan, _reboot(provider, ledger))
             return _applied(plan, lambda: provider.rollback(changes), ledger)
     except FarhandError as error:
         return _failed(error)
@@ -107,6 +122,10 @@ def _planned(provider: PatchProvider, ids: list[str] | None, *, security_only: b
             "patch-unlabelled", f"{provider.name}'s sources do not tell which updates are security"
         )
     return plan
+
+
+def _reboot(provider: PatchProvider, ledger: Ledger) -> Reboot:
+    return ledger.with_memory(provider.name, provider.reboot_state())
 
 
 def _applied(plan: Plan, act: Callable[[], ApplyResult], ledger: Ledger) -> int:

@@ -32,7 +32,7 @@ def test_the_process_prints_the_agreed_object() -> None:
         timeout=60,
         check=True,
     )
-    assert json.loads(done.stdout) == {"items": [], "next": None}
+    assert json.loads(done.stdout) == {"items": [], "obstacles": [], "next": None}
 
 
 def test_a_provider_that_fails_is_a_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

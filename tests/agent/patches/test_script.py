@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,12 @@ from click.testing import CliRunner
 
 from farhand_agent.patches import command, script
 from farhand_agent.patches.command import patches
+from farhand_agent.patches.readiness import Limits, Readiness
 from farhand_agent.patches.script import apply_main, check_main, revert_main
+from farhand_agent.platforms.files import SystemFiles
 from tests.agent.patches.scratch_apt import ScratchApt
+
+ROOM = 600 * 1024 * 1024
 
 pytestmark = pytest.mark.needs("apt-get", "dpkg-deb")
 
@@ -31,6 +36,14 @@ def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ScratchApt:
     for module in (command, script):
         monkeypatch.setattr(module, "providers", lambda: [system.provider(lock_wait_s=0)])
         monkeypatch.setattr(module, "state_folder", lambda: tmp_path / "state")
+        monkeypatch.setattr(
+            module,
+            "Readiness",
+            partial(
+                Readiness, files=SystemFiles(tmp_path), power=lambda: None,
+                free_bytes=lambda path: ROOM,
+            ),
+        )  # fmt: skip
     monkeypatch.setenv("FARHAND_ORDER", "o-test")
     return system
 
@@ -76,6 +89,34 @@ def test_ids_select_and_a_dry_run_changes_nothing(
     assert "plain\t1.0" in system.apt("dpkg-query", "-W")
     assert apply_main("apt", given(ids="plain")) == 0
     assert json.loads(capsys.readouterr().out)["done"] == ["plain"]
+
+
+def test_a_device_that_is_not_ready_is_left_as_it_is(
+    system: ScratchApt, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = given(ids="plain", refresh=True, free_mib=700)
+    assert apply_main("apt", few) == 1
+    shown = capsys.readouterr()
+    assert "patch-disk-full: / has 600 MiB left, 700 MiB are asked for" in shown.err
+    assert apply_main("apt", given(ids="plain", free_mib=700, dry_run=True)) == 0
+    (told,) = json.loads(capsys.readouterr().out)["obstacles"]
+    assert told["code"] == "patch-disk-full"
+    assert apply_main("apt", given(repair=True, free_mib=700)) == 1
+    assert apply_main("apt", given(free_mib="many")) == 1
+    assert "patch-parameters" in capsys.readouterr().err
+    assert "plain\t1.0" in system.apt("dpkg-query", "-W")
+    assert CliRunner().invoke(patches, ["--history"]).stdout == ""
+
+
+def test_the_table_names_what_stands_in_the_way(
+    system: ScratchApt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "Limits", partial(Limits, free_mib=700))
+    words = "/ has 600 MiB left, 700 MiB are asked for"
+    system.provider().refresh()
+    assert CliRunner().invoke(patches, []).output.endswith(f"not now: patch-disk-full: {words}\n")
+    shown = json.loads(CliRunner().invoke(patches, ["--json"]).output)
+    assert shown["obstacles"] == [{"code": "patch-disk-full", "message": words}]
 
 
 def test_what_cannot_be_done_ends_with_1_and_its_code(

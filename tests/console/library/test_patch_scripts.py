@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from farhand_agent.patches.readiness import Limits
 from farhand_agent.patches.registry import every_provider
 from farhand_agent.patches.reporting import ReportingProvider
 from farhand_console.cli import patch
@@ -35,6 +36,8 @@ def test_a_script_applies_with_the_provider_that_it_is_named_after(name: str) ->
     assert (script.risk, script.run_as, script.verify) == ("R2", "root", "check.updates.pending")
     filled = check_parameters(script.parameters, {})
     assert filled["dry_run"] is False
+    # What a device must have is the same whether the script or the agent fills it in.
+    assert Limits.from_parameters(filled) == Limits()
     # Security only is the default where the sources can tell, and no choice where they cannot.
     assert filled.get("scope") == ("security" if name in LABELLED else None)
 
