@@ -29,6 +29,7 @@ from farhand_protocol.errors import FarhandError
 from farhand_server.api.area import Area
 from farhand_server.api.areas import AREAS
 from farhand_server.app import build_app
+from farhand_server.collection import without_collection
 from farhand_server.config import Settings
 from farhand_server.gateway.listener import make_listener
 from farhand_server.home import open_relay
@@ -141,8 +142,10 @@ async def serve(
     tls = _tls(settings)
     with contextlib.closing(_bind(settings)) as bound:
         async with open_relay(settings, connect_bus=True) as relay:
+            with without_collection():
+                app = build_app(relay, areas)
             config = uvicorn.Config(
-                build_app(relay, areas),
+                app,
                 ws=make_listener(relay),
                 lifespan="off",
                 log_config=None,

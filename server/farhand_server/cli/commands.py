@@ -1,4 +1,7 @@
-"""The commands of `farhand-server`; what they do stands in `home`, `serve`, `backup`, `doctor`."""
+"""The commands of `farhand-server`; what they do stands in `home`, `serve`, `backup`, `doctor`.
+
+`main` lists them and loads this module when one is called.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ _database = click.option(
 _bus = click.option("--bus", metavar="URL", help="nats://...; else within this process.")
 
 
-@cli.command(short_help="Make a relay's home and its first admin.")
+@cli.command()
 @shared_options
 @click.option("--org", required=True, metavar="NAME", help="The organisation's name.")
 @click.option(
@@ -66,7 +69,7 @@ def init(
     click.echo(made.signin_token)
 
 
-@cli.command(short_help="Run the relay until SIGTERM.")
+@cli.command()
 @shared_options
 @click.option("--listen", metavar="HOST:PORT", help="Another address for this run.")
 @_database
@@ -98,7 +101,7 @@ def run(context: Context, /, home: str | None, as_json: bool, **flags: Any) -> N
         run_async(serve(settings, ready=ready))
 
 
-@cli.command(short_help="Print an enrolment token signed by this host.")
+@cli.command()
 @shared_options
 @_database
 @click.option(
@@ -140,7 +143,7 @@ def token(
         click.echo(made.token)
 
 
-@cli.command(short_help="Print a new sign-in token for an account.")
+@cli.command()
 @shared_options
 @_database
 @click.argument("name")
@@ -163,7 +166,7 @@ def signin(
         click.echo(text)
 
 
-@cli.command(short_help="Write keys, settings and database to a file.")
+@cli.command()
 @shared_options
 @_database
 @click.argument("file", type=click.Path(path_type=Path))
@@ -180,7 +183,7 @@ def backup(
         say(f"wrote {file}; it holds the relay's key, so keep it private")
 
 
-@cli.command(short_help="Make a home from a backup file.")
+@cli.command()
 @shared_options
 @_database
 @click.argument("file", type=click.Path(path_type=Path))
@@ -197,7 +200,7 @@ def restore(
         say(f"restored {place} as of {manifest.made_at}")
 
 
-@cli.command(short_help="Bring the database's schema to this version.")
+@cli.command()
 @shared_options
 @_database
 @click.pass_obj
@@ -221,7 +224,7 @@ def migrate(context: Context, home: str | None, as_json: bool, database: str | N
         say(f"the schema is at {after}" + ("" if before == after else f", it was at {before}"))
 
 
-@cli.command(short_help="Check home, database, clock, disk, bus and more.")
+@cli.command()
 @shared_options
 @_database
 @_bus

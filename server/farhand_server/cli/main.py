@@ -3,11 +3,15 @@
 `--home` and `--json` may stand before or after the command.  Exit codes: 0, 1 failed, 2 wrong
 usage, 3 refused.  No traceback ever reaches a person: an error of ours that nobody expected is one
 line and goes to the log in full only with FARHAND_DEBUG=1.
+
+The commands stand in `commands`, which loads the whole relay with it.  It is loaded when one of
+them is called: whoever asks for help or mistypes a word does not wait for that.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import sys
 import traceback
@@ -20,11 +24,24 @@ import uvloop
 
 from farhand_protocol.errors import FarhandError, UsageError
 from farhand_server.cli.output import PROGRAM, show_error
+from farhand_server.collection import without_collection
 
 __all__ = ["Context", "cli", "main", "run_async", "shared_options"]
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
+
+# What the list of commands says of each; the module `commands` brings them.
+_COMMANDS = {
+    "backup": "Write keys, settings and database to a file.",
+    "doctor": "Check home, database, clock, disk, bus and more.",
+    "init": "Make a relay's home and its first admin.",
+    "migrate": "Bring the database's schema to this version.",
+    "restore": "Make a home from a backup file.",
+    "run": "Run the relay until SIGTERM.",
+    "signin": "Print a new sign-in token for an account.",
+    "token": "Print an enrolment token signed by this host.",
+}
 
 
 class Context:
@@ -62,7 +79,27 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
         return runner.run(work)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """The root group; loads the commands when one of them is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return all names, loaded or not."""
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, or None for an unknown name."""
+        if cmd_name in _COMMANDS and cmd_name not in self.commands:
+            with without_collection():
+                importlib.import_module("farhand_server.cli.commands")
+        return super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without loading any."""
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(_COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--home", metavar="DIR", help="The relay's folder; FARHAND_HOME is the default.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.version_option(package_name="farhand-server", prog_name=PROGRAM)
@@ -113,7 +150,3 @@ def _run(arguments: list[str] | None) -> int:
         )
         return 1
     return outcome if isinstance(outcome, int) else 0
-
-
-# The commands register themselves on `cli`; the import stands last because they need it.
-from farhand_server.cli import commands  # noqa: E402, F401

@@ -13,6 +13,8 @@ import re
 import sqlite3
 import ssl
 import stat
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -174,6 +176,17 @@ def test_usage_errors_are_words(command: Command) -> None:
         assert "--home" in text
         for option in cli.commands[name].params:
             assert isinstance(option, click.Argument) or vars(option)["help"], option.name
+    assert sorted(cli.commands) == cli.list_commands(click.Context(cli)), "each is listed"
+
+
+def test_who_asks_for_help_does_not_wait_for_the_relay() -> None:
+    asked = (
+        "import sys; from farhand_server.cli.main import _run; assert _run(['--help']) == 0;"
+        "print(*{'litestar', 'sqlalchemy', 'uvicorn'} & sys.modules.keys(), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert "Usage:" in done.stdout
+    assert done.stderr.strip() == ""
 
 
 @pytest.mark.parametrize(
