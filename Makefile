@@ -13,6 +13,9 @@ VENV ?= .venv
 JOBS ?= $(shell expr "$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)" + 1)
 ARGS ?=
 
+# Where the tests of the protocol package stand.
+COVERED := $(wildcard tests/protocol tests/properties)
+
 PACKAGES := farhand_protocol farhand_agent farhand_server farhand_console
 MEMBERS := ./protocol ./agent ./server ./console
 MEMBER_FILES := $(MEMBERS:%=%/pyproject.toml)
@@ -103,15 +106,16 @@ bench: $(DEV_STAMP)
 
 test: $(DEV_STAMP)
 	$(SAY) 'tests ($(JOBS) at a time)'
-	@"$(RUN_PYTHON)" -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@"$(RUN_PYTHON)" -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder $(RUN_ALREADY:%=--ignore=%) $(ARGS)
 
-# One after the other whatever -j says, the tests last: their closing line is the verdict.
+# One after the other whatever -j says, the tests last: their closing line is the verdict. What
+# `coverage` has run does not run again.
 check: $(DEV_STAMP)
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory types
 	@$(MAKE) --no-print-directory imports
 	@$(MAKE) --no-print-directory coverage
-	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory test RUN_ALREADY='$(COVERED)'
 
 lint: $(DEV_STAMP)
 	$(SAY) 'formatting and lint (ruff)'
@@ -132,7 +136,7 @@ imports: $(DEV_STAMP)
 
 coverage: $(DEV_STAMP)
 	$(SAY) 'every branch of the protocol package is tested (coverage)'
-	@"$(RUN_PYTHON)" -m pytest -q -n $(JOBS) $(wildcard tests/protocol tests/properties) --cov=farhand_protocol --cov-branch \
+	@"$(RUN_PYTHON)" -m pytest -q -n $(JOBS) $(COVERED) --cov=farhand_protocol --cov-branch \
 	  --cov-report=term-missing:skip-covered --cov-fail-under=100
 
 format: $(DEV_STAMP)
