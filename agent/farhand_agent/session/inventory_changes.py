@@ -5,8 +5,9 @@
     found()        what differs, or why that is not known
 
 Only on enrolled devices, whose inventory their organisation has anyway, and without the sections
-that this device keeps to itself; a guest's software and users are nobody's business.  The first
-snapshot lies beside the session's lock, so that a restart of the computer is no gap in it.  It is
+that this device keeps to itself; a guest's software and users are nobody's business. Where policy
+switches personal values off they are compared here all the same, and told as withheld. The first
+snapshot lies beside the session's lock, so that a restart of the computer is no gap in it. It is
 what the collectors see, by name and version, and no proof of who changed it: the computer's own
 updates may run at the same time.
 """
@@ -30,6 +31,7 @@ from farhand_agent.config import read_limited, write_atomically
 from farhand_agent.processes import command
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.instants import format_instant
+from farhand_protocol.inventory import WITHHELD
 
 __all__ = ["MAX_CHANGES", "InventoryChanges", "compare_sections"]
 
@@ -47,18 +49,26 @@ _FIRST_NICE: Final = 10
 
 @dataclass(frozen=True)
 class _Watched:
-    """By which fields an item is known again, and which of it are compared."""
+    """By which fields an item is known again, which of it are compared, which say who somebody is.
+
+    `personal` are the collectors' own personal fields, as far as they are looked at here.
+    """
 
     identity: tuple[str, ...]
     compared: tuple[str, ...]
+    personal: tuple[str, ...] = ()
 
 
 # What is cheap to look at and what a repair changes.
 _SECTIONS: Final = {
-    "network": _Watched(("record", "name", "family"), ("state", "addresses", "gateway", "servers")),
+    "network": _Watched(
+        ("record", "name", "family"),
+        ("state", "addresses", "gateway", "servers"),
+        personal=("addresses", "gateway", "servers"),
+    ),
     "services": _Watched(("manager", "name"), ("state", "start")),
     "software": _Watched(("source", "name", "arch"), ("version", "held")),
-    "users": _Watched(("name",), ("uid", "administrator", "shell", "password")),
+    "users": _Watched(("name",), ("uid", "administrator", "shell", "password"), ("name",)),
 }
 
 
@@ -88,6 +98,7 @@ class InventoryChanges:
             at.
         group: where the work is done.
         now: the session's time.
+        personal: False keeps values back that say something about a person.
     """
 
     def __init__(
@@ -96,7 +107,10 @@ class InventoryChanges:
         leave_out: Iterable[str] | None,
         group: asyncio.TaskGroup,
         now: Callable[[], datetime],
+        *,
+        personal: bool = True,
     ) -> None:
+        self._personal = personal
         self._path = path
         self._group = group
         self._now = now
@@ -130,7 +144,9 @@ class InventoryChanges:
         before = self._before.result()
         if before is None or after is None:
             return _unknown("the computer could not be looked at")
-        sections = await asyncio.to_thread(compare_sections, before.sections, after.sections)
+        sections = await asyncio.to_thread(
+            compare_sections, before.sections, after.sections, personal=self._personal
+        )
         return {
             "changes": {"before_at": before.at, "after_at": after.at, "sections": sections},
         }
@@ -224,11 +240,15 @@ def _bounded(value: Any) -> Any:
 
 
 def compare_sections(
-    before: dict[str, _Section], after: dict[str, _Section]
+    before: dict[str, _Section], after: dict[str, _Section], *, personal: bool = True
 ) -> list[dict[str, Any]]:
     """Return what differs between two snapshots, one object per section that both have.
 
     A section that could not be read at either time is never taken for an empty one.
+
+    Args:
+        before, after: the sections by name.
+        personal: False tells what says something about a person as withheld.
 
     Returns:
         {"name", "status_before", "status_after", "added": [ITEM], "removed": [ITEM],
@@ -236,20 +256,23 @@ def compare_sections(
         kind, `omitted` counting the others.
     """
     return [
-        _compare(name, before[name], after[name]) for name in sorted(before.keys() & after.keys())
+        _compare(name, before[name], after[name], () if personal else _SECTIONS[name].personal)
+        for name in sorted(before.keys() & after.keys() & _SECTIONS.keys())
     ]
 
 
-def _compare(name: str, before: _Section, after: _Section) -> dict[str, Any]:
+def _compare(
+    name: str, before: _Section, after: _Section, withheld: tuple[str, ...]
+) -> dict[str, Any]:
     added: list[dict[str, Any]] = []
     removed: list[dict[str, Any]] = []
     changed: list[dict[str, Any]] = []
     if before.status == after.status == "ok":
         old, new = _by_identity(name, before.items), _by_identity(name, after.items)
-        added = [_told(item) for key, item in new.items() if key not in old]
-        removed = [_told(item) for key, item in old.items() if key not in new]
+        added = [_told(item, withheld) for key, item in new.items() if key not in old]
+        removed = [_told(item, withheld) for key, item in old.items() if key not in new]
         changed = [
-            {"before": _told(item), "after": _told(new[key])}
+            {"before": _told(item, withheld), "after": _told(new[key], withheld)}
             for key, item in old.items()
             if key in new and new[key] != item
         ]
@@ -276,5 +299,9 @@ def _by_identity(name: str, items: list[dict[str, Any]]) -> dict[tuple[Any, ...]
     return found
 
 
-def _told(item: dict[str, Any]) -> dict[str, Any]:
-    return {field: value for field, value in item.items() if value is not None}
+def _told(item: dict[str, Any], withheld: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        field: WITHHELD if field in withheld and value != "" else value
+        for field, value in item.items()
+        if value is not None
+    }

@@ -166,6 +166,7 @@ class SessionServing:
             device.settings.inventory_leave_out if device.settings else None,
             group,
             self._now,
+            personal=policy.inventory_personal,
         )
         self.ending = SessionEnding(self._halt, self._sign, self._keep, self._inventory)
         self._lock: Lock | None = None

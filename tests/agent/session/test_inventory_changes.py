@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from farhand_agent.inventory.registry import sections
 from farhand_agent.session import inventory_changes
 from farhand_agent.session.inventory_changes import (
     MAX_CHANGES,
@@ -19,6 +20,7 @@ from farhand_agent.session.inventory_changes import (
     _Section,
     compare_sections,
 )
+from farhand_protocol.inventory import WITHHELD
 
 
 def package(name: str, version: str = "1", **more: Any) -> dict[str, Any]:
@@ -62,11 +64,36 @@ def test_many_changes_are_counted() -> None:
     assert (len(found["added"]), found["omitted"]) == (MAX_CHANGES, 7)
 
 
+def test_names_and_addresses_are_compared_and_not_told() -> None:
+    def look(*names: str, address: str) -> dict[str, _Section]:
+        cards = [{"record": "interface", "name": "eth0", "addresses": address, "state": "UP"}]
+        accounts = [{"name": name, "uid": 1000, "shell": "/bin/sh"} for name in names]
+        return {"network": _Section("ok", cards), "users": _Section("ok", accounts)}
+
+    before, after = look("ada", "bob", address="192.0.2.1"), look("bob", "eve", address="192.0.2.2")
+    network, users = compare_sections(before, after, personal=False)
+    shown = msgspec.json.encode([network, users]).decode()
+    assert not any(word in shown for word in ("ada", "bob", "eve", "192.0.2"))
+    assert network["changed"][0]["after"]["addresses"] == WITHHELD
+    assert network["changed"][0]["after"]["name"] == "eth0"
+    account = {"name": WITHHELD, "uid": 1000, "shell": "/bin/sh"}
+    assert (users["added"], users["removed"], users["changed"]) == ([account], [account], [])
+
+
+@pytest.mark.parametrize("platform", ["linux", "windows", "macos"])
+def test_what_is_personal_here_is_what_the_collectors_call_so(platform: str) -> None:
+    for name, watched in inventory_changes._SECTIONS.items():
+        personal = sections(platform, [name])[name].personal
+        looked_at = {*watched.identity, *watched.compared}
+        assert set(watched.personal) == looked_at & set(personal)
+
+
 class Computer:
     """Stands for the inventory's process."""
 
     def __init__(self) -> None:
         self.items = [{"source": "dpkg", "name": "bash", "version": "5", "size_bytes": 1}]
+        self.section: tuple[str, dict[str, Any]] | None = None
         self.asked: list[str] = []
         self.gate = asyncio.Event()
         self.gate.set()
@@ -74,8 +101,9 @@ class Computer:
     async def output(self, argv: list[str], nice: int) -> bytes:
         self.asked.append(argv[argv.index("--section") + 1])
         await self.gate.wait()
-        section = {"status": "ok", "reason": "", "items": self.items, "hash": "x"}
-        return msgspec.json.encode({"device": None, "sections": {"software": section}})
+        software = {"status": "ok", "reason": "", "items": self.items, "hash": "x"}
+        name, section = self.section or ("software", software)
+        return msgspec.json.encode({"device": None, "sections": {name: section}})
 
 
 @pytest.fixture
@@ -87,10 +115,12 @@ async def computer(monkeypatch: pytest.MonkeyPatch) -> Computer:
 
 @asynccontextmanager
 async def watching(
-    path: Path, leave_out: tuple[str, ...] | None = (), *, keep: bool = False
+    path: Path, leave_out: tuple[str, ...] | None = (), *, keep: bool = False, personal: bool = True
 ) -> AsyncIterator[InventoryChanges]:
     async with asyncio.TaskGroup() as group:
-        changes = InventoryChanges(path, leave_out, group, lambda: datetime.now(UTC))
+        changes = InventoryChanges(
+            path, leave_out, group, lambda: datetime.now(UTC), personal=personal
+        )
         changes.begin()
         try:
             yield changes
@@ -137,6 +167,24 @@ async def test_the_next_process_compares_with_the_first_look(
             await asyncio.sleep(0)
     assert [one["name"] for one in found["changes"]["sections"][0]["removed"]] == ["bash"]
     assert len(computer.asked) == 2
+
+
+async def test_the_switch_of_policy_reaches_what_is_told(
+    tmp_path: Path, computer: Computer
+) -> None:
+    def report(name: str) -> dict[str, Any]:
+        return {"status": "ok", "reason": "", "items": [{"name": name}], "hash": "x"}
+
+    path = tmp_path / "s.before"
+    computer.section = ("users", report("ada"))
+    async with watching(path, personal=False) as changes:
+        await settled(path)
+        computer.section = ("users", report("eve"))
+        async with asyncio.timeout(20):
+            while (found := await told(changes))["changes"] is None:
+                await asyncio.sleep(0)
+    [section] = found["changes"]["sections"]
+    assert (section["added"], section["removed"]) == ([{"name": WITHHELD}], [{"name": WITHHELD}])
 
 
 async def test_a_guest_is_not_looked_at(tmp_path: Path, computer: Computer) -> None:
