@@ -245,7 +245,9 @@ def test_the_debian_package_is_a_citizen(cache: Path, tmp_path: Path) -> None:
 
 
 def _scratch_root(root: Path) -> Path:
-    for folder in ("var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/dpkg/triggers", "etc"):
+    for folder in ("info", "updates", "triggers"):
+        (root / "var/lib/dpkg" / folder).mkdir(parents=True)
+    for folder in ("etc", "var/log"):
         (root / folder).mkdir(parents=True)
     for name in ("status", "available"):
         (root / "var/lib/dpkg" / name).touch()
@@ -258,8 +260,8 @@ def _scratch_root(root: Path) -> Path:
 
 def _dpkg(root: Path, *arguments: str) -> None:
     done = subprocess.run(
-        ["dpkg", f"--root={root}", "--force-not-root", "--force-depends",
-         "--force-script-chrootless", *arguments],
+        ["dpkg", f"--root={root}", f"--log={root}/var/log/dpkg.log", "--force-not-root",
+         "--force-depends", "--force-script-chrootless", *arguments],
         capture_output=True, text=True, timeout=120, check=False,
         env={**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"},
     )  # fmt: skip

@@ -79,9 +79,10 @@ class AptProvider(StepwiseProvider):
         files: SystemFiles | None = None,
         env: Mapping[str, str] | None = None,
         *,
+        options: Mapping[str, Sequence[str]] | None = None,
         lock_wait_s: int = 600,
     ) -> None:
-        super().__init__(runner, files, env=_QUIET | dict(env or {}))
+        super().__init__(runner, files, options=options, env=_QUIET | dict(env or {}))
         self._lock_wait_s = lock_wait_s
 
     def present(self) -> bool:

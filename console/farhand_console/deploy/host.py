@@ -221,9 +221,8 @@ def _put_in(host: Connection, wanted: Wanted, package: Package) -> None:
         if package.kind == "deb":
             options = []
             if wanted.prefix != "/":
-                # Scripts then work below DPKG_ROOT, and what is there cannot depend on anything.
-                options = [f"--root={wanted.prefix}", "--force-not-root", "--force-depends",
-                           "--force-script-chrootless"]  # fmt: skip
+                # What is there cannot depend on anything.
+                options = [*_below(wanted), "--force-depends"]
             words = ["env", "DEBIAN_FRONTEND=noninteractive", "dpkg", *options, "--install", file]
         else:
             # Not below /tmp, from which many a host lets nothing be loaded.
@@ -232,6 +231,14 @@ def _put_in(host: Connection, wanted: Wanted, package: Package) -> None:
         _must_succeed(host.run_as_root(words), "deploy-install", host)
     finally:
         _clear(host, folder, cache)
+
+
+def _below(wanted: Wanted) -> list[str]:
+    """Return dpkg's options for another root: its log and its scripts stay below it as well."""
+    return [
+        f"--root={wanted.prefix}", f"--log={wanted.at('var/log/dpkg.log')}", "--force-not-root",
+        "--force-script-chrootless",
+    ]  # fmt: skip
 
 
 def _clear(host: Connection, *folders: str) -> None:
@@ -264,9 +271,7 @@ def remove(host: Connection, wanted: Wanted, *, progress: Callable[[str], None])
         return Outcome(host=host.target.text, state="absent")
     progress("removing")
     if found.kind == "deb":
-        options = []
-        if wanted.prefix != "/":
-            options = [f"--root={wanted.prefix}", "--force-not-root", "--force-script-chrootless"]
+        options = _below(wanted) if wanted.prefix != "/" else []
         verb = "--purge" if wanted.purge else "--remove"
         words = ["dpkg", *options, verb, "farhand-agent"]
     else:

@@ -91,7 +91,8 @@ class ScratchApt:
                 thread.join()
 
     def provider(self, **options: Any) -> AptProvider:
-        return AptProvider(files=SystemFiles(self.root), env=self.env, **options)
+        quiet = {"dpkg": ("--log=/dev/null",)}
+        return AptProvider(files=SystemFiles(self.root), env=self.env, options=quiet, **options)
 
     def build(self, name: str, version: str, **fields: str) -> Path:
         """Build a package and return its file."""

@@ -257,7 +257,7 @@ def test_a_debian_package_goes_through_dpkg(
     first = act(host, tmp_path, package=package("deb"), prefix="/srv/root")
     assert first.state == "installed"
     lines = [line for line, _ in host.commands]
-    assert any("dpkg --root=/srv/root --force-not-root" in line for line in lines)
+    assert any("dpkg --root=/srv/root --log=/srv/root/var/log/dpkg.log" in line for line in lines)
     assert any(line.startswith("/srv/root/usr/bin/farhand-agent enrol -") for line in lines)
     # One kind over the other would leave two programs.
     other = refused(host, tmp_path, package=package(build=NEWER), upgrade=True)
