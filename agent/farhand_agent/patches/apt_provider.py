@@ -68,6 +68,7 @@ class AptProvider(StepwiseProvider):
         runner: starts commands.
         files: where lists and markers lie.
         env: more variables for every command; APT_CONFIG and DPKG_ADMINDIR name a scratch root.
+        options: program to arguments that stand right behind it.
         lock_wait_s: how long apply waits for another package manager.
     """
 
