@@ -42,8 +42,8 @@ from farhand_agent.standing.checking import (
 )
 from farhand_agent.standing.memory import Memory
 from farhand_agent.standing.planning import ZoneOf, plan
-from farhand_agent.standing.zones import zone_of
 from farhand_agent.trust.verified import current_group, load_verified
+from farhand_agent.zones import zone_of
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.instants import from_unix
 from farhand_protocol.inventory import CHECKS_SECTION, SectionReport, encode_section

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from farhand_agent.standing.memory import Mark
 from farhand_agent.standing.planning import GRACE, Plan, plan
-from farhand_agent.standing.zones import zone_of
+from farhand_agent.zones import zone_of
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.schedules import parse_schedule
 
