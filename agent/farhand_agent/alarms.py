@@ -3,9 +3,10 @@
     device-key-conflict   the relay saw this device's key on two links at once: it was copied
     relay-audit-broken    the relay's audit went back behind what it had shown, or was rewritten
     device-revoked        the organisation revoked this device's key
+    break-glass           two people had a script run in an emergency that was not approved
 
 An alarm is raised once, with its record in the device's log, and stays until the device enrols
-again with a new key.
+again with a new key.  Each emergency order has its own record in that log.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ _WORDS: Final = {
     "device-key-conflict": "another machine uses the key of this device; tell your administrator",
     "relay-audit-broken": "the relay's record of what was done went back; tell your administrator",
     "device-revoked": "the organisation revoked this device's key; it does nothing any more",
+    "break-glass": "an emergency order ran a script here that was not approved; the log says whose",
 }
 
 

@@ -40,7 +40,13 @@ SERVED_SCOPES: Final = ("view", "terminal", "files", "forward")
 WIDE_SCOPES: Final = frozenset({"forward", "screen", "control"})
 
 NOTHING = GroupPolicy(
-    attended=False, unattended=False, scopes=[], risks=[], minutes_max=0, inventory_personal=False
+    attended=False,
+    unattended=False,
+    scopes=[],
+    risks=[],
+    minutes_max=0,
+    inventory_personal=False,
+    break_glass=False,
 )
 _MAX_POLICY_BYTES = 64 * 1024
 _RECORDING = ("off", "on", "required")
@@ -131,6 +137,8 @@ def merge(signed: GroupPolicy, own: dict[str, Any]) -> GroupPolicy:
         inventory_personal=signed.inventory_personal and own.get("inventory_personal", True),
         schedules=narrowed("schedules", signed.schedules),
         probe_to=narrowed("probe_to", signed.probe_to),
+        lab=signed.lab and own.get("lab", True),
+        break_glass=signed.break_glass and own.get("break_glass", True),
     )
 
 
@@ -211,6 +219,10 @@ def policy_words(policy: GroupPolicy) -> list[str]:
         if policy.risks
         else "no script may run"
     )
+    if policy.risks and policy.lab:
+        words.append("scripts that nobody approved yet may be tried here by their authors")
+    if policy.risks and not policy.break_glass:
+        words.append("no emergency order may run here")
     words.append(f"recording of sessions: {policy.recording}")
     if policy.recording != "off":
         typed = "what is typed is recorded too" if policy.recording_input else "typing is left out"

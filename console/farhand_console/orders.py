@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from farhand_console.scripts import approved
+from farhand_console.scripts import approved, check_not_revoked
 from farhand_console.trust.devices import VerifiedDevice
 from farhand_console.trust.verified import VerifiedTrust
 from farhand_protocol.envelopes import (
@@ -28,7 +28,13 @@ from farhand_protocol.identity import make_id
 from farhand_protocol.instants import format_instant, parse_instant
 from farhand_protocol.keys import Signer
 from farhand_protocol.manifest import Manifest, manifest_digest
-from farhand_protocol.orders import FINAL_STATES, MAX_ORDER_LIFETIME_S, Order, Result
+from farhand_protocol.orders import (
+    FINAL_STATES,
+    MAX_ORDER_LIFETIME_S,
+    Exemption,
+    Order,
+    Result,
+)
 from farhand_protocol.parameters import check_parameters
 
 __all__ = ["UNSIGNED_STATES", "OrderDraft", "parse_parameters", "sign_order", "verify_result"]
@@ -48,6 +54,7 @@ class OrderDraft:
         envelope: sealed manifest, from the targets.
         parameters: as given; defaults are filled in and the schema checked.
         operator: roster name of the signer.
+        exemption: the script itself and why, where it runs without its approvals.
 
     Raises:
         FarhandError: approvals or parameters do not hold (codes of the protocol modules),
@@ -62,8 +69,14 @@ class OrderDraft:
         *,
         operator: str,
         now: datetime,
+        exemption: Exemption | None = None,
     ) -> None:
-        self.manifest = approved(envelope, trust)
+        if exemption is None:
+            self.manifest = approved(envelope, trust)
+        else:
+            check_not_revoked(envelope, trust)
+            self.manifest = open_payload(envelope, Manifest)
+        self.exemption = exemption
         self.digest = manifest_digest(envelope)
         self.parameters = check_parameters(self.manifest.parameters, parameters)
         self.operator = operator
@@ -111,6 +124,7 @@ def sign_order(
         issued_at=format_instant(now),
         not_before=format_instant(now - _CLOCK_DIFFERENCE),
         expires=format_instant(now + timedelta(seconds=ttl_s)),
+        exemption=draft.exemption,
     )
     return order.id, encode_envelope(seal(order, by))
 

@@ -6,8 +6,6 @@ A script folder holds `manifest.toml` and the body (`script.py`, `script.sh` or 
 from __future__ import annotations
 
 import hashlib
-import shutil
-import subprocess
 import tomllib
 from collections.abc import Callable
 from datetime import datetime
@@ -40,15 +38,14 @@ from farhand_protocol.trust import manifest_path, script_path
 __all__ = [
     "BODY_NAMES",
     "approved",
+    "check_not_revoked",
     "fetch_script",
-    "lint",
     "make_manifest",
     "publish_script",
     "read_folder",
     "shipped_manifest",
 ]
 
-_LINT_S = 60
 BODY_NAMES = {"python": "script.py", "sh": "script.sh", "powershell": "script.ps1"}
 _DEFAULTS: dict[str, Any] = {
     "description": "",
@@ -133,35 +130,6 @@ def shipped_manifest(
     )
 
 
-def lint(table: dict[str, Any], body: bytes) -> list[str]:
-    """Return what is wrong with a script beyond its manifest: syntax, line ends, a shell linter."""
-    problems = []
-    if b"\r\n" in body and table["interpreter"] != "powershell":
-        problems.append("the body has Windows line ends")
-    if table["interpreter"] == "python":
-        try:
-            compile(body, "script.py", "exec")
-        except (SyntaxError, ValueError) as error:
-            problems.append(f"python: {error}")
-    elif table["interpreter"] == "sh":
-        checked = subprocess.run(
-            ["/bin/sh", "-n"], input=body, capture_output=True, check=False, timeout=_LINT_S
-        )
-        if checked.returncode:
-            problems.append(f"sh: {checked.stderr.decode(errors='replace').strip()[:400]}")
-        linter = shutil.which("shellcheck")
-        if linter:
-            found = subprocess.run(
-                [linter, "-s", "sh", "-f", "gcc", "-"],
-                input=body,
-                capture_output=True,
-                check=False,
-                timeout=_LINT_S,
-            )
-            problems += found.stdout.decode(errors="replace").splitlines()[:50]
-    return problems
-
-
 def fetch_script(
     relay: Relay, script: str, version: int | None = None
 ) -> tuple[Envelope, Manifest, bytes]:
@@ -226,7 +194,18 @@ def approved(envelope: Envelope, trust: VerifiedTrust) -> Manifest:
         raise
     if manifest.tenant != trust.roster.tenant:
         raise FarhandError("manifest-invalid", "the manifest is of another organisation")
-    revoked = {one.subject for one in trust.revocations.revoked if one.kind == "script"}
-    if manifest.id in revoked or manifest_digest(envelope) in revoked:
-        raise RefusedError("script-revoked", f"{manifest.id} is revoked")
+    check_not_revoked(envelope, trust)
     return manifest
+
+
+def check_not_revoked(envelope: Envelope, trust: VerifiedTrust) -> None:
+    """Refuse a script that the organisation revoked, in this version or in all.
+
+    Raises:
+        RefusedError: `script-revoked`, with the reason that was signed.
+    """
+    manifest = open_payload(envelope, Manifest)
+    subjects = (manifest.id, manifest_digest(envelope))
+    for one in trust.revocations.revoked:
+        if one.kind == "script" and one.subject in subjects:
+            raise RefusedError("script-revoked", f"{manifest.id} is revoked: {one.reason}")

@@ -2,17 +2,30 @@
 
 An order is sealed by one operator for one device; the device checks it alone (the check order is in
 `farhand_agent.scripts`).  The relay stores and forwards both and can make neither.
+
+An order with an `exemption` carries a script that too few people approved, whole; who may sign such
+a one, and where it runs, stands in `farhand_protocol.exemptions`.
 """
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
+import msgspec
+
 from farhand_protocol.envelopes import Statement
 from farhand_protocol.terms import Terms
 from farhand_protocol.trust import Risk
 
-__all__ = ["FINAL_STATES", "MAX_ORDER_LIFETIME_S", "ORDER_STATES", "Order", "OrderState", "Result"]
+__all__ = [
+    "FINAL_STATES",
+    "MAX_ORDER_LIFETIME_S",
+    "ORDER_STATES",
+    "Exemption",
+    "Order",
+    "OrderState",
+    "Result",
+]
 
 MAX_ORDER_LIFETIME_S = 7 * 86_400
 
@@ -48,6 +61,20 @@ FINAL_STATES: frozenset[str] = frozenset(
 )
 
 
+class Exemption(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A script that is no signed target, as it comes along with its order, and why.
+
+    `manifest` is sealed by its author and `body` is what it describes; both set by the console.
+    `reason` is shown at the device, on the relay and in both logs.
+    """
+
+    kind: Literal["trial", "break-glass"]
+    manifest: bytes
+    body: bytes
+    reason: str
+
+
+# Without its default the field is not written, so an ordinary order reads as it always has.
 class Order(Statement, frozen=True, kw_only=True, omit_defaults=True):
     """Run this script version with these parameters on this device, within this time.
 
@@ -76,6 +103,7 @@ class Order(Statement, frozen=True, kw_only=True, omit_defaults=True):
     not_before: str
     expires: str
     terms: Terms | None = None
+    exemption: Exemption | None = None
 
 
 class Result(Statement, frozen=True, kw_only=True):

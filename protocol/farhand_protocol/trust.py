@@ -5,7 +5,8 @@ They need no signature of their own.  The relay stores and serves them and can c
 TUF target paths are fixed here, so that both ends agree.
 
 Permissions are strings: `order`, `author`, `admin`, `approve:read`, `approve:change`,
-`approve:destructive`, `approve:session`, and `session:SCOPE@GROUP` where either part may be `*`.
+`approve:destructive`, `approve:session`, `break-glass`, and `session:SCOPE@GROUP` where either part
+may be `*`.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ PERMISSIONS = (
     "approve:change",
     "approve:destructive",
     "approve:session",
+    "break-glass",
 )
 _SESSION_PERMISSION = re.compile(
     r"session:(?:\*|view|terminal|files|forward|screen|control)@(?:\*|[a-z0-9][a-z0-9._-]{0,63})\Z"
@@ -169,6 +171,9 @@ class GroupPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     `schedules` is what a device does by itself (schedules.py); `probe_to` lists the hosts that its
     checks may be pointed at (exact names and addresses; empty means none).
+
+    On a `lab` device an author may try a script that nobody has approved yet; without `break_glass`
+    no emergency order runs (exemptions.py says both).
     """
 
     attended: bool = True
@@ -198,6 +203,8 @@ class GroupPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     inventory_personal: bool = True
     schedules: list[str] = msgspec.field(default_factory=list)
     probe_to: list[str] = msgspec.field(default_factory=list)
+    lab: bool = False
+    break_glass: bool = True
 
 
 class Policy(Document, frozen=True, kw_only=True):

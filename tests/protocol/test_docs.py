@@ -8,7 +8,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from farhand_protocol import grants, inventory, messages, orders, placements, tokens, trust
+from farhand_protocol import (
+    deprecations,
+    grants,
+    inventory,
+    messages,
+    orders,
+    placements,
+    tokens,
+    trust,
+)
 from farhand_protocol.bundles import Bundle, BundleFile
 from farhand_protocol.manifest import Manifest
 from tests.protocol.vector_maker import MAKERS
@@ -19,6 +28,7 @@ STRUCTS: list[type[msgspec.Struct]] = [
     *messages.message_types(),
     Manifest,
     orders.Order,
+    orders.Exemption,
     orders.Result,
     grants.Grant,
     grants.GrantApproval,
@@ -41,6 +51,8 @@ STRUCTS: list[type[msgspec.Struct]] = [
     trust.Revocations,
     trust.Revocation,
     trust.Floors,
+    deprecations.Deprecations,
+    deprecations.Deprecation,
     placements.Placements,
     inventory.SectionReport,
     Bundle,
@@ -61,6 +73,6 @@ def test_every_vector_target_path_and_scope_is_named() -> None:
     for name in MAKERS:
         assert f"{name}.json" in WORDS
     paths = {trust.ROSTER_PATH, trust.POLICY_PATH, trust.REVOCATIONS_PATH, trust.FLOORS_PATH}
-    paths.add(placements.PLACEMENTS_PATH)
+    paths |= {placements.PLACEMENTS_PATH, deprecations.DEPRECATIONS_PATH}
     assert paths | set(trust.SCOPES) | set(trust.PERMISSIONS) <= WORDS
     assert set(orders.FINAL_STATES) <= WORDS

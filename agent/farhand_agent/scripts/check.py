@@ -7,14 +7,19 @@ answered wrongly gives the code (each has its test):
     order-malformed  order-wrong-tenant  order-wrong-device  order-wrong-host  order-wrong-group
     trust-missing  trust-expired  trust-behind  device-revoked
     order-operator-unknown  order-signature  order-not-permitted
+    exemption-invalid  exemption-unsigned
     order-replayed  order-lifetime  order-early  order-expired
     script-revoked  script-unknown  script-changed  script-author-unknown  script-not-approved
     script-expired  script-below-floor  trust-stale
-    script-wrong-platform  script-needs-root  script-sensitive
-    parameters-invalid  policy-refused
+    script-wrong-platform  script-needs-root  script-account-unknown  script-network
+    parameters-invalid  policy-refused  exemption-refused
 
 `trust-missing` and `trust-behind` are worth one trust update and one retry; `order-early` does not
-use the order up.  Every other refusal is final for that order.
+use the order up.  Every other refusal is final for that order.  What `detect` and `verify` name is
+looked at afterwards (`links`).
+
+An order with an exemption (`farhand_protocol.exemptions`) brings its script along: it is asked for
+its signers instead of the script's approvals, and for the policy's word about such orders.
 """
 
 from __future__ import annotations
@@ -30,7 +35,8 @@ from farhand_protocol.envelopes import Envelope, decode_envelope, open_payload, 
 from farhand_protocol.errors import FarhandError, RefusedError
 from farhand_protocol.instants import parse_instant
 from farhand_protocol.manifest import Manifest, check_approved, check_manifest, manifest_digest
-from farhand_protocol.orders import MAX_ORDER_LIFETIME_S, Order
+from farhand_protocol.exemptions import carried_script, check_exempt_signers, exempt_signers
+from farhand_protocol.orders import MAX_ORDER_LIFETIME_S, Exemption, Order
 from farhand_protocol.parameters import check_parameters
 from farhand_protocol.trust import GroupPolicy, manifest_path, script_path
 
@@ -39,6 +45,7 @@ __all__ = ["RETRY_AFTER_UPDATE", "Facts", "Plan", "check_order", "read_order"]
 RETRY_AFTER_UPDATE = frozenset({"trust-missing", "trust-behind"})
 _ORDER_ID = re.compile(r"o-[a-z2-7]{16,26}\Z")
 
+_MAX_REASON_CHARS = 200
 Platform = Literal["linux", "windows", "macos"]
 
 
@@ -57,7 +64,10 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A checked order: what to run, with what, and which machines it may look at."""
+    """A checked order: what to run, with what, and which machines it may look at.
+
+    `people` are those whose signatures stood in for the script's approvals; empty for most orders.
+    """
 
     order: Order
     manifest: Manifest
@@ -72,6 +82,7 @@ def _refuse(code: str, words: str) -> RefusedError:
 
 def read_order(data: bytes) -> tuple[Envelope, Order]:
     """Read a sealed order without believing it.
+    people: tuple[str, ...] = ()
 
     Raises:
         RefusedError: `order-malformed`.
@@ -128,7 +139,18 @@ def check_order(
     parameters = _check_parameters(order, manifest)
     if manifest.risk not in policy.risks:
         raise _refuse("policy-refused", f"this device does not allow scripts of {manifest.risk}")
-    return Plan(order, manifest, body, parameters, tuple(policy.probe_to))
+    people: tuple[str, ...] = ()
+    if order.exemption is not None:
+        _check_exemption_allowed(order.exemption, policy)
+        people = tuple(exempt_signers(envelope, order.exemption, trust.roster))
+    return Plan(order, manifest, body, parameters, tuple(policy.probe_to), people)
+
+
+def _check_exemption_allowed(exemption: Exemption, policy: GroupPolicy) -> None:
+    if exemption.kind == "trial" and not policy.lab:
+        raise _refuse("exemption-refused", "this is no lab device; only approved scripts run here")
+    if exemption.kind == "break-glass" and not policy.break_glass:
+        raise _refuse("exemption-refused", "this device allows no emergency order")
 
 
 def _check_addressee(order: Order, facts: Facts) -> None:
@@ -160,8 +182,15 @@ def _check_operator(order: Order, envelope: Envelope, trust: Verified) -> None:
         raise _refuse("order-operator-unknown", "the order names nobody in the roster")
     if not signers(envelope, operator.keys):
         raise _refuse("order-signature", "the order is not signed by the operator it names")
-    if "order" not in operator.permissions:
-        raise _refuse("order-not-permitted", "the operator may not order scripts")
+    if order.exemption is None:
+        if "order" not in operator.permissions:
+            raise _refuse("order-not-permitted", "the operator may not order scripts")
+        return
+    try:
+        check_exempt_signers(order, envelope, trust.roster)
+    except FarhandError as error:
+        code = error.code if error.code == "exemption-unsigned" else "exemption-invalid"
+        raise RefusedError(code, error.message, detail=error.detail) from error
 
 
 def _check_time(order: Order, now: datetime) -> None:
@@ -181,9 +210,38 @@ def _check_time(order: Order, now: datetime) -> None:
 def _check_script(
     order: Order, trust: Verified, read_target: Callable[[str], bytes | None], now: datetime
 ) -> tuple[Manifest, bytes]:
-    revoked = {one.subject for one in trust.revocations.revoked if one.kind == "script"}
-    if order.digest in revoked or order.script in revoked:
-        raise _refuse("script-revoked", "the script was revoked")
+    for one in trust.revocations.revoked:
+        if one.kind == "script" and one.subject in (order.digest, order.script):
+            raise _refuse("script-revoked", f"the script was revoked: {_line(one.reason)}")
+    if order.exemption is not None:
+        manifest, body = _carried(order, trust)
+    else:
+        manifest, body = _published(order, trust, read_target)
+    if now >= _instant(manifest.expires):
+        raise _refuse("script-expired", "the script's approval has expired")
+    if manifest.version < trust.floors.scripts.get(manifest.id, 0):
+        raise _refuse("script-below-floor", "a newer version of the script is required")
+    return manifest, body
+
+
+def _line(reason: str) -> str:
+    """Return a reason as one printable line; an admin signed it, but it goes to screens."""
+    return "".join(c if c.isprintable() else " " for c in reason[:_MAX_REASON_CHARS])
+
+
+def _carried(order: Order, trust: Verified) -> tuple[Manifest, bytes]:
+    try:
+        _, manifest, body = carried_script(order, trust.roster)
+    except FarhandError as error:
+        known = ("script-author-unknown", "exemption-invalid")
+        code = error.code if error.code in known else "script-changed"
+        raise RefusedError(code, error.message, detail=error.detail) from error
+    return manifest, body
+
+
+def _published(
+    order: Order, trust: Verified, read_target: Callable[[str], bytes | None]
+) -> tuple[Manifest, bytes]:
     sealed = _target(read_target, manifest_path(order.script, order.version))
     if sealed is None:
         raise _refuse("script-unknown", "the organisation has not published this script version")
@@ -206,10 +264,6 @@ def _check_script(
         known = ("script-author-unknown", "script-not-approved")
         code = error.code if error.code in known else "script-changed"
         raise RefusedError(code, error.message, detail=error.detail) from error
-    if now >= _instant(manifest.expires):
-        raise _refuse("script-expired", "the script's approval has expired")
-    if manifest.version < trust.floors.scripts.get(manifest.id, 0):
-        raise _refuse("script-below-floor", "a newer version of the script is required")
     return manifest, body
 
 

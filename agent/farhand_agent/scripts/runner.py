@@ -40,6 +40,7 @@ from farhand_agent.scripts.check import (
     check_order,
     read_order,
 )
+from farhand_agent.scripts.exempt_notice import tell_exempt
 from farhand_agent.trust.verified import current_group, load_verified, read_target
 from farhand_protocol.envelopes import encode_envelope, seal
 from farhand_protocol.errors import FarhandError, RefusedError
@@ -151,6 +152,7 @@ class Desk:
             plan = self._check(row.envelope, ignore=row.id)
             space = Workspace(self._home.orders, plan)
             with space:
+                tell_exempt(self._journal, plan)
                 if not self._journal.start_order(row.id, pid=os.getpid()):
                     return
                 local.notify(self._home, "orders-changed")

@@ -21,6 +21,7 @@ _BROUGHT_BY = {
     "account": "account",
     "alert": "alert",
     "audit": "audit",
+    "break-glass": "break_glass",
     "bundle": "bundle",
     "campaign": "campaign",
     "chat": "chat",

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from farhand_console.cli.base import Context, command, parse_pairs
+from farhand_console.cli.script_finding import warn_of_deprecated
 from farhand_console.order_files import carried_order, write_new
 from farhand_console.orders import (
     UNSIGNED_STATES,
@@ -23,11 +24,13 @@ from farhand_console.relay import segments
 from farhand_console.relay.answers import OrderStates, OrderView, ScriptDetail
 from farhand_console.scripts import approved
 from farhand_console.trust.devices import verify_device
-from farhand_protocol.envelopes import Envelope
+from farhand_console.trust.verified import VerifiedTrust
+from farhand_protocol.envelopes import Envelope, decode_envelope
 from farhand_protocol.errors import FarhandError, RefusedError, UsageError
+from farhand_protocol.manifest import manifest_digest
 from farhand_protocol.orders import FINAL_STATES
 
-__all__ = ["published_script", "register", "wait_for_result"]
+__all__ = ["published_script", "register", "show_result", "wait_for_result"]
 
 # The relay notices an order's end a little later than its clock says.
 _AFTER_EXPIRY_S = 60
@@ -66,6 +69,7 @@ def register(root: click.Group) -> None:
         trust = context.trust()
         envelope = published_script(context, script, version)
         manifest = approved(envelope, trust)
+        warn_of_deprecated(trust, manifest)
         now = datetime.now(UTC).replace(microsecond=0)
         draft = OrderDraft(
             trust,
@@ -93,7 +97,7 @@ def register(root: click.Group) -> None:
         if not context.as_json:
             say(f"{manifest.id} on {printable(verified.name)}: waiting")
         result = wait_for_result(context, order, verified.id, verified.key, ttl_s=ttl)
-        context.show(result, lambda: _show_result(result))
+        context.show(result, lambda: show_result(result))
         if result["state"] == "refused":
             raise RefusedError(result["refusal"] or "refused", "the device refused the order")
         if result["state"] not in ("succeeded", "no_change"):
@@ -113,17 +117,24 @@ def published_script(context: Context, script: str, version: int | None) -> Enve
         if error.code != "script-unknown":
             raise
         unknown = error
-    if any(one.subject == script for one in context.trust().revocations.revoked):
-        raise RefusedError("script-revoked", f"{script} is revoked")
+    trust = context.trust()
+    _refuse_revoked(trust, script, {script})
     try:
-        context.relay.get(segments("scripts", script), ScriptDetail, version=version)
+        handed_in = context.relay.get(segments("scripts", script), ScriptDetail, version=version)
     except FarhandError:
         raise unknown from None  # the relay does not know it either
+    _refuse_revoked(trust, script, {manifest_digest(decode_envelope(handed_in.envelope))})
     raise RefusedError(
         "script-not-approved",
         f"{script} is handed in, but not approved and published",
         hint=f"farhand script show {script}",
     )
+
+
+def _refuse_revoked(trust: VerifiedTrust, script: str, subjects: set[str]) -> None:
+    for one in trust.revocations.revoked:
+        if one.kind == "script" and one.subject in subjects:
+            raise RefusedError("script-revoked", f"{script} is revoked: {one.reason}")
 
 
 def wait_for_result(
@@ -178,7 +189,8 @@ def _final(
     }
 
 
-def _show_result(result: dict[str, Any]) -> None:
+def show_result(result: dict[str, Any]) -> None:
+    """Show a result as the command gave it: output, then how it ended."""
     for words in result["stdout"].splitlines():
         line(words)
     for words in result["stderr"].splitlines():

@@ -1,19 +1,20 @@
-"""script new, lint, submit, approve, publish, revoke, list, show; and run."""
+"""script approve, publish, revoke, deprecate, list, show: what others do with a script.
+
+Its author's commands are in `script_authoring`: new, lint, diff, try, submit.
+"""
 
 from __future__ import annotations
 
-import re
 import sys
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, datetime
 
 import click
 import msgspec
 
+from farhand_console.cli import script_authoring
 from farhand_console.cli.base import Context, command, group, paged
-from farhand_console.library.catalogue import shipped
+from farhand_console.cli.script_finding import approval_rule, check_reason, find_script
 from farhand_console.output import (
-    hint,
     line,
     page_through,
     show_fields,
@@ -25,149 +26,33 @@ from farhand_console.relay.answers import (
     Page,
     Script,
 )
-from farhand_console.scripts import (
-    BODY_NAMES,
-    approved,
-    fetch_script,
-    lint,
-    make_manifest,
-    publish_script,
-    read_folder,
-    shipped_manifest,
-)
+from farhand_console.scripts import approved, fetch_script, publish_script
+from farhand_console.trust.ceremonies import deprecated, not_deprecated
 from farhand_console.trust.signing import Change, publish, tuf_key
 from farhand_console.trust.verified import VerifiedTrust
-from farhand_protocol.envelopes import (
-    Envelope,
-    encode_envelope,
-    open_payload,
-    seal,
-    sign_again,
-)
+from farhand_protocol.envelopes import Envelope, encode_envelope, open_payload, sign_again
 from farhand_protocol.errors import FarhandError, RefusedError, UsageError
 from farhand_protocol.instants import format_instant
 from farhand_protocol.keys import Signer
 from farhand_protocol.manifest import Manifest, approvers, manifest_digest
 from farhand_protocol.trust import (
     REVOCATIONS_PATH,
-    Approval,
     Revocation,
     Revocations,
-    Risk,
     encode_document,
     manifest_path,
-    script_path,
 )
 
 __all__ = ["register"]
-
-_SCRIPT_ID = re.compile(r"[a-z][a-z0-9-]*(?:\.[a-z0-9-]+)*\Z")
-
-_TEMPLATE = """id = "{id}"
-version = 1
-title = "{id}"
-description = "Say what it does and what it changes."
-platforms = ["linux"]
-interpreter = "sh"
-risk = "R0"
-timeout_s = 60
-run_as = "agent"
-sensitive = false
-
-[parameters]
-type = "object"
-additionalProperties = false
-
-[parameters.properties]
-"""
-_BODY = """#!/bin/sh
-# Parameters: one JSON object in the file $FARHAND_PARAMETERS. Findings: one JSON object on stdout.
-set -eu
-printf '{"uptime_s": %s}\\n' "$(cut -d. -f1 /proc/uptime)"
-"""
 
 
 def register(root: click.Group) -> None:
     """Add the commands of this file."""
     scripts = group(root, "script", "Approved scripts.")
-    _register_authoring(scripts)
+    script_authoring.register(scripts)
     _register_approving(scripts)
+    _register_ending(scripts)
     _register_reading(scripts)
-
-
-def _register_authoring(scripts: click.Group) -> None:
-    @command(scripts)
-    @click.argument("folder", type=click.Path(path_type=Path))
-    @click.option("--id", "script_id", help="Dotted name; the folder's name by default.")
-    def new(context: Context, folder: Path, script_id: str | None) -> None:
-        """Start a script: a folder with a manifest and a body."""
-        if (folder / "manifest.toml").exists():
-            raise FarhandError("script-exists", f"{folder} holds a script already")
-        name = script_id or folder.absolute().name
-        if not _SCRIPT_ID.match(name) or len(name) > 100:
-            raise UsageError(
-                "usage", f"{name[:80]!r} is not a script's id", hint="such as check.printer.queue"
-            )
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "manifest.toml").write_text(_TEMPLATE.format(id=name))
-        (folder / BODY_NAMES["sh"]).write_text(_BODY)
-        answer = {"path": str(folder)}
-        context.show(answer, lambda: hint(f"edit it, then: farhand script lint {folder}"))
-
-    @command(scripts, "lint")
-    @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-    def lint_command(context: Context, folder: Path) -> None:
-        """Check a script folder: manifest, parameter schema, syntax."""
-        table, body = read_folder(folder)
-        now = datetime.now(UTC)
-        manifest = make_manifest(table, body, tenant="-", author="-", now=now, expires=now)
-        problems = lint(table, body)
-        answer = {"id": manifest.id, "version": manifest.version, "problems": problems}
-
-        def readable() -> None:
-            for problem in problems:
-                line(problem)
-
-        context.show(answer, readable)
-        if problems:
-            raise FarhandError("lint-failed", f"{len(problems)} problems in {folder}")
-
-    @command(scripts)
-    @click.argument("source")
-    @click.option("--days", type=click.IntRange(1, 730), default=365, help="Until it expires.")
-    def submit(context: Context, source: str, days: int) -> None:
-        """Hand in a script for approval: a folder, signed as its author, or a shipped id."""
-        settings = context.settings
-        now = datetime.now(UTC).replace(microsecond=0)
-        expires = now + timedelta(days=days)
-        ship = next((one for one in shipped() if one.id == source), None)
-        if ship is not None and not Path(source).is_dir():
-            manifest = shipped_manifest(settings.tenant, ship, now=now, expires=expires)
-            envelope, body = seal(manifest), ship.body
-        else:
-            table, body = read_folder(Path(source))
-            problems = lint(table, body)
-            if problems:
-                raise FarhandError("lint-failed", problems[0], hint=f"farhand script lint {source}")
-            manifest = make_manifest(
-                table,
-                body,
-                tenant=settings.tenant,
-                author=settings.account,
-                now=now,
-                expires=expires,
-            )
-            envelope = seal(manifest, context.signer())
-        sealed = {"envelope": encode_envelope(envelope), "body": body}
-        context.relay.post("/scripts", Nothing, sealed)
-        answer = {
-            "id": manifest.id,
-            "version": manifest.version,
-            "digest": manifest_digest(envelope),
-            "risk": manifest.risk,
-            "state": "submitted",
-        }
-        context.show(answer, lambda: show_fields(answer))
 
 
 def _register_approving(scripts: click.Group) -> None:
@@ -178,8 +63,8 @@ def _register_approving(scripts: click.Group) -> None:
     def approve(context: Context, script: str, version: int | None, yes: bool) -> None:
         """Read a script and sign it as an approver; publish it where that makes it whole."""
         trust = context.trust()
-        envelope, manifest, body, state = _find(context, script, version)
-        rule = _rule(trust, manifest.risk)
+        envelope, manifest, body, state = find_script(context, script, version)
+        rule = approval_rule(trust, manifest.risk)
         me = trust.roster.holder(context.signer().public_key)
         if manifest.author == context.settings.account or (me and me.name == manifest.author):
             raise RefusedError("own-script", "an author cannot approve their own script")
@@ -219,13 +104,15 @@ def _register_approving(scripts: click.Group) -> None:
     @click.option("--version", type=click.IntRange(1), help="The newest by default.")
     def publish_command(context: Context, script: str, version: int | None) -> None:
         """Put an approved script among the signed targets."""
-        envelope, manifest, body, _ = _find(context, script, version)
+        envelope, manifest, body, _ = find_script(context, script, version)
         targets = publish_script(
             context.relay, context.fresh_trust, context.signer(), envelope, body
         )
         answer = {"id": manifest.id, "version": manifest.version, "targets_version": targets}
         context.show(answer, lambda: show_fields(answer))
 
+
+def _register_ending(scripts: click.Group) -> None:
     @command(scripts)
     @click.argument("script")
     @click.option("--version", type=click.IntRange(1), help="All versions without it.")
@@ -252,44 +139,54 @@ def _register_approving(scripts: click.Group) -> None:
             document = Revocations(tenant=trust.revocations.tenant, revoked=revoked)
             return Change(changes | {REVOCATIONS_PATH: encode_document(document)})
 
+        check_reason(reason)
         targets = publish(context.relay, context.fresh_trust, context.signer(), change)
         for one in sorted(removed | ({version} if version is not None else set())):
             _tell_revoked(context, script, one)
         answer = {"id": script, "revoked": subject, "targets_version": targets}
         context.show(answer, lambda: show_fields(answer))
 
-
-def _find(
-    context: Context, script: str, version: int | None
-) -> tuple[Envelope, Manifest, bytes, str]:
-    """Return a script with its state: from the signed targets, or as it was handed in.
-
-    The newest version goes first; what was handed in is newer than what is published.
-    """
-    trust = context.trust()
-    known = [number for name, number in trust.published() if name == script]
-    try:
-        handed_in = fetch_script(context.relay, script, version)
-    except FarhandError as error:
-        if error.code not in ("not-found", "script-unknown") or not known:
-            raise
-        handed_in = None
-    if handed_in is not None and handed_in[1].version not in known:
-        state = "submitted"
-        revoked = {one.subject for one in trust.revocations.revoked if one.kind == "script"}
-        if script in revoked or manifest_digest(handed_in[0]) in revoked:
-            state = "revoked"
-        return *handed_in, state
-    envelope = trust.manifest(script, version)
-    manifest = open_payload(envelope, Manifest)
-    return envelope, manifest, trust.read(script_path(manifest.sha256)), "published"
-
-
-def _rule(trust: VerifiedTrust, risk: Risk) -> Approval:
-    rule = trust.policy.approvals.get(risk)
-    if rule is None:
-        raise RefusedError("script-not-approved", f"the policy has no approval rule for {risk}")
-    return rule
+    @command(scripts)
+    @click.argument("script")
+    @click.option("--version", type=click.IntRange(1), help="All versions without it.")
+    @click.option("--reason", help="Shown to whoever is about to run it.")
+    @click.option("--successor", help="The script to use instead.")
+    @click.option("--undo", is_flag=True, help="Take it back.")
+    def deprecate(
+        context: Context,
+        script: str,
+        version: int | None,
+        reason: str | None,
+        successor: str | None,
+        undo: bool,
+    ) -> None:
+        """Warn of a script that still runs; what must not run is revoked."""
+        if undo == (reason is not None):
+            raise UsageError("usage", "give --reason, or --undo")
+        known = context.trust().published()
+        if not undo and not any(
+            name == script and version in (None, number) for name, number in known
+        ):
+            raise FarhandError("script-unknown", f"{script[:100]} is not a published script")
+        if reason is not None:
+            check_reason(reason)
+        targets = publish(
+            context.relay,
+            context.fresh_trust,
+            context.signer(),
+            lambda trust: (
+                not_deprecated(trust, script, version)
+                if reason is None
+                else deprecated(trust, script, version, reason, successor)
+            ),
+        )
+        answer = {
+            "id": script,
+            "version": version,
+            "deprecated": not undo,
+            "targets_version": targets,
+        }
+        context.show(answer, lambda: show_fields(answer))
 
 
 def _for_reading(manifest: Manifest, body: bytes) -> str:
@@ -352,8 +249,8 @@ def _register_reading(scripts: click.Group) -> None:
     def show(context: Context, script: str, version: int | None) -> None:
         """Show a script: its manifest, approvals and body."""
         trust = context.trust()
-        envelope, manifest, body, state = _find(context, script, version)
-        rule = _rule(trust, manifest.risk)
+        envelope, manifest, body, state = find_script(context, script, version)
+        rule = approval_rule(trust, manifest.risk)
         answer = {
             "id": manifest.id,
             "version": manifest.version,
@@ -366,6 +263,8 @@ def _register_reading(scripts: click.Group) -> None:
             "needed": rule.count,
             "digest": manifest_digest(envelope),
             "expires": manifest.expires,
+            "deprecated": _deprecated_words(trust, manifest),
+            "revoked": _revoked_words(trust, envelope, manifest),
             "parameters": manifest.parameters,
             "body": body.decode(errors="replace"),
         }
@@ -376,6 +275,17 @@ def _register_reading(scripts: click.Group) -> None:
                 line("  " + words, 4000)
 
         context.show(answer, readable)
+
+
+def _deprecated_words(trust: VerifiedTrust, manifest: Manifest) -> str | None:
+    found = trust.deprecations.find(manifest.id, manifest.version)
+    return None if found is None else found.reason
+
+
+def _revoked_words(trust: VerifiedTrust, envelope: Envelope, manifest: Manifest) -> str | None:
+    subjects = (manifest.id, manifest_digest(envelope))
+    found = [one for one in trust.revocations.revoked if one.kind == "script"]
+    return next((one.reason for one in found if one.subject in subjects), None)
 
 
 def _published(context: Context) -> dict[tuple[str, int], Script]:
@@ -392,7 +302,8 @@ def _published(context: Context) -> dict[tuple[str, int], Script]:
         manifest = open_payload(envelope, Manifest)
         try:
             approved(envelope, trust)
-            state = "published"
+            is_old = trust.deprecations.find(script, version) is not None
+            state = "deprecated" if is_old else "published"
         except FarhandError as error:
             state = error.code  # a roster that shrank can take back an approval
         found[script, version] = Script(

@@ -6,6 +6,7 @@ Nothing here signs, asks or sends: a ceremony takes the verified metadata of now
     renewed          the same for another 30 days; the root too in the last quarter of its year
     revoked          a script or a device that must never count again
     raised_floor     the lowest version of a script that devices still run
+    deprecated       a script that still runs, and that consoles warn of
     placed           devices into other groups
     new_admin_key    an admin's key by another one: rotated with the old one at hand, or recovered
     new_recovery_key the recovery key by another one
@@ -27,6 +28,7 @@ from farhand_console.trust.signing import (
     set_recovery_key,
 )
 from farhand_console.trust.verified import VerifiedTrust
+from farhand_protocol.deprecations import DEPRECATIONS_PATH, Deprecation
 from farhand_protocol.errors import FarhandError, UsageError
 from farhand_protocol.instants import format_instant
 from farhand_protocol.placements import PLACEMENTS_PATH
@@ -44,9 +46,11 @@ from farhand_protocol.trust import (
 
 __all__ = [
     "admin_keys",
+    "deprecated",
     "lost_keys",
     "new_admin_key",
     "new_recovery_key",
+    "not_deprecated",
     "placed",
     "raised_floor",
     "renewed",
@@ -87,6 +91,32 @@ def raised_floor(trust: VerifiedTrust, script: str, version: int) -> Change:
         raise UsageError("floor-falls", f"the floor of {script[:100]} is {now}; it only rises")
     document = msgspec.structs.replace(floors, scripts=floors.scripts | {script: version})
     return Change({FLOORS_PATH: encode_document(document)})
+
+
+def deprecated(
+    trust: VerifiedTrust, script: str, version: int | None, reason: str, successor: str | None
+) -> Change:
+    """Say of a script (or a version of it) that it should not be used; the last word counts."""
+    at = format_instant(datetime.now(UTC).replace(microsecond=0))
+    entry = Deprecation(script=script, version=version, reason=reason, successor=successor, at=at)
+    return _with_deprecations(trust, script, version, [entry])
+
+
+def not_deprecated(trust: VerifiedTrust, script: str, version: int | None) -> Change:
+    """Take back what `deprecated` said, of exactly this version or of all."""
+    return _with_deprecations(trust, script, version, [])
+
+
+def _with_deprecations(
+    trust: VerifiedTrust, script: str, version: int | None, entries: list[Deprecation]
+) -> Change:
+    kept = [
+        one
+        for one in trust.deprecations.deprecated
+        if (one.script, one.version) != (script, version)
+    ]
+    document = msgspec.structs.replace(trust.deprecations, deprecated=[*kept, *entries])
+    return Change({DEPRECATIONS_PATH: encode_document(document)})
 
 
 def placed(trust: VerifiedTrust, groups: Mapping[str, str]) -> Change:

@@ -19,6 +19,11 @@ from farhand_console.home import Home, write_private
 from farhand_console.output import warn
 from farhand_console.relay import Relay
 from farhand_console.relay.answers import TrustState
+from farhand_protocol.deprecations import (
+    DEPRECATIONS_PATH,
+    Deprecations,
+    check_deprecations,
+)
 from farhand_protocol.envelopes import Envelope, decode_envelope
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.placements import PLACEMENTS_PATH, Placements, check_placements
@@ -66,6 +71,7 @@ class VerifiedTrust:
         self.revocations = self._document(REVOCATIONS_PATH, Revocations)
         self.floors = self._document(FLOORS_PATH, Floors)
         self.placements = self._placements()
+        self.deprecations = self._deprecations()
 
     @property
     def targets_version(self) -> int:
@@ -122,6 +128,11 @@ class VerifiedTrust:
         if PLACEMENTS_PATH not in self.targets.signed.targets:
             return Placements(tenant=self.roster.tenant, groups={})  # nobody was moved yet
         return check_placements(self._document(PLACEMENTS_PATH, Placements))
+
+    def _deprecations(self) -> Deprecations:
+        if DEPRECATIONS_PATH not in self.targets.signed.targets:
+            return Deprecations(tenant=self.roster.tenant, deprecated=[])
+        return check_deprecations(self._document(DEPRECATIONS_PATH, Deprecations))
 
     def _document(self, path: str, kind: type[D]) -> D:
         return decode_document(self.read(path), kind)

@@ -28,12 +28,13 @@ from farhand_server.alerts.steps import (
     step,
 )
 from farhand_server.alerts.tickets import DeviceTickets, tell
-from farhand_server.alerts.words import Said, fingerprint, note, read_checks
+from farhand_server.alerts.words import BREAK_GLASS, Said, fingerprint, note, read_checks
 from farhand_server.clock import stamp
 from farhand_server.relay import Relay
 from farhand_server.store.schema import alerts, tenants
 
 __all__ = [
+    "BREAK_GLASS_STANDS",
     "KEPT",
     "MAX_KEPT",
     "after_maintenance",
@@ -47,6 +48,9 @@ __all__ = [
 # Closed alerts are history: so many of a device, and so long.
 MAX_KEPT: Final = 500
 KEPT: Final = timedelta(days=90)
+
+# The alert of an emergency order is no check of the device's, and no report of it ends it so soon.
+BREAK_GLASS_STANDS: Final = timedelta(days=1)
 
 Row = dict[str, Any]
 # What a step may change of a row.
@@ -85,7 +89,8 @@ async def take_said(
         relay: the wiring.
         device: its row.
         said: each check once.
-        is_all: whether a check that is not there is not run any more.
+        is_all: whether a check that is not there is not run any more.  The alert of an emergency
+            order stands for a day all the same.
     """
     known = await _known(c, relay, device["id"])
     moves = _Moves(c, relay, device, await is_in_maintenance(c, relay, device["id"]))
@@ -93,8 +98,10 @@ async def take_said(
         mark = fingerprint(device["id"], one.check, one.subject)
         await moves.move(known.pop(mark, None), one)
     if is_all:
+        stands = stamp(relay.now() - BREAK_GLASS_STANDS)
         for row in known.values():
-            await moves.move(row, _of_row(row, "gone"))
+            if row["check_id"] != BREAK_GLASS or row["opened_at"] < stands:
+                await moves.move(row, _of_row(row, "gone"))
     await moves.write()
 
 

@@ -14,7 +14,10 @@ from typing import Any, Final, NamedTuple, cast
 from farhand_protocol.inventory import SectionReport
 from farhand_server.alerts.steps import Step, Told
 
-__all__ = ["MAX_CHECKS", "Said", "fingerprint", "note", "read_checks", "title"]
+__all__ = ["BREAK_GLASS", "MAX_CHECKS", "Said", "fingerprint", "note", "read_checks", "title"]
+
+# What the alert of an emergency order is called; no device reports a check of this name.
+BREAK_GLASS: Final = "break-glass"
 
 # As many as policy can schedule on one device.
 MAX_CHECKS: Final = 256
@@ -48,6 +51,8 @@ def read_checks(report: SectionReport) -> list[Said]:
 def _read(item: dict[str, Any]) -> Said | None:
     check, state = item.get("id"), item.get("state")
     if not isinstance(check, str) or not _CHECK.match(check) or state not in _STATES:
+        return None
+    if check == BREAK_GLASS:
         return None
     return Said(
         check=check,

@@ -29,6 +29,7 @@ from farhand_server.desk.tickets import find_ticket
 from farhand_server.errors import not_found
 from farhand_server.fleet.aliases import same_device
 from farhand_server.fleet.devices import agentless
+from farhand_server.fleet.exempt_orders import check_exempt, tell_exempt
 from farhand_server.fleet.order_rows import add_events, advance, lock_orders, order_row
 from farhand_server.fleet.order_states import FINAL_STATES
 from farhand_server.fleet.packages import in_chunks
@@ -142,12 +143,13 @@ def check_order(signed: SignedOrder, *, relay: Relay, actor: str, roster: Roster
 
     Raises:
         FarhandError: `order-wrong-tenant`, `order-lifetime`, `order-expired`,
-            `order-operator-unknown`, `order-signature`, `order-not-permitted`.
+            `order-operator-unknown`, `order-signature`, `order-not-permitted`; of `check_exempt`.
     """
     order = signed.order
     if order.tenant != relay.tenant:
         raise FarhandError("order-wrong-tenant", "the order is of another organisation")
-    if order.operator != actor:
+    exemption = order.exemption
+    if order.operator != actor and (exemption is None or exemption.kind != "break-glass"):
         raise RefusedError("order-not-permitted", "the order names another operator than you")
     if not signed.sealed.signatures:
         raise FarhandError("order-signature", "the order is not signed")
@@ -167,7 +169,9 @@ def check_order(signed: SignedOrder, *, relay: Relay, actor: str, roster: Roster
         raise RefusedError("order-operator-unknown", "the roster has no such operator")
     if not signers(signed.sealed, operator.keys):
         raise FarhandError("order-signature", "no key of that operator signed the order")
-    if "order" not in operator.permissions:
+    if exemption is not None:
+        check_exempt(signed, exemption, roster, actor=actor)
+    elif "order" not in operator.permissions:
         raise RefusedError("order-not-permitted", "the roster does not let you order")
 
 
@@ -278,6 +282,8 @@ async def create_orders(
         await add_events(
             c, tenant=relay.tenant, ids=ids, state="eligible", at=at, detail={"by": actor}
         )
+        for one in new:
+            await tell_exempt(c, relay, one, actor=actor)
     return [
         (one.order.id, known[one.order.id]["state"] if one.order.id in known else "eligible")
         for one in signed

@@ -76,6 +76,10 @@ class Case:
         )
         host = self.order_fields.pop("host_name", HOST)
         _, data = org.order(script, DEVICE, host, by=self.signer, **self.order_fields)
+        return self.check(data)
+
+    def check(self, data: bytes) -> Plan:
+        org = self.organisation
         facts: dict[str, Any] = {
             "tenant": org.tenant,
             "device": DEVICE,
