@@ -2,8 +2,9 @@
 
 One real relay, one real agent.  Orders come in all the time; sessions are opened one after the
 other, each with a command and an upload under way.  Runners and session processes are killed beside
-each other, and after every fourth of these the agent or the relay.  How long each kill waits is
-drawn from a fixed seed; what it meets depends on the machine.  After each kill the journal opens.
+each other, each strike all of a kind that live at its moment, and for every four of these the agent
+or the relay.  How long each strike waits is drawn from a fixed seed; what it meets depends on the
+machine.  After each kill the journal opens.
 In the end every order that the relay accepted has ended once, no body and no command has started
 twice, every session has ended once, on both ends (another process goes on with one whose process
 was killed), and the relay's audit and the device's log are whole.
@@ -85,7 +86,9 @@ class Chaos:
     async def order(self) -> None:
         """Keep orders coming; runs until cancelled.
 
-        One whose runner was killed is taken up after half a minute only, so there are many.
+        One whose runner was killed is taken up after half a minute only, so there are many.  One
+        whose answer was lost is given again before there is another: else they would pile up
+        while the relay is away.
         """
         while True:
             await asyncio.sleep(0.2)
@@ -93,7 +96,9 @@ class Chaos:
                 continue
             order, sealed = self.house.sign()
             self.sent[order] = sealed
-            await self.call(lambda sealed=sealed: self.house.order(sealed))  # type: ignore[misc]
+            while order not in self.house.accepted:
+                await asyncio.sleep(0.1)
+                await self.call(lambda sealed=sealed: self.house.order(sealed))  # type: ignore[misc]
 
     def _orders_under_way(self) -> int:
         """Count what has not ended; asked all the time, so without a whole database for it."""
@@ -201,16 +206,21 @@ class Chaos:
 
     async def strike_all(self, kind: str) -> None:
         """Strike every runner, or every session process, that is to be; and some of the rest."""
-        while self.kills[kind] < VICTIMS[kind]:
+        while left := VICTIMS[kind] - self.kills[kind]:
             try:
                 async with asyncio.timeout(PATIENCE_S):
-                    await self._strike_child(MODULES[kind])
+                    struck = await self._strike_children(MODULES[kind], at_most=left)
             except TimeoutError:
                 continue  # there was none; the agent or the relay has just been killed
-            self._count(kind)
-            if not sum(self.kills[one] for one in MODULES) % 4:
-                async with self._one_at_a_time:
+            for _ in range(struck):
+                self._count(kind)
+            async with self._one_at_a_time:
+                while self._is_turn_of_the_rest():
                     await self._strike_one_of_the_rest(self._rest.pop())
+
+    def _is_turn_of_the_rest(self) -> bool:
+        struck = sum(self.kills[kind] for kind in VICTIMS if kind not in MODULES)
+        return struck < sum(self.kills[kind] for kind in MODULES) // 4
 
     async def _strike_one_of_the_rest(self, kind: str) -> None:
         await asyncio.sleep(self.draw.uniform(0.0, 0.5))
@@ -226,19 +236,22 @@ class Chaos:
         self.kills[kind] += 1
         self.house.journal().close()
 
-    async def _strike_child(self, module: str) -> None:
+    async def _strike_children(self, module: str, *, at_most: int) -> int:
+        """Kill what lives of a module; returns how many were there to be killed."""
         while True:
             if await self.call(lambda: self.find(module)):
                 # Alive now; it is struck a random part of its life later, if it still is.
                 await asyncio.sleep(self.draw.uniform(0.0, 0.6))
                 found = await self.call(lambda: self.find(module))
                 if found:
-                    session = self._kill(self.draw.choice(found))
                     break
             await asyncio.sleep(0.02)  # others start it; there is nothing to wait on
-        if session is not None and session not in self.cut:
-            # It may not have been open yet, and nobody waits for what is dead.
-            self.ending.append(asyncio.ensure_future(self.end(session)))
+        for process in found[:at_most]:
+            session = self._kill(process)
+            if session is not None and session not in self.cut:
+                # It may not have been open yet, and nobody waits for what is dead.
+                self.ending.append(asyncio.ensure_future(self.end(session)))
+        return len(found[:at_most])
 
     def _kill(self, process: psutil.Process) -> str | None:
         """Kill a process; returns the session that it served or was about to."""
