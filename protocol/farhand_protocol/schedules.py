@@ -79,8 +79,12 @@ _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,31}(?:/[A-Za-z0-9_+-]{1,32}){0,2}\
 _CONFIRM = re.compile(r"([1-9][0-9]?)/([1-9][0-9]?)\Z")
 _CHECK = re.compile(r"[a-z][a-z0-9_-]*(?:\.[a-z0-9_-]+)*\Z")
 _SECTION = re.compile(r"[a-z][a-z0-9_.-]{1,40}\Z")
-_PARAMETER = re.compile(r"([a-z][a-z0-9_]{0,39})=([A-Za-z0-9][A-Za-z0-9._:/@%+-]{0,252})\Z")
-_NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,6})?\Z")
+# Less than nothing is a number as well (a signal in dBm); a word never begins with a hyphen.
+_NUMBER = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,6})?\Z")
+_PARAMETER = re.compile(
+    r"([a-z][a-z0-9_]{0,39})="
+    r"(-[0-9]{1,15}(?:\.[0-9]{1,6})?|[A-Za-z0-9][A-Za-z0-9._:/@%+-]{0,252})\Z"
+)
 
 Matches = Callable[[date], bool]
 

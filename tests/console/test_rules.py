@@ -133,3 +133,29 @@ def test_names_that_nobody_knows_are_told_of_and_what_is_no_name_is_refused(
         refused = policy("--schedule", line)
         assert (refused.exit_code, len(signed)) == (2, 2), line
         assert "error: usage: " in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("check", "words"),
+    [
+        ("disk.space warning_percent=99", "warning_percent 99 lies beyond critical_percent 95"),
+        ("disk.space critical_percent=10", "warning_percent 85 lies beyond critical_percent 10"),
+        ("net.wifi warning_dbm=-85", "warning_dbm -85 lies beyond critical_dbm -80"),
+        ("net.wifi warning_dbm=-60 critical_dbm=-50", "warning_dbm -60 lies beyond"),
+    ],
+)
+def test_thresholds_that_contradict_each_other_are_not_signed(
+    publishing: Publishing, check: str, words: str
+) -> None:
+    policy, signed = publishing
+    refused = policy("--schedule", f"disks: every 1d; checks {check}")
+    assert (refused.exit_code, signed) == (2, [])
+    assert "error: check-parameters: schedule disks: " in refused.stderr
+    assert words in refused.stderr
+
+
+def test_thresholds_that_agree_and_those_of_newer_checks_are_signed(publishing: Publishing) -> None:
+    policy, signed = publishing
+    checks = "disk.space warning_percent=95, net.wifi critical_dbm=-70, new.check warning_x=9"
+    assert policy("--schedule", f"disks: every 1d; checks {checks}").exit_code == 0
+    assert len(signed) == 1

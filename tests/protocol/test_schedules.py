@@ -293,6 +293,8 @@ def test_what_a_line_says() -> None:
         "x: every 15m; checks a.b,",
         "x: every 15m; checks A.b",
         "x: every 15m; checks a.b warning",
+        "x: every 15m; checks a.b name=-rf",
+        "x: every 15m; checks a.b warning=-1.2.3",
         "x: every 15m; checks a.b target=-rf",
         "x: every 15m; checks a.b target=$(id)",
         "x: every 15m; checks a.b w=1 w=2",
@@ -346,3 +348,8 @@ def test_schedules_of_a_policy_are_bounded_and_apart() -> None:
     ):
         with pytest.raises(FarhandError, match="schedule-malformed"):
             parse_schedules(lines)
+
+
+def test_a_threshold_may_lie_below_zero() -> None:
+    (one,) = parse_schedules(["x: every 15m; checks net.wifi warning_dbm=-65 critical_dbm=-75.5"])
+    assert one.checks[0].parameters == (("critical_dbm", -75.5), ("warning_dbm", -65.0))

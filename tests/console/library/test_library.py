@@ -15,6 +15,7 @@ from farhand_agent.checks.registry import checks
 from farhand_agent.inventory.catalogue import CATALOGUE
 from farhand_console.library.catalogue import BODIES, ShippedScript, read_script, shipped
 from farhand_console.library.known_names import SECTIONS, check_names, unknown_names
+from farhand_console.library.thresholds import contradictions, threshold_names
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.parameters import check_parameters, check_schema
 
@@ -252,3 +253,17 @@ def test_the_names_of_checks_and_sections_are_those_of_the_agent() -> None:
     assert unknown_names("section", ["softwre", "os", "softwre"], SECTIONS) == [
         "no section is called softwre here; is it software?"
     ]
+
+
+def test_the_thresholds_that_are_compared_are_the_checks_own() -> None:
+    for check_id, check in checks().items():
+        known = threshold_names(check_id)
+        assert known == {
+            name: (limit.warning, limit.critical) for name, limit in check.limits.items()
+        }
+        for name, limit in check.limits.items():
+            beyond = {f"warning_{name}": limit.critical, f"critical_{name}": limit.warning}
+            assert len(contradictions(check_id, beyond)) == (limit.warning != limit.critical)
+            assert not contradictions(check_id, {f"warning_{name}": limit.critical})
+    assert threshold_names("../check.disk.space") == threshold_names("no.such") == {}
+    assert contradictions("disk.space", {"warning_percent": "many"})
