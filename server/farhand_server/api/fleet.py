@@ -311,6 +311,7 @@ async def _start(relay: Relay) -> None:
     gateway.plug(relay.service(make_intake))
     dispatch = relay.service(make_dispatch)
     dispatch.devices_here = gateway.presence.here
+    dispatch.who_is_online = gateway.presence.online
     relay.tasks.spawn(dispatch.run(), name="order dispatch")
     relay.tasks.spawn(keep_folding(relay), name="software index")
 

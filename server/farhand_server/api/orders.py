@@ -14,13 +14,27 @@ from farhand_protocol.messages import MAX_MESSAGE_BYTES
 from farhand_server.accounts.authorisation import Actor
 from farhand_server.api.area import Area
 from farhand_server.api.guard import FromActor, FromRelay
-from farhand_server.api.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
+from farhand_server.api.paging import (
+    LIMIT_DEFAULT,
+    Cursor,
+    Limit,
+    Page,
+    decode_cursor,
+    encode_cursor,
+    page_of,
+)
+from farhand_server.fleet.campaign_events import (
+    MAX_EVENTS,
+    CampaignStep,
+    campaign_events,
+    tell_watchers,
+    wait_for_events,
+)
+from farhand_server.fleet.campaign_reports import Report, report
 from farhand_server.fleet.campaigns import (
-    MAX_TARGETS,
     Campaign,
     CampaignEvent,
     NewCampaign,
-    Report,
     Skipped,
     Target,
     control_campaign,
@@ -28,12 +42,13 @@ from farhand_server.fleet.campaigns import (
     get_campaign,
     list_campaigns,
     list_targets,
-    report,
+    skip_targets,
     unended_orders,
 )
 from farhand_server.fleet.devices import find_device
 from farhand_server.fleet.dispatch import make_dispatch
 from farhand_server.fleet.fills import fill_orders
+from farhand_server.fleet.frozen_sets import MAX_TARGETS
 from farhand_server.fleet.order_rows import order_row
 from farhand_server.fleet.order_states import FINAL_STATES
 from farhand_server.fleet.orders import (
@@ -51,6 +66,7 @@ from farhand_server.fleet.orders import (
     with_results,
 )
 from farhand_server.fleet.packages import in_chunks
+from farhand_server.fleet.promotion import approve_ring
 from farhand_server.fleet.results import make_results
 from farhand_server.gateway.node import make_gateway
 from farhand_server.relay import Relay
@@ -62,6 +78,7 @@ MAX_WAIT_S = 60
 _Wait = Annotated[float, QueryParameter(name="wait", ge=0, le=MAX_WAIT_S)]
 _State = Annotated[str | None, QueryParameter(name="state", max_length=20)]
 _Results = Annotated[bool, QueryParameter(name="results")]
+_Events = Annotated[int, QueryParameter(name="limit", ge=1, le=MAX_EVENTS)]
 _Ref = Annotated[str | None, QueryParameter(max_length=128)]
 
 
@@ -114,6 +131,14 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     skipped: Annotated[list[Skipped], msgspec.Meta(max_length=MAX_TARGETS)] = msgspec.field(
         default_factory=list
     )
+
+
+class Events(msgspec.Struct, frozen=True, kw_only=True):
+    """Steps of a campaign; `next` is the cursor to go on from, also when there are none yet."""
+
+    items: list[CampaignStep]
+    next: str
+    state: str
 
 
 def _states(pairs: list[tuple[str, str]]) -> OrderStates:
@@ -329,8 +354,55 @@ class CampaignController(Controller):
                 told = await request_cancel(c, relay, ids=chunk, actor=actor.name)
             await dispatch.publish_ends(set(chunk) - set(told))
             await dispatch.tell_cancelled(told)
+        await tell_watchers(relay, {campaign})
         async with relay.db.read() as c:
             return await get_campaign(c, relay.tenant, campaign)
+
+    @post("/{campaign:str}/skip", action="campaign.control", status_code=200)
+    async def skip(
+        self, relay: FromRelay, actor: FromActor, campaign: FromPath[str], data: JSONBody[Start]
+    ) -> Campaign:
+        """End targets of a later ring that the console signed no order for as refused."""
+        async with relay.db.write() as c:
+            changed = await skip_targets(
+                c, relay, campaign=campaign, skipped=data.skipped, actor=actor.name
+            )
+        await tell_watchers(relay, {campaign})
+        relay.service(make_dispatch).moved([campaign])
+        return changed
+
+    @post("/{campaign:str}/rings/{ring:int}/approve", action="campaign.control", status_code=200)
+    async def approve(
+        self, relay: FromRelay, actor: FromActor, campaign: FromPath[str], ring: FromPath[int]
+    ) -> Report:
+        """Say that a manual ring may begin once its gate is open."""
+        async with relay.db.write() as c:
+            await approve_ring(c, relay, campaign=campaign, ring=ring, actor=actor.name)
+        await tell_watchers(relay, {campaign})
+        relay.service(make_dispatch).moved([campaign])
+        async with relay.db.read() as c:
+            return await report(c, relay.tenant, campaign)
+
+    @get("/{campaign:str}/events", action="campaign.read")
+    async def events(
+        self,
+        relay: FromRelay,
+        campaign: FromPath[str],
+        cursor: Cursor = None,
+        limit: _Events = MAX_EVENTS,
+        wait: _Wait = 0.0,
+    ) -> Events:
+        """Return what happened after the cursor; with `wait`, not before something did."""
+        after = (decode_cursor(cursor, int) or (0,))[0]
+        async with relay.db.read() as c:
+            found = await campaign_events(c, relay.tenant, campaign, after=after, limit=limit)
+            state = (await get_campaign(c, relay.tenant, campaign)).state
+        if not found and wait and state not in ("finished", "aborted"):
+            found = await wait_for_events(relay, campaign, after=after, limit=limit, wait_s=wait)
+            async with relay.db.read() as c:
+                state = (await get_campaign(c, relay.tenant, campaign)).state
+        last = found[-1].seq if found else after
+        return Events(items=found, next=encode_cursor(last), state=state)
 
     @get("/{campaign:str}/report", action="campaign.read")
     async def report(self, relay: FromRelay, campaign: FromPath[str]) -> Report:
@@ -350,6 +422,7 @@ async def _control(
         changed = await control_campaign(
             c, relay, campaign=campaign, event=event, actor=actor.name, skipped=skipped
         )
+    await tell_watchers(relay, {campaign})
     if changed.state == "running":
         relay.service(make_dispatch).kick(campaigns=[campaign])
     return changed

@@ -1,9 +1,9 @@
 """Campaigns: one script on many devices, with the targets frozen when it is made.
 
-    state     start     pause     resume    abort     every order final
-    draft     running   -         -         aborted   -
-    running   -         paused    -         aborted   finished
-    paused    -         -         running   aborted   finished
+    state     start     pause     resume    abort     limit or gate   every order final
+    draft     running   -         -         aborted   -               -
+    running   -         paused    -         aborted   paused          finished
+    paused    -         -         running   aborted   -               finished
     finished, aborted: nothing follows; `-` is refused with `campaign-state`
 
 A campaign plans one order row per device at once.  The console then pages through the targets,
@@ -11,8 +11,10 @@ checks each device's key by itself, signs an order for each and sends them; a si
 planned row of its device.  What it could not verify it names when it starts, and those rows end as
 `refused`; a planned row that is neither signed nor named waits.
 
-There is one ring, number 0; the rows have the column for more.  Counts are kept with each step of
-an order (`order_rows`), so a report reads a handful of rows.
+Who is in which ring is frozen as well (`frozen_sets`), and the hash of it all is what the console
+signs.  Devices of a ring are told only once the ring before has passed its gate (`promotion`); a
+limit that is passed pauses the campaign in the transaction that passed it (`brakes`).  Counts are
+kept with each step of an order (`order_rows`), so a report reads a handful of rows.
 """
 
 from __future__ import annotations
@@ -23,21 +25,31 @@ from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import msgspec
-from sqlalchemy import RowMapping, and_, func, insert, select, update
+from sqlalchemy import RowMapping, and_, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from farhand_protocol.campaigns import CampaignPlan, check_plan, target_set
 from farhand_protocol.errors import FarhandError, UsageError
 from farhand_protocol.identity import make_id
 from farhand_protocol.orders import MAX_ORDER_LIFETIME_S
 from farhand_protocol.trust import Risk
 from farhand_server.errors import not_found
-from farhand_server.fleet.devices import WhoIsOnline, picked
+from farhand_server.fleet.brakes import counts_of, plan_of, summed
+from farhand_server.fleet.campaign_events import add_campaign_event
+from farhand_server.fleet.devices import WhoIsOnline
+from farhand_server.fleet.frozen_sets import (
+    MAX_TARGETS,
+    domains_of,
+    freeze,
+    rings_of,
+    targets_of,
+)
 from farhand_server.fleet.order_rows import add_to_counts, advance, lock_orders
 from farhand_server.fleet.packages import in_chunks
-from farhand_server.fleet.query import parse_query
 from farhand_server.relay import Relay
 from farhand_server.store.schema import (
     campaign_counts,
+    campaign_rings,
     campaigns,
     devices,
     enrolment_tokens,
@@ -48,9 +60,7 @@ __all__ = [
     "CAMPAIGN_EVENTS",
     "Campaign",
     "CampaignEvent",
-    "Cause",
     "NewCampaign",
-    "Report",
     "Skipped",
     "Target",
     "campaign_row",
@@ -60,15 +70,13 @@ __all__ = [
     "list_campaigns",
     "list_targets",
     "planned_rows",
-    "report",
+    "skip_targets",
     "unended_orders",
 ]
 
-MAX_TARGETS: Final = 50_000
 MAX_PARAMETERS_BYTES: Final = 16 * 1024
-MAX_CAUSES: Final = 50
 MAX_SKIP_CODES: Final = 64
-RING: Final = 0
+MAX_PLAN_BYTES: Final = 32 * 1024
 
 _CODE: Final = re.compile(r"[a-z][a-z0-9-]{0,63}", re.ASCII)
 
@@ -84,7 +92,11 @@ CAMPAIGN_EVENTS: Final[dict[tuple[str, CampaignEvent], str]] = {
 
 
 class NewCampaign(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a console asks for; script, version, digest and risk as it resolved them through TUF."""
+    """What a console asks for; script, version, digest and risk as it resolved them through TUF.
+
+    With `source` only targets of that earlier campaign are taken: `retry` those that did not
+    succeed, `rollback` those that did.
+    """
 
     script: str
     version: int
@@ -94,11 +106,13 @@ class NewCampaign(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     name: str = ""
     parameters: dict[str, Any] = msgspec.field(default_factory=dict)
     ttl_s: int = 86_400
-    rings: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    plan: CampaignPlan = msgspec.field(default_factory=CampaignPlan)
+    source: str | None = None
+    source_use: Literal["retry", "rollback"] = "retry"
 
 
 class Campaign(msgspec.Struct, frozen=True, kw_only=True):
-    """A campaign; `targets` is how many devices were frozen into it."""
+    """A campaign; `targets` is how many devices were frozen into it, `reason` why it is paused."""
 
     campaign: str
     name: str
@@ -110,6 +124,11 @@ class Campaign(msgspec.Struct, frozen=True, kw_only=True):
     query: str
     parameters: dict[str, Any]
     ttl_s: int
+    plan: CampaignPlan
+    target_set: str | None
+    source: str | None
+    reason: str | None
+    open_ring: int
     targets: int
     counts: dict[str, int]
     created_by: str
@@ -143,31 +162,6 @@ class Skipped(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     code: str
 
 
-class Cause(msgspec.Struct, frozen=True, kw_only=True):
-    """One reason, how many orders it has, and the id of one of them."""
-
-    signature: str
-    count: int
-    example: str
-
-
-class RingReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The counts of one ring."""
-
-    ring: int
-    counts: dict[str, int]
-
-
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """How a campaign stands."""
-
-    campaign: str
-    state: str
-    counts: dict[str, int]
-    rings: list[RingReport]
-    causes: list[Cause]
-
-
 def _check_new(new: NewCampaign) -> str:
     """Check the bounds and return the parameters as text."""
     parameters = json.dumps(new.parameters, sort_keys=True)
@@ -178,11 +172,12 @@ def _check_new(new: NewCampaign) -> str:
         "name": len(new.name) > 200 or not new.name.isprintable(),
         "parameters": len(parameters) > MAX_PARAMETERS_BYTES,
         "ttl_s": not 60 <= new.ttl_s <= MAX_ORDER_LIFETIME_S,
-        "rings": len(new.rings) > 1,
+        "plan": len(msgspec.json.encode(new.plan)) > MAX_PLAN_BYTES,
     }
     for field, is_wrong in problems.items():
         if is_wrong:
             raise UsageError("invalid", f"the campaign's {field} is not allowed")
+    check_plan(new.plan)
     return parameters
 
 
@@ -193,11 +188,11 @@ async def create_campaign(
 
     Raises:
         UsageError: `invalid`.
-        FarhandError: `query-invalid`, `query-too-wide`, `no-targets`, `too-many-targets`.
+        FarhandError: `query-invalid`, `query-too-wide`, `no-targets`, `too-many-targets`,
+            `plan-malformed`, `terms-malformed`, `not-found` for its source.
     """
     parameters = _check_new(new)
     campaign = make_id("c", relay.random(10))
-    query = parse_query(new.query, must_pick=True)
     await relay.audit.append(
         c,
         actor=actor,
@@ -205,15 +200,17 @@ async def create_campaign(
         subject=campaign,
         detail={"script": new.script, "version": new.version, "query": new.query},
     )
-    where = await picked(c, relay.tenant, query, presence=presence, agents_only=True)
-    found = select(devices.c.id).where(where).order_by(devices.c.id).limit(MAX_TARGETS + 1)
-    targets = list(await c.scalars(found))
-    if not targets:
-        raise FarhandError("no-targets", "no enrolled device matches the query")
-    if len(targets) > MAX_TARGETS:
-        raise FarhandError(
-            "too-many-targets", f"more than {MAX_TARGETS} devices match", hint="narrow the query"
+    among = None
+    if new.source is not None:
+        source = await campaign_row(c, relay.tenant, new.source)
+        among = await targets_of(
+            c, relay.tenant, source["id"], who_did=new.source_use == "rollback"
         )
+    targets = await freeze(
+        c, relay.tenant, new.query, exclude=new.plan.exclude, among=among, presence=presence
+    )
+    rings = await rings_of(c, relay.tenant, new.plan, targets, presence)
+    domains = await domains_of(c, relay.tenant, new.plan, targets)
     at = relay.stamp()
     await c.execute(
         insert(campaigns).values(
@@ -227,7 +224,10 @@ async def create_campaign(
             query=new.query,
             parameters=parameters,
             ttl_s=new.ttl_s,
-            rings=json.dumps(new.rings or [{"name": "all"}]),
+            plan=msgspec.json.encode(new.plan).decode(),
+            target_set=target_set(rings.items()),
+            source=new.source,
+            max_in_flight=_most_in_flight(new.plan),
             state="draft",
             created_by=actor,
             created_at=at,
@@ -240,7 +240,8 @@ async def create_campaign(
             "id": make_id("o", random[10 * n : 10 * n + 10]),
             "device": device,
             "campaign": campaign,
-            "ring": RING,
+            "ring": rings[device],
+            "domain": domains.get(device),
             "script": new.script,
             "version": new.version,
             "operator": actor,
@@ -251,8 +252,25 @@ async def create_campaign(
         for n, device in enumerate(targets)
     ]
     await c.execute(insert(orders), rows)
-    await add_to_counts(c, relay.tenant, {(campaign, RING, "planned"): len(rows)})
+    sizes = [
+        sum(ring == number for ring in rings.values()) for number in range(len(new.plan.rings))
+    ]
+    await add_to_counts(
+        c, relay.tenant, {(campaign, ring, "planned"): size for ring, size in enumerate(sizes)}
+    )
+    of_campaign = {"tenant": relay.tenant, "campaign": campaign}
+    await c.execute(
+        insert(campaign_rings),
+        [{**of_campaign, "ring": ring, "targets": size} for ring, size in enumerate(sizes)],
+    )
     return await get_campaign(c, relay.tenant, campaign)
+
+
+def _most_in_flight(plan: CampaignPlan) -> int | None:
+    """Return the limit that slots are given by; a limit by domain alone needs them as well."""
+    if plan.max_in_flight is None and plan.per_domain is not None:
+        return MAX_TARGETS
+    return plan.max_in_flight
 
 
 async def _counts(
@@ -269,23 +287,16 @@ async def _counts(
     return found
 
 
-def _sum(rings: dict[int, dict[str, int]]) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for counts in rings.values():
-        for state, count in counts.items():
-            total[state] = total.get(state, 0) + count
-    return total
-
-
 def _campaign(row: RowMapping, counts: dict[str, int]) -> Campaign:
     plain = {
         n: row[n]
         for n in Campaign.__struct_fields__
-        if n not in ("campaign", "parameters", "targets", "counts")
+        if n not in ("campaign", "parameters", "targets", "counts", "plan")
     }
     return Campaign(
         campaign=row["id"],
         parameters=json.loads(row["parameters"]),
+        plan=plan_of(row),
         targets=sum(counts.values()),
         counts=counts,
         **plain,
@@ -316,7 +327,7 @@ async def get_campaign(c: AsyncConnection, tenant: str, campaign: str) -> Campai
         FarhandError: `not-found`.
     """
     row = await campaign_row(c, tenant, campaign)
-    return _campaign(row, _sum((await _counts(c, tenant, [campaign]))[campaign]))
+    return _campaign(row, summed(await counts_of(c, tenant, row["id"])))
 
 
 async def list_campaigns(
@@ -338,7 +349,7 @@ async def list_campaigns(
     query = query.order_by(campaigns.c.created_at.desc(), campaigns.c.id).limit(limit)
     rows = (await c.execute(query)).mappings().all()
     counts = await _counts(c, tenant, [row["id"] for row in rows])
-    return [_campaign(row, _sum(counts[row["id"]])) for row in rows]
+    return [_campaign(row, summed(counts[row["id"]])) for row in rows]
 
 
 async def list_targets(
@@ -389,10 +400,12 @@ async def list_targets(
 async def planned_rows(
     c: AsyncConnection, tenant: str, campaign: str, ids: Sequence[str]
 ) -> dict[str, RowMapping]:
-    """Return id, device, state and envelope of these devices' rows, by device."""
+    """Return id, device, ring, state and envelope of these devices' rows, by device."""
     found: dict[str, RowMapping] = {}
     for chunk in in_chunks([one for one in ids if "\0" not in one]):
-        query = select(orders.c.id, orders.c.device, orders.c.state, orders.c.envelope).where(
+        query = select(
+            orders.c.id, orders.c.device, orders.c.ring, orders.c.state, orders.c.envelope
+        ).where(
             orders.c.tenant == tenant,
             orders.c.campaign == campaign,
             orders.c.device.in_(chunk),
@@ -440,21 +453,68 @@ async def control_campaign(
     after = CAMPAIGN_EVENTS.get((row["state"], event))
     if after is None:
         raise FarhandError("campaign-state", f"the campaign is {row['state']}, it cannot {event}")
-    changes: dict[str, Any] = {"state": after}
+    changes: dict[str, Any] = {"state": after, "reason": None}
+    counts = await counts_of(c, relay.tenant, campaign)
     if event == "start":
         changes["started_at"] = relay.stamp()
-        open_rows = _sum((await _counts(c, relay.tenant, [campaign]))[campaign])
+        await _open_first(c, relay, campaign)
+        open_rows = summed(counts)
         if not set(open_rows) & {"planned", "eligible", "offered", "accepted", "running"}:
             # All its devices were retired, or its orders cancelled, while it was a draft.
             changes |= {"state": "finished", "ended_at": relay.stamp()}
     elif event == "abort":
         changes["ended_at"] = relay.stamp()
+    elif event == "pause":
+        changes["reason"] = f"by {actor}"
+    else:
+        # What went wrong so far was looked at by whoever resumes; limits count from here.
+        changes["forgiven"] = json.dumps(counts)
     await c.execute(
         update(campaigns)
         .where(campaigns.c.tenant == relay.tenant, campaigns.c.id == campaign)
         .values(**changes)
     )
+    await add_campaign_event(
+        c, relay.tenant, campaign, changes["state"], relay.stamp(), {"by": actor}
+    )
     return await get_campaign(c, relay.tenant, campaign)
+
+
+async def _open_first(c: AsyncConnection, relay: Relay, campaign: str) -> None:
+    await c.execute(
+        update(campaign_rings)
+        .where(
+            campaign_rings.c.tenant == relay.tenant,
+            campaign_rings.c.campaign == campaign,
+            campaign_rings.c.ring == 0,
+        )
+        .values(opened_at=relay.stamp())
+    )
+
+
+async def skip_targets(
+    c: AsyncConnection, relay: Relay, *, campaign: str, skipped: Sequence[Skipped], actor: str
+) -> Campaign:
+    """End planned rows of a later ring that a console signed no order for, as `refused`.
+
+    Raises:
+        UsageError: `invalid` for a skipped target that cannot be one.
+        FarhandError: `not-found`, `order-wrong-campaign`, `campaign-state` when it has ended.
+    """
+    by_code = _by_code(skipped)
+    await relay.audit.append(
+        c,
+        actor=actor,
+        action="campaign.skip",
+        subject=campaign,
+        detail={"skipped": {code: len(found) for code, found in by_code.items()}},
+    )
+    row = await campaign_row(c, relay.tenant, campaign)
+    if row["state"] in ("finished", "aborted"):
+        raise FarhandError("campaign-state", f"the campaign is {row['state']}")
+    for code, ids in by_code.items():
+        await _refuse(c, relay, campaign=row["id"], device_ids=ids, code=code, actor=actor)
+    return await get_campaign(c, relay.tenant, row["id"])
 
 
 def _by_code(skipped: Sequence[Skipped]) -> dict[str, list[str]]:
@@ -502,35 +562,3 @@ async def unended_orders(c: AsyncConnection, tenant: str, campaign: str) -> list
         orders.c.state.in_(("planned", "eligible", "offered", "accepted")),
     )
     return list(await c.scalars(query))
-
-
-async def report(c: AsyncConnection, tenant: str, campaign: str) -> Report:
-    """Return how a campaign stands, with its failures grouped by cause.
-
-    Raises:
-        FarhandError: `not-found`.
-    """
-    row = await campaign_row(c, tenant, campaign)
-    rings = (await _counts(c, tenant, [campaign]))[campaign]
-    number = func.count().label("number")
-    causes = (
-        select(orders.c.cause, number, func.min(orders.c.id).label("example"))
-        .where(
-            orders.c.tenant == tenant,
-            orders.c.campaign == campaign,
-            orders.c.cause.is_not(None),
-        )
-        .group_by(orders.c.cause)
-        .order_by(number.desc(), orders.c.cause)
-        .limit(MAX_CAUSES)
-    )
-    return Report(
-        campaign=campaign,
-        state=row["state"],
-        counts=_sum(rings),
-        rings=[RingReport(ring=ring, counts=counts) for ring, counts in sorted(rings.items())],
-        causes=[
-            Cause(signature=one.cause, count=one.number, example=one.example)
-            for one in await c.execute(causes)
-        ],
-    )

@@ -9,9 +9,10 @@ dies; what was not heard is told
 - at each `not_before`, through the bus, and every `SWEEP_S` to the devices of this node (`sweep`),
   also what they have left without an answer for that long: they may have died over it.
 
-Orders of a campaign are told only while it runs.  The sweep also ends what nobody heard before it
-expired, about a second late: `expired`, or `cancelled` where that had been asked for.  The state
-`offered` is written after the link took the order, so it never says more than is true.
+Orders of a campaign are told only while it runs, those of a ring once it is open; where only so
+many devices may work at once, as slots come free (`slots`).  The sweep also ends what nobody heard
+before it expired, about a second late: `expired`, or `cancelled` where that had been asked for.
+The state `offered` is written after the link took the order, so it never says more than is true.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -30,11 +31,14 @@ from farhand_protocol.errors import FarhandError
 from farhand_protocol.instants import parse_instant
 from farhand_protocol.messages import CancelOrder, OfferOrder, RelayMessage, encode_message
 from farhand_server.clock import stamp
+from farhand_server.fleet.campaign_events import tell_watchers
 from farhand_server.fleet.order_rows import advance, lock_orders
 from farhand_server.fleet.order_states import FINAL_STATES, OFFERABLE
 from farhand_server.fleet.orders import request_cancel
 from farhand_server.fleet.packages import in_chunks
-from farhand_server.fleet.results import order_subject
+from farhand_server.fleet.promotion import promote
+from farhand_server.fleet.results import make_results, order_subject
+from farhand_server.fleet.slots import free_slots, take_slots
 from farhand_server.relay import Relay
 from farhand_server.sessions.control import device_subject
 from farhand_server.store.schema import campaigns, orders
@@ -70,6 +74,7 @@ class Dispatch:
 
     Attributes:
         devices_here: yields the devices connected to this node, in lists; set by the wiring.
+        who_is_online: returns the devices that are worth a try; set by the wiring, without it all.
     """
 
     def __init__(self, relay: Relay) -> None:
@@ -78,6 +83,9 @@ class Dispatch:
         self._orders: set[str] = set()
         self._campaigns: set[str] = set()
         self.devices_here: Callable[[], Iterable[Sequence[str]]] = tuple
+        self.who_is_online: Callable[[], Container[str]] = _Everybody
+        self._moved: set[str] = set()
+        relay.service(make_results).on_moved = self.moved
         self._swept = relay.stamp()
 
     # From the API.
@@ -86,6 +94,11 @@ class Dispatch:
         """Have these told soon, without waiting for it."""
         self._orders.update(orders)
         self._campaigns.update(campaigns)
+        self._wake.set()
+
+    def moved(self, campaigns: Iterable[str]) -> None:
+        """Look soon whether the next ring of these may begin, and whether slots came free."""
+        self._moved.update(campaigns)
         self._wake.set()
 
     async def run(self) -> None:
@@ -116,12 +129,41 @@ class Dispatch:
         self._wake.clear()
         ids, self._orders = self._orders, set()
         running, self._campaigns = self._campaigns, set()
+        moved, self._moved = self._moved, set()
+        for campaign in sorted(moved | running):
+            if await self._promote(campaign):
+                running.add(campaign)
         reached = 0
         for chunk in in_chunks(sorted(ids), _PAGE):
             reached += await self._offer(orders.c.id.in_(chunk))
         for campaign in sorted(running):
             reached += await self._offer_pages(orders.c.campaign == campaign)
+        for campaign in sorted(running | moved):
+            reached += await self._offer_slots(campaign)
         return reached
+
+    async def _promote(self, campaign: str) -> bool:
+        async with self._relay.db.write() as c:
+            has_changed = await promote(c, self._relay, campaign)
+        if has_changed:
+            await tell_watchers(self._relay, {campaign})
+        return has_changed
+
+    async def _offer_slots(self, campaign: str) -> int:
+        """Tell of a limited campaign's orders as many as may work at once."""
+        reached, last = 0, ""
+        online = self.who_is_online()
+        while True:
+            async with self._relay.db.write() as c:
+                rows = await take_slots(c, self._relay, campaign, online=online, after=last)
+            if not rows:
+                return reached
+            try:
+                reached += len(await self._deliver(rows))
+            finally:
+                async with self._relay.db.write() as c:
+                    await free_slots(c, self._relay.tenant, [row["id"] for row in rows])
+            last = rows[-1]["id"]
 
     async def _pause_s(self) -> float:
         """Return how long nothing is due: no order begins to be eligible, and none expires."""
@@ -156,7 +198,15 @@ class Dispatch:
                 orders.c.not_before <= now,
                 _lasts_until > now,
                 orders.c.cancel_requested_at.is_(None),
-                or_(orders.c.campaign.is_(None), campaigns.c.state == "running"),
+                or_(
+                    orders.c.campaign.is_(None),
+                    and_(
+                        campaigns.c.state == "running",
+                        orders.c.ring <= campaigns.c.open_ring,
+                        # Those of a limited campaign are told as slots come free.
+                        or_(campaigns.c.max_in_flight.is_(None), orders.c.state != "eligible"),
+                    ),
+                ),
                 *where,
             )
             .order_by(_by_id)
@@ -206,6 +256,7 @@ class Dispatch:
                 after="offered",
                 at=self._relay.stamp(),
             )
+        await tell_watchers(self._relay, {row["campaign"] for row in eligible} - {None})
 
     async def _send(self, device: str, message: RelayMessage) -> bool:
         subject = device_subject(self._relay.tenant, device)
@@ -257,6 +308,25 @@ class Dispatch:
                 .limit(_PAGE)
             )
             cancelled = (await c.execute(asked)).all()
+            limited = (
+                select(orders.c.campaign)
+                .join(
+                    campaigns,
+                    and_(
+                        campaigns.c.tenant == orders.c.tenant, campaigns.c.id == orders.c.campaign
+                    ),
+                )
+                .where(
+                    orders.c.tenant == self._relay.tenant,
+                    of_devices,
+                    orders.c.state == "eligible",
+                    campaigns.c.state == "running",
+                    campaigns.c.max_in_flight.is_not(None),
+                )
+                .distinct()
+                .limit(_PAGE)
+            )
+            self.moved(await c.scalars(limited))
         if max(len(due), len(cancelled)) == _PAGE and len(ids) > 1:
             # More than a page waits for these together: each half by itself.
             half = len(ids) // 2
@@ -282,6 +352,7 @@ class Dispatch:
         """End what expired unheard, and tell the devices here what has become due."""
         await self._end_expired()
         await self._end_aborted()
+        await self._go_on()
         swept, self._swept = self._swept, self._relay.stamp()
         await self._offer_pages(orders.c.not_before > swept)
         unanswered = orders.c.updated_at <= stamp(self._relay.now() - timedelta(seconds=SWEEP_S))
@@ -289,6 +360,19 @@ class Dispatch:
             of_devices = orders.c.device.in_(list(here))
             await self._offer_pages(of_devices)
             await self._offer_pages(of_devices, unanswered, state="offered")
+
+    async def _go_on(self) -> None:
+        """Look after every running campaign with rings to come or slots to give: soaks end."""
+        query = select(campaigns.c.id, campaigns.c.max_in_flight).where(
+            campaigns.c.tenant == self._relay.tenant, campaigns.c.state == "running"
+        )
+        async with self._relay.db.read() as c:
+            running = (await c.execute(query)).all()
+        for campaign, most in running:
+            if await self._promote(campaign):
+                await self._offer_pages(orders.c.campaign == campaign)
+            if most is not None:
+                await self._offer_slots(campaign)
 
     async def _end_expired(self) -> None:
         now = self._relay.now()
@@ -340,6 +424,8 @@ class Dispatch:
                 at=self._relay.stamp(),
                 detail={"by": "relay"},
             )
+        # Who can no longer be reached may be all that a gate or a slot waited for.
+        self.moved({row["campaign"] for row in rows if row["id"] in ended} - {None})
         return ended
 
     async def _end_aborted(self) -> None:
@@ -401,6 +487,13 @@ class Dispatch:
             return  # still open: the caller shows it as it is
         finally:
             await subscription.close()
+
+
+class _Everybody:
+    """Every device: where nobody knows who is online, each is worth a try."""
+
+    def __contains__(self, _device: object) -> bool:
+        return True
 
 
 def _offer_of(row: RowMapping) -> OfferOrder:

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from msgspec.structs import replace
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.orders import Order
-from farhand_server.fleet.campaigns import RING, campaign_row, planned_rows
+from farhand_protocol.terms import Terms
+from farhand_server.fleet.brakes import plan_of
+from farhand_server.fleet.campaigns import campaign_row, planned_rows
 from farhand_server.fleet.order_rows import advance, lock_orders
 from farhand_server.fleet.orders import SignedOrder, fill_planned
 from farhand_server.relay import Relay
@@ -55,15 +58,19 @@ async def fill_orders(
         raise FarhandError("campaign-state", f"the campaign is {row['state']}")
     signed = [one for one in checked if isinstance(one, SignedOrder)]
     held = await planned_rows(c, relay.tenant, campaign, sorted({s.order.device for s in signed}))
-    parameters = json.loads(row["parameters"])
+    planned = _Planned(
+        row,
+        json.loads(row["parameters"]),
+        replace(plan_of(row).terms, target_set=row["target_set"] or ""),
+    )
     fills: dict[str, SignedOrder] = {}
     filled: list[tuple[str, str] | FarhandError] = []
     for one in checked:
         try:
             if isinstance(one, FarhandError):
                 raise one
-            _check_planned(one.order, row, parameters)
             found = _row_for(one, held)
+            _check_planned(one.order, planned, found["ring"])
             if found["state"] != "planned":
                 filled.append((one.order.id, str(found["state"])))
                 continue
@@ -80,10 +87,21 @@ async def fill_orders(
     return filled
 
 
-def _check_planned(order: Order, row: RowMapping, parameters: Any) -> None:
+class _Planned(NamedTuple):
+    """What a campaign planned: its row, and of it what has to be read first."""
+
+    row: RowMapping
+    parameters: Any
+    terms: Terms
+
+
+def _check_planned(order: Order, planned: _Planned, ring: int) -> None:
+    row = planned.row
     said = (order.campaign, order.ring, order.script, order.version, order.digest, order.risk)
-    planned = (row["id"], RING, row["script"], row["version"], row["digest"], row["risk"])
-    if said != planned or order.parameters != parameters or order.ticket is not None:
+    wanted = (row["id"], ring, row["script"], row["version"], row["digest"], row["risk"])
+    same_terms = (order.terms or Terms(target_set=planned.terms.target_set)) == planned.terms
+    same_work = said == wanted and order.parameters == planned.parameters
+    if not same_work or not same_terms or order.ticket is not None:
         raise FarhandError("order-wrong-campaign", "an order is not what the campaign planned")
 
 

@@ -2,10 +2,12 @@
 
 Each step follows the table in `order_states`, adds an event, and keeps the campaign's counts, all
 in the caller's transaction; a campaign whose every row is final is finished by the step that made
-it so.  Steps are taken for many orders at once in a few statements.
+it so, and one that passes a limit is paused by the step that did (`brakes`).  Steps are taken for
+many orders at once in a few statements.
 
 Locks are always taken in this order, so that on PostgreSQL no two transactions wait for each other:
-audit, order rows by id, campaign rows by id, counts by ring and state.
+audit, order rows by id, campaign rows by id, counts by ring and state.  Events come after the
+campaign's row is held, so that their numbers grow as they become visible.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.orders import OrderState
+from farhand_server.fleet.brakes import note_ends
+from farhand_server.fleet.campaign_events import add_campaign_event
 from farhand_server.fleet.order_states import FINAL_STATES, OPEN_STATES, may_follow
 from farhand_server.fleet.packages import in_chunks
 from farhand_server.store.schema import campaign_counts, campaigns, order_events, orders
@@ -135,9 +139,10 @@ async def take_steps(
     if not moving:
         return []
     await _set(c, tenant, moving, at)
-    events = [(step.row["id"], step.after, step.detail) for step in moving]
+    held = await _count(c, tenant, moving)
+    events = [(step.row["id"], step.row["campaign"], step.after, step.detail) for step in moving]
     await _add_events(c, tenant, events, at)
-    await _count(c, tenant, moving, at)
+    await _judge(c, tenant, moving, held, at)
     return [step.row["id"] for step in moving]
 
 
@@ -168,11 +173,14 @@ async def add_events(
     detail: Mapping[str, Any] | None = None,
 ) -> None:
     """Add the same event to several orders."""
-    await _add_events(c, tenant, [(one, state, detail or {}) for one in ids], at)
+    await _add_events(c, tenant, [(one, None, state, detail or {}) for one in ids], at)
 
 
 async def _add_events(
-    c: AsyncConnection, tenant: str, events: Sequence[tuple[str, str, Mapping[str, Any]]], at: str
+    c: AsyncConnection,
+    tenant: str,
+    events: Sequence[tuple[str, str | None, str, Mapping[str, Any]]],
+    at: str,
 ) -> None:
     if not events:
         return
@@ -180,38 +188,54 @@ async def _add_events(
         {
             "tenant": tenant,
             "order_id": order,
+            "campaign": campaign,
             "state": state,
             "at": at,
             "detail": json.dumps(dict(detail), sort_keys=True),
         }
-        for order, state, detail in events
+        for order, campaign, state, detail in events
     ]
     await c.execute(insert(order_events), rows)
 
 
-async def _count(c: AsyncConnection, tenant: str, steps: Sequence[Step], at: str) -> None:
+async def _count(c: AsyncConnection, tenant: str, steps: Sequence[Step]) -> dict[str, RowMapping]:
+    """Keep the counts; returns the campaigns that were touched, held until the end."""
     deltas: Counter[tuple[str, int, str]] = Counter()
-    ended: set[str] = set()
     for step in steps:
         campaign, ring = step.row["campaign"], step.row["ring"] or 0
         if campaign is not None:
             deltas[campaign, ring, step.row["state"]] -= 1
             deltas[campaign, ring, step.after] += 1
-            if step.after in FINAL_STATES:
-                ended.add(campaign)
     touched = sorted({campaign for campaign, _, _ in deltas})
     if not touched:
-        return
+        return {}
     # Holding the campaign makes the last two orders of it take turns; else each would see the
     # other one still open, and nobody would finish it.
-    await c.execute(
-        select(campaigns.c.id)
+    query = (
+        select(campaigns.c.id, campaigns.c.state, campaigns.c.plan, campaigns.c.forgiven)
         .where(campaigns.c.tenant == tenant, campaigns.c.id.in_(touched))
         .order_by(campaigns.c.id)
         .with_for_update()
     )
+    held = {row["id"]: row for row in (await c.execute(query)).mappings()}
     await add_to_counts(c, tenant, deltas)
+    return held
+
+
+async def _judge(
+    c: AsyncConnection,
+    tenant: str,
+    steps: Sequence[Step],
+    held: Mapping[str, RowMapping],
+    at: str,
+) -> None:
+    """Do for each campaign what follows from orders of it that have ended."""
+    ended: dict[str, set[int]] = {}
+    for step in steps:
+        if step.row["campaign"] in held and step.after in FINAL_STATES:
+            ended.setdefault(step.row["campaign"], set()).add(step.row["ring"] or 0)
     for campaign in sorted(ended):
+        await note_ends(c, tenant, held[campaign], sorted(ended[campaign]), at)
         await _finish(c, tenant, campaign, at)
 
 
@@ -248,8 +272,10 @@ async def _finish(c: AsyncConnection, tenant: str, campaign: str, at: str) -> No
     if still_open:
         return
     unfinished: ColumnElement[bool] = campaigns.c.state.in_(("running", "paused"))
-    await c.execute(
+    done = await c.execute(
         update(campaigns)
         .where(campaigns.c.tenant == tenant, campaigns.c.id == campaign, unfinished)
         .values(state="finished", ended_at=at)
     )
+    if done.rowcount:
+        await add_campaign_event(c, tenant, campaign, "finished", at)

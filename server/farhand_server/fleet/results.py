@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -31,6 +31,7 @@ from farhand_protocol.orders import Order, Result
 from farhand_server.audit import Act
 from farhand_server.clock import stamp
 from farhand_server.fleet.batches import Batches
+from farhand_server.fleet.campaign_events import tell_watchers
 from farhand_server.fleet.causes import cause_of
 from farhand_server.fleet.devices import check_linked
 from farhand_server.fleet.order_rows import Step, lock_orders, take_steps
@@ -110,10 +111,14 @@ class Results:
 
     Args:
         relay: the wiring.
+
+    Attributes:
+        on_moved: is told which campaigns have moved; set by whoever gives out their next orders.
     """
 
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
+        self.on_moved: Callable[[set[str]], None] = lambda _campaigns: None
         self._batches: Batches[_Said, str] = Batches(
             relay.tasks, self._store, key=lambda said: said.order, name="results"
         )
@@ -150,8 +155,9 @@ class Results:
         outcomes: dict[str, str | Exception] = {}
         checked = await self._check(batch, outcomes)
         if checked:
+            campaigns: set[str] = set()
             async with self._relay.db.write() as c:
-                stored = await self._take(c, checked)
+                stored = await self._take(c, checked, campaigns)
             for one in checked:
                 outcomes[one.said.order] = stored[one.said.order]
             for one in checked:
@@ -159,6 +165,9 @@ class Results:
                 if one.result is not None and isinstance(state, str):
                     subject = order_subject(self._relay.tenant, one.said.order)
                     await self._relay.bus.publish(subject, state.encode())
+            if campaigns:
+                await tell_watchers(self._relay, campaigns)
+                self.on_moved(campaigns)
         await self._audit_refused(batch, outcomes)
         return [outcomes[said.order] for said in batch]
 
@@ -217,9 +226,12 @@ class Results:
     # In it.
 
     async def _take(
-        self, c: AsyncConnection, checked: Sequence[_Checked]
+        self, c: AsyncConnection, checked: Sequence[_Checked], campaigns: set[str]
     ) -> dict[str, str | Exception]:
-        """Take all steps; returns each order's state afterwards, or its conflict."""
+        """Take all steps; returns each order's state afterwards, or its conflict.
+
+        Adds the campaigns that moved to `campaigns`.
+        """
         relay = self._relay
         # The audit's lock comes before the orders'.
         await relay.audit.append_all(
@@ -267,6 +279,8 @@ class Results:
             order = step.row["id"]
             if order in moved:
                 taken[order] = step.after
+                if step.row["campaign"] is not None:
+                    campaigns.add(step.row["campaign"])
             elif by_order[order].result is not None:
                 late.append(by_order[order])
         taken.update(await self._late(c, late))

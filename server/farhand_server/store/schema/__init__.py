@@ -43,6 +43,8 @@ from farhand_server.store.schema.inventory import (
 )
 from farhand_server.store.schema.orders import (
     campaign_counts,
+    campaign_rings,
+    campaign_slots,
     campaigns,
     order_events,
     orders,
@@ -69,6 +71,8 @@ __all__ = [
     "api_tokens",
     "audit",
     "campaign_counts",
+    "campaign_rings",
+    "campaign_slots",
     "campaigns",
     "check_states",
     "device_heads",
