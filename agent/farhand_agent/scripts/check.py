@@ -33,9 +33,9 @@ from typing import Any, Literal
 from farhand_agent.trust.verified import Verified
 from farhand_protocol.envelopes import Envelope, decode_envelope, open_payload, signers
 from farhand_protocol.errors import FarhandError, RefusedError
+from farhand_protocol.exemptions import carried_script, check_exempt_signers, exempt_signers
 from farhand_protocol.instants import parse_instant
 from farhand_protocol.manifest import Manifest, check_approved, check_manifest, manifest_digest
-from farhand_protocol.exemptions import carried_script, check_exempt_signers, exempt_signers
 from farhand_protocol.orders import MAX_ORDER_LIFETIME_S, Exemption, Order
 from farhand_protocol.parameters import check_parameters
 from farhand_protocol.trust import GroupPolicy, manifest_path, script_path
@@ -43,9 +43,9 @@ from farhand_protocol.trust import GroupPolicy, manifest_path, script_path
 __all__ = ["RETRY_AFTER_UPDATE", "Facts", "Plan", "check_order", "read_order"]
 
 RETRY_AFTER_UPDATE = frozenset({"trust-missing", "trust-behind"})
+_MAX_REASON_CHARS = 200
 _ORDER_ID = re.compile(r"o-[a-z2-7]{16,26}\Z")
 
-_MAX_REASON_CHARS = 200
 Platform = Literal["linux", "windows", "macos"]
 
 
@@ -74,6 +74,7 @@ class Plan:
     body: bytes
     parameters: dict[str, Any]
     probe_to: tuple[str, ...] = ()
+    people: tuple[str, ...] = ()
 
 
 def _refuse(code: str, words: str) -> RefusedError:
@@ -82,7 +83,6 @@ def _refuse(code: str, words: str) -> RefusedError:
 
 def read_order(data: bytes) -> tuple[Envelope, Order]:
     """Read a sealed order without believing it.
-    people: tuple[str, ...] = ()
 
     Raises:
         RefusedError: `order-malformed`.
