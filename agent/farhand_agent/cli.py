@@ -39,6 +39,7 @@ MOUNTED = {
     "step": ("farhand_agent.session.talking", "step", False),
     "bundle": ("farhand_agent.bundle.command", "bundle", False),
     "order": ("farhand_agent.order_file", "order", False),
+    "defer": ("farhand_agent.scripts.deferring", "defer", False),
     "install": ("farhand_agent.install.command", "install", True),
     "uninstall": ("farhand_agent.install.command", "uninstall", True),
     "inventory": ("farhand_agent.inventory.command", "inventory", True),
@@ -94,6 +95,7 @@ _HELP = {
     "patches": "Show what updates this device lacks.",
     "bundle": "Write one sealed file about this device, for whoever helps.",
     "order": "Run an order that came by file.",
+    "defer": "Put off what waits to run here.",
     "install": "Let the agent start with the system.",
     "uninstall": "Take the agent's service away again.",
 }

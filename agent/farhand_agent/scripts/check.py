@@ -8,7 +8,7 @@ answered wrongly gives the code (each has its test):
     trust-missing  trust-expired  trust-behind  device-revoked
     order-operator-unknown  order-signature  order-not-permitted
     exemption-invalid  exemption-unsigned
-    order-replayed  order-lifetime  order-early  order-expired
+    order-replayed  order-lifetime  order-early  order-expired  terms-malformed  zone-unknown
     script-revoked  script-unknown  script-changed  script-author-unknown  script-not-approved
     script-expired  script-below-floor  trust-stale
     script-wrong-platform  script-needs-root  script-account-unknown  script-network
@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from farhand_agent.scripts.holding import check_can_hold
 from farhand_agent.trust.verified import Verified
 from farhand_protocol.envelopes import Envelope, decode_envelope, open_payload, signers
 from farhand_protocol.errors import FarhandError, RefusedError
@@ -130,6 +131,7 @@ def check_order(
     if is_known(order.id):
         raise _refuse("order-replayed", "this device has had this order before")
     _check_time(order, now)
+    check_can_hold(order)
     manifest, body = _check_script(order, trust, read_target, now)
     if trust.is_stale(now) and manifest.risk != "R0":
         raise _refuse(

@@ -6,10 +6,13 @@ sessions of their own and outlast a restart of the agent.  The journal and the o
 say what is to be done:
 
     state      lock    ->
-    accepted   free    start a runner, when fewer than `MAX_RUNNERS` run
+    accepted   free    start a runner, when fewer than `MAX_RUNNERS` run and nothing holds it back:
+                       what does (`holding`) is journalled with the time to look again
     accepted   held    a runner is starting: wait
     running    held    a runner works: wait
     running    free    the runner died: close the order as `interrupted`
+
+A restart that an order asked for is journalled too (`restarting`), and a runner looks after it.
 """
 
 from __future__ import annotations
@@ -22,12 +25,14 @@ from typing import Final
 
 from farhand_agent.child import Child
 from farhand_agent.config import Home
+from farhand_agent.journal import Journal
 from farhand_agent.journal_tables import OrderRow
 from farhand_agent.journal_thread import JournalThread
 from farhand_agent.locks import is_held
 from farhand_agent.notices import say
 from farhand_agent.processes import command
 from farhand_protocol.errors import FarhandError
+from farhand_protocol.instants import parse_instant
 from farhand_protocol.messages import OfferOrder
 
 __all__ = ["MAX_RUNNERS", "OrderDispatch"]
@@ -42,6 +47,10 @@ _IDLE_POLL_S: Final = 60.0
 # An order whose runner ended without a final state (a full disk) is tried again after this long.
 _RETRY_S: Final = 30.0
 _EXIT_POLL_S: Final = 0.2
+# Keys of the journal, as `holding` and `restarting` write them; those are not loaded here, because
+# the resident agent stays small.
+_HOLD: Final = "hold:"
+_RESTART: Final = "restart"
 
 
 class OrderDispatch:
@@ -134,7 +143,7 @@ class OrderDispatch:
     async def _start_due(self, group: asyncio.TaskGroup) -> bool:
         """Start what is due; True when a runner that is no child of ours works."""
         try:
-            rows = await self._journal.do(lambda j: j.open_orders())
+            rows, held, restart = await self._journal.do(_look)
         except FarhandError as error:
             say(str(error))
             return False
@@ -146,13 +155,26 @@ class OrderDispatch:
             if is_held(self._home.order_lock(row.id)):
                 adopted += 1
             elif row.state == "running":
-                self._start(group, "interrupt", row)
+                self._start(group, "interrupt", row.id)
+            elif row.id in held:
+                continue
             elif len(self._active) + adopted < MAX_RUNNERS and now >= self._resting.get(row.id, 0):
-                self._start(group, "run", row)
+                self._start(group, "run", row.id)
+        if restart and _RESTART not in self._active and now >= self._resting.get(_RESTART, 0):
+            self._active[_RESTART] = group.create_task(self._watch_restart(restart))
         return adopted > 0
 
-    def _start(self, group: asyncio.TaskGroup, mode: str, row: OrderRow) -> None:
-        self._active[row.id] = group.create_task(self._watch(mode, row.id))
+    def _start(self, group: asyncio.TaskGroup, mode: str, order: str) -> None:
+        self._active[order] = group.create_task(self._watch(mode, order))
+
+    async def _watch_restart(self, order: str) -> None:
+        try:
+            await self._child("restart", order)
+        except (FarhandError, OSError) as error:
+            say(f"this computer could not be restarted: {error}")
+        finally:
+            self._resting[_RESTART] = asyncio.get_running_loop().time() + _RETRY_S
+            del self._active[_RESTART]
 
     async def _watch(self, mode: str, order: str) -> None:
         try:
@@ -185,6 +207,20 @@ class OrderDispatch:
             start_new_session=True,
         )
         await _ended(process)
+
+
+def _look(journal: Journal) -> tuple[list[OrderRow], set[str], str]:
+    """Return open orders, those that wait for a time to come, and whose restart is due."""
+    now = journal.now()
+    rows = journal.open_orders()
+    held = set()
+    for row in rows:
+        until, _, _ = (journal.meta(_HOLD + row.id) or "").partition(" ")
+        if until and parse_instant(until) > now:
+            held.add(row.id)
+    until, _, rest = (journal.meta(_RESTART) or "").partition(" ")
+    is_due = bool(until) and parse_instant(until) <= now
+    return rows, held, rest.partition(" ")[0] if is_due else ""
 
 
 async def _ended(process: subprocess.Popen[bytes]) -> None:

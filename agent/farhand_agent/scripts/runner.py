@@ -4,6 +4,7 @@
     run        check again, journal `running`, run the body, seal and journal the result
     cancel     close an accepted order whose body has not started
     interrupt  close a running order whose runner died: what became of it cannot be known
+    restart    restart the device for a campaign's order that asked for it, if its time has come
 
 The device key is held only here, for the seal.  The process that runs an order holds its lock
 (`home.order_lock`) from before `running` until after the final state, so a lock that is free and a
@@ -41,6 +42,8 @@ from farhand_agent.scripts.check import (
     read_order,
 )
 from farhand_agent.scripts.exempt_notice import tell_exempt
+from farhand_agent.scripts.holding import is_held
+from farhand_agent.scripts.restarting import Machine, after_run, restart_when_due
 from farhand_agent.trust.verified import current_group, load_verified, read_target
 from farhand_protocol.envelopes import encode_envelope, seal
 from farhand_protocol.errors import FarhandError, RefusedError
@@ -148,6 +151,8 @@ class Desk:
 
     def _run(self, row: OrderRow) -> None:
         _, order = read_order(row.envelope)
+        if is_held(self._journal, row, order):
+            return
         try:
             plan = self._check(row.envelope, ignore=row.id)
             space = Workspace(self._home.orders, plan)
@@ -320,7 +325,11 @@ def main(arguments: list[str]) -> int:
             row = journal.order(named)
             if row is None:
                 raise FarhandError("order-unknown", "this device has no such order")
+            if mode == "restart":
+                restart_when_due(journal, read_order(row.envelope)[1], Machine())
+                return 0
             {"run": desk.run, "cancel": desk.cancel, "interrupt": desk.interrupt}[mode](row)
+            after_run(journal, row.id, Machine())
         finally:
             journal.close()
     except (FarhandError, OSError) as error:
