@@ -147,7 +147,7 @@ def enrol(token: str, name: str | None, again: bool, home: Home, as_json: bool) 
 def run(home: Home) -> None:
     """Run the agent in the foreground."""
     load_settings(home)
-    arguments = [*child_command("farhand_agent.daemon"), str(home.path)]
+    arguments = [*child_command("farhand_agent.resident"), str(home.path)]
     sys.stdout.flush()
     os.execv(arguments[0], arguments)  # noqa: S606
 

@@ -10,7 +10,7 @@ started here go, the link closes, the journal closes.  The sessions themselves s
 journal and go on when the agent starts again.  Runners stay: they finish, journal, and are found
 again.
 
-Run as `python -P -m farhand_agent.daemon HOME`, which is what `farhand-agent run` becomes.
+The program that runs it is `farhand_agent.resident`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import asyncio
 import contextlib
 import random
 import signal
-import sys
+from asyncio import sslproto
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -69,6 +69,8 @@ UNKNOWN_PAUSE_S: Final = 60.0
 RETIRED_PAUSE_S: Final = 3600.0
 CLOCK_TICK_S: Final = 60.0
 STOP_SESSIONS_S: Final = 5.0
+# A TLS record holds no more (RFC 8446 s5.1); asyncio keeps room for sixteen of them.
+TLS_READ_BYTES: Final = 16 * 1024
 
 
 class _Standing(FarhandError):
@@ -101,6 +103,7 @@ class Daemon:
         self._os = os_name()
         self._posted = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._connected_since = ""
         self._was_ready = False
         self._last_trouble = ""
@@ -130,11 +133,16 @@ class Daemon:
             updated=trust_updated,
         )
 
+    def stop(self, *_: object) -> None:
+        """Begin to stop; also as the handler of a signal, at whatever moment it comes."""
+        if self._loop is None:
+            self._stopping.set()
+        else:
+            self._loop.call_soon_threadsafe(self._stopping.set)
+
     async def run(self) -> None:
         """Run until told to stop."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stopping.set)
+        self._loop = asyncio.get_running_loop()
         handlers = {
             "status": self._status,
             "stop": self._stop_sessions,
@@ -159,6 +167,7 @@ class Daemon:
                 for task in reversed(tasks):
                     task.cancel()
         finally:
+            self._loop = None  # it closes now, and takes nothing from a second signal
             self._journal.close()
 
     # The link.
@@ -404,6 +413,7 @@ def open_journal(home: Home, settings: Settings) -> Journal:
 def main(arguments: list[str]) -> int:
     """Run the resident agent of a home; returns the exit status."""
     home = Home.at(arguments[0])
+    sslproto.SSLProtocol.max_size = TLS_READ_BYTES
     try:
         settings = load_settings(home)
         home.make()
@@ -412,6 +422,9 @@ def main(arguments: list[str]) -> int:
             raise AlreadyRunning
         with contextlib.closing(_Released(lock)):
             daemon = Daemon(home, settings, open_journal(home, settings))
+            # Not by the loop, which asks `inspect` about handlers (see late_modules).
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, daemon.stop)
             asyncio.run(daemon.run())
     except BaseExceptionGroup as group:
         # A task of ours crashed; one line with its kind is more use here than a traceback.
@@ -439,7 +452,3 @@ class _Released:
 
     def close(self) -> None:
         self._lock.release()
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

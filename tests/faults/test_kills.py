@@ -58,7 +58,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 RUNNER = "farhand_agent.scripts.runner"
 SESSION = "farhand_agent.session"
-DAEMON = "farhand_agent.daemon"
+DAEMON = "farhand_agent.resident"
 WAIT_S = 60.0
 
 
