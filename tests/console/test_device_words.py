@@ -71,6 +71,9 @@ ANSWERS: dict[str, dict[str, Any]] = {
             }
         ],
     },
+    "/duplicates/dismiss": {
+        "one": ID, "other": ID, "dismissed_by": "ann", "dismissed_at": AT,
+    },
     "/devices/pc/merge": {
         "id": "m-1", "kept": ID, "other": ID, "merged_by": "ann", "merged_at": AT,
         "undone_by": None, "undone_at": None,
@@ -145,6 +148,17 @@ def test_words_are_readable_and_escaped(
     text = capsys.readouterr().out
     assert "\u202e" not in text
     json.loads(text)
+
+
+def test_a_pair_is_dismissed(monkeypatch: pytest.MonkeyPatch, home: Home, relay: Answering) -> None:
+    words = ["device", "duplicates"]
+    assert farhand(monkeypatch, home, *words, "--dismiss", "pc", "old") == 0
+    method, path, content, _ = relay.asked[-1]
+    assert (method, path) == ("POST", "/duplicates/dismiss")
+    assert json.loads(content) == {"one": "pc", "other": "old"}
+    both = [*words, "--dismiss", "pc", "old", "--recall", "pc", "old"]
+    assert farhand(monkeypatch, home, *both) == 2
+    assert farhand(monkeypatch, home, *words, "--dismiss", "pc") == 2
 
 
 def test_a_change_goes_with_the_revision_that_was_read(

@@ -6,11 +6,12 @@ import sys
 from typing import Any
 
 import click
+import msgspec
 
 from farhand_console.cli.base import Context, command, paged
 from farhand_console.output import hint, printable, show_fields, show_table
 from farhand_console.relay import segments
-from farhand_console.relay.answers import Device, Duplicate, Merge, Page, Product
+from farhand_console.relay.answers import Device, Dismissal, Duplicate, Merge, Page, Product
 from farhand_protocol.errors import UsageError
 
 __all__ = ["product_fields", "register"]
@@ -99,14 +100,41 @@ def _register_agentless(devices: click.Group) -> None:
 
 def _register_merging(devices: click.Group) -> None:
     @command(devices)
+    @click.option(
+        "--dismiss", type=(str, str), metavar="ONE OTHER",
+        help="Say that these are two; they come back when they have more in common.",
+    )  # fmt: skip
+    @click.option("--recall", type=(str, str), metavar="ONE OTHER", help="Take a dismissal back.")
+    @click.option("--dismissed", is_flag=True, help="List what was dismissed.")
     @paged
-    def duplicates(context: Context, limit: int, cursor: str | None) -> None:
+    def duplicates(
+        context: Context,
+        dismiss: tuple[str, str] | None,
+        recall: tuple[str, str] | None,
+        dismissed: bool,
+        limit: int,
+        cursor: str | None,
+    ) -> None:
         """List devices that may be one machine, for a person to judge."""
-        page = context.relay.get("/duplicates", Page[Duplicate], limit=limit, cursor=cursor)
+        if dismiss and recall:
+            raise UsageError("usage", "--dismiss and --recall do not go together")
+        if pair := dismiss or recall:
+            path = segments("duplicates", "dismiss" if dismiss else "recall")
+            done = context.relay.post(path, Dismissal, {"one": pair[0], "other": pair[1]})
+            context.show(done, lambda: show_fields(msgspec.to_builtins(done)))
+            return
+        page = context.relay.get(
+            "/duplicates",
+            Page[Duplicate],
+            limit=limit,
+            cursor=cursor,
+            dismissed="true" if dismissed else None,
+        )
 
         def readable() -> None:
             show_table(
-                ("keep", "seen", "other", "seen", "hint", "in common"),
+                ("keep", "seen", "other", "seen", "hint", "in common")
+                + (("dismissed by", "at") if dismissed else ()),
                 [
                     (
                         f"{one.keep.name} {one.keep.id}",
@@ -115,12 +143,14 @@ def _register_merging(devices: click.Group) -> None:
                         one.other.last_seen or "never",
                         one.strength,
                         ", ".join(f"{shared.kind} {shared.value}" for shared in one.shared),
+                        *_dismissed(one),
                     )
                     for one in page.items
                 ],
             )
-            if page.items:
+            if page.items and not dismissed:
                 hint("if two are one machine: farhand device merge KEEP OTHER")
+                hint("if they are two: farhand device duplicates --dismiss KEEP OTHER")
             if page.next:
                 hint(f"there is more: --cursor {page.next}")
 
@@ -148,6 +178,10 @@ def _register_merging(devices: click.Group) -> None:
         """Take a merge back: OTHER (its id) is again a device of its own."""
         done = context.relay.post(segments("devices", other, "unmerge"), Merge)
         context.show(done, lambda: _show_merge(done))
+
+
+def _dismissed(one: Duplicate) -> tuple[str, ...]:
+    return (one.dismissed.dismissed_by, one.dismissed.dismissed_at) if one.dismissed else ()
 
 
 def _named(device: Device) -> str:

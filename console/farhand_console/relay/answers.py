@@ -199,6 +199,15 @@ class SharedHint(_Answer, frozen=True, kw_only=True):
     value: str
 
 
+class Dismissal(_Answer, frozen=True, kw_only=True):
+    """Two devices that a person called two."""
+
+    one: str
+    other: str
+    dismissed_by: str
+    dismissed_at: str
+
+
 class Duplicate(_Answer, frozen=True, kw_only=True):
     """Two devices that may be one machine."""
 
@@ -207,6 +216,7 @@ class Duplicate(_Answer, frozen=True, kw_only=True):
     score: int
     strength: str
     shared: list[SharedHint]
+    dismissed: Dismissal | None = None
 
 
 class Merge(_Answer, frozen=True, kw_only=True):

@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 from litestar import Controller, Request, Response, get, post
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_server.api.area import Area
 from farhand_server.api.guard import FromActor, FromRelay
@@ -14,10 +15,12 @@ from farhand_server.api.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode
 from farhand_server.api.revisions import check_if_match, etag
 from farhand_server.fleet.agentless import NewAgentless, add_agentless
 from farhand_server.fleet.devices import DeviceDetail, device_detail, find_device, is_any_id
+from farhand_server.fleet.dismissals import Dismissal, dismiss_duplicate, recall_duplicate
 from farhand_server.fleet.duplicates import Duplicate, find_duplicates
 from farhand_server.fleet.merging import Merge, merge_devices, unmerge_device
 from farhand_server.fleet.product import Product, ProductChange, change_product, get_product
 from farhand_server.gateway.node import make_gateway
+from farhand_server.relay import Relay
 
 __all__ = ["AREA"]
 
@@ -25,6 +28,13 @@ __all__ = ["AREA"]
 class Other(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which device becomes part of the one in the path: its id, or a name only it has."""
 
+    other: str
+
+
+class Pair(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Two devices, in any order: ids, or names that only one has."""
+
+    one: str
     other: str
 
 
@@ -99,9 +109,13 @@ class DuplicateController(Controller):
 
     @get("/", action="device.read")
     async def list_all(
-        self, relay: FromRelay, cursor: Cursor = None, limit: Limit = LIMIT_DEFAULT
+        self,
+        relay: FromRelay,
+        cursor: Cursor = None,
+        limit: Limit = LIMIT_DEFAULT,
+        dismissed: FromQuery[bool] = False,
     ) -> Page[Duplicate]:
-        """Return pairs that have serial numbers, MACs or names in common."""
+        """Return pairs that have serial numbers, MACs or names in common, or those set aside."""
         after = decode_cursor(cursor, int, str, str)
         async with relay.db.read() as c:
             found = await find_duplicates(
@@ -109,6 +123,7 @@ class DuplicateController(Controller):
                 relay.tenant,
                 after=(after[0], after[1], after[2]) if after else None,
                 limit=limit + 1,
+                dismissed=dismissed,
             )
         return page_of(
             found,
@@ -117,12 +132,34 @@ class DuplicateController(Controller):
             lambda one: (one.score, *sorted((one.keep.id, one.other.id))),
         )
 
+    @post("/dismiss", action="device.merge", status_code=200)
+    async def dismiss(self, relay: FromRelay, actor: FromActor, data: JSONBody[Pair]) -> Dismissal:
+        """Say that two devices are two; the pair comes back when they have more in common."""
+        async with relay.db.write() as c:
+            pair = await _pair(c, relay, data)
+            return await dismiss_duplicate(c, relay, pair=pair, actor=actor.name)
+
+    @post("/recall", action="device.merge", status_code=200)
+    async def recall(self, relay: FromRelay, actor: FromActor, data: JSONBody[Pair]) -> Dismissal:
+        """Take a dismissal back."""
+        async with relay.db.write() as c:
+            pair = await _pair(c, relay, data)
+            return await recall_duplicate(c, relay, pair=pair, actor=actor.name)
+
+
+async def _pair(c: AsyncConnection, relay: Relay, data: Pair) -> tuple[str, str]:
+    one = await find_device(c, relay.tenant, data.one)
+    other = await find_device(c, relay.tenant, data.other)
+    return one["id"], other["id"]
+
 
 AREA = Area(
     name="device records",
     controllers=[RecordController, DuplicateController],
     statuses={
         "device-merged": 409,
+        "device-not-alike": 409,
         "device-not-merged": 409,
+        "duplicate-not-dismissed": 409,
     },
 )

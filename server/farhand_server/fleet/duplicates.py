@@ -3,7 +3,8 @@
 A machine that was set up anew enrols with a new key, and so as a new device.  What two devices have
 in common (`fleet.hints`) is weighed: a UUID or serial number more than a MAC, that more than a
 name.  A value that more than `MAX_SHARED` devices have says nothing (a docking station's MAC, a
-filler that nobody listed).  Nothing here merges anything.
+filler that nobody listed).  Pairs that a person dismissed stay away until they have more in common
+(`fleet.dismissals`).  Nothing here merges anything.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ import msgspec
 from sqlalchemy import and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from farhand_server.fleet.dismissals import WEIGHTS, Dismissal, dismissals, evidence_of
 from farhand_server.store.schema import device_hints, devices
 
 __all__ = ["Duplicate", "SharedHint", "Twin", "find_duplicates"]
 
 MAX_SHARED: Final = 8
 MAX_HINT_ROWS: Final = 20_000
-_WEIGHTS: Final = {"uuid": 4, "serial": 4, "mac": 3, "host_name": 1}
 _STRONG: Final = 4
 
 
@@ -44,13 +45,17 @@ class SharedHint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Duplicate(msgspec.Struct, frozen=True, kw_only=True):
-    """Two devices that may be one; `keep` is the one that was seen last."""
+    """Two devices that may be one; `keep` is the one that was seen last.
+
+    `dismissed` says who called them two, in a list of those only.
+    """
 
     keep: Twin
     other: Twin
     score: int
     strength: str
     shared: list[SharedHint]
+    dismissed: Dismissal | None = None
 
 
 async def find_duplicates(
@@ -59,6 +64,7 @@ async def find_duplicates(
     *,
     after: tuple[int, str, str] | None = None,
     limit: int = 50,
+    dismissed: bool = False,
 ) -> list[Duplicate]:
     """Return pairs of devices that have hints in common, the most alike first.
 
@@ -67,6 +73,7 @@ async def find_duplicates(
         tenant: organisation.
         after: score and both ids of the last pair already seen.
         limit: at most so many.
+        dismissed: those that a person set aside, instead of those that wait for one.
     """
     hints = device_hints.c
     living = and_(
@@ -77,7 +84,7 @@ async def find_duplicates(
     shared = (
         select(hints.kind, hints.value)
         .join(devices, living)
-        .where(hints.tenant == tenant, hints.kind.in_(_WEIGHTS))
+        .where(hints.tenant == tenant, hints.kind.in_(WEIGHTS))
         .group_by(hints.kind, hints.value)
         .having(func.count().between(2, MAX_SHARED))
         .order_by(hints.kind.desc(), hints.value)
@@ -99,20 +106,31 @@ async def find_duplicates(
     for (kind, value), owners in by_value.items():
         for pair in itertools.combinations(owners, 2):
             pairs.setdefault(pair, []).append(SharedHint(kind=kind, value=value))
+    aside = await dismissals(c, tenant)
+    set_aside = {
+        pair: aside[pair][0]
+        for pair, found in pairs.items()
+        if pair in aside and _evidence(found) <= aside[pair][1]
+    }
+    pairs = {pair: found for pair, found in pairs.items() if (pair in set_aside) == dismissed}
     ordered = sorted((-_score(found), *pair) for pair, found in pairs.items())
     if after is not None:
         ordered = [one for one in ordered if one > (-after[0], after[1], after[2])]
     page = ordered[:limit]
     twins = await _twins(c, tenant, {one for _, *pair in page for one in pair})
     return [
-        _proposal(twins[a], twins[b], -score, pairs[a, b])
+        _proposal(twins[a], twins[b], -score, pairs[a, b], set_aside.get((a, b)))
         for score, a, b in page
         if a in twins and b in twins
     ]
 
 
+def _evidence(shared: list[SharedHint]) -> frozenset[str]:
+    return evidence_of((one.kind, one.value) for one in shared)
+
+
 def _score(shared: list[SharedHint]) -> int:
-    return sum(_WEIGHTS.get(one.kind, 0) for one in shared)
+    return sum(WEIGHTS.get(one.kind, 0) for one in shared)
 
 
 async def _twins(c: AsyncConnection, tenant: str, ids: set[str]) -> dict[str, Twin]:
@@ -130,7 +148,9 @@ async def _twins(c: AsyncConnection, tenant: str, ids: set[str]) -> dict[str, Tw
     }
 
 
-def _proposal(one: Twin, two: Twin, score: int, shared: list[SharedHint]) -> Duplicate:
+def _proposal(
+    one: Twin, two: Twin, score: int, shared: list[SharedHint], dismissed: Dismissal | None
+) -> Duplicate:
     # Whoever was seen last lives; where neither was, whoever came last.
     keep, other = sorted(
         (one, two), key=lambda twin: (twin.last_seen or "", twin.enrolled_at, twin.id), reverse=True
@@ -141,4 +161,5 @@ def _proposal(one: Twin, two: Twin, score: int, shared: list[SharedHint]) -> Dup
         score=score,
         strength="strong" if score >= _STRONG else "weak",
         shared=shared,
+        dismissed=dismissed,
     )

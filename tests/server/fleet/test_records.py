@@ -224,6 +224,55 @@ async def test_duplicates_are_proposed_and_paged(
     assert crowded["items"] == [], "what ten machines have says nothing"
 
 
+async def test_a_dismissed_pair_comes_back_only_with_more_in_common(
+    relay: Relay, web: httpx.AsyncClient, sign_in: SignIn, make_device: MakeDevice
+) -> None:
+    admin = await sign_in("admin")
+    old, new = await twins(make_device)
+
+    async def proposed(**params: Any) -> list[dict[str, Any]]:
+        answer = await web.get("/api/v1/duplicates", params=params, headers=admin)
+        return list(answer.json()["items"])
+
+    async def say(what: str, one: str, other: str) -> httpx.Response:
+        pair = {"one": one, "other": other}
+        return await web.post(f"/api/v1/duplicates/{what}", headers=admin, json=pair)
+
+    assert len(await proposed()) == 1
+    assert (await say("dismiss", new.id, old.id)).status_code == 200
+    assert await proposed() == []
+    (aside,) = await proposed(dismissed=True)
+    assert {aside["dismissed"]["one"], aside["dismissed"]["other"]} == {old.id, new.id}
+    # The same again, and less of it, is nothing new.
+    for one in (old, new):
+        await one.report({"system": [{"serial": "5CG1234XYZ"}]})
+    assert await proposed() == []
+    for one in (old, new):
+        await one.report({"network": [{"mac": "3c:52:82:aa:bb:cc"}]})
+    (back,) = await proposed()
+    assert {shared["kind"] for shared in back["shared"]} == {"serial", "mac"}
+    assert await proposed(dismissed=True) == []
+    assert (await say("dismiss", old.id, new.id)).status_code == 200, "once more, for all of it"
+    assert await proposed() == []
+    assert (await say("recall", "desk-old", "desk-new")).status_code == 200
+    assert len(await proposed()) == 1
+    third = await make_device("third")
+    for what, other, code in (
+        ("recall", new.id, "duplicate-not-dismissed"),
+        ("dismiss", third.id, "device-not-alike"),
+        ("dismiss", old.id, "invalid"),
+    ):
+        assert (await say(what, old.id, other)).json()["code"] == code
+    pair = {"one": old.id, "other": new.id}
+    for what in ("dismiss", "recall"):
+        answer = await web.post(
+            f"/api/v1/duplicates/{what}", headers=await sign_in("technician"), json=pair
+        )
+        assert answer.status_code == 403
+    told = [one for one in await actions(relay) if one.startswith("duplicate.")]
+    assert told == ["duplicate.dismiss", "duplicate.dismiss", "duplicate.recall"]
+
+
 async def test_merging_and_taking_it_back(
     relay: Relay, web: httpx.AsyncClient, sign_in: SignIn, make_device: MakeDevice
 ) -> None:

@@ -29,6 +29,7 @@ from farhand_server.store.schema.devices import (
     device_products,
     device_tags,
     devices,
+    dismissed_duplicates,
     enrolment_tokens,
 )
 from farhand_server.store.schema.inventory import (
@@ -82,6 +83,7 @@ __all__ = [
     "device_products",
     "device_tags",
     "devices",
+    "dismissed_duplicates",
     "enrolment_tokens",
     "grant_approvals",
     "idempotency_keys",

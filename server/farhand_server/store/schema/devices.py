@@ -23,6 +23,7 @@ __all__ = [
     "device_products",
     "device_tags",
     "devices",
+    "dismissed_duplicates",
     "enrolment_tokens",
 ]
 
@@ -130,6 +131,19 @@ device_hints = Table(
     Column("value", Text, nullable=False),
     PrimaryKeyConstraint("tenant", "device", "kind", "value"),
     Index("ix_device_hints_value", "tenant", "kind", "value"),
+)
+
+# Pairs of devices that a person has looked at and called two.
+dismissed_duplicates = Table(
+    "dismissed_duplicates",
+    metadata,
+    tenant(),
+    Column("one", Text, nullable=False),  # the lesser id of both
+    Column("other", Text, nullable=False),
+    Column("evidence", Text, nullable=False),  # digests of what they had in common, with blanks
+    Column("dismissed_by", Text, nullable=False),
+    Column("dismissed_at", Text, nullable=False),
+    PrimaryKeyConstraint("tenant", "one", "other"),
 )
 
 # What people merged, and what it takes to part them again.
