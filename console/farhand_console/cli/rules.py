@@ -16,6 +16,7 @@ import msgspec
 
 from farhand_console.cli.base import Context, command
 from farhand_console.library.known_names import SECTIONS, check_names, unknown_names
+from farhand_console.library.thresholds import contradictions
 from farhand_console.output import show_fields, warn
 from farhand_console.session.recording_keys import is_recipient
 from farhand_console.trust.signing import Change, publish
@@ -147,6 +148,7 @@ def register(trust: click.Group) -> None:
             # Once before anything is asked of the relay, on rules that hold by themselves.
             rules = msgspec.structs.replace(GroupPolicy(), **changes)
             _signed(Policy(tenant="", approvals={}, groups={device_group: rules}))
+            _check_thresholds(rules)
             _warn_of_unknown(rules)
             publish(context.relay, context.fresh_trust, context.signer(), change)
         rules = context.fresh_trust().policy.for_group(device_group)
@@ -186,6 +188,18 @@ def _check_recording(rules: GroupPolicy) -> None:
             "sessions that must be recorded need an audit key, and every one would be refused",
             hint="--audit-key RECIPIENT; farhand recording key new makes one",
         )
+
+
+def _check_thresholds(rules: GroupPolicy) -> None:
+    """Refuse thresholds that contradict each other: devices would answer `unknown` for ever."""
+    for schedule in parse_schedules(rules.schedules):
+        for check in schedule.checks:
+            for sentence in contradictions(check.id, dict(check.parameters)):
+                raise UsageError(
+                    "check-parameters",
+                    f"schedule {schedule.name}: {sentence}",
+                    hint="give both: what is critical lies at the warning or beyond it",
+                )
 
 
 def _warn_of_unknown(rules: GroupPolicy) -> None:
