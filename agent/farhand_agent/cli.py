@@ -26,8 +26,8 @@ from farhand_agent.errors import AgentNotRunning
 from farhand_agent.home_option import chosen_home, home_option
 from farhand_agent.journal import Journal
 from farhand_agent.notices import say, say_error
-from farhand_agent.processes import command as child_command
 from farhand_agent.terminal import printable, table
+from farhand_agent.version import VERSION
 from farhand_protocol.errors import FarhandError, UsageError
 
 __all__ = ["cli", "main"]
@@ -146,10 +146,13 @@ def enrol(token: str, name: str | None, again: bool, home: Home, as_json: bool) 
 @home_option
 def run(home: Home) -> None:
     """Run the agent in the foreground."""
+    # Late, because the other commands need none of it.
+    from farhand_agent.updates.launch import next_process
+
     load_settings(home)
-    arguments = [*child_command("farhand_agent.resident"), str(home.path)]
+    arguments, environment = next_process(home)
     sys.stdout.flush()
-    os.execv(arguments[0], arguments)  # noqa: S606
+    os.execve(arguments[0], arguments, environment)  # noqa: S606
 
 
 @cli.command()
@@ -190,6 +193,7 @@ def _resting_status(home: Home) -> dict[str, Any]:
     if home.is_enrolled:
         settings = load_settings(home)
         known = {name: getattr(settings, name) for name in known}
+    known["version"] = VERSION
     sessions: list[dict[str, Any]] = []
     orders: list[dict[str, Any]] = []
     raised: list[dict[str, Any]] = []

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 import signal
 from asyncio import sslproto
@@ -38,6 +39,7 @@ from farhand_agent.locks import try_lock
 from farhand_agent.notices import say, say_error
 from farhand_agent.os_name import os_name
 from farhand_agent.outbox import Outbox
+from farhand_agent.processes import command
 from farhand_agent.reconnect import Backoff
 from farhand_agent.scripts.dispatch import OrderDispatch
 from farhand_agent.session.recording.left import LeftRecordings
@@ -45,6 +47,8 @@ from farhand_agent.session_children import SessionChildren
 from farhand_agent.shown_heads import keep_relay_head, own_head
 from farhand_agent.standing.watch import StandingWatch
 from farhand_agent.trust_watch import TrustWatch
+from farhand_agent.update_desk import UpdateDesk
+from farhand_agent.version import VERSION
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.instants import format_instant
 from farhand_protocol.messages import (
@@ -63,7 +67,6 @@ from farhand_protocol.messages import (
 
 __all__ = ["VERSION", "Daemon", "main"]
 
-VERSION: Final = "0.1.0"
 # Nothing a device does by itself makes a relay know it again; it asks now and then.
 UNKNOWN_PAUSE_S: Final = 60.0
 RETIRED_PAUSE_S: Final = 3600.0
@@ -119,6 +122,7 @@ class Daemon:
             trust_updated=trust_updated,
         )
         self._sessions = SessionChildren(home, self._journal, self._posted)
+        self._updates = UpdateDesk(home, self._journal, self._stopping)
         self._inventory = InventoryUpload(
             home, self._journal, settings.inventory_interval_s, random.random
         )
@@ -149,11 +153,14 @@ class Daemon:
             "sessions-changed": self._sessions_changed,
             "orders-changed": self._orders_changed,
             "trust-changed": self._trust_changed,
+            "release-piece": self._updates.piece,
+            "hand-over": self._updates.hand_over,
         }
         try:
             async with asyncio.TaskGroup() as root:
                 async with LocalServer(self._home, handlers):
                     await self._tick()
+                    await self._guarded(self._updates.begin())
                     tasks = [
                         root.create_task(self._orders.take_in(), name="orders-in"),
                         root.create_task(self._orders.run(), name="orders-run"),
@@ -169,6 +176,12 @@ class Daemon:
         finally:
             self._loop = None  # it closes now, and takes nothing from a second signal
             self._journal.close()
+
+    def give_way(self) -> None:
+        """Become whoever runs after us, where an update asked for it; call without the lock."""
+        if self._updates.is_handing_over:
+            arguments = command("farhand_agent", "run", "--home", str(self._home.path))
+            os.execv(arguments[0], arguments)  # noqa: S606
 
     # The link.
 
@@ -233,6 +246,7 @@ class Daemon:
                 if link.welcome.standing != "enrolled":
                     return _Standing(link.welcome.standing)
                 self._backoff.connected(link.welcome.reconnect_window_s)
+                self._updates.link = link
                 await self._guarded(self._keep_head(link.welcome.audit_head))
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._receive(link))
@@ -341,6 +355,7 @@ class Daemon:
         waiting = await self._journal.do(lambda j: j.outbox(limit=1000))
         raised = await self._journal.do(alarms)
         return {
+            "version": VERSION,
             "device": settings.device,
             "name": settings.name,
             "group": self._trust.group,
@@ -426,6 +441,7 @@ def main(arguments: list[str]) -> int:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, daemon.stop)
             asyncio.run(daemon.run())
+        daemon.give_way()
     except BaseExceptionGroup as group:
         # A task of ours crashed; one line with its kind is more use here than a traceback.
         known, others = group.split(FarhandError)

@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from securesystemslib.signer import CryptoSigner
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from securesystemslib.signer import CryptoSigner, Signature, SSlibKey
 from tuf.api.metadata import (
+    DelegatedRole,
+    Delegations,
     Metadata,
     MetaFile,
     Role,
@@ -35,6 +37,7 @@ from farhand_protocol.keys import SeedSigner
 from farhand_protocol.manifest import Manifest, manifest_digest
 from farhand_protocol.orders import Order
 from farhand_protocol.placements import PLACEMENTS_PATH, Placements
+from farhand_protocol.releases import RELEASES_PATTERN, RELEASES_ROLE, release_name
 from farhand_protocol.tokens import EnrolmentToken, format_enrolment_token
 from farhand_protocol.trust import (
     DEFAULT_APPROVALS,
@@ -71,6 +74,10 @@ def now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
 
 
+def _tuf_key(public_key: bytes) -> SSlibKey:
+    return SSlibKey.from_crypto(Ed25519PublicKey.from_public_bytes(public_key))
+
+
 def signer() -> SeedSigner:
     return SeedSigner(os.urandom(32))
 
@@ -105,6 +112,10 @@ class Organisation:
         self.floors = Floors(tenant=self.tenant, scripts={})
         self.placements: Placements | None = None
         self.targets: dict[str, bytes] = {}
+        # Releases of the agent: path to (body, author), and who signs the role.
+        self.releases: dict[str, tuple[bytes, str]] = {}
+        self.release_signers = [self.boss, self.second]
+        self.releases_expire = timedelta(days=90)
         self.version = 0
         self.root_version = 1
         self.publish_root()
@@ -149,17 +160,41 @@ class Organisation:
             folder, slash, name = path.rpartition("/")
             digest = hashlib.sha256(body).hexdigest()
             self.files["target", f"{folder}{slash}{digest}.{name}"] = body
+        if self.releases:
+            self._sign_releases(targets)
         self.files["metadata", f"{self.version}.targets.json"] = self._sign(
             targets, by or self.root_key
         )
         self.sign_online()
+
+    def _sign_releases(self, targets: Targets) -> None:
+        """Delegate the role to everybody's keys, and sign it by `release_signers`."""
+        keys = {_tuf_key(key).keyid: _tuf_key(key) for key in self.roster.all_keys()}
+        role = DelegatedRole(RELEASES_ROLE, list(keys), 2, True, paths=[RELEASES_PATTERN])
+        targets.delegations = Delegations(keys, {RELEASES_ROLE: role})
+        signed = Targets(version=self.version, expires=now() + self.releases_expire)
+        for path, (body, author) in self.releases.items():
+            info = TargetFile.from_data(path, body, ["sha256"])
+            info.unrecognized_fields["custom"] = {"author": author}
+            signed.targets[path] = info
+            self.files["target", release_name(path, info.hashes["sha256"])] = body
+        metadata = Metadata(signed)
+        for one in self.release_signers:
+            keyid = _tuf_key(one.public_key).keyid
+            metadata.signatures[keyid] = Signature(keyid, one.sign(metadata.signed_bytes).hex())
+        self.files["metadata", f"{self.version}.releases.json"] = metadata.to_bytes(
+            JSONSerializer()
+        )
 
     def sign_online(self) -> None:
         """Sign snapshot and timestamp, as a relay does on its own."""
         snapshot = Snapshot(
             version=self.version,
             expires=now() + self.snapshot_expire,
-            meta={"targets.json": MetaFile(version=self.version)},
+            meta={
+                f"{role}.json": MetaFile(version=self.version)
+                for role in ("targets", *([RELEASES_ROLE] if self.releases else []))
+            },
         )
         self.files["metadata", f"{self.version}.snapshot.json"] = self._sign(
             snapshot, self.online_key

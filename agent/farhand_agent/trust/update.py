@@ -10,7 +10,8 @@ It speaks frames (farhand_agent.child) with its parent, which owns the link and 
 whole TUF workflow, the version floor and every document were checked is `verified.json` replaced;
 any failure leaves the copy that is in force.  Revocations are only added to and floors only rise,
 whatever the new documents say; `groups.json` is there once a device was moved, and then for good.
-Target files are kept by hash; those no longer named are removed.
+Target files are kept by hash; those no longer named are removed.  Releases of the agent stand in a
+role that the targets delegate (`trust.releases`); what is wrong with it costs the releases alone.
 
 Run as `python -m farhand_agent.trust.update`.
 """
@@ -33,6 +34,7 @@ from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from farhand_agent.config import write_atomically
 from farhand_agent.frames import error_fields, read_frame, write_frame
+from farhand_agent.trust.releases import approved_releases
 from farhand_agent.trust.verified import MAX_TARGET_BYTES, TargetEntry, Verified
 from farhand_protocol.errors import FarhandError, RemoteError
 from farhand_protocol.instants import format_instant, parse_instant
@@ -187,6 +189,7 @@ def _collect(updater: Updater, folder: Path, wanted: _Request, now: datetime) ->
         floors=floors,
         targets=entries,
         placements=placements,
+        releases=approved_releases(updater, metadata, targets, roster, policy, now),
     )
 
 

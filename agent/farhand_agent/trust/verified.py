@@ -22,6 +22,7 @@ from farhand_protocol.trust import Floors, Policy, Revocations, Roster
 
 __all__ = [
     "MAX_TARGET_BYTES",
+    "ReleaseEntry",
     "TargetEntry",
     "Verified",
     "current_group",
@@ -40,10 +41,20 @@ class TargetEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     size_bytes: int
 
 
+class ReleaseEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A release of the agent that enough people approved; its file comes when it is ordered."""
+
+    sha256: str
+    size_bytes: int
+    author: str
+    approvers: list[str]
+
+
 class Verified(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """verified.json; the expiry times are those of the metadata files, RFC 3339.
 
-    `placements` is None where no admin has moved any device yet.
+    `placements` is None where no admin has moved any device yet.  `releases` holds, by target path,
+    those that the roster and the policy of these very targets approve.
     """
 
     format: Literal[1]
@@ -61,6 +72,7 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     floors: Floors
     targets: dict[str, TargetEntry]
     placements: Placements | None = None
+    releases: dict[str, ReleaseEntry] = msgspec.field(default_factory=dict)
 
     def is_expired(self, now: datetime) -> bool:
         """Whether the offline parts (root, targets) have expired: nothing may be done."""

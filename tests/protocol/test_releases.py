@@ -1,0 +1,55 @@
+"""Names and numbers of releases."""
+
+from __future__ import annotations
+
+import pytest
+
+from farhand_protocol.errors import FarhandError
+from farhand_protocol.releases import (
+    is_platform,
+    is_version,
+    release_author,
+    release_name,
+    release_path,
+    split_release_path,
+    version_number,
+    version_text,
+)
+
+
+def test_versions_compare_as_numbers_and_come_back() -> None:
+    ordered = ["0.0.1", "0.2.0", "0.10.0", "1.0.0", "999.999.999"]
+    assert sorted(ordered, key=version_number) == ordered
+    assert [version_text(version_number(one)) for one in ordered] == ordered
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1", "1.2", "1.2.3.4", "01.2.3", "1.2.1000", "-1.2.3", "1.2.x"]
+)
+def test_what_is_no_version(text: str) -> None:
+    assert not is_version(text)
+    with pytest.raises(FarhandError, match="release-malformed"):
+        version_number(text)
+
+
+def test_paths_are_taken_apart_as_they_were_put_together() -> None:
+    path = release_path("linux-x86_64-py3.11", "0.2.0")
+    assert path == "releases/linux-x86_64-py3.11/0.2.0"
+    assert split_release_path(path) == ("linux-x86_64-py3.11", "0.2.0")
+    assert release_name(path, "ab" * 32) == f"releases/linux-x86_64-py3.11/{'ab' * 32}.0.2.0"
+    for other in (
+        "releases/linux-x86_64-py3.11",
+        "releases/x/0.2.0",
+        "scripts/a/0.2.0",
+        path + "/",
+    ):
+        assert split_release_path(other) is None
+    with pytest.raises(FarhandError, match="release-malformed"):
+        release_path("../..", "0.2.0")
+    assert not is_platform("linux-x86_64-py3.11\n")
+
+
+def test_an_author_is_a_short_name_or_none() -> None:
+    assert release_author({"author": "ada"}) == "ada"
+    for other in (None, [], {}, {"author": 7}, {"author": ""}, {"author": "a" * 65}):
+        assert release_author(other) == ""
