@@ -3,6 +3,9 @@
 A manifest is sealed (envelopes) by its author and by each approver over the same payload bytes;
 its digest is the SHA-256 of those bytes.  Any edit is a new version with no approvals.  Scripts
 shipped with Farhand have the author `farhand`, who needs no signature; approvals they do need.
+
+What a manifest promises about its body, the device holds it to: limits, network, account, the kind
+of its answer (`answers`), and what `detect` and `verify` find before and after it.
 """
 
 from __future__ import annotations
@@ -11,6 +14,9 @@ import hashlib
 import re
 from typing import Any, Literal
 
+import msgspec
+
+from farhand_protocol.answers import AnswerKind
 from farhand_protocol.envelopes import Envelope, Statement, open_payload, signers
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.instants import parse_instant
@@ -20,6 +26,7 @@ from farhand_protocol.trust import SHIPPED_AUTHOR, Policy, Risk, Roster
 __all__ = [
     "MAX_SCRIPT_BYTES",
     "SHIPPED_AUTHOR",
+    "Limits",
     "Manifest",
     "approvers",
     "check_approved",
@@ -29,9 +36,33 @@ __all__ = [
 
 MAX_SCRIPT_BYTES = 512 * 1024
 _SCRIPT_ID = re.compile(r"[a-z][a-z0-9-]*(?:\.[a-z0-9-]+)*\Z")
+# Names as useradd makes them; what stands behind `user:` in `run_as`.
+_ACCOUNT = re.compile(r"(?:agent|root|service|user:[a-z_][a-z0-9_-]{0,31})\Z")
 
 
-class Manifest(Statement, frozen=True, kw_only=True):
+class Limits(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """What a body may use; enforced by a cgroup, a job object or resource limits.
+
+    Attributes:
+        cpu_s: seconds of CPU time, 1 to 86400; None for the timeout and a minute.
+        memory_mib: MiB of memory, 16 to 65536.
+        file_mib: MiB of one written file, 1 to 65536.
+        files: open files, 16 to 65536.
+        processes: processes and threads, 1 to 32768: of the body where a cgroup counts them, of
+            its account elsewhere.
+    """
+
+    cpu_s: int | None = None
+    memory_mib: int = 8192
+    file_mib: int = 2048
+    files: int = 1024
+    processes: int = 4096
+
+
+# What has its default is not written, so a manifest without the newer fields keeps its digest.
+class Manifest(Statement, frozen=True, kw_only=True, omit_defaults=True):
     """One version of one script.
 
     Attributes:
@@ -42,11 +73,16 @@ class Manifest(Statement, frozen=True, kw_only=True):
         platforms: of linux, windows, macos.
         interpreter: python (the agent's own, isolated), sh or powershell.
         parameters: JSON Schema of the one parameters object.
-        run_as: agent (the agent's own user) or root.
+        run_as: agent (the agent's own account), root, service (one without rights) or user:NAME.
         timeout_s: 1 to 86400.
-        max_output_bytes: kept of stdout and of stderr each, half head and half tail.
+        grace_s: from SIGTERM to SIGKILL at the deadline, 0 to 60.
+        max_output_bytes: kept of stdout and of stderr each, a quarter head and the rest tail.
+        network: False cuts it off; a device that cannot do that refuses the script.
+        limits: of what it may use.
+        answer: what a successful body prints on stdout: text, or JSON of that kind.
         sensitive: seal the output to the ordering operator.
-        detect, verify: ids of scripts to run before and after a remedy.
+        detect, verify: ids of scripts to run before and after a remedy, where they answer with a
+            finding: "ok" before means that there is nothing to do.
         expires: RFC 3339; not run afterwards.
     """
 
@@ -61,7 +97,7 @@ class Manifest(Statement, frozen=True, kw_only=True):
     platforms: list[Literal["linux", "windows", "macos"]]
     interpreter: Literal["python", "sh", "powershell"]
     parameters: dict[str, Any]
-    run_as: Literal["agent", "root"]
+    run_as: str
     risk: Risk
     timeout_s: int
     max_output_bytes: int
@@ -70,10 +106,29 @@ class Manifest(Statement, frozen=True, kw_only=True):
     verify: str | None
     created_at: str
     expires: str
+    grace_s: int = 5
+    network: bool = True
+    limits: Limits = Limits()
+    answer: AnswerKind = "text"
+
+    @property
+    def answers_finding(self) -> bool:
+        """Whether its answer tells if something is wrong; a check's does by its name."""
+        return self.answer == "finding" or self.id.startswith("check.")
 
 
 def _is_script_id(text: str) -> bool:
     return len(text) <= 100 and _SCRIPT_ID.match(text) is not None
+
+
+def _are_limits(limits: Limits) -> bool:
+    return (
+        (limits.cpu_s is None or 1 <= limits.cpu_s <= 86_400)
+        and 16 <= limits.memory_mib <= 65_536
+        and 1 <= limits.file_mib <= 65_536
+        and 16 <= limits.files <= 65_536
+        and 1 <= limits.processes <= 32_768
+    )
 
 
 def manifest_digest(envelope: Envelope) -> str:
@@ -103,7 +158,10 @@ def check_manifest(manifest: Manifest, body: bytes | None = None) -> None:
         "platforms": not manifest.platforms,
         "detect": manifest.detect is not None and not _is_script_id(manifest.detect),
         "verify": manifest.verify is not None and not _is_script_id(manifest.verify),
+        "run_as": not _ACCOUNT.match(manifest.run_as),
         "timeout_s": not 1 <= manifest.timeout_s <= 86_400,
+        "grace_s": not 0 <= manifest.grace_s <= 60,
+        "limits": not _are_limits(manifest.limits),
         "max_output_bytes": not 1_024 <= manifest.max_output_bytes <= 4 * 1024 * 1024,
     }
     for field, wrong in problems.items():

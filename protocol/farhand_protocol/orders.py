@@ -106,14 +106,16 @@ class Order(Statement, frozen=True, kw_only=True, omit_defaults=True):
     exemption: Exemption | None = None
 
 
-class Result(Statement, frozen=True, kw_only=True):
+class Result(Statement, frozen=True, kw_only=True, omit_defaults=True):
     """What became of an order, sealed by the device key.
 
     `stdout` and `stderr` keep the head and the tail when longer than the manifest allows;
     `*_bytes` is the length produced and `*_truncated` says so.  `exit_code` is None when the body
     never ended by itself; `signal` names the signal that ended it.  `refusal` is the stable code
-    of a refused order and `words` one sentence.  For a sensitive script both outputs are empty
-    and `sealed_output` holds them, readable by the ordering operator only.
+    of a refused order, or of what its runner found wrong, and `words` one sentence.  For a
+    sensitive script both outputs are empty, their lengths 0, and `sealed_output` holds them
+    (`outputs.SealedOutput`), readable by the ordering operator only.  `before` and `after` are the
+    states that the scripts of the manifest's `detect` and `verify` found; None where none ran.
     """
 
     tenant: str
@@ -136,3 +138,5 @@ class Result(Statement, frozen=True, kw_only=True):
     words: str | None
     started_at: str | None
     ended_at: str
+    before: str | None = None
+    after: str | None = None

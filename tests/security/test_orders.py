@@ -16,7 +16,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pyrage
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from farhand_protocol.envelopes import (
     Envelope,
@@ -31,6 +33,7 @@ from farhand_protocol.instants import format_instant
 from farhand_protocol.keys import SeedSigner
 from farhand_protocol.manifest import Manifest
 from farhand_protocol.messages import CancelOrder, OfferOrder, ResultReport
+from farhand_protocol.outputs import decode_output
 from farhand_protocol.trust import Floors
 from tests.security.conftest import MakeDevice
 from tests.support.hostile_devices import Device, Program
@@ -79,7 +82,12 @@ def scripts(organisation: HostileOrganisation, place: Path) -> dict[str, Envelop
         "expired": add(
             body + b"# 11\n", id="check.expired", expires=format_instant(now() - timedelta(days=1))
         ),
-        "sensitive": add(body + b"# 12\n", id="check.sensitive", sensitive=True),
+        "sensitive": add(
+            body + b"# 12\necho 'the secret'; echo 'more of it' >&2\n",
+            id="crash.sensitive",
+            sensitive=True,
+        ),
+        "linked": add(body + b"# 13\n", id="remedy.linked", detect="check.revoked"),
     }
     organisation.floors = Floors(tenant=organisation.tenant, scripts={"check.old": 2})
     organisation.revoke("script", "check.revoked")
@@ -129,6 +137,35 @@ async def test_the_honest_order_runs(
     assert place.read_text() == "ran\n"
     order, data = make_order(target, scripts["change"])
     assert (await target.outcome(order, data)).state == "succeeded"
+
+
+async def test_what_a_sensitive_script_prints_is_for_its_operator_alone(
+    target: Device, organisation: HostileOrganisation, scripts: dict[str, Envelope], place: Path
+) -> None:
+    """The relay sees every byte of every message; neither output nor its lengths are in them."""
+    order, data = make_order(target, scripts["sensitive"])
+    result = await target.outcome(order, data)
+    assert (result.state, result.exit_code) == ("succeeded", 0), result
+    assert place.read_text() == "ran\n"
+    assert (result.stdout, result.stdout_bytes, result.stderr, result.stderr_bytes) == (
+        b"", 0, b"", 0,
+    )  # fmt: skip
+    (report,) = (one for one in target.relay.of(ResultReport) if one.order == order)
+    for kept in (report.envelope, decode_envelope(report.envelope).payload):
+        assert b"secret" not in kept
+    assert result.sealed_output is not None
+    assert b"secret" not in result.sealed_output
+    opened = decode_output(pyrage.decrypt(result.sealed_output, [identity(organisation.boss)]))
+    assert (opened.order, opened.stdout, opened.stderr) == (order, b"the secret\n", b"more of it\n")
+    for other in (signer(), target.relay.key):
+        with pytest.raises(pyrage.DecryptError):
+            pyrage.decrypt(result.sealed_output, [identity(other)])
+
+
+def identity(key: SeedSigner) -> pyrage.ssh.Identity:
+    """Return a signer's key as age takes it."""
+    pem = key._private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    return pyrage.ssh.Identity.from_buffer(pem)
 
 
 async def test_a_replayed_order_runs_once(
@@ -268,7 +305,7 @@ FORGERIES: dict[str, tuple[str, Forge]] = {
     "revoked": ("script-revoked", _with("revoked")),
     "of-an-expired-script": ("script-expired", _with("expired")),
     "for-another-platform": ("script-wrong-platform", _with("windows")),
-    "of-a-sensitive-script": ("script-sensitive", _with("sensitive")),
+    "of-a-script-whose-check-is-revoked": ("script-link", _with("linked")),
     "with-a-parameter-outside-its-pattern": (
         "parameters-invalid",
         _with(parameters={"name": "$(touch x)"}),

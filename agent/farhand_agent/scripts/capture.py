@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from farhand_protocol.outputs import head_bytes
+
 __all__ = ["Capture"]
 
 
 class Capture:
-    """Keeps at most `limit_bytes` of a stream, half from its beginning, half from its end.
+    """Keeps at most `limit_bytes` of a stream, a quarter from its beginning, the rest from its end.
 
     Args:
-        limit_bytes: 2 or more.
+        limit_bytes: 4 or more.
     """
 
     def __init__(self, limit_bytes: int) -> None:
-        self._head_bytes = limit_bytes // 2
+        self._head_bytes = head_bytes(limit_bytes)
         self._tail_bytes = limit_bytes - self._head_bytes
         self._head = bytearray()
         self._tail = bytearray()

@@ -30,6 +30,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from farhand_agent.scripts.accounts import account_of
+from farhand_agent.scripts.network import can_cut_network
 from farhand_agent.scripts.holding import check_can_hold
 from farhand_agent.trust.verified import Verified
 from farhand_protocol.envelopes import Envelope, decode_envelope, open_payload, signers
@@ -41,7 +43,7 @@ from farhand_protocol.orders import MAX_ORDER_LIFETIME_S, Exemption, Order
 from farhand_protocol.parameters import check_parameters
 from farhand_protocol.trust import GroupPolicy, manifest_path, script_path
 
-__all__ = ["RETRY_AFTER_UPDATE", "Facts", "Plan", "check_order", "read_order"]
+__all__ = ["RETRY_AFTER_UPDATE", "Facts", "Plan", "check_device", "check_order", "read_order"]
 
 RETRY_AFTER_UPDATE = frozenset({"trust-missing", "trust-behind"})
 _MAX_REASON_CHARS = 200
@@ -52,7 +54,11 @@ Platform = Literal["linux", "windows", "macos"]
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the device knows about itself."""
+    """What the device knows about itself.
+
+    `check_account` raises what `accounts.account_of` raises for a `run_as`; `can_cut_network` tells
+    whether a body can be kept from every network.
+    """
 
     tenant: str
     device: str
@@ -61,6 +67,8 @@ class Facts:
     platform: Platform
     interpreters: frozenset[str]
     is_root: bool
+    check_account: Callable[[str], object] = account_of
+    can_cut_network: Callable[[], bool] = can_cut_network
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +145,7 @@ def check_order(
         raise _refuse(
             "trust-stale", "the relay's trust timestamp has expired; only reading is allowed"
         )
-    _check_device(manifest, facts)
+    check_device(manifest, facts)
     parameters = _check_parameters(order, manifest)
     if manifest.risk not in policy.risks:
         raise _refuse("policy-refused", f"this device does not allow scripts of {manifest.risk}")
@@ -283,15 +291,20 @@ def _instant(text: str) -> datetime:
         raise _refuse("script-expired", "the script's expiry cannot be read") from error
 
 
-def _check_device(manifest: Manifest, facts: Facts) -> None:
+def check_device(manifest: Manifest, facts: Facts) -> None:
+    """Check that a script is for this device, and that the device can run it as it wants to be run.
+
+    Raises:
+        RefusedError: `script-wrong-platform`, `script-needs-root`, `script-account-unknown`,
+            `script-network`.
+    """
     if facts.platform not in manifest.platforms or manifest.interpreter not in facts.interpreters:
         raise _refuse("script-wrong-platform", "the script is not for this kind of device")
     if manifest.run_as == "root" and not facts.is_root:
         raise _refuse("script-needs-root", "the script needs root, and the agent is not")
-    if manifest.sensitive:
-        # Its output would have to be sealed to the operator; running it and dropping the output,
-        # or sending it in clear, would both be wrong.
-        raise _refuse("script-sensitive", "this agent cannot seal a sensitive script's output")
+    facts.check_account(manifest.run_as)
+    if not manifest.network and not facts.can_cut_network():
+        raise _refuse("script-network", "the script runs without a network only")
 
 
 def _check_parameters(order: Order, manifest: Manifest) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import hashlib
 import os
 import sys
 import time
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from farhand_agent import local
 from farhand_agent.config import Home, Settings, load_settings
@@ -32,28 +32,37 @@ from farhand_agent.locks import Lock, try_lock
 from farhand_agent.notices import say
 from farhand_agent.policy import effective_policy
 from farhand_agent.processes import end_marked
-from farhand_agent.scripts.body import Ending, Workspace, interpreters, order_mark, run_body
+from farhand_agent.scripts.accounts import account_of
+from farhand_agent.scripts.body import interpreters, order_mark
 from farhand_agent.scripts.check import (
     RETRY_AFTER_UPDATE,
     Facts,
-    Plan,
     Platform,
     check_order,
     read_order,
 )
 from farhand_agent.scripts.exempt_notice import tell_exempt
 from farhand_agent.scripts.holding import is_held
+from farhand_agent.scripts.links import Assignment, make_assignment
+from farhand_agent.scripts.outcome import Outcome, carry_out
+from farhand_agent.scripts.scope import end_scope
+from farhand_agent.scripts.workspace import Workspace
 from farhand_agent.scripts.restarting import Machine, after_run, restart_when_due
 from farhand_agent.trust.verified import current_group, load_verified, read_target
 from farhand_protocol.envelopes import encode_envelope, seal
 from farhand_protocol.errors import FarhandError, RefusedError
 from farhand_protocol.orders import FINAL_STATES, Order, OrderState, Result
 
+if TYPE_CHECKING:
+    from farhand_agent.scripts.sealing import OutputSeal
+
 __all__ = ["Desk", "main"]
 
 _LOCK_WAIT_S: Final = 5.0
 _FULL_DISK_PATIENCE_S: Final = 3600.0
 _FULL_DISK_PAUSE_S: Final = 5.0
+# Found out before the body could start, and no better the next time.
+_NEVER_STARTS: Final = frozenset({"script-changed", "script-vanished"})
 
 
 def _platform() -> Platform:
@@ -103,7 +112,7 @@ class Desk:
             row = self._journal.order(order.id)
             if row is not None and row.payload_sha256 == digest:
                 return self._again(row)
-            plan = self._check(data, ignore=None)
+            plan = self._check(data, ignore=None).plan
         except RefusedError as error:
             if error.code in RETRY_AFTER_UPDATE and not retried:
                 return {"retry": error.code}
@@ -133,7 +142,7 @@ class Desk:
             named,
             payload_sha256=digest,
             code=error.code,
-            result=self._seal(named, order, state, refusal=error),
+            result=self._seal(named, order, Outcome(state=state, error=error)),
             remember=not early,
         )
         return {"state": state, "code": error.code}
@@ -154,32 +163,30 @@ class Desk:
         if is_held(self._journal, row, order):
             return
         try:
-            plan = self._check(row.envelope, ignore=row.id)
-            space = Workspace(self._home.orders, plan)
-            with space:
+            assignment = self._check(row.envelope, ignore=row.id)
+            plan = assignment.plan
+            output = _seal_for(assignment)
+            account = account_of(plan.manifest.run_as)
+            with Workspace(self._home.orders, plan, account) as space:
                 tell_exempt(self._journal, plan)
                 if not self._journal.start_order(row.id, pid=os.getpid()):
                     return
                 local.notify(self._home, "orders-changed")
-                try:
-                    ending = run_body(plan, space)
-                except OSError as error:
-                    self._finish(
-                        order,
-                        "failed",
-                        error=FarhandError("script-not-started", f"it cannot be started: {error}"),
-                    )
-                    return
-            self._finish(order, _state(ending), ending=ending)
+                outcome = carry_out(assignment, self._home.orders, space)
+            self._finish(order, outcome, output=output)
         except RefusedError as error:
             state: OrderState = "expired" if error.code == "order-expired" else "refused"
-            self._finish(order, state, error=error, expected=("accepted",))
+            self._finish(order, Outcome(state=state, error=error), expected=("accepted",))
+        except FarhandError as error:
+            if error.code not in _NEVER_STARTS:
+                raise
+            self._finish(order, Outcome(state="failed", error=error), expected=("accepted",))
 
     def cancel(self, row: OrderRow) -> None:
         """Close an order whose body has not started."""
         _, order = read_order(row.envelope)
         error = FarhandError("order-cancelled", "the order was cancelled before it started")
-        self._finish(order, "cancelled", error=error, expected=("accepted",))
+        self._finish(order, Outcome(state="cancelled", error=error), expected=("accepted",))
 
     def interrupt(self, row: OrderRow) -> None:
         """Close a running order whose runner is dead; ends what its body left behind first."""
@@ -187,12 +194,14 @@ class Desk:
         if lock is None:
             return
         try:
+            end_scope(row.id)
             end_marked(order_mark(row.id))
             _, order = read_order(row.envelope)
             error = FarhandError(
                 "order-interrupted", "the agent or the device stopped while the script ran"
             )
-            self._finish(order, "interrupted", error=error, started_at=row.started_at)
+            outcome = Outcome(state="interrupted", error=error)
+            self._finish(order, outcome, started_at=row.started_at)
         finally:
             self._home.order_lock(row.id).unlink(missing_ok=True)
             lock.release()
@@ -206,35 +215,42 @@ class Desk:
             time.sleep(0.02)
         return lock
 
-    def _check(self, data: bytes, *, ignore: str | None) -> Plan:
+    def _check(self, data: bytes, *, ignore: str | None) -> Assignment:
         trust = load_verified(self._home)
         settings = self._settings
         group = current_group(settings, trust)
-        return check_order(
+        facts = Facts(
+            tenant=settings.tenant,
+            device=settings.device,
+            host_name=host_name(),
+            group=group,
+            platform=_platform(),
+            interpreters=frozenset(interpreters()),
+            is_root=os.geteuid() == 0,
+        )
+
+        def read(path: str) -> bytes | None:
+            return read_target(self._home, trust, path) if trust else None
+
+        now = self._journal.now()
+        plan = check_order(
             data,
             trust=trust,
-            read_target=lambda path: read_target(self._home, trust, path) if trust else None,
-            facts=Facts(
-                tenant=settings.tenant,
-                device=settings.device,
-                host_name=host_name(),
-                group=group,
-                platform=_platform(),
-                interpreters=frozenset(interpreters()),
-                is_root=os.geteuid() == 0,
-            ),
+            read_target=read,
+            facts=facts,
             policy=effective_policy(self._home, group, trust),
             is_known=lambda order: order != ignore and self._journal.order(order) is not None,
-            now=self._journal.now(),
+            now=now,
         )
+        assert trust is not None  # or the order would have been refused
+        return make_assignment(plan, trust, read, facts, now)
 
     def _finish(
         self,
         order: Order,
-        state: OrderState,
+        outcome: Outcome,
         *,
-        ending: Ending | None = None,
-        error: FarhandError | None = None,
+        output: OutputSeal | None = None,
         expected: tuple[str, ...] = ("running",),
         started_at: str | None = None,
     ) -> None:
@@ -243,9 +259,8 @@ class Desk:
         result = self._seal(
             order.id,
             order,
-            state,
-            ending=ending,
-            refusal=error,
+            outcome,
+            output=output,
             started_at=started_at or (row.started_at if row else None),
         )
         deadline = time.monotonic() + _FULL_DISK_PATIENCE_S
@@ -253,9 +268,9 @@ class Desk:
             try:
                 self._journal.finish_order(
                     order.id,
-                    state=state,
+                    state=outcome.state,
                     result=result,
-                    code=error.code if error else None,
+                    code=outcome.error.code if outcome.error else None,
                     expected=expected,
                 )
                 break
@@ -269,13 +284,14 @@ class Desk:
         self,
         named: str,
         order: Order | None,
-        state: OrderState,
+        outcome: Outcome,
         *,
-        ending: Ending | None = None,
-        refusal: FarhandError | None = None,
+        output: OutputSeal | None = None,
         started_at: str | None = None,
     ) -> bytes:
-        out, err = (ending.stdout, ending.stderr) if ending else (None, None)
+        ending, refusal = outcome.ending, outcome.error
+        told = ending if output is None else None
+        out, err = (told.stdout, told.stderr) if told else (None, None)
         result = Result(
             tenant=self._settings.tenant,
             device=self._settings.device,
@@ -283,7 +299,7 @@ class Desk:
             script=order.script[:200] if order else "",
             version=order.version if order else 0,
             digest=order.digest[:64] if order else "",
-            state=state,
+            state=outcome.state,
             exit_code=ending.exit_code if ending else None,
             signal=ending.signal if ending else None,
             stdout=out.kept() if out else b"",
@@ -292,19 +308,30 @@ class Desk:
             stderr=err.kept() if err else b"",
             stderr_bytes=err.total_bytes if err else 0,
             stderr_truncated=err.is_truncated if err else False,
-            sealed_output=None,
+            sealed_output=output.seal(ending) if output and ending else None,
             refusal=refusal.code if refusal else None,
             words=refusal.message if refusal else None,
             started_at=started_at,
             ended_at=self._journal.now_text(),
+            before=outcome.before,
+            after=outcome.after,
         )
         return encode_envelope(seal(result, self._key))
 
 
-def _state(ending: Ending) -> OrderState:
-    if ending.timed_out:
-        return "timeout"
-    return "succeeded" if ending.exit_code == 0 else "failed"
+def _seal_for(assignment: Assignment) -> OutputSeal | None:
+    """Return what seals the output of a sensitive script; None for any other.
+
+    Raises:
+        RefusedError: `script-sensitive`.
+    """
+    plan = assignment.plan
+    if not plan.manifest.sensitive:
+        return None
+    # Loaded late: age comes with it, and few scripts need it.
+    from farhand_agent.scripts.sealing import OutputSeal
+
+    return OutputSeal(plan.order.id, assignment.operator_keys)
 
 
 def main(arguments: list[str]) -> int:

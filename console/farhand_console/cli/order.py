@@ -1,4 +1,4 @@
-"""order import: a device's signed result that came back by file."""
+"""order: the signed result of one, from the relay or from a file that a device wrote."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from pathlib import Path
 import click
 
 from farhand_console.cli.base import Context, command, group
+from farhand_console.cli.run import result_of, show_result
 from farhand_console.orders import verify_result
-from farhand_console.output import line, say
+from farhand_console.output import say
 from farhand_console.relay import segments
 from farhand_console.relay.answers import OrderView
+from farhand_console.results import result_fields
 from farhand_console.trust.devices import verify_device
 from farhand_protocol.envelopes import decode_envelope, open_payload
 from farhand_protocol.errors import FarhandError
@@ -23,7 +25,20 @@ _MAX_RESULT_BYTES = 4 * 1024 * 1024
 
 def register(root: click.Group) -> None:
     """Add the commands of this file."""
-    orders = group(root, "order", "Orders that travel by file.")
+    orders = group(root, "order", "Orders and their results.")
+
+    @command(orders)
+    @click.argument("order")
+    def show(context: Context, order: str) -> None:
+        """Show what became of an order, and what its script printed.
+
+        What a sensitive script printed is opened with your key, if you ordered it.
+        """
+        view = context.relay.get(segments("orders", order), OrderView)
+        told = context.relay.get(segments("devices", view.device), dict)
+        device = verify_device(context.home, context.trust(), told, asked=view.device)
+        answer = result_of(context, view, order, device.id, device.key)
+        context.show(answer, lambda: show_result(answer))
 
     @command(orders, "import")
     @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -52,22 +67,10 @@ def register(root: click.Group) -> None:
         view = context.relay.post(
             segments("orders", result.order, "result"), OrderView, {"result": data}
         )
-        answer = {
-            "order": result.order,
-            "device": device.id,
-            "state": view.state,
-            "exit_code": result.exit_code,
-            "stdout": result.stdout.decode(errors="replace"),
-            "stderr": result.stderr.decode(errors="replace"),
-            "refusal": result.refusal,
-            "signed": True,
-        }
+        answer = result_fields(context.home, result) | {"state": view.state}
 
         def readable() -> None:
-            for words in str(answer["stdout"]).splitlines():
-                line(words)
-            for words in str(answer["stderr"]).splitlines():
-                say(words)
+            show_result(answer)
             say(f"{result.script} on {device.name}: {view.state}")
 
         context.show(answer, readable)

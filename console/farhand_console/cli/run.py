@@ -22,6 +22,7 @@ from farhand_console.orders import (
 from farhand_console.output import line, printable, say, show_fields
 from farhand_console.relay import segments
 from farhand_console.relay.answers import OrderStates, OrderView, ScriptDetail
+from farhand_console.results import result_fields
 from farhand_console.scripts import approved
 from farhand_console.trust.devices import verify_device
 from farhand_console.trust.verified import VerifiedTrust
@@ -30,7 +31,7 @@ from farhand_protocol.errors import FarhandError, RefusedError, UsageError
 from farhand_protocol.manifest import manifest_digest
 from farhand_protocol.orders import FINAL_STATES
 
-__all__ = ["published_script", "register", "show_result", "wait_for_result"]
+__all__ = ["published_script", "register", "result_of", "show_result", "wait_for_result"]
 
 # The relay notices an order's end a little later than its clock says.
 _AFTER_EXPIRY_S = 60
@@ -152,15 +153,20 @@ def wait_for_result(
         wait_s = max(1, min(20, int(left_s)))
         answer = context.relay.get(path, OrderView, wait=wait_s, wait_s=wait_s + 20)
         if answer.state in FINAL_STATES:
-            return _final(context, answer, order, device, device_key)
+            return result_of(context, answer, order, device, device_key)
         # A relay that does not wait is asked at most twice a second.
         time.sleep(max(0.0, 0.5 - (time.monotonic() - asked)))
     raise FarhandError("run-timeout", "the device did not answer in time", hint=f"order {order}")
 
 
-def _final(
+def result_of(
     context: Context, answer: OrderView, order: str, device: str, device_key: bytes
 ) -> dict[str, Any]:
+    """Return what the relay says of an order, verified where the device said it.
+
+    Raises:
+        FarhandError: `result-forged`.
+    """
     shown: dict[str, Any] = {
         "order": order,
         "device": device,
@@ -172,21 +178,14 @@ def _final(
         "signed": False,
     }
     if answer.result is None:
-        if answer.state not in UNSIGNED_STATES:
+        if answer.state in FINAL_STATES and answer.state not in UNSIGNED_STATES:
             raise FarhandError("result-forged", "the relay gave a result without a signature")
         return shown
     tenant = context.settings.tenant
     result = verify_result(
         answer.result, tenant=tenant, order=order, device=device, device_key=device_key
     )
-    return shown | {
-        "state": result.state,
-        "exit_code": result.exit_code,
-        "stdout": result.stdout.decode(errors="replace"),
-        "stderr": result.stderr.decode(errors="replace"),
-        "refusal": result.refusal,
-        "signed": True,
-    }
+    return shown | result_fields(context.home, result)
 
 
 def show_result(result: dict[str, Any]) -> None:
@@ -195,5 +194,9 @@ def show_result(result: dict[str, Any]) -> None:
         line(words)
     for words in result["stderr"].splitlines():
         say(words)
-    exit_code = result["exit_code"]
-    say(result["state"] if exit_code is None else f"{result['state']}, exit {exit_code}")
+    found = [f"{name} {result[name]}" for name in ("before", "after") if result.get(name)]
+    if result["exit_code"] is not None:
+        found.insert(0, f"exit {result['exit_code']}")
+    say(", ".join((result["state"], *found)))
+    if result.get("words"):
+        say(printable(result["words"]))

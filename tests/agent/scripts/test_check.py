@@ -294,8 +294,13 @@ def script_needs_root(case: Case) -> None:
     case.facts["is_root"] = False
 
 
-def script_sensitive(case: Case) -> None:
-    case.fields["sensitive"] = True
+def script_account_unknown(case: Case) -> None:
+    case.fields["run_as"] = "user:nobody-of-this-name"
+
+
+def script_network(case: Case) -> None:
+    case.fields["network"] = False
+    case.facts["can_cut_network"] = lambda: False
 
 
 def parameters_invalid(case: Case) -> None:
@@ -353,7 +358,8 @@ REFUSALS: list[tuple[Callable[[Case], None], str]] = [
     (script_wrong_platform, "script-wrong-platform"),
     (script_without_interpreter, "script-wrong-platform"),
     (script_needs_root, "script-needs-root"),
-    (script_sensitive, "script-sensitive"),
+    (script_account_unknown, "script-account-unknown"),
+    (script_network, "script-network"),
     (parameters_invalid, "parameters-invalid"),
     (parameter_unknown, "parameters-invalid"),
     (policy_refused, "policy-refused"),
