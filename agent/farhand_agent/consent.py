@@ -9,7 +9,6 @@ terminal's business (farhand_agent.session.screen); a page in the browser can us
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -21,7 +20,6 @@ __all__ = [
     "ANSWER_WARNING",
     "CALLER_WARNING",
     "FIRST_MINUTE_S",
-    "action_words",
     "consent_lines",
     "is_yes",
     "parting_words",
@@ -60,40 +58,6 @@ _SCOPE_NAMES: Final[dict[str, str]] = {
     "control": "mouse and keyboard",
 }
 
-# What an action's detail says, where we wrote it ourselves (session/changes.py).
-_CLOSED: Final = re.compile(r"(?P<scope>[a-z]+) was closed: (?P<why>.*)\Z")
-_ADDED: Final = re.compile(r"(?P<scope>[a-z]+)(?: to (?P<to>.*))? was added: (?P<why>.*)\Z")
-_CHANGES: Final[dict[str, str]] = {
-    "the person at the device withdrew it": "{scope}: taken back at this computer",
-    "the device's policy does not allow it any more": "{scope}: no longer allowed by policy",
-    "the person at the device agreed": "{scope}: agreed to at this computer",
-    "the policy allows it": "{scope}: added, as policy allows",
-}
-_LOOKS: Final[dict[str, str]] = {
-    "system": "this computer as a whole",
-    "processes": "the programs that run",
-    "services": "the services that run in the background",
-    "disks": "the disks",
-}
-
-_ACTIONS: Final = {
-    "exec": "ran the command  {what}",
-    "shell": "opened a terminal",
-    "file-read": "read the file  {what}",
-    "file-write": "wrote the file  {what}",
-    "file-change": "changed files: {what}",
-    "forward": "reached through this computer: {what}",
-    "view": "looked at  {what}",
-    "denied": "was refused: {what}",
-    "scope": "what is allowed changed: {what}",
-    "link": "the line: {what}",
-    "join": "another technician: {what}",
-    "chat": "a message was sent",
-    "step": "an instruction: {what}",
-    "tool": "used a tool: {what}",
-    "recording": "the recording: {what}",
-}
-
 _PARTINGS: Final = {
     "closed": "the technician ended the session",
     "stopped": "the person at the device ended the session",
@@ -116,6 +80,10 @@ _REASONS: Final = {
     "code-expired": "the code expired",
     "code-wrong": "somebody tried a wrong code, so this one no longer counts",
     "scope-empty": "nothing of what was asked for is allowed on this device",
+    "scope-missing": "that is not open in this session",
+    "forward-own-address": "it leads to this computer itself or to the relay",
+    "policy-refused": "policy does not allow it",
+    "grant-not-permitted": "policy does not allow it",
 }
 
 
@@ -148,28 +116,6 @@ def parting_words(reason: str) -> str:
     """Say to the technician, in English, as `CODE: words`, why the session ended."""
     words = _PARTINGS.get(reason, f"the session ended ({printable(reason, 60)})")
     return f"session-ended: {words}"
-
-
-def action_words(kind: str, detail: str, w: Wording | None = None, *, limit: int = 160) -> str:
-    """Say one action of a session in a plain sentence; foreign text is escaped, and bounded."""
-    w = w or own_wording()
-    shown = printable(_detail_words(kind, detail, w), limit)
-    words = _ACTIONS.get(kind)
-    if words is None:
-        return f"{printable(kind, 20)}: {shown}"
-    return w(words, what=shown)
-
-
-def _detail_words(kind: str, detail: str, w: Wording) -> str:
-    """Say what we wrote down ourselves in the person's words; everything else as it is."""
-    if kind == "view" and (looked := _LOOKS.get(detail.partition(" ")[0])):
-        return w(looked)
-    if kind == "scope" and (said := _CLOSED.match(detail) or _ADDED.match(detail)):
-        words = _CHANGES.get(said["why"])
-        to = said.groupdict().get("to")
-        names = scope_names([said["scope"]], w) + (f" ({to})" if to else "")
-        return w(words, scope=names) if words else detail
-    return detail
 
 
 def consent_lines(asked: Asked, w: Wording | None = None) -> list[str]:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from farhand_agent.config import Home, read_limited, write_atomically
-from farhand_agent.consent import action_words, reason_words, scope_words
+from farhand_agent.consent import reason_words, scope_words
+from farhand_agent.deeds import action_words
 from farhand_agent.terminal import printable
 from farhand_agent.wording import Wording, own_wording
 from farhand_protocol.envelopes import MAX_ENVELOPE_BYTES, open_payload
@@ -132,7 +133,14 @@ def _table(facts: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _action_line(action: Action, w: Wording) -> str:
-    words = action_words(action.kind, action.detail, w, limit=1200)
+    words = action_words(
+        action.kind,
+        action.detail,
+        w,
+        message=action.message or "",
+        facts=action.facts or {},
+        limit=1200,
+    )
     line = f"{printable(w.instant(action.at), 40)}  {words}"
     if action.sha256 is not None:
         size = w.count("{n} byte", "{n} bytes", action.size_bytes or 0)

@@ -167,9 +167,11 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class Action(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One thing done in a session, as the device saw it.
 
-    `detail` is the command, the path, the destination, or what happened in a sentence;
-    `size_bytes` and `sha256` belong to files that were read or written whole, else None.  `by`
-    names the operator who joined the session and did it; empty for the session's own.
+    `detail` is the command, the path, the destination, or what happened in an English sentence;
+    where the device wrote that sentence itself, `message` names it and `facts` fill it in, so that
+    whoever shows it can say it in her own language.  `size_bytes` and `sha256` belong to files that
+    were read or written whole, else None.  `by` names the operator who joined the session and did
+    it; empty for the session's own.
     """
 
     at: str
@@ -178,6 +180,9 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     size_bytes: int | None
     sha256: str | None
     by: str = ""
+    # Left out, not empty, where there is none: so older receipts keep their canonical encoding.
+    message: str | msgspec.UnsetType = msgspec.UNSET
+    facts: dict[str, str | int] | msgspec.UnsetType = msgspec.UNSET
 
 
 class RecordingMark(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

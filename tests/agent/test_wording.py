@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import re
 import string
 from datetime import UTC, timedelta, timezone
 from pathlib import Path
@@ -12,16 +14,19 @@ from typing import Any
 import pytest
 
 import farhand_agent
+from farhand_agent import deeds
 from farhand_agent.consent import (
-    action_words,
     consent_lines,
     is_yes,
     reason_words,
     scope_names,
     scope_words,
 )
+from farhand_agent.deeds import action_words
 from farhand_agent.receipts import receipt_text
 from farhand_agent.session.events import Asked
+from farhand_agent.session.tools.desk import sentence_of
+from farhand_agent.session.tools.requests import decode_request
 from farhand_agent.wording import LANGUAGES, chosen_language, wording_in
 from farhand_protocol.envelopes import seal
 from farhand_protocol.grants import Action, RecordingMark
@@ -205,6 +210,92 @@ def test_what_we_note_of_a_session_is_said_in_her_language(language: str) -> Non
     assert "(printer:631)" in action_words("scope", to, w)
     assert "x was closed: odd" in action_words("scope", "x was closed: odd", w)
     assert "\x1b" not in action_words("scope", f"forward to {EVIL} was added: x", w)
+
+
+def facts_of(message: str) -> dict[str, str | int]:
+    numbers = {"sent": 6, "received": 1, "seconds": 21, "minutes": 5, "pid": 4711}
+    words = {"scope": "files", "reason": "policy-refused"}
+    names = fields(deeds._SAID[message])
+    return {name: numbers.get(name) or words.get(name, f"{EVIL}-{name}") for name in names}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_sentence_of_the_device_is_said_in_her_language(language: str) -> None:
+    w, english = wording_in(language), wording_in("en")
+    for message in deeds._SAID:
+        facts = facts_of(message)
+        said = action_words("denied", "as it was", w, message=message, facts=facts)
+        plain = action_words("denied", "as it was", english, message=message, facts=facts)
+        assert (said == plain) == (language == "en"), message
+        assert "as it was" not in said
+        assert "\x1b" not in said
+        assert all(f"%s-{name}" in said for name, fact in facts.items() if EVIL in str(fact))
+        # What this version cannot say is told as it was when it happened.
+        if facts:
+            assert "as it was" in action_words("denied", "as it was", w, message=message)
+    assert "as it was" in action_words("denied", "as it was", w, message="x", facts={"to": "y"})
+
+
+def test_what_sessions_note_are_sentences_that_there_are() -> None:
+    folder = Path(farhand_agent.__file__).parent / "session"
+    named = re.compile(r'"((?:link|join|chat|step|scope|forward|denied|tool|recording)-[a-z-]+)"')
+    found = {
+        name
+        for path in folder.rglob("*.py")
+        for call in re.findall(r"(?:message=|denied\(|_note\(|_stall\()[^\n]*", path.read_text())
+        for name in named.findall(call)
+    }
+    assert len(found) > 12
+    assert found <= set(deeds._SAID)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"tool":"processes"}',
+        b'{"tool":"process-kill","pid":7}',
+        b'{"tool":"process-kill","pid":7,"name":"cupsd"}',
+        b'{"tool":"services"}',
+        b'{"tool":"service-start","name":"cups"}',
+        b'{"tool":"service-stop","name":"cups"}',
+        b'{"tool":"service-restart","name":"cups"}',
+        b'{"tool":"logs"}',
+        b'{"tool":"logs","file":"/var/log/cups"}',
+        b'{"tool":"disk-usage"}',
+        b'{"tool":"disk-usage","path":"/srv"}',
+        b'{"tool":"lock"}',
+        b'{"tool":"logout","user":"eve"}',
+        b'{"tool":"restart"}',
+        b'{"tool":"restart","delay_min":5}',
+        b'{"tool":"shutdown","delay_min":0}',
+        b'{"tool":"shutdown"}',
+        b'{"tool":"power-cancel"}',
+        b'{"tool":"wake","mac":"00:11:22:33:44:55"}',
+    ],
+)
+def test_every_tool_is_a_sentence_that_is_filled_in(line: bytes) -> None:
+    request = decode_request(line)
+    message, facts = sentence_of(request)
+    said = action_words("tool", "as it was", wording_in("en"), message=message, facts=facts)
+    assert "as it was" not in said
+    given = [value for value in json.loads(line).values() if value][1:]
+    assert all(str(value) in said for value in given)
+
+
+def test_facts_are_written_as_the_language_writes_them() -> None:
+    w = wording_in("ru")
+    facts: dict[str, str | int] = {"to": "printer:631", "sent": 1_234_567, "received": 2}
+    said = action_words("forward", "x", w, message="forward-closed", facts=facts)
+    assert "1\u00a0234\u00a0567 байт" in said
+    assert "2 байта" in said
+    facts = {"scope": "forward", "to": "printer:631"}
+    said = action_words("scope", "x", wording_in("de"), message="scope-agreed", facts=facts)
+    assert scope_names(["forward"], wording_in("de")) + " (printer:631)" in said
+    facts = {"path": "/srv/x", "read_only": 1}
+    said = action_words("denied", "x", wording_in("en"), message="files-remove", facts=facts)
+    assert said == "was refused: remove /srv/x (this session may read files only)"
+    said = action_words("chat", "by the person", wording_in("en"), message="chat-person")
+    assert said == "a message was written at this computer"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

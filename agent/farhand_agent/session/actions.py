@@ -7,9 +7,11 @@ it escapes it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import datetime
+
+import msgspec
 
 from farhand_agent.session.action_file import ActionFile
 from farhand_protocol.grants import Action, ActionKind
@@ -47,7 +49,7 @@ class ActionLog:
         self._file = file
         self.actions: list[Action] = list(file.actions[:MAX_ACTIONS]) if file else []
         self.omitted = file.omitted if file else 0
-        self._bytes = sum(len(action.detail.encode()) for action in self.actions)
+        self._bytes = sum(map(_size, self.actions))
 
     async def settle(self) -> None:
         """Wait until what was noted would survive a loss of power."""
@@ -62,6 +64,8 @@ class ActionLog:
         size_bytes: int | None = None,
         sha256: str | None = None,
         by: str | None = None,
+        message: str = "",
+        facts: Mapping[str, str | int] | None = None,
     ) -> None:
         """Note one action.
 
@@ -70,9 +74,14 @@ class ActionLog:
             detail: command, path, destination or what was refused; cut at `MAX_DETAIL_CHARS`.
             size_bytes, sha256: of a file that was read or written whole.
             by: the operator who joined and did it; that of the task where it is None.
+            message, facts: the sentence of farhand_agent.deeds that `detail` is in English, and
+                what fills it in; texts among the facts are cut as the detail is.
         """
-        # A command may hold lone surrogates (bytes of a path that are no UTF-8); JSON cannot.
-        detail = detail[:MAX_DETAIL_CHARS].encode("utf-8", "backslashreplace").decode()
+        detail = _bounded(detail)
+        said = {
+            name: _bounded(value) if isinstance(value, str) else value
+            for name, value in (facts or {}).items()
+        }
         action = Action(
             at=format_instant(self._clock().replace(microsecond=0)),
             kind=kind,
@@ -80,8 +89,10 @@ class ActionLog:
             size_bytes=size_bytes,
             sha256=sha256,
             by=ACTING.get() if by is None else by,
+            message=message or msgspec.UNSET,
+            facts=said or msgspec.UNSET,
         )
-        self._bytes += len(detail.encode())
+        self._bytes += _size(action)
         if len(self.actions) < MAX_ACTIONS and self._bytes <= MAX_DETAIL_BYTES:
             self.actions.append(action)
             if self._file is not None:
@@ -92,3 +103,16 @@ class ActionLog:
                 self._file.omit(self.omitted)
         if self._on_action is not None:
             self._on_action(action)
+
+
+def _bounded(text: str) -> str:
+    # A command may hold lone surrogates (bytes of a path that are no UTF-8); JSON cannot.
+    return text[:MAX_DETAIL_CHARS].encode("utf-8", "backslashreplace").decode()
+
+
+def _size(action: Action) -> int:
+    """Return what an action's own words take of the bound, in bytes."""
+    size = len(action.detail.encode())
+    for name, value in (action.facts or {}).items():
+        size += len(name) + len(str(value).encode())
+    return size

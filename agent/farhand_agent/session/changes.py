@@ -147,7 +147,9 @@ class ScopeChanges:
 
     def _close(self, scope: str, by: str) -> None:
         words = _BY.get(by, _BY["person"])
-        self._terms.actions.add("scope", f"{scope} was closed: {words}")
+        message = "scope-policy" if by == "policy" else "scope-withdrawn"
+        said, facts = f"{scope} was closed: {words}", {"scope": scope}
+        self._terms.actions.add("scope", said, message=message, facts=facts)
         self._terms.scopes.withdraw(scope, f"scope-withdrawn: {words}: {scope}")
         self._terms.tell(f"{scope} was closed: {words}")
 
@@ -231,16 +233,22 @@ class ScopeChanges:
         self._terms.roll.widened(wider.widening.operator, wider.scopes)
         cooling = cool_down(wider.scopes, policy, asked=self._asks())
         for scope in wider.scopes:
-            self._terms.actions.add("scope", self._added(scope, wider))
+            self._note_added(scope, wider)
             self._terms.scopes.widen(scope, cool_down_s=cooling.get(scope, 0.0))
             if scope not in self.granted_ever:
                 self.granted_ever.append(scope)
         await self._tell(journalled=True)
 
-    def _added(self, scope: str, wider: Wider) -> str:
-        to = f" to {', '.join(sorted(wider.forward_to))}" if scope == "forward" else ""
-        whose = "the person at the device agreed" if self._asks() else "the policy allows it"
-        return f"{scope}{to} was added: {whose}"
+    def _note_added(self, scope: str, wider: Wider) -> None:
+        facts = {"scope": scope}
+        if scope == "forward":
+            facts["to"] = ", ".join(sorted(wider.forward_to))
+        to = f" to {facts['to']}" if "to" in facts else ""
+        whose, message = "the policy allows it", "scope-allowed"
+        if self._asks():
+            whose, message = "the person at the device agreed", "scope-agreed"
+        words = f"{scope}{to} was added: {whose}"
+        self._terms.actions.add("scope", words, message=message, facts=facts)
 
     def _decided(self, code: str) -> None:
         self._hands.emit(Decided(session=self._terms.session, granted=not code, reason=code))

@@ -98,7 +98,7 @@ class ChatRoom:
             text=text.encode("utf-8", "replace").decode(),
         )
         self._said.append(line)
-        self._actions.add("chat", f"by the {who}")
+        self._actions.add("chat", f"by the {who}", message=f"chat-{who}")
         self._tell(line)
         for news in self._news:
             news.set()

@@ -115,9 +115,10 @@ class SessionConnection(asyncssh.SSHServer):
             self.terms.on_wait(scope, what, left)
         return await self.terms.scopes.ready(scope)
 
-    def denied(self, what: str) -> None:
-        """Note something that was refused."""
-        self.terms.actions.add("denied", what, by=self.by)
+    def denied(self, what: str, message: str = "denied-request", **facts: str) -> None:
+        """Note something that was refused, in English and as a sentence of farhand_agent.deeds."""
+        facts = facts or ({"name": what} if message == "denied-request" else {})
+        self.terms.actions.add("denied", what, by=self.by, message=message, facts=facts)
 
     def take_channel(self) -> None:
         """Count one more channel.
@@ -130,7 +131,7 @@ class SessionConnection(asyncssh.SSHServer):
                 asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, "not signed in"
             )
         if self.channels >= MAX_CHANNELS:
-            self.denied("channel: too many at once")
+            self.denied("channel: too many at once", "denied-channels")
             raise asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, "too many channels")
         self.channels += 1
 
@@ -145,7 +146,7 @@ class SessionConnection(asyncssh.SSHServer):
     ) -> Any:
         destination = f"{dest_host.lower()}:{dest_port}"
         if not self.may("forward") or destination not in self.terms.forward_to:
-            self.denied(f"forward to {destination}")
+            self.denied(f"forward to {destination}", "denied-forward", to=destination)
             raise asyncssh.ChannelOpenError(
                 asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, "this destination was not granted"
             )
@@ -166,7 +167,8 @@ class SessionConnection(asyncssh.SSHServer):
             peer = await dial(host, port, relay=self.terms.relay)
         except RefusedError as error:
             self.channels -= 1
-            self.denied(f"forward to {destination}: {error.message}")
+            words = f"forward to {destination}: {error.message}"
+            self.denied(words, "denied-forward-why", to=destination, reason=error.code)
             raise asyncssh.ChannelOpenError(
                 asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, error.message
             ) from error
@@ -182,27 +184,30 @@ class SessionConnection(asyncssh.SSHServer):
                 f"{destination} closed: {sent} bytes there, {received} bytes back",
                 size_bytes=sent + received,
                 by=self.by,
+                message="forward-closed",
+                facts={"to": destination, "sent": sent, "received": received},
             )
 
         forget = self.terms.scopes.hold("forward", channel.abort)
         return Forwarded(peer, closed)
 
     def unix_connection_requested(self, dest_path: str) -> bool:
-        self.denied(f"connect to socket {dest_path}")
+        self.denied(f"connect to socket {dest_path}", "denied-socket", path=dest_path)
         return False
 
     def server_requested(self, listen_host: str, listen_port: int) -> bool:
-        self.denied(f"listen on {listen_host}:{listen_port}")
+        at = f"{listen_host}:{listen_port}"
+        self.denied(f"listen on {at}", "denied-listen", at=at)
         return False
 
     def unix_server_requested(self, listen_path: str) -> bool:
-        self.denied(f"listen on socket {listen_path}")
+        self.denied(f"listen on socket {listen_path}", "denied-listen", at=listen_path)
         return False
 
     def tun_requested(self, unit: int | None) -> bool:
-        self.denied("network tunnel")
+        self.denied("network tunnel", "denied-tunnel")
         return False
 
     def tap_requested(self, unit: int | None) -> bool:
-        self.denied("network tunnel")
+        self.denied("network tunnel", "denied-tunnel")
         return False

@@ -164,12 +164,17 @@ class PolicyChanged(_Event, frozen=True, kw_only=True, tag="policy"):
 
 
 class ActionSeen(_Event, frozen=True, kw_only=True, tag="action"):
-    """Something was done in the session; `by` names an operator who joined it."""
+    """Something was done in the session; `by` names an operator who joined it.
+
+    `message` and `facts` are those of the action (farhand_agent.deeds), empty where it has none.
+    """
 
     at: str
     kind: str
     detail: str
     by: str = ""
+    message: str = ""
+    facts: dict[str, str | int] = {}
 
 
 class Said(_Event, frozen=True, kw_only=True, tag="chat"):

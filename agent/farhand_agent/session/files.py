@@ -30,11 +30,11 @@ import os
 import posixpath
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import asyncssh
 
-from farhand_agent.session.actions import ActionKind, ActionLog
+from farhand_agent.session.actions import ActionLog
 from farhand_agent.session.files_flow import KnownHashes, OpenFile
 from farhand_agent.session.files_protocol import (
     MAX_BLOCK_BYTES,
@@ -58,6 +58,21 @@ _NAMES_PER_READ = 128
 _NOWAIT = getattr(os, "RWF_NOWAIT", None)
 
 T = TypeVar("T")
+
+
+# Operations that are the same to a person.
+_SAME: Final = {
+    **dict.fromkeys(("stat", "lstat", "statvfs", "realpath", "readlink"), "look"),
+    "symlink": "link",
+}
+
+
+class _Deed(NamedTuple):
+    """What an operation is, in English and as a sentence of farhand_agent.deeds."""
+
+    words: str
+    message: str
+    facts: dict[str, str | int]
 
 
 class FileServer(asyncssh.SFTPServer):
@@ -86,20 +101,31 @@ class FileServer(asyncssh.SFTPServer):
         self._open = 0
         self._block = bytearray(MAX_BLOCK_BYTES)
 
-    async def _do(self, act: Callable[[], T], kind: ActionKind | None = None, what: str = "") -> T:
+    def _deny(self, what: _Deed, *, read_only: bool = False, limit: str = "") -> None:
+        facts = {**what.facts, "read_only": 1} if read_only else what.facts
+        words = f"files: {what.words}{limit}" + (" (read-only)" if read_only else "")
+        self._actions.add("denied", words, message=what.message, facts=facts)
+
+    def _changed(self, what: _Deed) -> None:
+        self._actions.add("file-change", what.words, message=what.message, facts=what.facts)
+
+    async def _do(
+        self, act: Callable[[], T], what: _Deed | None = None, *, changes: bool = False
+    ) -> T:
         """Run a path operation in the worker; note it when it is a change, or was refused."""
-        if kind == "file-change" and self._roots.read_only:
-            self._actions.add("denied", f"files: {what} (read-only)")
+        if what is not None and changes and self._roots.read_only:
+            self._deny(what, read_only=True)
             raise refused("this session may read files only")
         try:
             result = await self._worker.add(act)
         except asyncssh.SFTPPermissionDenied:
-            self._actions.add("denied", f"files: {what}")
+            if what is not None:
+                self._deny(what)
             raise
         except ValueError as error:
             raise asyncssh.SFTPInvalidFilename("the path cannot be used") from error
-        if kind is not None:
-            self._actions.add(kind, what)
+        if what is not None and changes:
+            self._changed(what)
         return result
 
     # Files.
@@ -109,7 +135,7 @@ class FileServer(asyncssh.SFTPServer):
         writing = bool(pflags & (asyncssh.FXF_WRITE | asyncssh.FXF_APPEND | asyncssh.FXF_CREAT))
         shown = _shown("open", path)
         if writing and self._roots.read_only:
-            self._actions.add("denied", f"files: {shown} for writing (read-only)")
+            self._deny(shown, read_only=True, limit=" for writing")
             raise refused("this session may read files only")
         if self._open >= MAX_HANDLES:
             raise asyncssh.SFTPFailure("too many open files")
@@ -117,7 +143,7 @@ class FileServer(asyncssh.SFTPServer):
         mode = 0o666 if attrs.permissions is None else stat.S_IMODE(attrs.permissions) & 0o777
         handle = await self._do(
             lambda: self._open_now(path, flags, mode, bool(pflags & asyncssh.FXF_APPEND)),
-            what=shown,
+            shown,
         )
         self._open += 1
         return handle
@@ -179,7 +205,7 @@ class FileServer(asyncssh.SFTPServer):
                 view, at = view[done:], at + done
             file.written.add(offset, data)
 
-        await self._do(act, what=f"write {file.path}")
+        await self._do(act, _Deed(f"write {file.path}", "files-write", {"path": file.path}))
         return len(data)
 
     async def close(self, file_obj: object) -> None:
@@ -215,9 +241,9 @@ class FileServer(asyncssh.SFTPServer):
         """Change the attributes of an open file."""
         file = _as_file(file_obj)
         # Those of a part belong to its writing, and are noted with that.
-        kind: ActionKind | None = None if file.written.touched else "file-change"
+        deed = _Deed(f"attributes {file.path}", "files-attributes", {"path": file.path})
         await self._do(
-            lambda: self._set_attributes(file.fd, attrs), kind, f"attributes {file.path}"
+            lambda: self._set_attributes(file.fd, attrs), deed, changes=not file.written.touched
         )
 
     async def fstatvfs(self, file_obj: object) -> os.statvfs_result:
@@ -233,29 +259,27 @@ class FileServer(asyncssh.SFTPServer):
 
     async def stat(self, path: bytes) -> os.stat_result:
         """Return attributes, links followed."""
-        return await self._do(lambda: os.stat(self._roots.target(path)), what=_shown("stat", path))
+        return await self._do(lambda: os.stat(self._roots.target(path)), _shown("stat", path))
 
     async def lstat(self, path: bytes) -> os.stat_result:
         """Return attributes of the entry itself."""
-        return await self._do(lambda: os.lstat(self._roots.entry(path)), what=_shown("lstat", path))
+        return await self._do(lambda: os.lstat(self._roots.entry(path)), _shown("lstat", path))
 
     async def statvfs(self, path: bytes) -> os.statvfs_result:
         """Return the room on a disk."""
-        return await self._do(
-            lambda: os.statvfs(self._roots.target(path)), what=_shown("statvfs", path)
-        )
+        return await self._do(lambda: os.statvfs(self._roots.target(path)), _shown("statvfs", path))
 
     async def realpath(self, path: bytes) -> bytes:
         """Return the real path; one outside the roots is refused, not shown."""
         return await self._do(
-            lambda: os.fsencode(self._roots.target(path)), what=_shown("realpath", path)
+            lambda: os.fsencode(self._roots.target(path)), _shown("realpath", path)
         )
 
     async def readlink(self, path: bytes) -> bytes:
         """Return where a link points."""
         return await self._do(
             lambda: os.fsencode(os.readlink(self._roots.entry(path))),
-            what=_shown("readlink", path),
+            _shown("readlink", path),
         )
 
     async def scandir(self, path: bytes) -> AsyncIterator[asyncssh.SFTPName]:
@@ -276,7 +300,7 @@ class FileServer(asyncssh.SFTPServer):
                     break
             return names
 
-        entries = await self._do(start, what=_shown("list", path))
+        entries = await self._do(start, _shown("list", path))
         try:
             for dots in (b".", b".."):
                 yield asyncssh.SFTPName(dots, attrs=asyncssh.SFTPAttrs())
@@ -292,8 +316,8 @@ class FileServer(asyncssh.SFTPServer):
         """Change attributes."""
         await self._do(
             lambda: self._set_attributes(self._roots.target(path), attrs),
-            "file-change",
             _shown("attributes", path),
+            changes=True,
         )
 
     async def lsetstat(self, path: bytes, attrs: asyncssh.SFTPAttrs) -> None:
@@ -304,7 +328,7 @@ class FileServer(asyncssh.SFTPServer):
             if not os.path.islink(entry):
                 self._set_attributes(entry, attrs)
 
-        await self._do(act, "file-change", _shown("attributes", path))
+        await self._do(act, _shown("attributes", path), changes=True)
 
     def _set_attributes(self, where: str | int, attrs: asyncssh.SFTPAttrs) -> None:
         """Apply the attributes of SFTP version 3; set-id and sticky bits are never set."""
@@ -321,20 +345,20 @@ class FileServer(asyncssh.SFTPServer):
     async def remove(self, path: bytes) -> None:
         """Remove a file or a link."""
         await self._do(
-            lambda: os.remove(self._roots.entry(path)), "file-change", _shown("remove", path)
+            lambda: os.remove(self._roots.entry(path)), _shown("remove", path), changes=True
         )
 
     async def mkdir(self, path: bytes, attrs: asyncssh.SFTPAttrs) -> None:
         """Make a folder."""
         mode = 0o777 if attrs.permissions is None else stat.S_IMODE(attrs.permissions) & 0o777
         await self._do(
-            lambda: os.mkdir(self._roots.entry(path), mode), "file-change", _shown("mkdir", path)
+            lambda: os.mkdir(self._roots.entry(path), mode), _shown("mkdir", path), changes=True
         )
 
     async def rmdir(self, path: bytes) -> None:
         """Remove an empty folder."""
         await self._do(
-            lambda: os.rmdir(self._roots.entry(path)), "file-change", _shown("rmdir", path)
+            lambda: os.rmdir(self._roots.entry(path)), _shown("rmdir", path), changes=True
         )
 
     async def rename(self, oldpath: bytes, newpath: bytes) -> None:
@@ -355,11 +379,11 @@ class FileServer(asyncssh.SFTPServer):
 
         shown = _shown("rename", oldpath, newpath)
         if self._roots.read_only:
-            await self._do(act, "file-change", shown)  # refused there
-        old, new, found = await self._do(act, what=shown)
+            await self._do(act, shown, changes=True)  # refused there
+        old, new, found = await self._do(act, shown)
         part = self._parts.pop(old, None)
         if part is None:
-            self._actions.add("file-change", shown)
+            self._changed(shown)
             return
         total, sha256 = part
         if sha256 is None and (sha256 := self._hashes.of(found)) is not None:
@@ -375,14 +399,14 @@ class FileServer(asyncssh.SFTPServer):
             self._roots.target(os.path.join(os.fsencode(os.path.dirname(entry)), oldpath))
             os.symlink(os.fsdecode(oldpath), entry)
 
-        await self._do(act, "file-change", _shown("symlink", oldpath, newpath))
+        await self._do(act, _shown("symlink", oldpath, newpath), changes=True)
 
     async def link(self, oldpath: bytes, newpath: bytes) -> None:
         """Make a hard link to a file within the roots."""
         await self._do(
             lambda: os.link(self._roots.target(oldpath), self._roots.entry(newpath)),
-            "file-change",
             _shown("link", oldpath, newpath),
+            changes=True,
         )
 
     async def exit(self) -> None:
@@ -415,8 +439,11 @@ def _as_file(file_obj: object) -> OpenFile:
     return file_obj
 
 
-def _shown(verb: str, *paths: bytes) -> str:
-    return " ".join([verb, *(posixpath.normpath(os.fsdecode(one) or ".") for one in paths)])
+def _shown(verb: str, *paths: bytes) -> _Deed:
+    """Say what was done, or asked for, with one path or two."""
+    named = [posixpath.normpath(os.fsdecode(one) or ".") for one in paths]
+    facts: dict[str, str | int] = dict(zip(("path", "new"), named, strict=False))
+    return _Deed(" ".join([verb, *named]), f"files-{_SAME.get(verb, verb)}", facts)
 
 
 def _open_flags(pflags: int) -> int:

@@ -89,7 +89,8 @@ async def serve_hashes(lines: Lines, roots: Roots, actions: ActionLog, hashes: K
         except (msgspec.MsgspecError, ValueError, RecursionError):
             await _fail(lines, "hash-malformed", "the request cannot be read")
         except asyncssh.SFTPError as error:
-            actions.add("denied", f"files: hash {os.fsdecode(request.path)}")
+            path = os.fsdecode(request.path)
+            actions.add("denied", f"files: hash {path}", message="files-look", facts={"path": path})
             await _fail(lines, "hash-refused", error.reason)
         except OSError as error:
             await _fail(lines, "hash-failed", error.strerror or "the file cannot be read")

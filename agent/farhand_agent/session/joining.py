@@ -55,7 +55,10 @@ _QUEUE: Final = 8
 # A laptop that sleeps stops the loop's clock; the wall clock is looked at this often.
 _LOOK_S: Final = 15.0
 _ALONE: Final = "second-operator-missing: policy wants a second operator here, and none is"
-_SAID: Final = {"observer": "joined and watches", "peer": "joined and works here, too"}
+_SAID: Final = {
+    "observer": ("joined and watches", "join-watches"),
+    "peer": ("joined and works here, too", "join-works"),
+}
 
 
 class _Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +133,9 @@ class SessionJoining:
         else:
             self._terms.scopes.shut(_ALONE)
 
+    def _note(self, message: str, words: str, **facts: str | int) -> None:
+        self._actions.add("join", words, message=message, facts=facts)
+
     # From the relay.
 
     def take(self, message: OfferGrant | EndSession) -> bool:
@@ -186,7 +192,8 @@ class SessionJoining:
             await self._let_in(member)
         except FarhandError as error:
             _log.info("%s was refused: %s", join, error)
-            self._actions.add("join", f"{_name(data)} was refused ({error.code})")
+            words = f"{_name(data)} was refused ({error.code})"
+            self._note("join-refused", words, operator=_name(data), reason=error.code)
             self._say(join, "refused", error.code)
             await self._report(join)
             return
@@ -274,8 +281,9 @@ class SessionJoining:
         self._admit(member)
 
     def _admit(self, member: Member) -> None:
-        self._actions.add("join", f"{member.operator} {_SAID[member.mode]}")
-        self._terms.tell(f"{member.operator} {_SAID[member.mode]}")
+        words, message = _SAID[member.mode]
+        self._note(message, f"{member.operator} {words}", operator=member.operator)
+        self._terms.tell(f"{member.operator} {words}")
         self._roll.admit(member)
         self._guard()
         self._say(member.join, "in", "")
@@ -298,7 +306,7 @@ class SessionJoining:
             self._stop("ended-by-relay")  # she went in this very moment
         self._guard()
         words = f"{first} handed the session over to {member.operator} and left"
-        self._actions.add("join", words)
+        self._note("join-handed-over", words, operator=first, to=member.operator)
         self._terms.tell(words)
         self.on_lead(member)
         self._say(member.join, "leads", "")
@@ -312,8 +320,11 @@ class SessionJoining:
         if member is None:
             return
         self._guard()
-        self._actions.add("join", f"{member.operator} is gone: {words}")
-        self._terms.tell(f"{member.operator} is gone: {words}")
+        message = {"left": "join-left", "stopped": "join-stopped"}.get(code, "join-removed")
+        facts = {} if message != "join-removed" else {"reason": code}
+        said = f"{member.operator} is gone: {words}"
+        self._note(message, said, operator=member.operator, **facts)
+        self._terms.tell(said)
         self._kept[join] = (member.envelope, True)
         self._say(join, "left", code)
         await self._keep()
@@ -373,7 +384,8 @@ class SessionJoining:
             except FarhandError as error:
                 self._kept[kept.join] = (decode_envelope(data), True)
                 self._say(kept.join, "left", error.code)
-                self._actions.add("join", f"{_name(data)} did not come back ({error.code})")
+                words = f"{_name(data)} did not come back ({error.code})"
+                self._note("join-not-back", words, operator=_name(data), reason=error.code)
                 if kept.leads:
                     self._stop(error.code)
 

@@ -100,7 +100,10 @@ class MachineRestart:
         """
         words = restart_command(delay_min)
         when = f" in {delay_min} min" if delay_min else ""
-        self._actions.add("tool", f"restart this computer{when}")
+        message = "tool-restart-later" if delay_min else "tool-restart"
+        self._actions.add(
+            "tool", f"restart this computer{when}", message=message, facts={"minutes": delay_min}
+        )
         await self._actions.settle()
         self._until = asyncio.get_running_loop().time() + delay_min * 60 + RESTART_S
         self._on_restart()

@@ -31,7 +31,6 @@ from farhand_agent.config import PROGRAM
 from farhand_agent.consent import (
     CALLER_WARNING,
     FIRST_MINUTE_S,
-    action_words,
     consent_lines,
     is_yes,
     reason_words,
@@ -39,6 +38,7 @@ from farhand_agent.consent import (
     scope_words,
     warning_words,
 )
+from farhand_agent.deeds import action_words
 from farhand_agent.session.events import (
     ActionSeen,
     Asked,
@@ -188,7 +188,10 @@ class SessionScreen:
                 pass  # the words themselves stand on the screen
             case ActionSeen():
                 by = f"{printable(event.by, 40)} " if event.by else ""
-                self.say(f"  {by}{action_words(event.kind, event.detail)}")
+                words = action_words(
+                    event.kind, event.detail, w, message=event.message, facts=event.facts
+                )
+                self.say(f"  {by}{words}")
             case Refused():
                 why = f"{reason_words(event.reason)} ({printable(event.reason)})"
                 self.say(w("No session: {why}.", why=why))

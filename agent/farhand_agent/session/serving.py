@@ -254,10 +254,13 @@ class SessionServing:
             relay_key=device.settings.relay_key_raw if device.settings else None,
             ask=ask,
             now=self._now,
-            note=partial(self._actions.add, "recording"),
+            note=self._note_recording,
             stop=stop,
             group=self._group,
         )
+
+    def _note_recording(self, words: str, message: str) -> None:
+        self._actions.add("recording", words, message=message)
 
     @property
     def granted(self) -> list[str]:
@@ -330,7 +333,8 @@ class SessionServing:
         await self._journal.do(
             lambda journal: journal.resume_session(self.session, pid=pid, pid_started=started)
         )
-        self._actions.add("link", "the agent was started again and the session went on")
+        words = "the agent was started again and the session went on"
+        self._actions.add("link", words, message="link-again")
 
     def attach(self, message: AttachPipe) -> None:
         """Dial a pipe that the console opened or attached again."""
@@ -547,7 +551,9 @@ class SessionServing:
             self._lost_at = now
         elif self._lost_at is not None:
             if now - self._lost_at >= TOLD_LOSS_S and shown == "connected":
-                self._actions.add("link", f"the line was lost for {now - self._lost_at:.0f} s")
+                lost_s = round(now - self._lost_at)
+                words = f"the line was lost for {lost_s} s"
+                self._actions.add("link", words, message="link-lost", facts={"seconds": lost_s})
             self._lost_at = None
         self._line_shown = shown
         left_s = None if state.left_s is None else round(state.left_s)
@@ -562,8 +568,16 @@ class SessionServing:
     def _on_action(self, action: Action) -> None:
         if self._recording is not None:
             self._recording.event(action)
-        seen = ActionSeen(at=action.at, kind=action.kind, detail=action.detail, by=action.by)
-        self._emit(seen)
+        self._emit(
+            ActionSeen(
+                at=action.at,
+                kind=action.kind,
+                detail=action.detail,
+                by=action.by,
+                message=action.message or "",
+                facts=action.facts or {},
+            )
+        )
 
     def _now(self) -> datetime:
         """The time: the start and what has passed since, or the wall clock where that is later.

@@ -137,7 +137,8 @@ class StepDesk:
         asked_at = self._stamp()
         answered = self._answered = asyncio.get_running_loop().create_future()
         self.standing = step
-        self._actions.add("step", f"asked for: {step.text[:_SHOWN_CHARS]}")
+        what = step.text[:_SHOWN_CHARS]
+        self._actions.add("step", f"asked for: {what}", message="step-asked", facts={"what": what})
         self._show(step)
         answer, why = "withdrawn", ""
         try:
@@ -148,8 +149,11 @@ class StepDesk:
             self.standing, self._answered = None, None
             answered.cancel()
             self._over(step.id, answer)
-        said = f"{answer}: {why[:_SHOWN_CHARS]}" if why else answer
-        self._actions.add("step", f"{said} ({step.text[:_SHOWN_CHARS]})")
+        said, facts = answer, {"what": what}
+        if why:
+            said, facts["why"] = f"{answer}: {why[:_SHOWN_CHARS]}", why[:_SHOWN_CHARS]
+        message = "step-cannot-why" if why and answer == "cannot" else f"step-{answer}"
+        self._actions.add("step", f"{said} ({what})", message=message, facts=facts)
         return {
             "id": step.id,
             "answer": answer,

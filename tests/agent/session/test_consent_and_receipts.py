@@ -6,15 +6,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
 
+import msgspec
 import pytest
 
 from farhand_agent.config import Home
-from farhand_agent.consent import action_words, consent_lines, is_yes, scope_words
-from farhand_agent.receipts import list_receipts, store_receipt
+from farhand_agent.consent import consent_lines, is_yes, scope_words
+from farhand_agent.deeds import action_words
+from farhand_agent.receipts import list_receipts, receipt_text, store_receipt
 from farhand_agent.session.actions import MAX_ACTIONS, MAX_DETAIL_CHARS, ActionLog
 from farhand_agent.session.ending import ReceiptFacts, seal_receipt
 from farhand_agent.session.events import Asked
-from farhand_protocol.envelopes import encode_envelope, seal, sign_again
+from farhand_agent.wording import wording_in
+from farhand_protocol.envelopes import MAX_ENVELOPE_BYTES, encode_envelope, seal, sign_again
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.grants import ActionKind
 from farhand_protocol.identity import device_id
@@ -194,3 +197,33 @@ def test_bytes_that_are_no_text_do_not_break_a_receipt() -> None:
 def test_the_largest_receipt_still_fits() -> None:
     data = receipt_bytes(actions=MAX_ACTIONS)
     assert len(verify_receipt(data).receipt.actions) == MAX_ACTIONS
+
+
+def test_facts_count_against_the_bound_and_are_cut_as_details_are() -> None:
+    log = ActionLog(lambda: NOW)
+    for _ in range(3000):
+        log.add("denied", "x", message="files-open", facts={"path": "\udcff" + "\u00e9" * 5000})
+    assert log.omitted > 0
+    assert all(len(str((one.facts or {})["path"])) < MAX_DETAIL_CHARS + 6 for one in log.actions)
+    receipt = msgspec.structs.replace(
+        verify_receipt(receipt_bytes()).receipt, actions=list(log.actions)
+    )
+    assert len(encode_envelope(seal(receipt, DEVICE))) < MAX_ENVELOPE_BYTES
+
+
+def test_an_action_without_a_sentence_is_written_as_it_always_was() -> None:
+    """Receipts of before have neither `message` nor `facts`; they verify and are shown."""
+    log = ActionLog(lambda: NOW)
+    log.add("scope", "view was closed: the person at the device withdrew it")
+    log.add("join", "eve joined and watches", message="join-watches", facts={"operator": "eve"})
+    old, new = (msgspec.json.decode(msgspec.json.encode(one)) for one in log.actions)
+    assert sorted(old) == ["at", "by", "detail", "kind", "sha256", "size_bytes"]
+    assert (new["message"], new["facts"]) == ("join-watches", {"operator": "eve"})
+    receipt = msgspec.structs.replace(
+        verify_receipt(receipt_bytes()).receipt, actions=list(log.actions)
+    )
+    data = encode_envelope(sign_again(seal(receipt, DEVICE), SeedSigner(CONSOLE_SEED)))
+    read = verify_receipt(data).receipt
+    text = receipt_text(read, one_sided=False, w=wording_in("de"))
+    assert "an diesem Computer zurückgenommen" in text
+    assert "eve kam hinzu und sieht zu" in text

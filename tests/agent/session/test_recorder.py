@@ -128,7 +128,7 @@ class Scene:
             signer=DEVICE,
             spool=self.spool,
             now=lambda: datetime.now(UTC).replace(microsecond=0),
-            on_stall=self.stalls.put_nowait,
+            on_stall=lambda words, _: self.stalls.put_nowait(words),
             cut_s=0.01,
             **fields,
         )
@@ -469,7 +469,7 @@ async def test_a_stall_ends_the_session_where_policy_says_so(tmp_path: Path) -> 
                 relay_key=RELAY.public_key,
                 ask=relay.ask,
                 now=lambda: datetime.now(UTC),
-                note=noted.append,
+                note=_into(noted),
                 stop=ended.append,
                 group=group,
             )
@@ -522,3 +522,7 @@ async def test_what_is_left_is_sent_by_whoever_comes_next(
     await LeftRecordings(home).send_all(relay.ask)
     assert relay.verified().complete
     assert not scene.spool.folder.exists()
+
+
+def _into(noted: list[str]) -> Callable[[str, str], None]:
+    return lambda words, _message: noted.append(words)

@@ -68,7 +68,8 @@ class Recorder:
         signer: the device key.
         spool: where chunks wait; made by the caller.
         now: the session's time.
-        on_stall: told once for each stall with words for the person; must not block.
+        on_stall: told once for each stall, in English words and by the name of the sentence in
+            farhand_agent.deeds; must not block.
         cut_s, stall_s, spool_bytes: see the constants.
     """
 
@@ -81,7 +82,7 @@ class Recorder:
         signer: Signer,
         spool: Spool,
         now: Callable[[], datetime],
-        on_stall: Callable[[str], None],
+        on_stall: Callable[[str, str], None],
         cut_s: float = CUT_S,
         stall_s: float = STALL_S,
         spool_bytes: int = MAX_SPOOL_BYTES,
@@ -203,7 +204,7 @@ class Recorder:
 
     def refused(self, words: str) -> None:
         """The relay will never take this recording."""
-        self._stall(words)
+        self._stall(words, "recording-refused")
 
     # The writer.
 
@@ -273,12 +274,12 @@ class Recorder:
         if not waits:
             self._moved_at = self._loop.time()
         elif not self._stalled and self._loop.time() - self._moved_at >= self._stall_s:
-            self._stall("the relay takes no more of the recording")
+            self._stall("the relay takes no more of the recording", "recording-full")
 
-    def _stall(self, words: str) -> None:
+    def _stall(self, words: str, message: str) -> None:
         if not self._stalled:
             self._stalled = True
-            self._on_stall(words)
+            self._on_stall(words, message)
         self._moved.set()
 
     def _is_dropping(self) -> bool:
@@ -320,7 +321,8 @@ class Recorder:
                 self._dropped_bytes += dropped
                 self._drop(size)
                 self._settled()
-                self._stall(f"the recording cannot be written: {error.strerror or error}")
+                words = f"the recording cannot be written: {error.strerror or error}"
+                self._stall(words, "recording-unwritten")
                 return False
             self._ended = final
             self._settled()

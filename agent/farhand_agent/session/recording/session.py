@@ -61,7 +61,7 @@ class SessionRecording:
         relay_key: bytes | None,
         ask: Ask,
         now: Callable[[], datetime],
-        note: Callable[[str], None],
+        note: Callable[[str, str], None],
         stop: Callable[[str], None],
         group: asyncio.TaskGroup,
     ) -> None:
@@ -150,7 +150,7 @@ class SessionRecording:
                 task.cancel()
             await asyncio.to_thread(self._recorder.spool.close)
 
-    def _on_stall(self, words: str) -> None:
-        self._note(words)
+    def _on_stall(self, words: str, message: str) -> None:
+        self._note(words, message)
         if self._plan.stall == "stop":
             self._stop(STALLED)

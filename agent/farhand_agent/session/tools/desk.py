@@ -34,7 +34,7 @@ from typing import Any, Final
 import msgspec
 
 from farhand_agent.platforms.current import platform_name
-from farhand_agent.session.actions import ActionLog
+from farhand_agent.session.actions import ActionKind, ActionLog
 from farhand_agent.session.files_roots import Roots
 from farhand_agent.session.restart import MachineRestart
 from farhand_agent.session.scopes import LiveScopes
@@ -50,7 +50,7 @@ from farhand_agent.session.tools.wake import wake
 from farhand_protocol.errors import FarhandError, RefusedError
 from farhand_protocol.instants import format_instant, from_unix
 
-__all__ = ["ToolDesk", "scope_of"]
+__all__ = ["ToolDesk", "scope_of", "sentence_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -81,6 +81,31 @@ def _words(request: ask.Request) -> str:
         if value not in ("", None, False)
     }
     return " ".join([name, *(f"{field}={value}" for field, value in fields.items())])
+
+
+def sentence_of(request: ask.Request) -> tuple[str, dict[str, str | int]]:
+    """Return the sentence of farhand_agent.deeds that says the same, and what fills it in."""
+    message = f"tool-{request.__struct_config__.tag}"
+    facts: dict[str, str | int] = {}
+    match request:
+        case ask.ProcessKill():
+            facts = {"pid": request.pid, **({"name": request.name} if request.name else {})}
+            message += "-name" if request.name else ""
+        case ask.ServiceStart() | ask.ServiceStop() | ask.ServiceRestart():
+            facts = {"name": request.name}
+        case ask.Logs(file=file) if file:
+            message, facts = "tool-log-file", {"file": file}
+        case ask.DiskUsage():
+            facts = {"path": request.path} if request.path else {}
+            message += "" if request.path else "-here"
+        case ask.Logout():
+            facts = {"user": request.user}
+        case ask.Restart() | ask.Shutdown():
+            facts = {"minutes": request.delay_min}
+            message += "-later" if request.delay_min else ""
+        case ask.Wake():
+            facts = {"mac": request.mac}
+    return message, facts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +154,8 @@ class ToolDesk:
         """
         scope, words = scope_of(request), _words(request)
         if not self.scopes.allows(scope):
-            self.actions.add("denied", f"tool {words}")
+            message, facts = sentence_of(request)
+            self.actions.add("denied", f"tool {words}", message=message, facts=facts)
             raise RefusedError("scope-missing", f"this needs {scope}, which is not open")
         if left := self.scopes.cooling_s(scope):
             self.on_wait(scope, words, left)
@@ -160,7 +186,9 @@ class ToolDesk:
 
     async def _do(self, request: ask.Request, words: str, lines: Lines) -> FarhandError | None:
         if not isinstance(request, ask.Restart):  # noted by whoever orders it
-            self.actions.add("view" if isinstance(request, _LOOKS) else "tool", words)
+            message, facts = sentence_of(request)
+            kind: ActionKind = "view" if isinstance(request, _LOOKS) else "tool"
+            self.actions.add(kind, words, message=message, facts=facts)
         if scope_of(request) == "terminal":
             await self.actions.settle()
         name = str(request.__struct_config__.tag)
