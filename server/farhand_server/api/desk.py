@@ -27,7 +27,6 @@ from farhand_server.desk.tickets import (
     add_message,
     assign,
     create_ticket,
-    create_walk_in,
     get_ticket,
     list_tickets,
     list_time_entries,
@@ -42,6 +41,7 @@ from farhand_server.desk.timeline import (
     list_messages,
     sessions_of,
 )
+from farhand_server.desk.walk_ins import create_walk_in
 from farhand_server.desk.wording import MAX_BODY_CHARS
 from farhand_server.errors import not_found
 from farhand_server.fleet.devices import find_device, lock_device
@@ -62,7 +62,8 @@ class NewTicket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """A ticket to be; `device` is an id or a name.
 
     `walk_in` says that it is made for one session, whose grant must name it: it is its operator's,
-    and resolved by the relay when that session never begins.
+    and resolved by the relay when that session never begins.  Whoever opens another session on that
+    device at the same time is given the same one.
     """
 
     title: _Line

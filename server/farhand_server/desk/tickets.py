@@ -27,7 +27,6 @@ from farhand_server.errors import not_found, not_permitted
 from farhand_server.relay import Relay
 from farhand_server.store.schema import (
     tenants,
-    ticket_events,
     tickets,
     time_entries,
 )
@@ -39,10 +38,8 @@ __all__ = [
     "add_message",
     "assign",
     "create_ticket",
-    "create_walk_in",
     "find_ticket",
     "get_ticket",
-    "is_untouched_walk_in",
     "list_tickets",
     "list_time_entries",
     "record_time",
@@ -160,58 +157,6 @@ async def create_ticket(
     if body and body.strip():
         await insert_message(c, tenant, number, "reply", actor, body, at)
     return await _by_number(c, tenant, number)
-
-
-async def create_walk_in(
-    c: AsyncConnection,
-    relay: Relay,
-    *,
-    actor: str,
-    device: str | None = None,
-    external_key: str | None = None,
-    reason: str = "",
-    title: str | None = None,
-    body: str | None = None,
-) -> Ticket:
-    """Make the ticket of a session that came without one; it is the operator's from the start.
-
-    Args:
-        c: connection of a write transaction.
-        relay: the wiring.
-        actor: the operator.
-        device: id of the device.
-        external_key: its key in someone else's desk.
-        reason: makes the title where none is given.
-        title: one line.
-        body: first message, by `actor`.
-
-    Raises:
-        FarhandError: `invalid`.
-    """
-    words = " ".join(reason.split())[:160]
-    made = await create_ticket(
-        c,
-        relay,
-        title=title or (f"Walk-in: {words}" if words.isprintable() and words else "Walk-in"),
-        actor=actor,
-        device=device,
-        external_key=external_key,
-        body=body,
-        kind="walk-in",
-    )
-    return await assign(c, relay, ref=made.id, owner=actor, actor=actor)
-
-
-async def is_untouched_walk_in(c: AsyncConnection, tenant: str, number: int) -> bool:
-    """Tell whether a ticket is as `create_walk_in` made it; holds its row if it may be."""
-    mine = and_(tickets.c.tenant == tenant, tickets.c.number == number)
-    await c.execute(select(tickets.c.number).where(mine).with_for_update())
-    kind, state = (await c.execute(select(tickets.c.kind, tickets.c.state).where(mine))).one()
-    events = select(ticket_events.c.kind).where(
-        ticket_events.c.tenant == tenant, ticket_events.c.ticket == number
-    )
-    happened = list(await c.scalars(events.order_by(ticket_events.c.seq).limit(3)))
-    return (kind, state) == ("walk-in", "open") and happened == ["created", "assigned"]
 
 
 # Finding tickets.

@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.identity import is_session_id
 from farhand_server.desk.references import format_number
-from farhand_server.desk.tickets import create_walk_in, find_ticket, get_ticket
+from farhand_server.desk.tickets import find_ticket, get_ticket
+from farhand_server.desk.walk_ins import create_walk_in
 from farhand_server.errors import not_found
 from farhand_server.fleet.aliases import same_device
 from farhand_server.relay import Relay
@@ -262,7 +263,7 @@ async def resolve_ticket(
     """Return the ticket number and external key of a new session.
 
     A named ticket must exist; an external key may be unknown here; with neither, a walk-in ticket
-    is made in this transaction.
+    is made in this transaction (or shared, desk/walk_ins.py).
 
     Raises:
         FarhandError: `not-found`, `invalid`.

@@ -9,14 +9,16 @@ to people.
 
 from __future__ import annotations
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_server.desk.references import format_number
-from farhand_server.desk.tickets import is_untouched_walk_in, resolve
+from farhand_server.desk.tickets import resolve
 from farhand_server.desk.unused import THE_RELAY
+from farhand_server.desk.walk_ins import is_untouched_walk_in
 from farhand_server.relay import Relay
 from farhand_server.sessions import rows
+from farhand_server.sessions.states import FINAL
 from farhand_server.store.schema import sessions as table
 from farhand_server.store.schema import tickets
 
@@ -39,8 +41,14 @@ async def resolve_walk_in(c: AsyncConnection, relay: Relay, session: str, reason
     number = await rows.ticket_number(c, relay.tenant, session)
     if number is None or not await is_untouched_walk_in(c, relay.tenant, number):
         return False
-    on_it = select(func.count()).where(table.c.tenant == relay.tenant, table.c.ticket == number)
-    if await c.scalar(on_it) != 1:
+    # Several may share it; it goes with the last of them, if none began.
+    others = select(func.count()).where(
+        table.c.tenant == relay.tenant,
+        table.c.ticket == number,
+        table.c.id != session,
+        or_(table.c.started_at.is_not(None), table.c.state.not_in(FINAL)),
+    )
+    if await c.scalar(others):
         return False
     note = f"Resolved by the relay: session {session} never began ({reason})."
     await resolve(c, relay, ref=format_number(number), note=note, actor=THE_RELAY)

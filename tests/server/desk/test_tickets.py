@@ -17,6 +17,7 @@ from farhand_protocol.errors import FarhandError, UsageError
 from farhand_server.desk import tickets as desk
 from farhand_server.desk.references import format_number, parse_reference
 from farhand_server.desk.ticket_states import STATES, TicketEvent, next_state
+from farhand_server.desk.walk_ins import create_walk_in
 from farhand_server.desk.wording import check_body, check_line
 from farhand_server.relay import Relay
 from farhand_server.store.schema import sessions, time_entries
@@ -231,13 +232,27 @@ async def test_two_changes_at_once_do_not_mix(relay: Relay) -> None:
 
 async def test_a_walk_in_belongs_to_its_operator(relay: Relay) -> None:
     async with relay.db.write() as c:
-        made = await desk.create_walk_in(
+        made = await create_walk_in(
             c, relay, actor="ann", device="d-guest", reason="  printer\x1b \n jam "
         )
-        plain = await desk.create_walk_in(c, relay, actor="ann")
+        plain = await create_walk_in(c, relay, actor="ann")
     assert (made.kind, made.state, made.owner, made.device) == ("walk-in", "open", "ann", "d-guest")
     assert made.title == "Walk-in"
     assert plain.title == "Walk-in"
+
+
+async def test_of_walk_ins_at_once_there_is_one(relay: Relay) -> None:
+    async def ask(actor: str, device: str | None = "d-a", **more: str) -> str:
+        async with relay.db.write() as c:
+            made = await create_walk_in(c, relay, actor=actor, device=device, **more)
+        return made.number
+
+    numbers = await asyncio.gather(*(ask(actor) for actor in ("ann", "bo", "ann", "cleo")))
+    assert len(set(numbers)) == 1
+    assert await ask("ann", device="d-b") not in numbers
+    assert len({*numbers, await ask("ann", device=None), await ask("ann", device=None)}) == 3
+    assert await ask("ann", external_key="HD-7") not in numbers
+    assert await ask("bo") == numbers[0], "that one is somebody else's desk's"
 
 
 async def test_a_session_makes_one_time_entry(relay: Relay, ann: Desk) -> None:

@@ -608,6 +608,38 @@ async def test_the_walk_in_of_a_session_that_never_began_is_resolved(
         assert f"{session} never began (code-wrong)" in by_relay[0]
 
 
+@pytest.mark.parametrize("first", ["never begins", "goes on", "is over"])
+async def test_two_who_open_at_once_get_one_ticket(
+    node: Node, web: httpx.AsyncClient, sign_in: SignIn, device: Device, first: str
+) -> None:
+    who, other = await sign_in("technician"), await sign_in("admin")
+    ticket = await walk_in(web, who, device)
+    body = grant_for(node, device) | {"ticket": ticket}
+    if first == "never begins":
+        # Each has made it before either grant came.
+        again = {"title": "x", "device": device.id, "body": "again", "walk_in": True}
+        made = await web.post("/api/v1/tickets", json=again, headers=other)
+        assert made.json()["number"] == ticket
+        for more in (body, grant_for(node, device) | {"ticket": ticket}):
+            answer = await web.post("/api/v1/sessions", json=more, headers=who)
+            assert answer.json()["code"] == "device-offline"
+        shown = (await web.get(f"/api/v1/tickets/{ticket}", headers=who)).json()
+        assert shown["state"] == "resolved"
+        said = (await web.get(f"/api/v1/tickets/{ticket}/messages", headers=who)).json()["items"]
+        assert [one["body"] for one in said][:2] == ["slow", "again"]
+        assert len(said) == 3
+        assert await walk_in(web, who, device) != ticket
+        return
+    await offered(node, web, who, await device.present(node), body)
+    if first == "is over":
+        await end(web, who, body["session"], note="done")
+    _, second = await active_by_code(node, web, who, device)
+    shown = (await web.get(f"/api/v1/sessions/{second}", headers=who)).json()
+    assert (shown["ticket"] == ticket) == (first == "goes on")
+    node.advance(16 * 60)
+    assert await walk_in(web, who, device) not in (ticket, shown["ticket"])
+
+
 async def walk_in(web: httpx.AsyncClient, who: dict[str, str], device: Device) -> str:
     """Make a ticket as a console does that opens a session without a code; return its number."""
     ticket = {"title": "Session on box", "device": device.id, "body": "slow", "walk_in": True}
