@@ -5,6 +5,8 @@ other, each with a command and an upload under way.  Runners and session process
 each other, each strike all of a kind that live at its moment, and for every four of these the agent
 or the relay.  How long each strike waits is drawn from a fixed seed; what it meets depends on the
 machine.  After each kill the journal opens.
+Before that each of the four is struck once while it is known what it is doing: a body is in its
+middle, a command under way, held there by a file (`Aimed`).
 In the end every order that the relay accepted has ended once, no body and no command has started
 twice, every session has ended once, on both ends (another process goes on with one whose process
 was killed), and the relay's audit and the device's log are whole.
@@ -21,7 +23,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import AbstractAsyncContextManager, closing, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,6 +53,8 @@ PATIENCE_S = 3.0
 SESSION_S = 10.0
 TRIES = 6
 SETTLE_S = 240.0
+AIMED_S = 60.0
+GATE = "gate"
 UPLOAD = 400_000
 T = TypeVar("T")
 
@@ -299,6 +303,118 @@ class Chaos:
         self._threads.shutdown()
 
 
+class Aimed:
+    """One strike at each kind, in a state that is known before it.
+
+    Bodies and commands wait for as long as `gate` is there, so that what is struck is in its
+    middle however slow the machine is.
+    """
+
+    def __init__(self, chaos: Chaos, gate: Path) -> None:
+        self.chaos = chaos
+        self.house = chaos.house
+        self.gate = gate
+        self.order = ""
+
+    async def strike(self) -> None:
+        """Strike the runner of a body, then the relay, the agent and the process of a session."""
+        await self._strike_runner()
+        record = await self.chaos.call(self.house.open_session)
+        await self._strike_around(record)
+        await self._strike_session(record)
+        await self.chaos.end(record.session)
+
+    async def _strike_runner(self) -> None:
+        self.gate.touch()
+        self.order, sealed = self.house.sign()
+        self.chaos.sent[self.order] = sealed
+        await self.chaos.call(lambda: self.house.order(sealed))
+        await until((self.house.place / self.order).exists)
+        (runner,) = self.chaos.find(MODULES["runner"])
+        runner.kill()
+        self.gate.unlink()
+
+    async def _strike_around(self, record: SessionRecord) -> None:
+        """Kill relay and agent: the command goes on, and its end is heard on the same line."""
+        heard: list[str] = []
+        async with self._connected(record, heard.append) as connection:
+            command = asyncio.ensure_future(self._command(connection, "around"))
+            try:
+                await self._is_under_way("around")
+                assert self.house.stage.relay is not None
+                self.house.stage.relay.popen.kill()
+                await self.chaos.call(self.chaos._restart_relay)
+                await until(lambda: "connected again" in heard)
+                await self.chaos.call(self.chaos.restart_agent)
+                self.gate.unlink()
+                assert await command == "over\n"
+            finally:
+                command.cancel()
+
+    async def _strike_session(self, record: SessionRecord) -> None:
+        """Kill the session's process: another takes the session up, and not the command."""
+        working = asyncio.ensure_future(self._work(record))
+        try:
+            await self._is_under_way("cut")
+            (process,) = [
+                one
+                for one in self.chaos.find(MODULES["session"])
+                if record.session in " ".join(one.cmdline())
+            ]
+            process.kill()
+            await until(lambda: self._processes(record) - {process.pid} != set())
+        finally:
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+        self.gate.unlink()
+        async with asyncio.timeout(AIMED_S):
+            while await self._says_again(record) != "again\n":
+                await asyncio.sleep(0.2)  # its process has only just begun
+        trace = self.chaos.place / "aimed-cut"
+        assert trace.read_text() == "start\n", "a command was started again"
+
+    def _processes(self, record: SessionRecord) -> set[int]:
+        found = set()
+        for one in self.chaos.find(MODULES["session"]):
+            with suppress(psutil.NoSuchProcess):
+                if record.session in " ".join(one.cmdline()):
+                    found.add(one.pid)
+        return found
+
+    async def _says_again(self, record: SessionRecord) -> str:
+        try:
+            async with self._connected(record, lambda _: None) as connection:
+                return str((await connection.run("echo again")).stdout)
+        except (FarhandError, asyncssh.Error, OSError):
+            return ""
+
+    def _connected(
+        self, record: SessionRecord, notice: Callable[[str], None]
+    ) -> AbstractAsyncContextManager[asyncssh.SSHClientConnection]:
+        context = self.house.context
+        return connect_ssh(context.home, context.relay, record, notice=notice)
+
+    async def _work(self, record: SessionRecord) -> None:
+        async with self._connected(record, lambda _: None) as connection:
+            await self._command(connection, "cut")
+
+    async def _command(self, connection: asyncssh.SSHClientConnection, name: str) -> str:
+        self.gate.touch()
+        waits = f"while [ -e {self.gate} ]; do sleep 0.05; done"
+        trace = self.chaos.place / f"aimed-{name}"
+        return str((await connection.run(f"echo start >> {trace}; {waits}; echo over")).stdout)
+
+    async def _is_under_way(self, name: str) -> None:
+        await until((self.chaos.place / f"aimed-{name}").exists)
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Wait for something that nobody tells of."""
+    async with asyncio.timeout(AIMED_S):
+        while not is_so():
+            await asyncio.sleep(0.05)
+
+
 def _leaves(outcome: object) -> list[BaseException]:
     if isinstance(outcome, BaseExceptionGroup):
         return [leaf for one in outcome.exceptions for leaf in _leaves(one)]
@@ -344,8 +460,9 @@ async def not_quiet(chaos: Chaos) -> str:
 
 @pytest.fixture
 def house(tmp_path: Path) -> Any:
-    """A house whose bodies take a moment."""
-    with fault_house(tmp_path, work="sleep 0.3") as house:
+    """A house whose bodies take a moment, and wait for as long as the gate is there."""
+    waits = f"while [ -e {tmp_path / GATE} ]; do sleep 0.05; done"
+    with fault_house(tmp_path, work=f"{waits}; sleep 0.3") as house:
         yield house
 
 
@@ -354,7 +471,9 @@ async def test_two_hundred_kills_at_random_moments(house: FaultHouse, tmp_path: 
     place = tmp_path / "work"
     place.mkdir()
     chaos = Chaos(house, place, draw)
+    aimed = Aimed(chaos, tmp_path / GATE)
     try:
+        await aimed.strike()
         busy = [asyncio.ensure_future(chaos.order())]
         busy += [asyncio.ensure_future(chaos.technician()) for _ in range(WORKERS)]
         kills = [asyncio.ensure_future(chaos.strike_all(kind)) for kind in MODULES]
@@ -377,8 +496,10 @@ async def test_two_hundred_kills_at_random_moments(house: FaultHouse, tmp_path: 
     await house.laws()
     await check_orders(chaos)
     await check_sessions(chaos)
-    # It was a test of something: work came through.  Whether a strike met a session in the middle
-    # of its work is chance here; test_resume.py and test_kills.py aim at that.
+    (struck,) = await house.rows(select(orders.c.state).where(orders.c.id == aimed.order))
+    assert struck["state"] == "interrupted"
+    # It was a test of something: work came through.  Whether a random strike met a session in the
+    # middle of its work is chance; the aimed ones did.
     assert chaos.seen["worked"] >= 3, chaos.seen
     assert chaos.seen["receipt"] >= 3, chaos.seen
 
