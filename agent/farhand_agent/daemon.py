@@ -27,6 +27,7 @@ from typing import Any, Final
 from msgspec import structs
 
 from farhand_agent.alarms import alarms, raise_alarm
+from farhand_agent.clock_check import note_skew
 from farhand_agent.config import Home, Settings, load_settings
 from farhand_agent.errors import AlreadyRunning, LinkLost
 from farhand_agent.hostname import host_name
@@ -248,6 +249,7 @@ class Daemon:
                 self._backoff.connected(link.welcome.reconnect_window_s)
                 self._updates.link = link
                 await self._guarded(self._keep_head(link.welcome.audit_head))
+                await self._guarded(self._compare_clocks(link.welcome.now))
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._receive(link))
                     group.create_task(self._report_ready(link))
@@ -269,6 +271,12 @@ class Daemon:
         """Keep the head of the relay's audit; say when that audit went back."""
         home, tenant = self._home, self._settings.tenant
         if words := await self._journal.do(lambda j: keep_relay_head(home, j, tenant, data)):
+            say(words)
+
+    async def _compare_clocks(self, relay_now: str) -> None:
+        """Say that this device's time is far from the relay's; nothing else follows from it."""
+        clock = datetime.now(UTC)
+        if words := await self._journal.do(lambda j: note_skew(j, relay_now, clock=clock)):
             say(words)
 
     async def _report_ready(self, link: Link) -> None:
