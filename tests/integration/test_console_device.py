@@ -61,7 +61,12 @@ def test_a_token_of_the_relay_needs_an_admins_word(fleet: Fleet) -> None:
     assert fleet.tess.json("device", "show", "unconfirmed")["confirmed"] is True
     fleet.tess.json(*run)
     retired = fleet.admin.json("device", "retire", "unconfirmed")
-    assert retired == {"device": agent.device, "retired": True}
+    assert retired == {"device": agent.device, "retired": True, "revoked": True}
+    agent.process.wait_line("farhand-agent: device-retired")
+    # Signed, too: whatever another relay says of it, no console takes its word.
+    trust = fleet.tess.json("trust", "status")
+    assert trust["revoked"] == 1
+    assert fleet.admin.json("device", "lost", agent.device, "--reason", "left in a train")
     for words in (run, ["device", "show", "unconfirmed"], ["session", "open", *run[2:]]):
         assert fleet.tess.refused(*words, expect=3) == "device-retired"
 

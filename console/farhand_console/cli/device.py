@@ -1,4 +1,4 @@
-"""device list, show, tag, confirm, move, retire; what it reported, and records, stand beside it."""
+"""device list, show, tag, confirm, move; what it reported, records and its end stand beside it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import click
 import msgspec
 
-from farhand_console.cli import inventory, maintenance, probe, records
+from farhand_console.cli import inventory, maintenance, probe, records, retirement
 from farhand_console.cli.base import Context, command, group, paged
 from farhand_console.cli.records import product_fields
 from farhand_console.output import hint, show_fields, show_table, warn
@@ -49,6 +49,7 @@ def register(root: click.Group) -> None:
     records.register(devices)
     maintenance.register(devices)
     probe.register(devices)
+    retirement.register(devices)
 
 
 def _register_reading(devices: click.Group) -> None:
@@ -168,14 +169,6 @@ def _register_writing(devices: click.Group) -> None:
         if found.group != group:
             _move(context, found.id, group)
         answer = {"device": found.id, "group": group, "before": found.group}
-        context.show(answer, lambda: show_fields(answer))
-
-    @command(devices)
-    @click.argument("device")
-    def retire(context: Context, device: str) -> None:
-        """Retire a device: it may not connect any more."""
-        retired = context.relay.post(segments("devices", device, "retire"), Device)
-        answer = {"device": retired.id, "retired": True}
         context.show(answer, lambda: show_fields(answer))
 
 
