@@ -14,7 +14,7 @@ import socket
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyrage
 import pytest
@@ -33,6 +33,7 @@ from farhand_protocol.instants import format_instant
 from farhand_protocol.keys import SeedSigner
 from farhand_protocol.manifest import Manifest
 from farhand_protocol.messages import CancelOrder, OfferOrder, ResultReport
+from farhand_protocol.orders import Exemption
 from farhand_protocol.outputs import decode_output
 from farhand_protocol.trust import Floors
 from tests.security.conftest import MakeDevice
@@ -263,7 +264,38 @@ def _another_name(device: Device, scripts: dict[str, Envelope]) -> tuple[str, by
     return make_id("o", os.urandom(12)), make_order(device, scripts["good"])[1]
 
 
+def _carrying(kind: Literal["trial", "break-glass"], *, operator: str, by_relay: bool) -> Forge:
+    """An order that brings its own script along, which nobody approved."""
+
+    def forge(device: Device, scripts: dict[str, Envelope]) -> tuple[str, bytes]:
+        organisation = device.relay.organisation
+        body = b"echo ran\n"
+        sealed = seal(organisation.manifest(body, id="check.carried"), organisation.author)
+        exemption = Exemption(
+            kind=kind, manifest=encode_envelope(sealed), body=body, reason="an emergency"
+        )
+        keys = {"ada": organisation.author, "bo": organisation.boss}
+        signed_by = device.relay.key if by_relay else keys[operator]
+        expires = format_instant(now() + timedelta(minutes=30))
+        fields = {"operator": operator, "exemption": exemption, "expires": expires}
+        return make_order(device, sealed, by=signed_by, **fields)
+
+    return forge
+
+
 FORGERIES: dict[str, tuple[str, Forge]] = {
+    "carrying-its-script-with-the-relay-key": (
+        "order-signature",
+        _carrying("break-glass", operator="bo", by_relay=True),
+    ),
+    "an-emergency-of-one-person": (
+        "exemption-unsigned",
+        _carrying("break-glass", operator="bo", by_relay=False),
+    ),
+    "a-draft-of-its-author-outside-the-lab": (
+        "exemption-refused",
+        _carrying("trial", operator="ada", by_relay=False),
+    ),
     "made-up-by-a-stranger": ("order-signature", _stranger),
     "made-up-with-the-relay-key": ("order-signature", _relay_key),
     "in-the-name-of-the-project": ("order-operator-unknown", _as_admin),
