@@ -36,6 +36,7 @@ from farhand_protocol.orders import (
     Result,
 )
 from farhand_protocol.parameters import check_parameters
+from farhand_protocol.terms import Terms
 
 __all__ = ["UNSIGNED_STATES", "OrderDraft", "parse_parameters", "sign_order", "verify_result"]
 
@@ -96,13 +97,19 @@ def sign_order(
     campaign: str | None = None,
     ring: int | None = None,
     order_id: str | None = None,
+    begins: datetime | None = None,
+    terms: Terms | None = None,
 ) -> tuple[str, bytes]:
     """Sign one order and return its id and envelope bytes.
 
     Args:
-        ttl_s: lifetime in seconds, at most seven days.
+        ttl_s: lifetime in seconds from when it begins; it ends within seven days from now.
+        begins: not before this; now, unless given.
+        terms: of its campaign.
     """
-    if not 1 <= ttl_s <= MAX_ORDER_LIFETIME_S:
+    begins = begins or now
+    ends = begins + timedelta(seconds=ttl_s)
+    if ttl_s < 1 or (ends - now).total_seconds() > MAX_ORDER_LIFETIME_S:
         raise FarhandError("order-lifetime", "an order lives at most seven days")
     manifest = draft.manifest
     order = Order(
@@ -122,8 +129,9 @@ def sign_order(
         ring=ring,
         targets_version=draft.targets_version,
         issued_at=format_instant(now),
-        not_before=format_instant(now - _CLOCK_DIFFERENCE),
-        expires=format_instant(now + timedelta(seconds=ttl_s)),
+        not_before=format_instant(begins - _CLOCK_DIFFERENCE),
+        expires=format_instant(ends),
+        terms=terms,
         exemption=draft.exemption,
     )
     return order.id, encode_envelope(seal(order, by))

@@ -13,9 +13,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from farhand_console.cli import campaign as campaigns
+from farhand_console.cli import campaign_signing as campaigns
 from farhand_console.cli.base import Context
-from farhand_console.cli.campaign import report_of, start_campaign
+from farhand_console.cli.campaign_report import report_of
+from farhand_console.cli.campaign_signing import start_campaign
 from farhand_console.home import Home
 from farhand_console.relay.answers import (
     Campaign,
@@ -307,7 +308,7 @@ def test_a_proof_is_verified_once(
         changed = msgspec.structs.replace(one, **changes)
         check = DeviceCheck(organisation.trust, open_console(fleet).home)
         with pytest.raises((AssertionError, FarhandError)):
-            check.check(campaigns._device_answer(changed))
+            check.check(campaigns.device_answer(changed))
 
 
 def test_a_remembered_proof_opens_nothing_that_is_closed(

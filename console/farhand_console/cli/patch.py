@@ -1,15 +1,24 @@
-"""patch check, plan, apply: campaigns over the shipped patch scripts."""
+"""patch check, plan, apply, rollback, report: campaigns over the shipped patch scripts."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
 from farhand_console.cli.base import Context, command, group
-from farhand_console.cli.campaign import create_campaign, follow, report_of, start_campaign
+from farhand_console.cli.campaign import again, create_campaign, inverse_of
+from farhand_console.cli.campaign_plan import plan_options
+from farhand_console.cli.campaign_report import FORMATS, report_of, write_report
+from farhand_console.cli.campaign_signing import start_campaign
+from farhand_console.cli.campaign_watch import follow
+from farhand_console.cli.patch_results import advisories, device_row
 from farhand_console.output import line, show_table
+from farhand_console.relay import segments
+from farhand_console.relay.answers import Campaign
+from farhand_protocol.campaigns import CampaignPlan
 
 __all__ = ["register"]
 
@@ -51,51 +60,78 @@ def register(root: click.Group) -> None:
     @click.option("--param", "pairs", multiple=True, help="NAME=VALUE for the script.")
     @click.option("--ttl", type=click.IntRange(1, 7 * 86_400), default=86_400, help="Seconds.")
     @click.option("--no-wait", is_flag=True, help="Start it and return at once.")
+    @plan_options
     def apply(
-        context: Context, query: str, provider: str, pairs: tuple[str, ...], ttl: int, no_wait: bool
+        context: Context,
+        query: str,
+        provider: str,
+        pairs: tuple[str, ...],
+        ttl: int,
+        no_wait: bool,
+        plan: CampaignPlan,
     ) -> None:
         """Install updates; the script needs its approvals first."""
-        _campaign(context, f"patch.{provider}.apply", query, pairs, ttl, wait=not no_wait)
+        script = f"patch.{provider}.apply"
+        _campaign(context, script, query, pairs, ttl, wait=not no_wait, plan=plan)
+
+    @command(patches)
+    @click.argument("campaign")
+    def verify(context: Context, campaign: str) -> None:
+        """Ask the devices that took updates in a campaign what they still lack."""
+        old = context.relay.get(segments("campaigns", campaign), Campaign)
+        old = msgspec.structs.replace(old, plan=CampaignPlan())
+        made = again(context, old, use="rollback", script=_CHECK)
+        _carry_out(context, made["campaign"], wait=True)
+
+    @command(patches)
+    @click.argument("campaign")
+    def rollback(context: Context, campaign: str) -> None:
+        """Bring back the versions from before a campaign, on every device that took updates."""
+        old = context.relay.get(segments("campaigns", campaign), Campaign)
+        script, pairs = inverse_of(old, None)
+        made = again(context, old, use="rollback", script=script, pairs=pairs)
+        _carry_out(context, made["campaign"], wait=True)
+
+    @command(patches)
+    @click.argument("campaign")
+    @click.option("--format", "form", type=click.Choice(FORMATS), default="html")
+    @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Into this file.")
+    def report(context: Context, campaign: str, form: str, out: Path | None) -> None:
+        """Write what an auditor asks for: who approved what, and what each device answered."""
+        write_report(context, campaign, form, out)
 
 
 def _campaign(
-    context: Context, script: str, query: str, pairs: tuple[str, ...], ttl_s: int, *, wait: bool
+    context: Context,
+    script: str,
+    query: str,
+    pairs: tuple[str, ...],
+    ttl_s: int,
+    *,
+    wait: bool,
+    plan: CampaignPlan | None = None,
 ) -> None:
     made = create_campaign(
-        context, script, query, name=None, pairs=pairs, version=None, ttl_s=ttl_s
+        context, script, query, name=None, pairs=pairs, version=None, ttl_s=ttl_s, plan=plan
     )
-    started = start_campaign(context, made["campaign"])
+    _carry_out(context, made["campaign"], wait=wait)
+
+
+def _carry_out(context: Context, campaign: str, *, wait: bool) -> None:
+    started = start_campaign(context, campaign)
     if not wait:
         context.show(started, lambda: line(started["campaign"]))
         return
-    follow(context, made["campaign"])
-    report = report_of(context, made["campaign"])
-    rows = [_row(result) for result in report["results"]]
-    context.show(
-        report | {"devices": rows},
-        lambda: show_table(
-            ("device", "state", "updates", "security", "reboot"),
-            [(r["name"], r["state"], r["updates"], r["security"], r["reboot"]) for r in rows],
-        ),
-    )
+    follow(context, campaign)
+    report = report_of(context, campaign)
+    rows = [device_row(result) for result in report["results"]]
+    lacking = advisories(rows)
+    answer: dict[str, Any] = report | {"devices": rows, "advisories": lacking}
 
+    def show() -> None:
+        columns = ("name", "state", "updates", "security", "failed", "reboot")
+        show_table(("device", *columns[1:]), [[row[name] for name in columns] for row in rows])
+        if lacking:
+            show_table(("advisory", "devices"), [(one["id"], one["count"]) for one in lacking[:20]])
 
-def _row(result: dict[str, Any]) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "device": result["device"],
-        "name": result["name"],
-        "state": result["state"],
-        "updates": None,
-        "security": None,
-        "reboot": None,
-    }
-    try:
-        found = msgspec.json.decode(result.get("stdout", ""), type=dict[str, Any])
-        providers = found.get("items", [])
-        updates = [update for provider in providers for update in provider.get("updates", [])]
-        row["updates"] = len(updates)
-        row["security"] = sum(update.get("kind") == "security" for update in updates)
-        row["reboot"] = any(p.get("reboot", {}).get("required") for p in providers)
-    except (msgspec.MsgspecError, AttributeError, TypeError, RecursionError):
-        row["state"] = row["state"] if row["state"] != "succeeded" else "unreadable"
-    return row
+    context.show(answer, show)

@@ -10,6 +10,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from farhand_protocol.campaigns import CampaignPlan
+
 __all__ = [
     "Account",
     "AddedAccount",
@@ -387,6 +389,7 @@ class OrderLine(_Answer, frozen=True, kw_only=True):
     state: str
     exit_code: int | None = None
     refusal: str | None = None
+    operator: str | None = None
 
 
 class OrderView(OrderLine, frozen=True, kw_only=True):
@@ -408,6 +411,11 @@ class Campaign(_Answer, frozen=True, kw_only=True):
     parameters: dict[str, Any]
     ttl_s: int
     targets: int
+    plan: CampaignPlan = CampaignPlan()
+    target_set: str | None = None
+    source: str | None = None
+    reason: str | None = None
+    open_ring: int = 0
     risk: str = ""
     counts: dict[str, int] = {}
     created_by: str | None = None
@@ -433,10 +441,17 @@ class Target(_Answer, frozen=True, kw_only=True):
 
 
 class Ring(_Answer, frozen=True, kw_only=True):
-    """One ring's counts."""
+    """One ring's counts, and what holds up the one after it."""
 
     ring: int
     counts: dict[str, int]
+    name: str = ""
+    targets: int = 0
+    opened_at: str | None = None
+    settled_at: str | None = None
+    held: str | None = None
+    approved_by: str | None = None
+    approved_at: str | None = None
 
 
 class Cause(_Answer, frozen=True, kw_only=True):
@@ -455,6 +470,27 @@ class CampaignReport(_Answer, frozen=True, kw_only=True):
     counts: dict[str, int]
     rings: list[Ring]
     causes: list[Cause]
+    reason: str | None = None
+
+
+class CampaignStep(_Answer, frozen=True, kw_only=True):
+    """A step of an order, or of the campaign itself."""
+
+    seq: int
+    at: str
+    state: str
+    order: str | None = None
+    device: str | None = None
+    ring: int | None = None
+    detail: dict[str, Any] = {}
+
+
+class CampaignEvents(_Answer, frozen=True, kw_only=True):
+    """What happened after a cursor, and the cursor to go on from."""
+
+    items: list[CampaignStep]
+    next: str
+    state: str
 
 
 # The desk and sessions.
