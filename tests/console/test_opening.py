@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from datetime import timedelta
@@ -14,6 +15,7 @@ from farhand_console.home import Home
 from farhand_console.relay.answers import Claimed, Created, Mail, Session
 from farhand_console.session.opening import Wish, open_by_code, open_by_grant
 from farhand_console.session.record import SessionRecord, open_records
+from farhand_console.session.scopes import Limits, scope_names, scope_words, unopened
 from farhand_protocol.envelopes import decode_envelope
 from farhand_protocol.errors import FarhandError, RefusedError
 from farhand_protocol.grants import ConsoleRequest, Decision, DeviceOffer, Grant
@@ -22,7 +24,7 @@ from farhand_protocol.instants import format_instant, parse_instant
 from farhand_protocol.keys import SeedSigner
 from farhand_protocol.pairing import DevicePairing
 from farhand_protocol.receipts import open_grant
-from farhand_protocol.trust import GroupPolicy
+from farhand_protocol.trust import SCOPES, GroupPolicy, Operator
 from tests.console.organisation import TENANT, Organisation, settings, signer
 
 SESSION = "s-aaaaaaaaaaaaaaaa"
@@ -208,6 +210,7 @@ class GrantRelay:
         self.posted: dict[str, Any] = {}
         self.changes: dict[str, Any] = {}
         self.known: dict[str, str] = {"1": "FH-1"}
+        self.said: list[str] = []
 
     def get(self, path: str, kind: Any, **_: Any) -> Any:
         if path.startswith("/devices/"):
@@ -243,8 +246,56 @@ class GrantRelay:
             msgspec.structs.replace(WISH, **wish),
             signer=lambda: self.organisation.technician,
             trust=self.organisation.trust,
-            say=lambda _: None,
+            say=self.said.append,
         )
+
+
+def test_what_is_not_open_is_said_with_the_reason(home: Home, organisation: Organisation) -> None:
+    def said(asked: list[str], **changes: Any) -> list[str]:
+        relay = GrantRelay(organisation)
+        relay.changes = changes
+        with contextlib.suppress(RefusedError):
+            relay.opened(home, scopes=asked, forward=["Printer:631"])
+        return [one for one in relay.said if one.startswith("not open")]
+
+    def rules(**more: Any) -> None:
+        groups = {"office": GroupPolicy(unattended=True, **more)}
+        policy = organisation.trust.policy
+        organisation.trust.policy = msgspec.structs.replace(policy, groups=groups)
+
+    rules(scopes=["terminal", "forward"])
+    (line,) = said(["terminal", "files"])
+    assert line.startswith("not open: files (read and write files there): the policy of group")
+    (line,) = said(["terminal", "forward"])
+    assert "lists none of the destinations" in line
+    rules(forward_to=["printer:631"])
+    (line,) = said(["terminal", "forward"])
+    assert "by its own policy" in line
+    assert said(["terminal"]) == []
+    # No to everything: which scope it was is told where that is the reason.
+    refused = {"state": "refused", "scopes": []}
+    assert len(said(["terminal", "files"], **refused, reason="scope-empty")) == 2
+    assert said(["terminal", "files"], **refused, reason="consent-refused") == []
+    roster = organisation.trust.roster
+    tess = Operator(name=settings(home).account, keys=[], permissions=["session:view@*"])
+    others = [one for one in roster.operators if one.name != tess.name]
+    organisation.trust.roster = msgspec.structs.replace(roster, operators=[*others, tess])
+    (line,) = said(["files"], **refused, reason="grant-not-permitted")
+    assert "the roster does not let you" in line
+
+
+def test_what_a_code_does_not_offer_is_said() -> None:
+    limits = Limits(offered=["view"])
+    (line,) = unopened(["view", "terminal"], ["view"], [], limits)
+    assert line == (
+        "not open: terminal (type commands there): the device did not offer it with this code"
+    )
+    (line,) = unopened(["forward"], [], [], limits)
+    assert "--forward-to HOST:PORT" in line
+    (line,) = unopened(["\x1b[2J"], [], [], limits)
+    assert "\x1b" not in line
+    assert all(scope_words(scope) != scope for scope in SCOPES)
+    assert scope_names([]) == "nothing"
 
 
 def test_a_grant_names_the_verified_device_and_its_ticket(

@@ -16,6 +16,7 @@ from farhand_console.session.approvals import (
     check_may_approve,
     check_waiting,
 )
+from farhand_console.session.scopes import scope_names
 from farhand_protocol.errors import RefusedError, UsageError
 from farhand_protocol.identity import is_session_id
 
@@ -86,7 +87,7 @@ def _show(wanted: ToApprove) -> None:
         ("device", f"{wanted.device.name} ({wanted.device.id}), group {grant.group}"),
         ("ticket", grant.ticket),
         ("reason", grant.reason or "-"),
-        ("scopes", ", ".join(grant.scopes)),
+        ("scopes", scope_names(grant.scopes)),
         ("forward to", ", ".join(grant.forward) or "-"),
         ("minutes", str(grant.minutes)),
         ("opens until", grant.expires),

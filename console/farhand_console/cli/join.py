@@ -17,6 +17,7 @@ from farhand_console.relay.answers import Device, Page, Session, SessionMember
 from farhand_console.session.config import prepare_host
 from farhand_console.session.joining import join_session, leave_session
 from farhand_console.session.record import find, load
+from farhand_console.session.scopes import scope_names
 from farhand_console.session.ssh import connect_ssh
 from farhand_console.session.watching import Shown, watch
 from farhand_protocol.errors import FarhandError
@@ -67,7 +68,8 @@ def _register_members(sessions: click.Group) -> None:
             "scopes": record.scopes,
             "expires_at": record.expires,
         }
-        context.show(answer, lambda: show_fields(answer))
+        shown = answer | {"scopes": scope_names(record.scopes)}
+        context.show(answer, lambda: show_fields(shown))
 
     @command(sessions)
     @click.argument("session")

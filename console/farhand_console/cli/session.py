@@ -35,6 +35,7 @@ from farhand_console.session.jump import prepare_jump
 from farhand_console.session.opening import WAIT_MINUTES
 from farhand_console.session.proxy import listen_forward, run_proxy
 from farhand_console.session.record import SessionRecord, drop, find, load
+from farhand_console.session.scopes import scope_names
 from farhand_console.session.ssh import SessionRestarted, check_restarted, connect_ssh, reconnect
 from farhand_console.session.terminal import join_command, run_exec, run_shell
 from farhand_console.trust.devices import VerifiedDevice, verify_device
@@ -122,7 +123,8 @@ def _register_open(sessions: click.Group) -> None:
         }
 
         def readable() -> None:
-            show_fields(answer | {"guest": "yes" if record.guest else "no"})
+            shown = {"scopes": scope_names(record.scopes), "guest": "yes" if record.guest else "no"}
+            show_fields(answer | shown)
 
         if if_needed and not context.as_json:
             return
@@ -181,7 +183,8 @@ def _register_reading(sessions: click.Group) -> None:
     def show(context: Context, session: str) -> None:
         """Show one session as the relay knows it."""
         answer = context.relay.get(segments("sessions", _session_id(context, session)), Session)
-        context.show(answer, lambda: show_fields(msgspec.to_builtins(answer)))
+        shown = msgspec.to_builtins(answer) | {"scopes": scope_names(answer.scopes)}
+        context.show(answer, lambda: show_fields(shown))
 
 
 def _session_id(context: Context, name: str) -> str:

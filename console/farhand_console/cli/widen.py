@@ -9,6 +9,7 @@ from farhand_console.cli.base import Context, command
 from farhand_console.cli.joining import check_reason, run_session
 from farhand_console.output import say, show_fields
 from farhand_console.session.record import SessionRecord, find, update
+from farhand_console.session.scopes import scope_names
 from farhand_console.session.ssh import connect_ssh
 from farhand_console.session.widening import Widened, in_order, widen
 from farhand_protocol.errors import FarhandError, UsageError
@@ -66,4 +67,5 @@ def register_widen(sessions: click.Group) -> None:
             "forward": added.forward,
             "scopes": open_now,
         }
-        context.show(answer, lambda: show_fields(answer))
+        shown = {"added": scope_names(added.scopes), "scopes": scope_names(open_now)}
+        context.show(answer, lambda: show_fields(answer | shown))

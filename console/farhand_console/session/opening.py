@@ -22,6 +22,7 @@ from farhand_console.relay import Relay, segments
 from farhand_console.relay.answers import Claimed, Created, Mail, Session
 from farhand_console.session.approvals import await_approvals, withdrawn_when_stopped
 from farhand_console.session.record import SessionRecord, save
+from farhand_console.session.scopes import Limits, unopened
 from farhand_console.trust.devices import VerifiedDevice, pin, verify_device
 from farhand_console.trust.verified import VerifiedTrust
 from farhand_protocol.codes import parse_code
@@ -62,6 +63,8 @@ _WHY = {
     "session-tier": "the device asks for a higher tier than yours",
     "session-approvals": "too few of the approvals counted on the device",
 }
+# Refusals after which it helps to know what became of each scope.
+_ABOUT_SCOPES: Final = ("scope-empty", "grant-not-permitted")
 # What helps; `{group}` is the device's, `{operator}` whoever opens.
 _HELPS = {
     "consent-timeout": "an admin: farhand trust policy {group} --consent notify; "
@@ -155,6 +158,10 @@ def open_by_code(
     asked = {"phase": "request", "body": sealed_request}
     answer = relay.post(mailbox, Mail, asked, wait_s=_DECISION_S).body
     decision = _decode(pairing.open(answer), Decision, "decision")
+    limits = Limits(offered=offer.scopes)
+    if not offer.guest:
+        limits = _limits(trust(), grant, offered=offer.scopes)
+    _tell_unopened(say, grant, decision.scopes, decision.code, limits)
     _check_granted(decision, grant)
     return _keep(
         home,
@@ -245,6 +252,26 @@ def make_grant(
     )
 
 
+def _limits(trust: VerifiedTrust, grant: Grant, *, offered: list[str] | None = None) -> Limits:
+    rules = trust.policy.for_group(grant.group)
+    return Limits(
+        group=grant.group,
+        scopes=rules.scopes,
+        forward_to=rules.forward_to,
+        offered=offered,
+        operator=trust.roster.find(grant.operator),
+    )
+
+
+def _tell_unopened(
+    say: Callable[[str], None], grant: Grant, opened: list[str], code: str, limits: Limits
+) -> None:
+    """Say what is not open, unless the answer was no to everything for another reason."""
+    if not code or code in _ABOUT_SCOPES:
+        for words in unopened(grant.scopes, opened, grant.forward, limits):
+            say(words)
+
+
 def _check_granted(decision: Decision, grant: Grant) -> None:
     """Take the device's answer for no more than was asked for."""
     if not decision.granted:
@@ -332,6 +359,9 @@ def open_by_grant(
             answer = await_approvals(relay, session, needed=needed, until=until, say=say)
     if answer.state == "ended":
         raise FarhandError("session-ended", f"it was ended before it opened: {answer.reason[:80]}")
+    code = "" if answer.state == "active" else answer.reason or answer.state
+    opened = [] if code else answer.scopes
+    _tell_unopened(say, grant, opened, code, _limits(trust, grant))
     if answer.state != "active":
         helps = _HELPS.get(answer.reason)
         raise refused_by_device(
