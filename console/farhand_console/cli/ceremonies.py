@@ -127,6 +127,12 @@ def _register_keys(trust: click.Group) -> None:
         admin = load_signer(path)
         if admin.public_key == present.public_key:
             raise UsageError("usage", f"{path} is the key that you have now")
+        holder = context.trust().roster.holder(admin.public_key)
+        if holder is not None and holder.name == settings.account:
+            # Other admins have signed meanwhile what this command proposed before.
+            context.home.update(key_file=str(path))
+            _show_keys(context, admin.public_key, [])
+            return
 
         def change(verified: VerifiedTrust) -> Change:
             holder = verified.roster.holder(present.public_key)
@@ -213,8 +219,9 @@ def _renew_recovery(context: Context, path: Path) -> None:
 
     try:
         publish(context.relay, context.fresh_trust, context.signer(), change)
-    except FarhandError:
-        path.unlink(missing_ok=True)  # it counts for nothing
+    except FarhandError as error:
+        if error.code != "signatures-missing":
+            path.unlink(missing_ok=True)  # it counts for nothing
         raise
     answer = _versions(context) | {
         "recovery_key": str(path),

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from farhand_console.cli import ceremonies, rules
+from farhand_console.cli import ceremonies, cosign, rules
 from farhand_console.cli.base import Context, command, group
 from farhand_console.cli.rules import parse_approvals
 from farhand_console.home import write_private
@@ -129,6 +129,7 @@ def register(root: click.Group) -> None:
 
     rules.register(trust)
     ceremonies.register(trust)
+    cosign.register(trust)
 
 
 def _show_status(answer: dict[str, Any]) -> None:

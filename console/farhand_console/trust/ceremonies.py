@@ -20,6 +20,7 @@ from typing import Literal
 
 import msgspec
 
+from farhand_console.trust.proposals import check_people
 from farhand_console.trust.signing import (
     ROOT_DAYS,
     Change,
@@ -136,7 +137,7 @@ def with_roster(trust: VerifiedTrust, operators: list[Operator]) -> Change:
 
     Raises:
         UsageError: `usage` for a roster that devices refuse, which would stop everything.
-        FarhandError: `last-admin`.
+        FarhandError: `last-admin`; `threshold-unreachable` when too few admins would be left.
     """
     before, after = admin_keys(trust.roster.operators), admin_keys(operators)
     if not after:
@@ -146,6 +147,9 @@ def with_roster(trust: VerifiedTrust, operators: list[Operator]) -> Change:
         decode_document(body, Roster)
     except FarhandError as error:
         raise UsageError("usage", error.message) from error
+    threshold = trust.root.signed.roles["targets"].threshold
+    if threshold > 1:
+        check_people(decode_document(body, Roster), threshold)
     root = None
     if before != after:
         root = set_admin_keys(trust, sorted(after - before), sorted(before - after))

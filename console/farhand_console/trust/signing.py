@@ -9,8 +9,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from securesystemslib.signer import Key, SecretsHandler, Signature, SSlibKey
 from securesystemslib.signer import Signer as TufSigner
@@ -19,6 +20,13 @@ from tuf.api.serialization.json import JSONSerializer
 
 from farhand_console.relay import Relay
 from farhand_console.relay.answers import Nothing
+from farhand_console.trust.proposals import (
+    Proposal,
+    check_people,
+    missing_signatures,
+    read_signed,
+    write_proposal,
+)
 from farhand_console.trust.verified import VerifiedTrust
 from farhand_protocol.errors import FarhandError, RefusedError
 from farhand_protocol.keys import Signer
@@ -27,13 +35,16 @@ __all__ = [
     "ROOT_DAYS",
     "TARGETS_DAYS",
     "Change",
+    "check_complete",
     "check_may_sign",
+    "cosigned",
     "make_root",
     "make_targets",
     "next_root",
     "publish",
     "set_admin_keys",
     "set_recovery_key",
+    "set_signatures",
     "tuf_key",
 ]
 
@@ -163,7 +174,8 @@ def publish(
         The new targets version.
 
     Raises:
-        RefusedError: `not-trust-admin`.
+        RefusedError: `not-trust-admin`; `signatures-missing` where the organisation asks for more
+            than one admin, with the file that the next one signs.
         FarhandError: `trust-conflict` when others were faster three times; `trust-invalid`.
     """
     for attempt in range(_TRIES):
@@ -171,9 +183,10 @@ def publish(
         if by is None:
             check_may_sign(trust, admin.public_key, "targets")
         change = make(trust)
-        body, version = _upload(trust, admin, change, by)
+        proposal, version = _upload(trust, admin, change, by)
+        check_complete(trust, proposal)
         try:
-            relay.post("/trust", Nothing, body, wait_s=60)
+            relay.post("/trust", Nothing, msgspec.structs.asdict(proposal), wait_s=60)
         except FarhandError as error:
             if error.code != "trust-conflict" or attempt == _TRIES - 1:
                 raise
@@ -182,9 +195,40 @@ def publish(
     raise AssertionError("unreachable")
 
 
+def check_complete(trust: VerifiedTrust, proposal: Proposal) -> None:
+    """Keep a change that lacks signatures for the next admin, and say so.
+
+    Raises:
+        RefusedError: `signatures-missing`.
+    """
+    missing = missing_signatures(trust, proposal)
+    if not missing:
+        return
+    path = write_proposal(trust.proposals, proposal)
+    raise RefusedError(
+        "signatures-missing",
+        f"signed, and {missing} more admin{'s' if missing > 1 else ''} must sign: {path}",
+        hint="give the file to another admin: farhand trust cosign FILE",
+    )
+
+
+def cosigned(proposal: Proposal, admin: Signer) -> Proposal:
+    """Return a proposal with this admin's signatures added."""
+    root = proposal.root
+    if root is not None:
+        root = _signed_again(read_signed(root, Root), admin, compact=False)
+    targets = _signed_again(read_signed(proposal.targets, Targets), admin, compact=True)
+    return Proposal(root=root, targets=targets, files=proposal.files)
+
+
+def _signed_again(metadata: Metadata[Any], admin: Signer, *, compact: bool) -> bytes:
+    metadata.sign(_KeySigner(admin), append=True)
+    return metadata.to_bytes(JSONSerializer(compact=compact))
+
+
 def _upload(
     trust: VerifiedTrust, admin: Signer, change: Change, by: Signer | None
-) -> tuple[dict[str, object], int]:
+) -> tuple[Proposal, int]:
     root = None
     if change.root is not None:
         check_may_sign(trust, (by or admin).public_key, "root")
@@ -203,12 +247,7 @@ def _upload(
         else:
             targets.targets[path] = TargetFile.from_data(path, data, ["sha256"])
             files[path] = data
-    body: dict[str, object] = {
-        "root": root,
-        "targets": _signed(targets, admin),
-        "files": files,
-    }
-    return body, targets.version
+    return Proposal(root=root, targets=_signed(targets, admin), files=files), targets.version
 
 
 def next_root(trust: VerifiedTrust) -> Root:
@@ -236,6 +275,21 @@ def set_admin_keys(trust: VerifiedTrust, add: list[bytes], remove: list[bytes]) 
                 root.revoke_key(keyid, role)
     if not root.roles["targets"].keyids:
         raise FarhandError("last-admin", "the last admin key cannot be removed")
+    return root
+
+
+def set_signatures(trust: VerifiedTrust, count: int) -> Root:
+    """Return the next root in which so many admins must sign root and targets; unsigned.
+
+    The recovery key counts as one of them, for a root alone.
+
+    Raises:
+        FarhandError: `threshold-unreachable`.
+    """
+    check_people(trust.roster, count)
+    root = next_root(trust)
+    for role in ("root", "targets"):
+        root.roles[role].threshold = count
     return root
 
 

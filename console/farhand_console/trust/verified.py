@@ -74,6 +74,11 @@ class VerifiedTrust:
         self.deprecations = self._deprecations()
 
     @property
+    def proposals(self) -> Path:
+        """Return the folder for changes that others must sign as well (proposals.py)."""
+        return self._folder / "proposals"
+
+    @property
     def targets_version(self) -> int:
         """Return the version of the targets metadata."""
         return self.targets.signed.version
