@@ -16,7 +16,7 @@ from farhand_protocol.errors import FarhandError
 
 __all__ = ["BODIES", "ShippedScript", "read_script", "shipped"]
 
-BODIES: Final = {"python": "script.py", "sh": "script.sh"}
+BODIES: Final = {"python": "script.py", "sh": "script.sh", "powershell": "script.ps1"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +26,13 @@ class ShippedScript:
     Attributes:
         id: as orders name it; also the name of its folder.
         version: raised with every edit of body or manifest.
-        interpreter: "python" (the agent's own, isolated) or "sh".
+        interpreter: "python" (the agent's own, isolated), "sh" or "powershell".
         risk: R0 read, R1 safe change, R2 change, R3 destructive.
         run_as: "agent" or "root".
         sensitive: whether its output is sealed to the ordering operator.
         parameters: JSON Schema of its parameters object.
         detect, verify: ids of the scripts that find the trouble and see it gone.
+        answer, grace_s: as in the manifest (`farhand_protocol.manifest`).
     """
 
     id: str
@@ -47,6 +48,8 @@ class ShippedScript:
     parameters: dict[str, Any] = field(hash=False)
     detect: str | None = None
     verify: str | None = None
+    answer: str = "text"
+    grace_s: int = 5
     body: bytes
 
 

@@ -77,7 +77,7 @@ RUN = ("check.disk.space", "check.time.zone")
 
 @pytest.mark.parametrize(
     "script",
-    [one for one in READING if one.id in RUN or not one.id.startswith("check.")],
+    [one for one in READING if one.id in RUN or one.id.startswith("patch.")],
     ids=lambda script: script.id,
 )
 def test_every_reading_body_prints_one_finding(script: ShippedScript, tmp_path: Path) -> None:
