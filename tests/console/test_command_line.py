@@ -99,7 +99,8 @@ def test_the_contracts_commands_are_there() -> None:
         script publish;script revoke;script list;script show;run;campaign create;
         campaign preview;campaign start;campaign pause;campaign resume;campaign abort;
         campaign show;campaign report;patch check;patch plan;patch apply;receipt verify;
-        audit export;audit verify
+        audit export;audit verify;script diff;script try;script deprecate;trust signatures;
+        trust cosign;break-glass order;break-glass sign
     """
     missing = {one.strip() for one in wanted.split(";")} - there
     assert not missing

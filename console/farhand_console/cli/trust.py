@@ -1,29 +1,28 @@
-"""trust init, status: the organisation's trust root, made here; its changes stand beside this.
+"""trust init: the organisation's trust root, made here; what shows or changes it stands beside.
 
-`rules` brings policy and rules, `ceremonies` refresh, revoke, floor, rotate and recover.
+`rules` brings policy and rules, `ceremonies` refresh, revoke, floor, rotate and recover, `cosign`
+signatures and cosign, `trust_status` status.
 """
 
 from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import click
 
-from farhand_console.cli import ceremonies, cosign, rules
+from farhand_console.cli import ceremonies, cosign, rules, trust_status
 from farhand_console.cli.base import Context, command, group
 from farhand_console.cli.rules import parse_approvals
 from farhand_console.home import write_private
 from farhand_console.keys import make_recovery_key
 from farhand_console.library.catalogue import shipped
-from farhand_console.output import hint, say, show_fields, show_table
+from farhand_console.output import hint, show_fields
 from farhand_console.relay.answers import Nothing, TrustState
 from farhand_console.scripts import shipped_manifest
 from farhand_console.trust.signing import make_root, make_targets
 from farhand_protocol.envelopes import encode_envelope, seal
 from farhand_protocol.errors import FarhandError, UsageError
-from farhand_protocol.identity import key_fingerprint
 from farhand_protocol.instants import format_instant
 from farhand_protocol.keys import Signer
 from farhand_protocol.trust import (
@@ -101,56 +100,10 @@ def register(root: click.Group) -> None:
 
         context.show(answer, readable)
 
-    @command(trust)
-    def status(context: Context) -> None:
-        """Show who can do what, and what expires when."""
-        verified = context.trust()
-        answer: dict[str, Any] = {
-            "root_version": verified.root.signed.version,
-            "root_expires": format_instant(verified.root.signed.expires),
-            "targets_version": verified.targets_version,
-            "targets_expires": format_instant(verified.targets.signed.expires),
-            "approvals": {
-                risk: {"permission": rule.permission, "count": rule.count}
-                for risk, rule in sorted(verified.policy.approvals.items())
-            },
-            "operators": [
-                {
-                    "name": one.name,
-                    "permissions": one.permissions,
-                    "keys": [key_fingerprint(key) for key in one.keys],
-                }
-                for one in verified.roster.operators
-            ],
-            "scripts": len(verified.published()),
-            "revoked": len(verified.revocations.revoked),
-        }
-        context.show(answer, lambda: _show_status(answer))
-
     rules.register(trust)
     ceremonies.register(trust)
     cosign.register(trust)
-
-
-def _show_status(answer: dict[str, Any]) -> None:
-    show_fields(
-        {
-            "root": f"version {answer['root_version']}, expires {answer['root_expires']}",
-            "targets": f"version {answer['targets_version']}, expires {answer['targets_expires']}",
-            "scripts": answer["scripts"],
-            "revoked": answer["revoked"],
-        }
-    )
-    say("")
-    show_table(
-        ("risk", "needs"),
-        [(r, f"{a['count']} x {a['permission']}") for r, a in answer["approvals"].items()],
-    )
-    say("")
-    show_table(
-        ("operator", "may", "key"),
-        [(o["name"], " ".join(o["permissions"]), " ".join(o["keys"])) for o in answer["operators"]],
-    )
+    trust_status.register(trust)
 
 
 def _first_documents(

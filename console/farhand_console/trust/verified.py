@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,6 +28,7 @@ from farhand_protocol.deprecations import (
 from farhand_protocol.envelopes import Envelope, decode_envelope
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.placements import PLACEMENTS_PATH, Placements, check_placements
+from farhand_protocol.releases import RELEASES_ROLE
 from farhand_protocol.trust import (
     FLOORS_PATH,
     POLICY_PATH,
@@ -78,6 +80,18 @@ class VerifiedTrust:
         """Return the folder for changes that others must sign as well (proposals.py)."""
         return self._folder / "proposals"
 
+    def expiries(self) -> dict[str, datetime]:
+        """Return when each of the four metadata files ends, as this console has verified them."""
+        folder = self._folder / "metadata"
+        return {
+            "root": self.root.signed.expires,
+            "targets": self.targets.signed.expires,
+            **{
+                role: Metadata.from_bytes((folder / f"{role}.json").read_bytes()).signed.expires
+                for role in ("snapshot", "timestamp")
+            },
+        }
+
     @property
     def targets_version(self) -> int:
         """Return the version of the targets metadata."""
@@ -128,6 +142,25 @@ class VerifiedTrust:
                 hint="farhand script list",
             )
         return decode_envelope(self.read(manifest_path(script, version or versions[-1])))
+
+    def releases(self) -> Metadata[Targets] | None:
+        """Return the verified role of the agent's releases, None before the first.
+
+        Raises:
+            FarhandError: `trust-invalid`, also when it has expired.
+        """
+        delegations = self.targets.signed.delegations
+        if delegations is None or RELEASES_ROLE not in (delegations.roles or {}):
+            return None
+        try:
+            # Of no release; asking for it makes the client fetch and check the role.
+            self._updater.get_targetinfo("releases/none/0")
+        except DownloadError:
+            return None  # delegated, and nothing was put in yet
+        except RepositoryError as error:
+            raise _not_verified(error, "the releases cannot be verified") from error
+        file = self._folder / "metadata" / f"{RELEASES_ROLE}.json"
+        return Metadata[Targets].from_bytes(file.read_bytes())
 
     def _placements(self) -> Placements:
         if PLACEMENTS_PATH not in self.targets.signed.targets:
