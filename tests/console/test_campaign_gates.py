@@ -56,7 +56,7 @@ class RingedFleet(Fleet):
             open_ring=self.open_ring,
         )
 
-    def get(self, path: str, kind: Any, **query: Any) -> Any:
+    def get(self, path: str, _kind: Any, **query: Any) -> Any:
         if path.endswith("/report"):
             rings = [Ring(ring=n, counts=self.counts[n], name=RINGS[n].name) for n in (0, 1)]
             return CampaignReport(
@@ -67,13 +67,13 @@ class RingedFleet(Fleet):
         if path.endswith("/events"):
             self.state = "finished"
             return CampaignEvents(items=[], next="x", state="running")
-        return super().get(path, kind, **query)
+        return super().get(path, _kind, **query)
 
-    def post(self, path: str, kind: Any, body: Any = None, **wait: Any) -> Any:
+    def post(self, path: str, _kind: Any, body: Any = None, **_wait: Any) -> Any:
         self.posts.append((path.rpartition(CAMPAIGN)[2], body))
         if path.endswith(("/approve", "/skip")):
             return None
-        return super().post(path, kind, body, **wait)
+        return super().post(path, _kind, body, **_wait)
 
     @property
     def signed(self) -> list[int]:
