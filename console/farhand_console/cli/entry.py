@@ -37,6 +37,7 @@ _BROUGHT_BY = {
     "order": "order",
     "patch": "patch",
     "proxy": "session",
+    "queue": "queue",
     "receipt": "receipt",
     "recording": "recording",
     "run": "run",

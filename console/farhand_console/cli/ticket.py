@@ -1,18 +1,58 @@
-"""ticket new, list, show, reply, note, assign, resolve, reopen; check has its own file."""
+"""ticket new, list, show, export, reply, note, set; steps and checks have files of their own."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
 
 import click
 import msgspec
 
-from farhand_console.cli import ticket_checks
+from farhand_console.cli import ticket_checks, ticket_steps
 from farhand_console.cli.base import Context, command, group, paged
-from farhand_console.output import line, say, show_fields, show_table
+from farhand_console.output import json_bytes, line, say, show_fields, show_table
 from farhand_console.relay import segments
-from farhand_console.relay.answers import Created, Page, Ticket, TicketMessage, TimeEntry
-from farhand_protocol.errors import FarhandError
+from farhand_console.relay.answers import (
+    Created,
+    Page,
+    Ticket,
+    TicketMessage,
+    TicketView,
+    TimeEntry,
+)
+from farhand_protocol.errors import FarhandError, UsageError
 
 __all__ = ["register"]
+
+KINDS = (
+    "incident",
+    "request",
+    "question",
+    "access",
+    "complaint",
+    "suggestion",
+    "change",
+    "problem",
+)
+LEVELS = ("high", "medium", "low")
+PRIORITIES = ("urgent", "high", "normal", "low")
+
+
+def _described(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say what a ticket is about."""
+    for option in (
+        click.option("--complained-about", help="The account that a complaint is about."),
+        click.option("--repro-steps", help="How to make it happen."),
+        click.option("--reproducible", type=click.Choice(["yes", "no", "sometimes"])),
+        click.option("--steps-tried", help="What was tried already."),
+        click.option("--security/--no-security", default=None, help="Seen by few."),
+        click.option("--urgency", type=click.Choice(LEVELS)),
+        click.option("--impact", type=click.Choice(LEVELS)),
+        click.option("--queue"),
+        click.option("--kind", type=click.Choice(KINDS)),
+    ):
+        function = option(function)
+    return function
 
 
 def register(root: click.Group) -> None:
@@ -20,33 +60,55 @@ def register(root: click.Group) -> None:
     tickets = group(root, "ticket", "Requests and what became of them.")
     _register_reading(tickets)
     _register_writing(tickets)
+    ticket_steps.register(tickets)
     ticket_checks.register(tickets)
 
 
 def _register_reading(tickets: click.Group) -> None:
     @command(tickets, "list")
     @click.option("--state")
-    @click.option("--owner")
+    @click.option("--owner", help="Whose; none for nobody's.")
+    @click.option("--queue")
+    @click.option("--kind", type=click.Choice(KINDS))
+    @click.option("--priority", type=click.Choice(PRIORITIES))
+    @click.option("--tier", type=click.IntRange(1, 3))
+    @click.option("--device", help="The device's id.")
     @click.option("--query", "q", help="Words in the title.")
     @paged
     def list_tickets(
         context: Context,
         state: str | None,
         owner: str | None,
+        queue: str | None,
+        kind: str | None,
+        priority: str | None,
+        tier: int | None,
+        device: str | None,
         q: str | None,
         limit: int,
         cursor: str | None,
     ) -> None:
-        """List tickets, newest first."""
+        """List tickets, newest first; merged ones and spam only by --state."""
         page = context.relay.get(
-            "/tickets", Page[Ticket], state=state, owner=owner, q=q, limit=limit, cursor=cursor
+            "/tickets",
+            Page[Ticket],
+            state=state,
+            owner=owner,
+            queue=queue,
+            kind=kind,
+            priority=priority,
+            tier=tier,
+            device=device,
+            q=q,
+            limit=limit,
+            cursor=cursor,
         )
         context.show(
             page,
             lambda: show_table(
-                ("number", "state", "title", "requester", "owner", "updated"),
+                ("number", "priority", "state", "title", "requester", "owner", "updated"),
                 [
-                    (t.number, t.state, t.title, t.requester, t.owner, t.updated_at)
+                    (t.number, t.priority, _state(t), t.title, t.requester, t.owner, t.updated_at)
                     for t in page.items
                 ],
             ),
@@ -57,12 +119,50 @@ def _register_reading(tickets: click.Group) -> None:
     def show(context: Context, number: str) -> None:
         """Show a ticket with its thread and its time."""
         relay = context.relay
-        ticket = relay.get(segments("tickets", number), Ticket)
+        ticket = relay.get(segments("tickets", number), TicketView)
         path = segments("tickets", ticket.id, "messages")
         messages = list(relay.pages(path, TicketMessage))
         times = _time_entries(context, ticket.id)
         answer = msgspec.to_builtins(ticket) | {"messages": messages, "time_entries": times}
         context.show(answer, lambda: _show_ticket(ticket, messages, times))
+
+    @command(tickets)
+    @click.argument("number")
+    @click.option("--format", "form", type=click.Choice(["mbox", "html", "json"]), default="mbox")
+    @click.option("-o", "--output", type=click.Path(path_type=Path), help="FH-1.mbox by default.")
+    @click.option("--force", is_flag=True, help="Replace a file that is there.")
+    def export(context: Context, number: str, form: str, output: Path | None, force: bool) -> None:
+        """Write a ticket's whole thread to a file, for people without a desk."""
+        ticket = context.relay.get(segments("tickets", number), TicketView)
+        if form == "json":
+            path = segments("tickets", ticket.id, "messages")
+            messages = list(context.relay.pages(path, TicketMessage))
+            times = _time_entries(context, ticket.id)
+            answer = msgspec.to_builtins(ticket) | {"messages": messages, "time_entries": times}
+            data = json_bytes(answer)
+        else:
+            path = segments("tickets", ticket.id, "export")
+            data = context.relay.get_bytes(f"{path}?format={form}")
+        target = output or Path(f"{ticket.number}.{form}")
+        _write(target, data, force=force)
+        shown = {"path": str(target), "size_bytes": len(data)}
+        context.show(shown, lambda: say(f"{target}: {len(data)} bytes"))
+
+
+def _write(path: Path, data: bytes, *, force: bool) -> None:
+    try:
+        with path.open("wb" if force else "xb") as file:
+            file.write(data)
+    except FileExistsError as error:
+        raise FarhandError("file-exists", f"{path} is there", hint="--force replaces it") from error
+    except OSError as error:
+        raise FarhandError("file-unwritable", f"cannot write {path}: {error.strerror}") from error
+
+
+def _state(ticket: Ticket) -> str:
+    if ticket.merged_into:
+        return f"{ticket.state} ({ticket.merged_into})"
+    return f"{ticket.state} ({ticket.state_reason})" if ticket.state_reason else ticket.state
 
 
 def _time_entries(context: Context, ticket: str) -> list[TimeEntry]:
@@ -75,12 +175,42 @@ def _time_entries(context: Context, ticket: str) -> list[TimeEntry]:
         return []
 
 
-def _show_ticket(ticket: Ticket, messages: list[TicketMessage], times: list[TimeEntry]) -> None:
-    names = ("number", "title", "state", "requester", "owner", "device", "created_at", "updated_at")
-    show_fields({name: getattr(ticket, name) for name in names})
+_ALWAYS = ("number", "title", "state", "kind", "priority", "tier", "queue", "requester", "owner")
+_WHERE_GIVEN = (
+    "waiting_until",
+    "priority_reason",
+    "device",
+    "external_key",
+    "steps_tried",
+    "reproducible",
+    "repro_steps",
+    "identity_check",
+    "complained_about",
+    "resolved_at",
+    "closed_at",
+)
+
+
+def _show_ticket(ticket: TicketView, messages: list[TicketMessage], times: list[TimeEntry]) -> None:
+    fields: dict[str, object] = {name: getattr(ticket, name) for name in _ALWAYS}
+    fields["state"] = _state(ticket)
+    fields |= {name: value for name in _WHERE_GIVEN if (value := getattr(ticket, name))}
+    if ticket.security:
+        fields["security"] = "seen by few"
+    if ticket.reopen_count:
+        fields["reopened"] = f"{ticket.reopen_count} times"
+    if ticket.participants:
+        people = (f"{one.name} ({one.part})" for one in ticket.participants)
+        fields["participants"] = ", ".join(people)
+    if ticket.merged:
+        fields["merged"] = ", ".join(ticket.merged)
+    show_fields(fields | {"created_at": ticket.created_at, "updated_at": ticket.updated_at})
+    for link in ticket.links:
+        line(f"{link.kind} {link.ticket} ({link.state})  {link.title}")
     for message in messages:
         line("")
-        line(f"{message.at}  {message.author}  ({message.kind})")
+        elsewhere = f", {message.ticket}" if message.ticket not in ("", ticket.number) else ""
+        line(f"{message.at}  {message.author}  ({message.kind}{elsewhere})")
         for words in message.body.splitlines():
             line("  " + words, 4000)
     for entry in times:
@@ -94,27 +224,12 @@ def _register_writing(tickets: click.Group) -> None:
     @click.option("--requester")
     @click.option("--device")
     @click.option("--external-key", help="The ticket's key in somebody else's desk.")
-    @click.option("--body", default="", help="The request in the requester's words.")
-    def new(
-        context: Context,
-        title: str,
-        requester: str | None,
-        device: str | None,
-        external_key: str | None,
-        body: str,
-    ) -> None:
+    @click.option("--body", help="The request in the requester's words.")
+    @_described
+    def new(context: Context, **given: object) -> None:
         """Open a ticket."""
-        made = context.relay.post(
-            "/tickets",
-            Created,
-            {
-                "title": title,
-                "requester": requester,
-                "device": device,
-                "external_key": external_key,
-                "body": body or None,
-            },
-        )
+        body = {name: value for name, value in given.items() if value is not None}
+        made = context.relay.post("/tickets", Created, body)
         answer = {"id": made.id, "number": made.number}
         context.show(answer, lambda: line(answer["number"]))
 
@@ -130,15 +245,17 @@ def _register_writing(tickets: click.Group) -> None:
     message_command("reply", "Answer the requester.")
     message_command("note", "Add a note that only staff can read.")
 
-    def change_command(name: str, words: str, option: str, default: str | None = None) -> None:
-        @command(tickets, name, help=words)
-        @click.argument("number")
-        @click.option(f"--{option}", "value", required=default is None, default=default)
-        def change(context: Context, number: str, value: str) -> None:
-            path = segments("tickets", number, name)
-            answer = context.relay.post(path, Ticket, {option: value})
-            context.show(answer, lambda: line(f"{answer.number}  {answer.state}"))
-
-    change_command("assign", "Give the ticket to somebody.", "owner")
-    change_command("resolve", "Resolve the ticket.", "note", "Resolved.")
-    change_command("reopen", "Open a resolved ticket again.", "reason", "Opened again.")
+    @command(tickets, "set")
+    @click.argument("number")
+    @click.option("--title")
+    @_described
+    @click.option("--priority", type=click.Choice([*PRIORITIES, "auto"]), help="auto: the matrix.")
+    @click.option("--priority-reason", help="Why it is not what impact and urgency make.")
+    @click.option("--identity-check", help="How the person who asks for access was recognised.")
+    def change(context: Context, number: str, **given: object) -> None:
+        """Change what the ticket says of itself; what is not given stays."""
+        body = {name: value for name, value in given.items() if value is not None}
+        if not body:
+            raise UsageError("usage", "nothing was given to change", hint="farhand ticket set -h")
+        answer = context.relay.post(segments("tickets", number, "details"), Ticket, body)
+        context.show(answer, lambda: line(f"{answer.number}  {answer.priority}"))

@@ -33,6 +33,7 @@ __all__ = [
     "OrderView",
     "Page",
     "PipeToken",
+    "Queue",
     "Ring",
     "Script",
     "ScriptDetail",
@@ -44,7 +45,10 @@ __all__ = [
     "Tags",
     "Target",
     "Ticket",
+    "TicketLink",
     "TicketMessage",
+    "TicketParticipant",
+    "TicketView",
     "TimeEntry",
     "TokenRegistration",
     "TrustState",
@@ -517,16 +521,66 @@ class Ticket(_Answer, frozen=True, kw_only=True):
     device: str | None = None
     external_key: str | None = None
     kind: str | None = None
-    priority: int | None = None
+    state_reason: str = ""
+    waiting_until: str | None = None
+    queue: str = ""
+    impact: str = ""
+    urgency: str = ""
+    priority: str = ""
+    priority_reason: str = ""
     tier: int | None = None
+    security: bool = False
+    steps_tried: str = ""
+    reproducible: str | None = None
+    repro_steps: str = ""
+    complained_about: str | None = None
+    identity_check: str = ""
+    merged_into: str | None = None
+    reopen_count: int = 0
     created_by: str | None = None
     resolved_at: str | None = None
+    closed_at: str | None = None
+
+
+class TicketLink(_Answer, frozen=True, kw_only=True):
+    """What a ticket is to another one."""
+
+    kind: str
+    ticket: str
+    title: str
+    state: str
+
+
+class TicketParticipant(_Answer, frozen=True, kw_only=True):
+    """Somebody who takes part in a ticket."""
+
+    name: str
+    part: str
+    can_post: bool
+
+
+class TicketView(Ticket, frozen=True, kw_only=True):
+    """A ticket as `ticket show` gets it; what was said and the time come page by page."""
+
+    participants: list[TicketParticipant] = []
+    links: list[TicketLink] = []
+    merged: list[str] = []
+
+
+class Queue(_Answer, frozen=True, kw_only=True):
+    """Where tickets wait; days after which an answer reopens no more, and silence closes."""
+
+    name: str
+    title: str
+    reopen_days: int
+    close_days: int
 
 
 class TicketMessage(_Answer, frozen=True, kw_only=True):
-    """Something said on a ticket."""
+    """Something said on a ticket; `ticket` is where, which may be a merged one."""
 
     seq: int
+    ticket: str = ""
     kind: str
     author: str
     body: str

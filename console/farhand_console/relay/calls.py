@@ -172,7 +172,7 @@ class Relay:
         """Close the connections."""
         self._http.close()
 
-    def get(self, path: str, kind: type[T], *, wait_s: float = 20.0, **query: object) -> T:
+    def get(self, path: str, kind: type[T], /, *, wait_s: float = 20.0, **query: object) -> T:
         """GET an answer of this shape; None among the query values are left out.
 
         Raises:

@@ -82,10 +82,13 @@ ACTIONS: dict[str, dict[str, Reach]] = {
     "ticket.create": {**_STAFF, **_OWN},
     "ticket.reply": {**_STAFF, **_OWN},
     "ticket.note": _STAFF,
+    "ticket.work": _STAFF,
     "ticket.assign": _STAFF,
     "ticket.resolve": _STAFF,
     "ticket.reopen": {**_STAFF, **_OWN},
     "time.read": _READERS,
+    "queue.read": _READERS,
+    "queue.write": _ADMIN,
 }
 
 

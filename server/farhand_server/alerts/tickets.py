@@ -1,6 +1,6 @@
 """Alerts and the desk: which ticket an alert belongs to, and what that ticket is told.
 
-An alert joins the ticket of an earlier alert of its fingerprint while that is not resolved, else it
+An alert joins the ticket of an earlier alert of its fingerprint until that has ended, else it
 opens one, if it is severe enough for that (`alert_tickets` in config.toml), the device is not in
 maintenance, and has not opened too many today.  Tickets are told as notes of the desk; a note never
 moves a ticket's state, and recovery resolves none: a person does.
@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_server.alerts.words import title
 from farhand_server.clock import stamp
+from farhand_server.desk.ticket_states import ENDED
 from farhand_server.desk.tickets import create_ticket
 from farhand_server.desk.timeline import add_event, insert_message
 from farhand_server.relay import Relay
@@ -97,7 +98,7 @@ class DeviceTickets:
             .where(
                 alerts.c.tenant == self._relay.tenant,
                 alerts.c.device == self._device["id"],
-                tickets.c.state != "resolved",
+                tickets.c.state.not_in(ENDED),
             )
             .order_by(tickets.c.number)
         )

@@ -18,6 +18,7 @@ from farhand_server.api import (
     recordings,
     scripts,
     sessions,
+    ticket_steps,
 )
 from farhand_server.api.area import Area
 
@@ -34,5 +35,6 @@ AREAS: tuple[Area, ...] = (
     orders.AREA,
     scripts.AREA,
     desk.AREA,
+    ticket_steps.AREA,
     alerts.AREA,
 )

@@ -1,38 +1,44 @@
-"""Routes of tickets.
+"""Routes of tickets: made, listed, shown, talked on.  Steps have a file of their own.
 
-A requester sees and answers her own tickets only, and never a note: wherever the reach of the
-action is `own`, her name goes along as `own_only`.
+A requester sees and answers her own tickets only, and never a note; a technician sees no security
+ticket of others.  Both are one `Sight`, made from the reach of the action and the role.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
-from litestar import Controller, Request, Response, get, post
+from litestar import Controller, Response, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from farhand_protocol.errors import UsageError
 from farhand_server.accounts.authorisation import Actor, authorise
-from farhand_server.accounts.directory import make_directory
 from farhand_server.api.area import Area
 from farhand_server.api.guard import FromActor, FromRelay
 from farhand_server.api.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
-from farhand_server.api.revisions import check_if_match, etag
+from farhand_server.api.revisions import etag
+from farhand_server.desk.closing import sweep_tickets_for_ever
+from farhand_server.desk.export import export_html, export_mbox
+from farhand_server.desk.links import Link, links_of
+from farhand_server.desk.merging import merged_into
+from farhand_server.desk.moves import add_message
+from farhand_server.desk.participants import Participant, check_may_post, list_participants
+from farhand_server.desk.priorities import Level, Priority
+from farhand_server.desk.queues import DEFAULT_QUEUE
+from farhand_server.desk.references import format_number
 from farhand_server.desk.tickets import (
+    Intake,
+    Kind,
+    Reproducible,
+    Sight,
     Ticket,
-    TimeEntry,
-    active_seconds,
-    add_message,
-    assign,
+    TicketFilter,
     create_ticket,
     get_ticket,
     list_tickets,
-    list_time_entries,
-    reopen,
-    resolve,
 )
+from farhand_server.desk.time_entries import TimeEntry, active_seconds, list_time_entries
 from farhand_server.desk.timeline import (
     Event,
     Message,
@@ -43,19 +49,24 @@ from farhand_server.desk.timeline import (
 )
 from farhand_server.desk.walk_ins import create_walk_in
 from farhand_server.desk.wording import MAX_BODY_CHARS
-from farhand_server.errors import not_found
 from farhand_server.fleet.devices import find_device, lock_device
 from farhand_server.relay import Relay
 
-__all__ = ["AREA"]
+__all__ = ["AREA", "sight_of", "with_etag"]
 
 _Line = Annotated[str, msgspec.Meta(max_length=400)]
 _Body = Annotated[str, msgspec.Meta(max_length=MAX_BODY_CHARS)]
 _State = Annotated[str | None, QueryParameter(name="state", max_length=20)]
 _Owner = Annotated[str | None, QueryParameter(name="owner", max_length=64)]
+_Name = Annotated[str | None, QueryParameter(max_length=64)]
+_Weight = Annotated[Priority | None, QueryParameter(name="priority")]
+_Tier = Annotated[int | None, QueryParameter(name="tier", ge=1, le=3)]
 _Query = Annotated[str | None, QueryParameter(name="q", max_length=200)]
+_Format = Annotated[Literal["mbox", "html"], QueryParameter(name="format")]
 
 _SHOWN = 50
+_AT_ONCE = 500
+MAX_EXPORTED = 20_000
 
 
 class NewTicket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -72,6 +83,19 @@ class NewTicket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     external_key: _Line | None = None
     body: _Body | None = None
     walk_in: bool = False
+    kind: Kind = "incident"
+    queue: _Line = DEFAULT_QUEUE
+    impact: Level = "medium"
+    urgency: Level = "medium"
+    security: bool = False
+    steps_tried: _Body = ""
+    reproducible: Reproducible | None = None
+    repro_steps: _Body = ""
+    complained_about: _Line | None = None
+
+    def intake(self) -> Intake:
+        """Return what the desk takes besides who and what."""
+        return Intake(**{name: getattr(self, name) for name in Intake.__struct_fields__})
 
 
 class NewMessage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,24 +103,6 @@ class NewMessage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     body: _Body
     kind: Literal["reply", "note", "session"] = "reply"
-
-
-class Assignment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The account that takes the ticket."""
-
-    owner: _Line
-
-
-class Resolution(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The closing note, which stays in the desk."""
-
-    note: _Body
-
-
-class Reopening(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Why it is not over."""
-
-    reason: _Body
 
 
 class TicketDevice(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,17 +119,27 @@ class TicketView(Ticket, frozen=True, kw_only=True):
     """A ticket with what belongs to it, for the desk; the newest of each."""
 
     device_detail: TicketDevice | None
+    participants: list[Participant]
+    links: list[Link]
+    merged: list[str]
     messages: list[Message]
     time_entries: list[TimeEntry]
     sessions: list[SessionLine]
     active_s: int
 
 
-def _own_only(actor: Actor, action: str) -> str | None:
-    return actor.name if authorise(actor, action) == "own" else None
+# Who sees security tickets of others.
+_GUARDIANS = ("admin", "auditor")
 
 
-def _with_etag(ticket: Ticket, *, status: int = 200) -> Response[Ticket]:
+def sight_of(actor: Actor, action: str) -> Sight:
+    """Return what this actor sees of the tickets on which she does this."""
+    desk = authorise(actor, action) == "all"
+    return Sight(actor.name, desk, actor.role in _GUARDIANS)
+
+
+def with_etag(ticket: Ticket, *, status: int = 200) -> Response[Ticket]:
+    """Answer with a ticket and the tag of its revision."""
     return Response(ticket, status_code=status, headers={"ETag": etag(ticket.revision)})
 
 
@@ -137,12 +153,12 @@ class TicketController(Controller):
         self, relay: FromRelay, actor: FromActor, data: JSONBody[NewTicket]
     ) -> Response[Ticket]:
         """Make a ticket; a requester makes her own."""
-        own = _own_only(actor, "ticket.create")
+        desk = authorise(actor, "ticket.create") == "all"
         async with relay.db.write() as c:
             device = None
-            if data.device and own is None:
+            if data.device and desk:
                 device = (await find_device(c, relay.tenant, data.device))["id"]
-            if data.walk_in and own is None:
+            if data.walk_in and desk:
                 made = await create_walk_in(
                     c,
                     relay,
@@ -152,18 +168,19 @@ class TicketController(Controller):
                     title=data.title,
                     body=data.body,
                 )
-                return _with_etag(made, status=201)
+                return with_etag(made, status=201)
             made = await create_ticket(
                 c,
                 relay,
                 title=data.title,
                 actor=actor.name,
-                requester=own or data.requester,
+                requester=data.requester if desk else actor.name,
                 device=device,
                 external_key=data.external_key,
                 body=data.body,
+                intake=data.intake(),
             )
-        return _with_etag(made, status=201)
+        return with_etag(made, status=201)
 
     @get("/", action="ticket.read")
     async def list_all(
@@ -172,6 +189,11 @@ class TicketController(Controller):
         actor: FromActor,
         wanted: _State = None,
         owner: _Owner = None,
+        queue: _Name = None,
+        kind: _Name = None,
+        weight: _Weight = None,
+        tier: _Tier = None,
+        device: _Name = None,
         q: _Query = None,
         cursor: Cursor = None,
         limit: Limit = LIMIT_DEFAULT,
@@ -182,10 +204,17 @@ class TicketController(Controller):
             rows = await list_tickets(
                 c,
                 relay.tenant,
-                state=wanted,
-                owner=owner,
-                q=q,
-                own_only=_own_only(actor, "ticket.read"),
+                wanted=TicketFilter(
+                    state=wanted,
+                    owner=owner,
+                    queue=queue,
+                    kind=kind,
+                    priority=weight,
+                    tier=tier,
+                    device=device,
+                    q=q,
+                ),
+                sight=sight_of(actor, "ticket.read"),
                 before=after[0] if after else None,
                 limit=limit + 1,
             )
@@ -196,29 +225,42 @@ class TicketController(Controller):
         self, relay: FromRelay, actor: FromActor, ticket: FromPath[str]
     ) -> Response[TicketView]:
         """Return a ticket with its device, what was said, the sessions and the time."""
-        own = _own_only(actor, "ticket.read")
+        sight = sight_of(actor, "ticket.read")
         async with relay.db.read() as c:
-            found = await get_ticket(c, relay.tenant, ticket, own_only=own)
-            device = None
-            messages = await list_messages(
-                c, relay.tenant, found.row, with_notes=own is None, limit=_SHOWN
-            )
-            entries: list[TimeEntry] = []
-            sessions: list[SessionLine] = []
-            active_s = await active_seconds(c, relay.tenant, found.row)
-            if own is None:
-                entries = await list_time_entries(c, relay.tenant, found.row, limit=_SHOWN)
-                sessions = list(await sessions_of(c, relay.tenant, found.row, limit=_SHOWN))
-                device = await _device(c, relay, found)
-        view = TicketView(
-            **msgspec.structs.asdict(found),
-            device_detail=device,
-            messages=messages,
-            time_entries=entries,
-            sessions=sessions,
-            active_s=active_s,
-        )
+            found = await get_ticket(c, relay.tenant, ticket, sight=sight)
+            view = await _view(c, relay, found, sight)
         return Response(view, headers={"ETag": etag(found.revision)})
+
+    @get("/{ticket:str}/export", action="ticket.read")
+    async def export(
+        self, relay: FromRelay, actor: FromActor, ticket: FromPath[str], form: _Format = "mbox"
+    ) -> Response[bytes]:
+        """Return the whole thread as a file: mbox for a mail program, HTML for a person."""
+        sight = sight_of(actor, "ticket.read")
+        async with relay.db.read() as c:
+            found = await get_ticket(c, relay.tenant, ticket, sight=sight)
+            numbers = [found.row, *await merged_into(c, relay.tenant, found.row)]
+            said: list[Message] = []
+            while True:
+                more = await list_messages(
+                    c,
+                    relay.tenant,
+                    numbers,
+                    with_notes=sight.desk,
+                    after=said[-1].seq if said else 0,
+                    limit=_AT_ONCE,
+                )
+                said += more
+                if len(more) < _AT_ONCE or len(said) >= MAX_EXPORTED:
+                    break
+        data = (export_html if form == "html" else export_mbox)(found, said)
+        headers = {
+            "Content-Disposition": f'attachment; filename="{found.number}.{form}"',
+            "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+            "X-Content-Type-Options": "nosniff",
+        }
+        media = "text/html; charset=utf-8" if form == "html" else "application/mbox"
+        return Response(data, headers=headers, media_type=media)
 
     @post("/{ticket:str}/messages", action="ticket.reply", status_code=201)
     async def say(
@@ -227,7 +269,11 @@ class TicketController(Controller):
         """Reply, or leave a note."""
         if data.kind != "reply":
             authorise(actor, "ticket.note")
+        sight = sight_of(actor, "ticket.reply")
         async with relay.db.write() as c:
+            if not sight.desk:
+                found = await get_ticket(c, relay.tenant, ticket, sight=sight)
+                await check_may_post(c, relay.tenant, found, actor.name)
             return await add_message(
                 c,
                 relay,
@@ -235,7 +281,7 @@ class TicketController(Controller):
                 kind=data.kind,
                 body=data.body,
                 actor=actor.name,
-                own_only=_own_only(actor, "ticket.reply"),
+                sight=sight,
             )
 
     @get("/{ticket:str}/messages", action="ticket.read")
@@ -248,15 +294,15 @@ class TicketController(Controller):
         limit: Limit = LIMIT_DEFAULT,
     ) -> Page[Message]:
         """Return what was said, oldest first."""
-        own = _own_only(actor, "ticket.read")
+        sight = sight_of(actor, "ticket.read")
         after = decode_cursor(cursor, int)
         async with relay.db.read() as c:
-            found = await get_ticket(c, relay.tenant, ticket, own_only=own)
+            found = await get_ticket(c, relay.tenant, ticket, sight=sight)
             rows = await list_messages(
                 c,
                 relay.tenant,
-                found.row,
-                with_notes=own is None,
+                [found.row, *await merged_into(c, relay.tenant, found.row)],
+                with_notes=sight.desk,
                 after=after[0] if after else 0,
                 limit=limit + 1,
             )
@@ -266,6 +312,7 @@ class TicketController(Controller):
     async def events(
         self,
         relay: FromRelay,
+        actor: FromActor,
         ticket: FromPath[str],
         cursor: Cursor = None,
         limit: Limit = LIMIT_DEFAULT,
@@ -273,7 +320,7 @@ class TicketController(Controller):
         """Return what happened to a ticket, oldest first; for the desk."""
         after = decode_cursor(cursor, int)
         async with relay.db.read() as c:
-            found = await get_ticket(c, relay.tenant, ticket)
+            found = await get_ticket(c, relay.tenant, ticket, sight=sight_of(actor, "time.read"))
             rows = await list_events(
                 c, relay.tenant, found.row, after=after[0] if after else 0, limit=limit + 1
             )
@@ -283,6 +330,7 @@ class TicketController(Controller):
     async def time_entries(
         self,
         relay: FromRelay,
+        actor: FromActor,
         ticket: FromPath[str],
         cursor: Cursor = None,
         limit: Limit = LIMIT_DEFAULT,
@@ -290,91 +338,42 @@ class TicketController(Controller):
         """Return the time spent on a ticket, by start."""
         after = decode_cursor(cursor, str, str)
         async with relay.db.read() as c:
-            found = await get_ticket(c, relay.tenant, ticket)
+            found = await get_ticket(c, relay.tenant, ticket, sight=sight_of(actor, "time.read"))
             rows = await list_time_entries(
                 c,
                 relay.tenant,
-                found.row,
+                [found.row, *await merged_into(c, relay.tenant, found.row)],
                 after=f"{after[0]} {after[1]}" if after else "",
                 limit=limit + 1,
             )
         return page_of(rows, limit, lambda row: row, lambda row: (row.started_at, row.id))
 
-    @post("/{ticket:str}/assign", action="ticket.assign", status_code=200)
-    async def assign(
-        self,
-        relay: FromRelay,
-        actor: FromActor,
-        request: Request[Any, Any, Any],
-        ticket: FromPath[str],
-        data: JSONBody[Assignment],
-    ) -> Response[Ticket]:
-        """Give the ticket to a technician or an admin."""
-        async with relay.db.write() as c:
-            account = await relay.service(make_directory).find(c, data.owner)
-            if account is None or account.disabled_at is not None:
-                raise not_found("account", data.owner)
-            if account.role not in ("technician", "admin"):
-                raise UsageError("invalid", f"{data.owner} cannot own tickets")
-            found = await get_ticket(c, relay.tenant, ticket)
-            check_if_match(request, found.revision)
-            changed = await assign(
-                c,
-                relay,
-                ref=found.id,
-                owner=data.owner,
-                actor=actor.name,
-                revision=found.revision,
-            )
-        return _with_etag(changed)
 
-    @post("/{ticket:str}/resolve", action="ticket.resolve", status_code=200)
-    async def resolve(
-        self,
-        relay: FromRelay,
-        actor: FromActor,
-        request: Request[Any, Any, Any],
-        ticket: FromPath[str],
-        data: JSONBody[Resolution],
-    ) -> Response[Ticket]:
-        """Resolve with a closing note."""
-        async with relay.db.write() as c:
-            found = await get_ticket(c, relay.tenant, ticket)
-            check_if_match(request, found.revision)
-            changed = await resolve(
-                c,
-                relay,
-                ref=found.id,
-                note=data.note,
-                actor=actor.name,
-                revision=found.revision,
-            )
-        return _with_etag(changed)
-
-    @post("/{ticket:str}/reopen", action="ticket.reopen", status_code=200)
-    async def reopen(
-        self,
-        relay: FromRelay,
-        actor: FromActor,
-        request: Request[Any, Any, Any],
-        ticket: FromPath[str],
-        data: JSONBody[Reopening],
-    ) -> Response[Ticket]:
-        """Open a resolved ticket again."""
-        own = _own_only(actor, "ticket.reopen")
-        async with relay.db.write() as c:
-            found = await get_ticket(c, relay.tenant, ticket, own_only=own)
-            check_if_match(request, found.revision)
-            changed = await reopen(
-                c,
-                relay,
-                ref=found.id,
-                reason=data.reason,
-                actor=actor.name,
-                own_only=own,
-                revision=found.revision,
-            )
-        return _with_etag(changed)
+async def _view(c: AsyncConnection, relay: Relay, found: Ticket, sight: Sight) -> TicketView:
+    tenant = relay.tenant
+    merged = await merged_into(c, tenant, found.row)
+    numbers = [found.row, *merged]
+    messages = await list_messages(c, tenant, numbers, with_notes=sight.desk, limit=_SHOWN)
+    entries: list[TimeEntry] = []
+    sessions: list[SessionLine] = []
+    links: list[Link] = []
+    device = None
+    if sight.desk:
+        entries = await list_time_entries(c, tenant, numbers, limit=_SHOWN)
+        sessions = list(await sessions_of(c, tenant, found.row, limit=_SHOWN))
+        links = await links_of(c, tenant, found.row, guarded=sight.guarded)
+        device = await _device(c, relay, found)
+    return TicketView(
+        **msgspec.structs.asdict(found),
+        device_detail=device,
+        participants=await list_participants(c, tenant, found.row) if sight.desk else [],
+        links=links,
+        merged=[format_number(number) for number in merged],
+        messages=messages,
+        time_entries=entries,
+        sessions=sessions,
+        active_s=await active_seconds(c, tenant, numbers),
+    )
 
 
 async def _device(c: AsyncConnection, relay: Relay, ticket: Ticket) -> TicketDevice | None:
@@ -385,8 +384,13 @@ async def _device(c: AsyncConnection, relay: Relay, ticket: Ticket) -> TicketDev
     return TicketDevice(**{name: row[name] for name in TicketDevice.__struct_fields__})
 
 
+async def _start(relay: Relay) -> None:
+    relay.tasks.spawn(sweep_tickets_for_ever(relay), name="tickets")
+
+
 AREA = Area(
     name="desk",
     controllers=[TicketController],
     statuses={"ticket-state": 409},
+    start=_start,
 )

@@ -1,12 +1,29 @@
 """The states of a ticket and what moves it between them: one table, no I/O.
 
-    state     assign    reply     note      resolve   reopen
-    new       open      open *    new       resolved  -
-    open      open      open      open      resolved  -
-    resolved  -         resolved  resolved  -         open
+    state      assign    reply     requester  note      wait     resume  escalate  resolve   close
+    new        open      open      new        new       waiting  -       open      resolved  -
+    open       open      open      open       open      waiting  -       open      resolved  -
+    waiting    waiting   waiting   open       waiting   waiting  open    open      resolved  -
+    resolved   -         resolved  open *     resolved  -        -       -         -         closed
+    closed     -         -         - **       closed    -        -       -         -         -
+    merged     -         -         - **       -         -        -       -         -         -
+    spam       -         -         spam       spam      -        -       -         -         -
 
-`*` only a reply by the desk opens a new ticket; a requester's reply leaves it new.  `-` is refused
-with `ticket-state`.
+    state      reopen    merge     spam
+    new        -         merged    spam
+    open       -         merged    spam
+    waiting    -         merged    spam
+    resolved   open      merged    spam
+    closed     open      -         -
+    merged     -         -         -
+    spam       open      -         -
+
+`requester` is a reply by somebody who is not of the desk.  `*` counts as reopening, as long as the
+queue allows it; `**` goes elsewhere: a closed ticket gets a linked successor, a merged one passes
+it on to what it was merged into (`desk.moves`).  `-` is refused with `ticket-state`.  Only
+`desk.merging` takes a ticket out of `merged`, back to what it was.
+
+A waiting ticket says for what (`WAITING_FOR`); every other state has no reason.
 """
 
 from __future__ import annotations
@@ -15,27 +32,71 @@ from typing import Final, Literal, get_args
 
 from farhand_protocol.errors import FarhandError
 
-__all__ = ["STATES", "TicketEvent", "TicketState", "next_state"]
+__all__ = [
+    "ENDED",
+    "STATES",
+    "WAITING_FOR",
+    "TicketEvent",
+    "TicketState",
+    "WaitingFor",
+    "next_state",
+]
 
-TicketState = Literal["new", "open", "resolved"]
-TicketEvent = Literal["assign", "reply", "requester-reply", "note", "resolve", "reopen"]
+TicketState = Literal["new", "open", "waiting", "resolved", "closed", "merged", "spam"]
+TicketEvent = Literal[
+    "assign",
+    "reply",
+    "requester-reply",
+    "note",
+    "wait",
+    "resume",
+    "escalate",
+    "resolve",
+    "close",
+    "reopen",
+    "merge",
+    "spam",
+]
+WaitingFor = Literal["customer", "vendor", "visit", "change", "reminder"]
 STATES: Final[tuple[TicketState, ...]] = get_args(TicketState)
+WAITING_FOR: Final[tuple[WaitingFor, ...]] = get_args(WaitingFor)
+# Nothing more is expected of the desk.
+ENDED: Final[tuple[TicketState, ...]] = ("resolved", "closed", "merged", "spam")
 
-_TABLE: Final[dict[tuple[str, TicketEvent], TicketState]] = {
-    ("new", "assign"): "open",
-    ("new", "reply"): "open",
-    ("new", "requester-reply"): "new",
-    ("new", "note"): "new",
-    ("new", "resolve"): "resolved",
-    ("open", "assign"): "open",
-    ("open", "reply"): "open",
-    ("open", "requester-reply"): "open",
-    ("open", "note"): "open",
-    ("open", "resolve"): "resolved",
-    ("resolved", "reply"): "resolved",
-    ("resolved", "requester-reply"): "resolved",
-    ("resolved", "note"): "resolved",
-    ("resolved", "reopen"): "open",
+_WORKED_ON: Final[dict[TicketEvent, TicketState]] = {
+    "assign": "open",
+    "reply": "open",
+    "requester-reply": "open",
+    "note": "open",
+    "wait": "waiting",
+    "escalate": "open",
+    "resolve": "resolved",
+    "merge": "merged",
+    "spam": "spam",
+}
+_TABLE: Final[dict[TicketState, dict[TicketEvent, TicketState]]] = {
+    "new": _WORKED_ON | {"requester-reply": "new", "note": "new"},
+    "open": _WORKED_ON,
+    "waiting": _WORKED_ON
+    | {"assign": "waiting", "reply": "waiting", "note": "waiting", "resume": "open"},
+    "resolved": {
+        "reply": "resolved",
+        "requester-reply": "open",
+        "note": "resolved",
+        "close": "closed",
+        "reopen": "open",
+        "merge": "merged",
+        "spam": "spam",
+    },
+    "closed": {"note": "closed", "reopen": "open"},
+    "merged": {},
+    "spam": {"requester-reply": "spam", "note": "spam", "reopen": "open"},
+}
+_HINTS: Final[dict[str, str]] = {
+    "resolved": "reopen it first",
+    "closed": "reopen it first",
+    "spam": "reopen it first",
+    "merged": "work on the ticket it was merged into, or take the merge back",
 }
 
 
@@ -45,11 +106,12 @@ def next_state(state: str, event: TicketEvent) -> TicketState:
     Raises:
         FarhandError: `ticket-state` when the event means nothing in this state.
     """
-    after = _TABLE.get((state, event))
+    steps: dict[TicketEvent, TicketState] = _TABLE.get(state, {})  # type: ignore[call-overload]
+    after = steps.get(event)
     if after is None:
         raise FarhandError(
             "ticket-state",
             f"the ticket is {state}, so it cannot take this step ({event})",
-            hint="reopen it first" if state == "resolved" else None,
+            hint=_HINTS.get(state),
         )
     return after

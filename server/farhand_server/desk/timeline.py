@@ -13,6 +13,7 @@ import msgspec
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from farhand_server.desk.references import format_number
 from farhand_server.desk.wording import check_body
 from farhand_server.store.schema import sessions, ticket_events, ticket_messages
 
@@ -29,9 +30,14 @@ __all__ = [
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """Something said on a ticket; a `note` never leaves the desk."""
+    """Something said on a ticket; a `note` never leaves the desk.
+
+    `ticket` is where it was said: a merged one, in the thread of what it was merged into, or the
+    one that follows a ticket which is over.
+    """
 
     seq: int
+    ticket: str
     kind: str
     author: str
     body: str
@@ -70,7 +76,14 @@ async def insert_message(
     made = await c.execute(
         insert(ticket_messages).values(**row, body=body).returning(ticket_messages.c.seq)
     )
-    return Message(seq=made.scalar_one(), kind=kind, author=author, body=body, at=at)
+    return Message(
+        seq=made.scalar_one(),
+        ticket=format_number(number),
+        kind=kind,
+        author=author,
+        body=body,
+        at=at,
+    )
 
 
 async def add_event(
@@ -94,23 +107,35 @@ async def add_event(
 async def list_messages(
     c: AsyncConnection,
     tenant: str,
-    number: int,
+    numbers: Sequence[int],
     *,
     with_notes: bool,
     after: int = 0,
     limit: int = 50,
 ) -> list[Message]:
-    """Return messages in the order they were written; a requester is never given notes."""
+    """Return messages in the order they were written; a requester is never given notes.
+
+    Args:
+        c: any connection.
+        tenant: organisation.
+        numbers: of the ticket, and of those merged into it.
+        with_notes: whether whoever asks is of the desk.
+        after: only later ones than this `seq` (the cursor).
+        limit: at most so many.
+    """
     where = [
         ticket_messages.c.tenant == tenant,
-        ticket_messages.c.ticket == number,
+        ticket_messages.c.ticket.in_(numbers),
         ticket_messages.c.seq > after,
     ]
     if not with_notes:
         where.append(ticket_messages.c.kind == "reply")
     query = select(ticket_messages).where(*where).order_by(ticket_messages.c.seq).limit(limit)
     return [
-        Message(**{name: row[name] for name in Message.__struct_fields__})
+        Message(
+            ticket=format_number(row["ticket"]),
+            **{name: row[name] for name in Message.__struct_fields__ if name != "ticket"},
+        )
         for row in (await c.execute(query)).mappings()
     ]
 

@@ -27,5 +27,5 @@ def came_to_nothing() -> ColumnElement[bool]:
         .correlate(tickets)
         .scalar_subquery()
     )
-    resolved = and_(tickets.c.kind == "walk-in", tickets.c.state == "resolved")
+    resolved = and_(tickets.c.kind == "walk-in", tickets.c.state.in_(("resolved", "closed")))
     return and_(resolved, func.coalesce(last, "") == THE_RELAY)

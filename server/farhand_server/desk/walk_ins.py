@@ -15,11 +15,18 @@ from sqlalchemy import and_, exists, not_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_server.clock import stamp
-from farhand_server.desk.tickets import Ticket, assign, create_ticket, get_ticket
+from farhand_server.desk.moves import assign
+from farhand_server.desk.tickets import (
+    Intake,
+    Ticket,
+    create_ticket,
+    get_ticket,
+    lock_numbers,
+)
 from farhand_server.desk.timeline import insert_message
 from farhand_server.relay import Relay
 from farhand_server.sessions.states import FINAL
-from farhand_server.store.schema import sessions, tenants, ticket_events, tickets
+from farhand_server.store.schema import sessions, ticket_events, tickets
 
 __all__ = ["create_walk_in", "is_untouched_walk_in"]
 
@@ -56,7 +63,7 @@ async def create_walk_in(
         FarhandError: `invalid`.
     """
     # Held until the transaction ends, so that of two at once the second sees the first's ticket.
-    await c.execute(select(tenants.c.id).where(tenants.c.id == relay.tenant).with_for_update())
+    await lock_numbers(c, relay.tenant)
     if device is not None and external_key is None:
         number = await _under_way(c, relay, device)
         if number is not None:
@@ -73,7 +80,7 @@ async def create_walk_in(
         device=device,
         external_key=external_key,
         body=body,
-        kind="walk-in",
+        intake=Intake(kind="walk-in"),
     )
     return await assign(c, relay, ref=made.id, owner=actor, actor=actor)
 

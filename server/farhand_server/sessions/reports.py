@@ -18,8 +18,9 @@ from farhand_protocol.grants import MAX_GRANT_MINUTES
 from farhand_protocol.identity import is_session_id
 from farhand_protocol.instants import parse_instant
 from farhand_server.clock import stamp
+from farhand_server.desk.moves import assign
 from farhand_server.desk.references import format_number
-from farhand_server.desk.tickets import assign, get_ticket
+from farhand_server.desk.tickets import get_ticket
 from farhand_server.desk.wording import check_body
 from farhand_server.relay import Relay
 from farhand_server.sessions import rows

@@ -24,7 +24,7 @@ from farhand_protocol.identity import is_session_id
 from farhand_protocol.instants import parse_instant
 from farhand_server.accounts.authorisation import Actor
 from farhand_server.clock import stamp
-from farhand_server.desk.tickets import record_time
+from farhand_server.desk.time_entries import record_time
 from farhand_server.desk.wording import check_body
 from farhand_server.errors import not_found, not_permitted
 from farhand_server.fleet.devices import agentless

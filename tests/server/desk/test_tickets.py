@@ -14,51 +14,19 @@ from hypothesis import strategies as st
 from sqlalchemy import insert, select
 
 from farhand_protocol.errors import FarhandError, UsageError
+from farhand_server.desk import moves
 from farhand_server.desk import tickets as desk
+from farhand_server.desk import time_entries as times
 from farhand_server.desk.references import format_number, parse_reference
 from farhand_server.desk.ticket_states import STATES, TicketEvent, next_state
 from farhand_server.desk.walk_ins import create_walk_in
 from farhand_server.desk.wording import check_body, check_line
 from farhand_server.relay import Relay
 from farhand_server.store.schema import sessions, time_entries
+from tests.server.desk.people import Desk
 from tests.server.relays import SignIn
 
 AT = "2026-11-22T12:00:00.000000Z"
-
-
-class Desk:
-    """One person at the desk."""
-
-    def __init__(self, web: httpx.AsyncClient, headers: dict[str, str]) -> None:
-        self.web = web
-        self.headers = headers
-
-    async def post(self, path: str, body: Any, **headers: str) -> httpx.Response:
-        return await self.web.post(
-            f"/api/v1/tickets{path}", headers={**self.headers, **headers}, json=body
-        )
-
-    async def get(self, path: str = "", **params: Any) -> httpx.Response:
-        return await self.web.get(f"/api/v1/tickets{path}", headers=self.headers, params=params)
-
-    async def new(self, title: str = "slow laptop", **more: Any) -> dict[str, Any]:
-        answer = await self.post("", {"title": title, **more})
-        assert answer.status_code == 201, answer.text
-        made: dict[str, Any] = answer.json()
-        return made
-
-    async def kinds(self, ticket: str, what: str) -> list[str]:
-        return [one["kind"] for one in (await self.get(f"/{ticket}/{what}")).json()["items"]]
-
-
-@pytest.fixture
-async def ann(web: httpx.AsyncClient, sign_in: SignIn) -> Desk:
-    return Desk(web, await sign_in("technician", name="ann"))
-
-
-@pytest.fixture
-async def mia(web: httpx.AsyncClient, sign_in: SignIn) -> Desk:
-    return Desk(web, await sign_in("requester", name="mia"))
 
 
 async def test_a_ticket_goes_its_whole_way(ann: Desk) -> None:
@@ -219,7 +187,7 @@ async def test_two_changes_at_once_do_not_mix(relay: Relay) -> None:
 
     async def reopen_or_resolve(n: int) -> str:
         async with relay.db.write() as c:
-            await desk.resolve(c, relay, ref="1", note=f"n{n}", actor="ann")
+            await moves.resolve(c, relay, ref="1", note=f"n{n}", actor="ann")
         return "done"
 
     answers = await asyncio.gather(
@@ -277,7 +245,7 @@ async def test_a_session_makes_one_time_entry(relay: Relay, ann: Desk) -> None:
 
     async def end(active_s: int) -> str:
         async with relay.db.write() as c:
-            entry = await desk.record_time(
+            entry = await times.record_time(
                 c,
                 relay,
                 ticket=1,
@@ -306,7 +274,7 @@ async def test_time_is_bounded_and_pages(relay: Relay, ann: Desk) -> None:
     await ann.new()
     async with relay.db.write() as c:
         for seconds in (-5, 10**9, 30):
-            await desk.record_time(
+            await times.record_time(
                 c,
                 relay,
                 ticket=1,

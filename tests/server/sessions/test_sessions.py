@@ -16,7 +16,7 @@ from farhand_protocol import messages
 from farhand_protocol.keys import SeedSigner
 from farhand_server.api import sessions as sessions_api
 from farhand_server.app import assemble, build_app
-from farhand_server.desk.tickets import assign
+from farhand_server.desk.moves import assign
 from farhand_server.gateway.link import Link
 from farhand_server.relay import Relay
 from farhand_server.sessions.service import make_sessions

@@ -17,8 +17,11 @@ from farhand_server.store.schema.alerts import alerts, maintenance
 from farhand_server.store.schema.audit import audit
 from farhand_server.store.schema.columns import metadata
 from farhand_server.store.schema.desk import (
+    queues,
     ticket_events,
+    ticket_links,
     ticket_messages,
+    ticket_participants,
     tickets,
     time_entries,
 )
@@ -95,6 +98,7 @@ __all__ = [
     "orders",
     "package_versions",
     "packages",
+    "queues",
     "recording_chunks",
     "recordings",
     "relay_probes",
@@ -108,7 +112,9 @@ __all__ = [
     "software_moves",
     "tenants",
     "ticket_events",
+    "ticket_links",
     "ticket_messages",
+    "ticket_participants",
     "tickets",
     "time_entries",
     "trust_metadata",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    Boolean,
     Column,
     Index,
     Integer,
@@ -14,7 +15,15 @@ from sqlalchemy import (
 
 from farhand_server.store.schema.columns import NUMBER, metadata, tenant
 
-__all__ = ["ticket_events", "ticket_messages", "tickets", "time_entries"]
+__all__ = [
+    "queues",
+    "ticket_events",
+    "ticket_links",
+    "ticket_messages",
+    "ticket_participants",
+    "tickets",
+    "time_entries",
+]
 
 tickets = Table(
     "tickets",
@@ -23,22 +32,77 @@ tickets = Table(
     Column("number", Integer, nullable=False),
     Column("title", Text, nullable=False),
     Column("state", Text, nullable=False),
+    Column("state_reason", Text, nullable=False),  # for what a waiting one waits
+    Column("waiting_until", Text),
     Column("kind", Text, nullable=False),
-    Column("priority", Integer, nullable=False),
+    Column("queue", Text, nullable=False),
+    Column("impact", Text, nullable=False),
+    Column("urgency", Text, nullable=False),
+    Column("priority", Integer, nullable=False),  # a rank, 1 the most urgent
+    Column("priority_reason", Text, nullable=False),
+    Column("security", Boolean, nullable=False),
     Column("requester", Text),
     Column("owner", Text),
     Column("tier", Integer, nullable=False),
     Column("device", Text),
     Column("external_key", Text),
+    Column("steps_tried", Text, nullable=False),
+    Column("reproducible", Text),
+    Column("repro_steps", Text, nullable=False),
+    Column("complained_about", Text),
+    Column("identity_check", Text, nullable=False),
+    Column("merged_into", Integer),
+    Column("reopen_count", Integer, nullable=False),
     Column("created_by", Text, nullable=False),
     Column("created_at", Text, nullable=False),
     Column("updated_at", Text, nullable=False),
     Column("resolved_at", Text),
+    Column("closed_at", Text),
     Column("revision", Integer, nullable=False),  # for ETag and If-Match
     PrimaryKeyConstraint("tenant", "number"),
     Index("ix_tickets_state", "tenant", "state", "number"),
     Index("ix_tickets_external", "tenant", "external_key"),
     Index("ix_tickets_device", "tenant", "device", "created_at"),
+    Index("ix_tickets_merged", "tenant", "merged_into"),
+    Index("ix_tickets_waiting", "tenant", "state", "waiting_until"),
+)
+
+queues = Table(
+    "queues",
+    metadata,
+    tenant(),
+    Column("name", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("reopen_days", Integer, nullable=False),
+    Column("close_days", Integer, nullable=False),
+    PrimaryKeyConstraint("tenant", "name", name="queues_key"),
+)
+
+ticket_links = Table(
+    "ticket_links",
+    metadata,
+    tenant(),
+    Column("ticket", Integer, nullable=False),
+    Column("other", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+    PrimaryKeyConstraint("tenant", "ticket", "other", name="ticket_links_key"),
+    Index("ix_ticket_links_other", "tenant", "other"),
+)
+
+ticket_participants = Table(
+    "ticket_participants",
+    metadata,
+    tenant(),
+    Column("ticket", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("part", Text, nullable=False),
+    Column("can_post", Boolean, nullable=False),
+    Column("added_by", Text, nullable=False),
+    Column("added_at", Text, nullable=False),
+    PrimaryKeyConstraint("tenant", "ticket", "name", name="ticket_participants_key"),
+    Index("ix_ticket_participants_name", "tenant", "name", "ticket"),
 )
 
 ticket_messages = Table(

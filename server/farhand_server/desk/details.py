@@ -1,0 +1,122 @@
+"""What people change about a ticket beside its state: title, kind, weight, queue, findings.
+
+One change is one event that says what it was before and after.  Impact and urgency make the
+priority anew unless a person has overruled it; overruling needs a reason.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from farhand_protocol.errors import FarhandError
+from farhand_server.desk.moves import step
+from farhand_server.desk.priorities import Level, Priority, priority_of, rank_priority
+from farhand_server.desk.queues import check_queue
+from farhand_server.desk.tickets import Kind, Reproducible, Ticket, get_ticket
+from farhand_server.desk.timeline import add_event
+from farhand_server.desk.wording import check_body, check_line
+from farhand_server.relay import Relay
+
+__all__ = ["TicketChange", "change_ticket"]
+
+_LINES = {"title": "title", "complained_about": "person complained about"}
+_BODIES = {
+    "steps_tried": "steps tried",
+    "repro_steps": "steps to reproduce",
+    "identity_check": "identity check",
+}
+
+
+class TicketChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is to change; what is not given stays.
+
+    `priority` overrules the matrix, for `priority_reason`; the priority `auto` follows it again.
+    `identity_check` says how a person who asks for access was recognised.
+    """
+
+    title: str | None = None
+    kind: Kind | None = None
+    queue: str | None = None
+    impact: Level | None = None
+    urgency: Level | None = None
+    priority: Priority | Literal["auto"] | None = None
+    priority_reason: str | None = None
+    security: bool | None = None
+    steps_tried: str | None = None
+    reproducible: Reproducible | None = None
+    repro_steps: str | None = None
+    complained_about: str | None = None
+    identity_check: str | None = None
+
+
+async def change_ticket(
+    c: AsyncConnection,
+    relay: Relay,
+    *,
+    ticket: Ticket,
+    change: TicketChange,
+    actor: str,
+    revision: int | None = None,
+) -> Ticket:
+    """Change what is given and return the ticket; a change that changes nothing leaves no trace.
+
+    Raises:
+        FarhandError: `invalid`, `not-found` for a queue, `revision-mismatch`;
+            `priority-unreasoned`; `ticket-state` for a merged ticket.
+    """
+    if ticket.merged_into is not None:
+        raise FarhandError(
+            "ticket-state",
+            f"{ticket.number} is merged into {ticket.merged_into}",
+            hint=f"change {ticket.merged_into}",
+        )
+    if revision is not None and revision != ticket.revision:
+        raise FarhandError("revision-mismatch", f"{ticket.number} was changed meanwhile")
+    wanted = _checked(change)
+    if "queue" in wanted:
+        await check_queue(c, relay.tenant, wanted["queue"])
+    wanted |= _weight(ticket, change)
+    before = msgspec.structs.asdict(ticket)
+    moved = {name: (before[name], value) for name, value in wanted.items() if before[name] != value}
+    if not moved:
+        return ticket
+    columns = {name: value for name, (_, value) in moved.items()}
+    if "priority" in columns:
+        columns["priority"] = rank_priority(columns["priority"])
+    kept = {"state_reason": ticket.state_reason, "waiting_until": ticket.waiting_until}
+    at = await step(c, relay, ticket=ticket, state=ticket.state, changes=kept | columns)
+    detail = {name: {"from": old, "to": new} for name, (old, new) in moved.items()}
+    await add_event(c, relay.tenant, ticket.row, "changed", actor, detail, at)
+    return await get_ticket(c, relay.tenant, ticket.id)
+
+
+def _checked(change: TicketChange) -> dict[str, Any]:
+    wanted: dict[str, Any] = {}
+    for name in ("kind", "queue", "impact", "urgency", "security", "reproducible"):
+        if (value := getattr(change, name)) is not None:
+            wanted[name] = value
+    for name, field in _LINES.items():
+        if (text := getattr(change, name)) is not None:
+            wanted[name] = check_line(text, field)
+    for name, field in _BODIES.items():
+        if (text := getattr(change, name)) is not None:
+            wanted[name] = check_body(text, field) if text.strip() else ""
+    return wanted
+
+
+def _weight(ticket: Ticket, change: TicketChange) -> dict[str, str]:
+    """Return the priority and the reason why it is not the matrix's."""
+    given, reason = change.priority, (change.priority_reason or "").strip()
+    if given is not None and given != "auto":
+        if not reason:
+            raise FarhandError(
+                "priority-unreasoned", "say why the priority is not what the matrix gives"
+            )
+        return {"priority": given, "priority_reason": check_line(reason, "reason")}
+    if given is None and ticket.priority_reason:
+        return {}
+    impact, urgency = change.impact or ticket.impact, change.urgency or ticket.urgency
+    return {"priority": priority_of(impact, urgency), "priority_reason": ""}  # type: ignore[arg-type]
