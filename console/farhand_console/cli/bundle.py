@@ -10,7 +10,7 @@ from farhand_console.bundle import open_bundle, summary_lines, unpack_into
 from farhand_console.cli.base import Context, command, group
 from farhand_console.output import line, printable, say, warn
 from farhand_console.relay import segments
-from farhand_console.relay.answers import TicketMessage
+from farhand_console.relay.desk import TicketMessage
 from farhand_console.session.recording_keys import load_identities
 from farhand_console.trust.devices import pins, verify_device
 from farhand_protocol.errors import FarhandError

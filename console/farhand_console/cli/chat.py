@@ -15,7 +15,7 @@ from farhand_console.cli.base import Context, command
 from farhand_console.cli.joining import joined, run_session
 from farhand_console.output import line, printable, say, show_json, show_table, warn
 from farhand_console.relay import segments
-from farhand_console.relay.answers import TicketMessage
+from farhand_console.relay.desk import TicketMessage
 from farhand_console.session.chat import (
     MAX_TEXT_CHARS,
     Line,

@@ -7,7 +7,8 @@ import click
 from farhand_console.cli.base import Context, command, group
 from farhand_console.output import line, show_table
 from farhand_console.relay import segments
-from farhand_console.relay.answers import Page, Queue
+from farhand_console.relay.answers import Page
+from farhand_console.relay.desk import Queue
 
 __all__ = ["register"]
 

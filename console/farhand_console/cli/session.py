@@ -26,7 +26,8 @@ from farhand_console.cli.widen import register_widen
 from farhand_console.home import write_private
 from farhand_console.output import line, printable, say, show_fields, show_table, warn
 from farhand_console.relay import segments
-from farhand_console.relay.answers import Device, Page, Session, TicketMessage
+from farhand_console.relay.answers import Device, Page, Session
+from farhand_console.relay.desk import TicketMessage
 from farhand_console.session.config import prepare_host, write_ssh_config
 from farhand_console.session.ending import check_note, end_on_device, kept_receipt
 from farhand_console.session.handover import hand_over_on_device

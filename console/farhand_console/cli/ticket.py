@@ -12,14 +12,8 @@ from farhand_console.cli import ticket_checks, ticket_steps
 from farhand_console.cli.base import Context, command, group, paged
 from farhand_console.output import json_bytes, line, say, show_fields, show_table
 from farhand_console.relay import segments
-from farhand_console.relay.answers import (
-    Created,
-    Page,
-    Ticket,
-    TicketMessage,
-    TicketView,
-    TimeEntry,
-)
+from farhand_console.relay.answers import Created, Page
+from farhand_console.relay.desk import Ticket, TicketMessage, TicketView, TimeEntry
 from farhand_protocol.errors import FarhandError, UsageError
 
 __all__ = ["register"]

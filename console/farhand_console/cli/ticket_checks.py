@@ -17,7 +17,8 @@ from farhand_console.cli.run import published_script, wait_for_result
 from farhand_console.orders import OrderDraft, sign_order
 from farhand_console.output import printable, say, show_table
 from farhand_console.relay import segments
-from farhand_console.relay.answers import OrderStates, Ticket, TicketMessage
+from farhand_console.relay.answers import OrderStates
+from farhand_console.relay.desk import Ticket, TicketMessage
 from farhand_console.trust.devices import VerifiedDevice, verify_device
 from farhand_protocol.errors import FarhandError, UsageError
 

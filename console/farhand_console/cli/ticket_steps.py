@@ -7,7 +7,8 @@ import click
 from farhand_console.cli.base import Context, command
 from farhand_console.output import line, say, show_table
 from farhand_console.relay import segments
-from farhand_console.relay.answers import Page, Ticket, TicketLink, TicketParticipant
+from farhand_console.relay.answers import Page
+from farhand_console.relay.desk import Ticket, TicketLink, TicketParticipant
 
 __all__ = ["register"]
 
