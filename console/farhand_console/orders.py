@@ -59,7 +59,8 @@ class OrderDraft:
 
     Raises:
         FarhandError: approvals or parameters do not hold (codes of the protocol modules),
-            `script-revoked`, `script-expired`.
+            `script-revoked`, `script-expired`; `script-link` when what `detect` or `verify` names
+            cannot be used.
     """
 
     def __init__(
@@ -84,6 +85,23 @@ class OrderDraft:
         self.targets_version = trust.targets_version
         if parse_instant(self.manifest.expires) <= now:
             raise RefusedError("script-expired", f"{self.manifest.id} has expired")
+        for name in (self.manifest.detect, self.manifest.verify):
+            if name is not None:
+                _check_link(trust, self.manifest, name, now)
+
+
+def _check_link(trust: VerifiedTrust, manifest: Manifest, name: str, now: datetime) -> None:
+    """Refuse here already what every device would: a link that it could not use."""
+    try:
+        linked = approved(trust.manifest(name), trust)
+    except FarhandError as error:
+        raise RefusedError(
+            "script-link",
+            f"{manifest.id} needs {name}, which cannot be used: {error.message}",
+            hint=f"farhand script submit {name}",
+        ) from error
+    if parse_instant(linked.expires) <= now:
+        raise RefusedError("script-link", f"{manifest.id} needs {name}, which has expired")
 
 
 def sign_order(

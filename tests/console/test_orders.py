@@ -11,6 +11,7 @@ import pytest
 from farhand_console.orders import OrderDraft, parse_parameters, sign_order, verify_result
 from farhand_console.trust.devices import VerifiedDevice
 from farhand_protocol.envelopes import (
+    Envelope,
     decode_envelope,
     encode_envelope,
     open_payload,
@@ -93,6 +94,28 @@ def test_parameters_take_the_types_of_the_schema() -> None:
     for text in ("four", "", "4 5", "[", "\x1b"):
         with pytest.raises(FarhandError, match="parameters-invalid"):
             parse_parameters(manifest(), {"count": text})
+
+
+def test_a_remedy_whose_check_nobody_could_use_is_not_signed(
+    organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(expires: str | None) -> None:
+        def manifest(name: str) -> Envelope:
+            if expires is None:
+                raise FarhandError("script-unknown", f"{name} is not a published script")
+            return approved_manifest(organisation, id=name, expires=expires)
+
+        monkeypatch.setattr(organisation.trust, "manifest", manifest, raising=False)
+
+    link(None)
+    for links in ({"detect": "check.other"}, {"verify": "check.other"}):
+        with pytest.raises(RefusedError, match="script-link"):
+            draft(organisation, **links)
+    link(format_instant(NOW + timedelta(days=1)))
+    assert draft(organisation, detect="check.other").manifest.detect == "check.other"
+    link(format_instant(NOW))
+    with pytest.raises(RefusedError, match="script-link"):
+        draft(organisation, detect="check.other")
 
 
 @pytest.mark.parametrize(

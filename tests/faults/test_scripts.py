@@ -84,6 +84,34 @@ async def test_a_script_that_ignores_sigterm_is_ended(
         )
 
 
+async def test_a_runner_that_dies_while_it_looks_starts_no_body_and_none_twice(
+    device: Device, organisation: HostileOrganisation, tmp_path: Path
+) -> None:
+    """Killed in `detect`: the body never starts.  Killed in the body: it started once."""
+    trace = tmp_path / "trace"
+    finding = b'printf \'{"state":"critical","summary":"-"}\'\n'
+    organisation.add_script(b"kill -9 $PPID; sleep 60\n" + finding, id="check.kills")
+    organisation.add_script(finding, id="check.finds")
+    start = f"echo start >> {trace}\n".encode()
+    early = organisation.add_script(
+        start, id="remedy.early", risk="R1", detect="check.kills", verify="check.finds"
+    )
+    late = organisation.add_script(
+        start + b"kill -9 $PPID; sleep 60\n", id="remedy.late", risk="R1", detect="check.finds"
+    )
+    organisation.publish()
+    async with device.resident():
+        for script, starts in ((early, 0), (late, 1)):
+            trace.unlink(missing_ok=True)
+            order, data = organisation.order(script, device.id, HOST)
+            result = await device.outcome(order, data)
+            assert (result.state, result.refusal) == ("interrupted", "order-interrupted")
+            # Offered once more, as a relay does that heard nothing.
+            assert await device.outcome(order, data) == result
+            begun = trace.read_text().count("start") if trace.exists() else 0
+            assert begun == starts
+
+
 # A full disk.
 
 

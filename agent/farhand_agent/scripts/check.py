@@ -31,8 +31,8 @@ from datetime import datetime
 from typing import Any, Literal
 
 from farhand_agent.scripts.accounts import account_of
-from farhand_agent.scripts.network import can_cut_network
 from farhand_agent.scripts.holding import check_can_hold
+from farhand_agent.scripts.network import can_cut_network
 from farhand_agent.trust.verified import Verified
 from farhand_protocol.envelopes import Envelope, decode_envelope, open_payload, signers
 from farhand_protocol.errors import FarhandError, RefusedError

@@ -45,9 +45,9 @@ from farhand_agent.scripts.exempt_notice import tell_exempt
 from farhand_agent.scripts.holding import is_held
 from farhand_agent.scripts.links import Assignment, make_assignment
 from farhand_agent.scripts.outcome import Outcome, carry_out
+from farhand_agent.scripts.restarting import Machine, after_run, restart_when_due
 from farhand_agent.scripts.scope import end_scope
 from farhand_agent.scripts.workspace import Workspace
-from farhand_agent.scripts.restarting import Machine, after_run, restart_when_due
 from farhand_agent.trust.verified import current_group, load_verified, read_target
 from farhand_protocol.envelopes import encode_envelope, seal
 from farhand_protocol.errors import FarhandError, RefusedError

@@ -3,7 +3,8 @@
 A scope, not a service: systemd-run stays the body's ancestor in name only, it becomes the body.  So
 the descriptor that was hashed, the pipes, the session and the end with the runner stay as they are
 without systemd, and a scope's cgroup adds limits that count the body alone, and an end that nothing
-escapes.  Privileges are dropped behind it, by setpriv(1), because making a scope needs them.
+escapes.  Privileges are dropped behind it, by setpriv(1), because making a scope needs them.  The
+deadline is the runner's alone: scopes have none before systemd 244.
 
 Sources: systemd-run(1), systemd.resource-control(5), systemd.scope(5), setpriv(1), systemctl(1).
 """
@@ -25,8 +26,6 @@ __all__ = ["dropping", "end_scope", "has_scopes", "in_scope", "scope_name"]
 
 _TOOLS: Final = "/usr/sbin:/usr/bin:/sbin:/bin"
 _SYSTEMCTL_S: Final = 20
-# Behind the runner's own deadline, should the runner hang.
-_SPARE_S: Final = 120
 
 
 def has_scopes() -> bool:
@@ -57,7 +56,6 @@ def in_scope(argv: Sequence[str], *, order: str, manifest: Manifest) -> list[str
         "MemoryMax": f"{limits.memory_mib}M",
         "MemorySwapMax": "0",
         "TasksMax": str(limits.processes),
-        "RuntimeMaxSec": f"{manifest.timeout_s + manifest.grace_s + _SPARE_S}s",
         "KillMode": "control-group",
     }
     return [

@@ -32,7 +32,6 @@ def test_a_scope_carries_the_limits() -> None:
         "MemoryMax=512M",
         "MemorySwapMax=0",
         "TasksMax=64",
-        "RuntimeMaxSec=185s",
         "KillMode=control-group",
     }
 
