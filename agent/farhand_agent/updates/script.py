@@ -50,6 +50,7 @@ MAX_DEADLINE_S: Final = 600
 # Behind the deadline: the agent that is replaced has to stop, and the good one to start again.
 _AFTER_S: Final = 180.0
 _LOOK_S: Final = 0.25
+_NEWS_S: Final = 20.0
 _ORDER: Final = re.compile(r"[a-z0-9-]{4,64}\Z")
 
 
@@ -124,8 +125,14 @@ def _answer(version: str, before: str, outcome: str, reason: str) -> dict[str, A
 
 def _prepare(home: Home, version: str, *, again: bool) -> None:
     """See that the version may be tried, and put its tree beside the one that runs."""
-    trust, path = load_verified(home), release_path(own_platform(), version)
-    entry = trust.releases.get(path) if trust is not None else None
+    path = release_path(own_platform(), version)
+    deadline = time.monotonic() + _NEWS_S
+    while True:
+        trust = load_verified(home)
+        entry = trust.releases.get(path) if trust is not None else None
+        if entry is not None or time.monotonic() >= deadline:
+            break
+        time.sleep(_LOOK_S)  # an order may be faster than the metadata it was given for
     if trust is None or entry is None:
         raise RefusedError(
             "release-unknown", f"nobody has approved version {version} for {own_platform()}"

@@ -40,6 +40,7 @@ _BROUGHT_BY = {
     "queue": "queue",
     "receipt": "receipt",
     "recording": "recording",
+    "release": "release",
     "run": "run",
     "script": "script",
     "session": "session",

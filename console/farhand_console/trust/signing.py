@@ -15,7 +15,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from securesystemslib.signer import Key, SecretsHandler, Signature, SSlibKey
 from securesystemslib.signer import Signer as TufSigner
-from tuf.api.metadata import Metadata, Root, TargetFile, Targets
+from tuf.api.metadata import Delegations, Metadata, Root, TargetFile, Targets
 from tuf.api.serialization.json import JSONSerializer
 
 from farhand_console.relay import Relay
@@ -142,10 +142,14 @@ Changes: TypeAlias = Mapping[str, bytes | None]
 
 
 class Change(NamedTuple):
-    """What the next targets (and root) change: files added or replaced, None removed."""
+    """What the next targets (and root) change: files added or replaced, None removed.
+
+    `delegations` replace those that the targets have.
+    """
 
     files: Changes
     root: Root | None = None
+    delegations: Delegations | None = None
 
 
 def publish(
@@ -240,6 +244,8 @@ def _upload(
     targets = copy.deepcopy(trust.targets.signed)
     targets.version += 1
     targets.expires = _in_days(TARGETS_DAYS)
+    if change.delegations is not None:
+        targets.delegations = change.delegations
     files = {}
     for path, data in change.files.items():
         if data is None:

@@ -7,7 +7,7 @@ needs an admin who is signed in.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Controller, Request, Response, get, post
@@ -27,6 +27,7 @@ from farhand_server.api.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode
 from farhand_server.errors import not_found
 from farhand_server.relay import Relay
 from farhand_server.trust.registrations import Registration, make_registrations
+from farhand_server.trust.releases import MAX_PIECE_BYTES
 from farhand_server.trust.service import TrustStatus, make_trust
 
 __all__ = ["AREA"]
@@ -86,6 +87,21 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     root: bytes | None = None
     targets: bytes | None = None
     files: dict[str, bytes] = msgspec.field(default_factory=dict)
+
+
+class Piece(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A part of a release's file: whole pieces at `offset`."""
+
+    path: str
+    sha256: str
+    offset: int
+    body: Annotated[bytes, msgspec.Meta(max_length=MAX_PIECE_BYTES)]
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The next version of the role `releases`, with one's own signature."""
+
+    metadata: bytes
 
 
 class Sealed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -206,6 +222,37 @@ class TrustController(Controller):
         return await relay.service(make_trust).publish(
             root=data.root, targets=data.targets, files=data.files, actor=actor.name
         )
+
+    @post("/releases", action="release.publish", status_code=204, keep_answer=False)
+    async def publish_releases(
+        self, relay: FromRelay, actor: FromActor, data: JSONBody[Draft]
+    ) -> None:
+        """Take the releases over, signed as the newest targets delegate them."""
+        await relay.service(make_trust).publish_releases(data.metadata, actor.name)
+
+    @get("/releases/draft", action="trust.read", media_type=_METADATA)
+    async def draft(self, relay: FromRelay) -> Response[bytes]:
+        """Return the releases that wait for signatures."""
+        body = await relay.service(make_trust).draft()
+        if body is None:
+            raise not_found("draft of releases", "draft")
+        return Response(body, media_type=_METADATA, headers=_NEVER)
+
+    @post("/releases/pieces", action="release.add", status_code=204, keep_answer=False)
+    async def add_piece(self, relay: FromRelay, data: JSONBody[Piece]) -> None:
+        """Store a part of a release's file."""
+        service = relay.service(make_trust)
+        await service.add_piece(data.path, data.sha256, data.offset, data.body)
+
+    @post("/releases/draft", action="release.add", status_code=204, keep_answer=False)
+    async def add_draft(self, relay: FromRelay, actor: FromActor, data: JSONBody[Draft]) -> None:
+        """Hand in the next releases, signed by their author."""
+        await relay.service(make_trust).add_draft(data.metadata, actor.name)
+
+    @post("/releases/signatures", action="release.approve", status_code=204, keep_answer=False)
+    async def sign_draft(self, relay: FromRelay, actor: FromActor, data: JSONBody[Draft]) -> None:
+        """Add one's signature to the releases that wait."""
+        await relay.service(make_trust).sign_draft(data.metadata, actor.name)
 
     @get("/metadata/{file:str}", action="trust.read", media_type=_METADATA)
     async def metadata(self, relay: FromRelay, file: FromPath[str]) -> Response[bytes]:

@@ -16,6 +16,7 @@ from tuf.api.serialization.json import JSONSerializer
 
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.keys import Signer
+from farhand_protocol.releases import RELEASES_ROLE
 
 __all__ = ["ONLINE_ROLES", "SNAPSHOT_TTL", "TIMESTAMP_TTL", "OnlineSigner", "online_key"]
 
@@ -71,13 +72,23 @@ class OnlineSigner:
         self._signer = signer
 
     def snapshot(
-        self, root: Root, targets: Metadata[Targets], body: bytes, *, version: int, now: datetime
+        self,
+        root: Root,
+        targets: Metadata[Targets],
+        body: bytes,
+        *,
+        version: int,
+        now: datetime,
+        releases_version: int = 0,
     ) -> bytes:
-        """Return a signed snapshot that names this targets file."""
+        """Return a signed snapshot that names this targets file, and the releases where any are."""
+        meta = {"targets.json": MetaFile.from_data(targets.signed.version, body, ["sha256"])}
+        if releases_version:
+            meta[f"{RELEASES_ROLE}.json"] = MetaFile(releases_version)
         signed = Snapshot(
             version=version,
             expires=(now + SNAPSHOT_TTL).replace(microsecond=0),
-            meta={"targets.json": MetaFile.from_data(targets.signed.version, body, ["sha256"])},
+            meta=meta,
         )
         return self._seal(root, Metadata(signed))
 

@@ -19,7 +19,15 @@ from tuf.api.serialization import DeserializationError
 from farhand_protocol.errors import FarhandError, UsageError
 from farhand_server.trust.online import online_key
 
-__all__ = ["check_files", "check_root", "check_targets", "invalid", "read_metadata", "target_name"]
+__all__ = [
+    "check_files",
+    "check_root",
+    "check_targets",
+    "conflict",
+    "invalid",
+    "read_metadata",
+    "target_name",
+]
 
 _TARGET = re.compile(r"[a-z0-9][a-z0-9._-]*(?:/[a-z0-9][a-z0-9._-]*)*\Z")
 _MAX_PATH = 200

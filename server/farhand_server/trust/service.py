@@ -27,6 +27,7 @@ from tuf.api.metadata import Metadata, Root, Targets
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.messages import TRUST_CHUNK_BYTES
 from farhand_protocol.placements import PLACEMENTS_PATH
+from farhand_protocol.releases import RELEASES_ROLE
 from farhand_protocol.trust import ROSTER_PATH, Document, Roster, decode_document
 from farhand_server.clock import stamp
 from farhand_server.relay import Relay
@@ -40,12 +41,23 @@ from farhand_server.trust.publication import (
     invalid,
     read_metadata,
 )
+from farhand_server.trust.releases import (
+    audit_releases,
+    check_published,
+    check_releases,
+    draft_of,
+    forget_draft,
+    keep_draft,
+    release_piece,
+    sign_draft,
+    store_piece,
+)
 
 __all__ = ["Pinned", "TrustService", "TrustStatus", "make_trust", "no_trust_root"]
 
 _log = logging.getLogger(__name__)
 
-_VERSIONED = re.compile(r"([1-9][0-9]{0,8})\.(root|targets|snapshot)\.json\Z")
+_VERSIONED = re.compile(r"([1-9][0-9]{0,8})\.(root|targets|snapshot|releases)\.json\Z")
 _TARGET = re.compile(r"((?:[^/]+/)*)([0-9a-f]{64})\.([^/]+)\Z")
 _CHECK_EVERY_S = 600.0
 _CACHE_BYTES = 32 * 1024 * 1024
@@ -111,6 +123,8 @@ class TrustService:
 
         (-1, b"") means that there is no such file.
         """
+        if kind == "target" and name.startswith(f"{RELEASES_ROLE}/"):
+            return await release_piece(self._relay, name, offset)
         body = await self.file(kind, name)
         if body is None or offset < 0:
             return -1, b""
@@ -230,6 +244,57 @@ class TrustService:
         if found is None:
             raise no_trust_root()
         return found
+
+    # Drafts of releases.
+
+    async def draft(self) -> bytes | None:
+        """Return the draft of the next releases, None where there is none."""
+        async with self._relay.db.read() as c:
+            return await draft_of(c, self._relay)
+
+    async def add_piece(self, path: str, sha256: str, offset: int, body: bytes) -> None:
+        """Keep a part of a release's file; raises `trust-invalid`."""
+        async with self._relay.db.write() as c:
+            await store_piece(c, self._relay, path=path, sha256=sha256, offset=offset, body=body)
+
+    async def add_draft(self, body: bytes, actor: str) -> None:
+        """Keep a draft, signed by its author; raises as `keep_draft`, and `no-trust-root`."""
+        async with self._relay.db.write() as c:
+            await self._lock(c)
+            roster, newest = await self.roster(c), await self._newest(c, RELEASES_ROLE)
+            published = (newest.version, newest.body) if newest else (0, None)
+            await keep_draft(c, self._relay, body, published=published, roster=roster, actor=actor)
+
+    async def sign_draft(self, body: bytes, actor: str) -> None:
+        """Add a signature to the draft; raises as `releases.sign_draft`, and `no-trust-root`."""
+        async with self._relay.db.write() as c:
+            await self._lock(c)
+            roster = await self.roster(c)
+            await sign_draft(c, self._relay, body, roster=roster, actor=actor)
+
+    async def publish_releases(self, body: bytes, actor: str) -> None:
+        """Take the role over as the newest targets delegate it, and tell everybody.
+
+        Raises:
+            FarhandError: `trust-conflict`, `trust-invalid`, `no-trust-root`.
+        """
+        now = self._relay.now()
+        async with self._relay.db.write() as c:
+            await self._lock(c)
+            root, targets = await self._newest(c, "root"), await self._newest(c, "targets")
+            if root is None or targets is None:
+                raise no_trust_root()
+            metadata = read_metadata(targets.body, Targets)
+            before = await self._newest(c, RELEASES_ROLE)
+            role = check_releases(body, metadata.signed, before.version if before else 0)
+            await check_published(c, self._relay, role, before.body if before else None)
+            await self._store(c, RELEASES_ROLE, role, body)
+            await forget_draft(c, self._relay)
+            signed = read_metadata(root.body, Root).signed
+            await self._sign_online(c, signed, metadata, targets.body, now)
+            await audit_releases(c, self._relay, role, actor, "release.publish")
+            version = (await self.status(c)).timestamp_version
+        await self._notify(version)
 
     # Writing.
 
@@ -353,7 +418,15 @@ class TrustService:
     ) -> None:
         newest = await self._newest(c, "snapshot")
         version = newest.version + 1 if newest else 1
-        snapshot = self._online.snapshot(root, targets, body, version=version, now=now)
+        releases = await self._newest(c, RELEASES_ROLE)
+        snapshot = self._online.snapshot(
+            root,
+            targets,
+            body,
+            version=version,
+            now=now,
+            releases_version=releases.version if releases else 0,
+        )
         await self._store(c, "snapshot", Metadata.from_bytes(snapshot), snapshot)
         await c.execute(
             delete(trust_metadata).where(
