@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import zlib
 from typing import Any
 
 import httpx
@@ -13,6 +14,8 @@ from sqlalchemy import func, select
 from farhand_protocol.errors import FarhandError
 from farhand_server.fleet.packages import number_versions
 from farhand_server.fleet.software_index import (
+    BLOCK_BITS,
+    decode_bits,
     devices_with,
     encode_bits,
     fold,
@@ -159,6 +162,17 @@ async def test_a_version_that_is_forgotten_meanwhile_is_reported_again(
         with pytest.raises(FarhandError, match="store-busy"):
             await device.report({"software": [package("bash", "1")]})
     await device.report({"software": [package("bash", "1")]})
+
+
+@pytest.mark.parametrize("share", [0, 1, 50, 1200, 8191, 8192])
+def test_what_hardly_shrinks_is_not_packed_and_packed_blocks_stay_readable(share: int) -> None:
+    bits = sum(1 << place for place in random.Random(3).sample(range(BLOCK_BITS), share))
+    stored = encode_bits(bits)
+    assert decode_bits(stored) == bits
+    plain = bits.to_bytes(BLOCK_BITS // 8, "little")
+    # As all blocks were written before.
+    assert decode_bits(zlib.compress(plain, 1)) == bits
+    assert (stored == b"\0" + plain) == (share == 1200)
 
 
 async def test_devices_beyond_the_first_block(relay: Relay, make_device: MakeDevice) -> None:
