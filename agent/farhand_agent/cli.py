@@ -331,6 +331,7 @@ def log(
 ) -> None:
     """Show what was done on this device, and by whom (the latest, or those after a number)."""
     # Late, because the other commands need none of it.
+    from farhand_agent.deeds import logged_words
     from farhand_agent.log_check import checked_records
     from farhand_agent.shown_heads import relay_heads
     from farhand_protocol.audit import encode_head
@@ -362,7 +363,7 @@ def log(
         cursor = str(records[-1].seq) if more else None
         _emit({"items": [_log_item(record) for record in records], "next": cursor})
         return
-    rows = [(r.seq, r.at, r.kind, _detail_words(r.detail)) for r in records]
+    rows = [(r.seq, r.at, logged_words(r.kind), _detail_words(r.detail)) for r in records]
     click.echo(table(("number", "time", "what", "details"), rows))
 
 

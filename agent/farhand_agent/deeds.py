@@ -20,7 +20,7 @@ from farhand_agent.consent import reason_words, scope_names
 from farhand_agent.terminal import printable
 from farhand_agent.wording import Wording, own_wording
 
-__all__ = ["action_words"]
+__all__ = ["action_words", "logged_words"]
 
 _ACTIONS: Final = {
     "exec": "ran the command  {what}",
@@ -69,6 +69,8 @@ _SAID: Final[dict[str, str]] = {
     "denied-socket": "reaching the local socket {path}",
     "denied-listen": "waiting for connections at {at}",
     "denied-tunnel": "a network tunnel",
+    "denied-terminal": "a terminal",
+    "denied-command": "the command {command}",
     "denied-request": "an unusual request ({name})",
     "files-open": "open {path}",
     "files-write": "write {path}",
@@ -111,6 +113,22 @@ _LOOKS: Final[dict[str, str]] = {
     "disks": "the disks",
 }
 
+# Records of the device's log that are about sessions and who may have them.
+_LOGGED: Final[dict[str, str]] = {
+    "session-granted": "a session began",
+    "session-refused": "a session was refused",
+    "session-joined": "a technician joined",
+    "session-left": "a technician left",
+    "session-handed-over": "a session was handed over",
+    "session-resumed": "a session went on",
+    "session-stopping": "a session is being stopped",
+    "session-ended": "a session ended",
+    "scope-added": "something was allowed",
+    "scope-withdrawn": "something was taken back",
+    "policy-changed": "what this computer allows was changed",
+    "roster-changed": "who may help here was changed",
+}
+
 # What an older receipt says of scopes, which has a detail alone.
 _CLOSED: Final = re.compile(r"(?P<scope>[a-z]+) was closed: (?P<why>.*)\Z")
 _ADDED: Final = re.compile(r"(?P<scope>[a-z]+)(?: to (?P<to>.*))? was added: (?P<why>.*)\Z")
@@ -150,6 +168,13 @@ def action_words(
     if words is None:
         return f"{printable(kind, 20)}: {shown}"
     return w(words, what=shown)
+
+
+def logged_words(kind: str, w: Wording | None = None) -> str:
+    """Say what a record of the device's log is about, with its stable kind."""
+    words = _LOGGED.get(kind)
+    shown = printable(kind, 40)
+    return f"{(w or own_wording())(words)} ({shown})" if words else shown
 
 
 def _sentence(message: str, facts: Facts, w: Wording, limit: int) -> str | None:

@@ -282,6 +282,16 @@ def test_every_tool_is_a_sentence_that_is_filled_in(line: bytes) -> None:
     assert all(str(value) in said for value in given)
 
 
+@pytest.mark.parametrize("language", OTHERS)
+def test_the_log_of_sessions_is_said_in_her_language(language: str) -> None:
+    w, english = wording_in(language), wording_in("en")
+    for kind in deeds._LOGGED:
+        said = deeds.logged_words(kind, w)
+        assert said.endswith(f" ({kind})")
+        assert said != deeds.logged_words(kind, english)
+    assert deeds.logged_words("order-final", w) == "order-final"
+
+
 def test_facts_are_written_as_the_language_writes_them() -> None:
     w = wording_in("ru")
     facts: dict[str, str | int] = {"to": "printer:631", "sent": 1_234_567, "received": 2}

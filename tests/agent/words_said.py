@@ -13,7 +13,7 @@ from farhand_agent.checks.registry import UNKNOWN, UNSUPPORTED, checks
 
 _TABLES = {
     *("CALLER_WARNING", "ANSWER_WARNING", "_SCOPES", "_SCOPE_NAMES"),
-    *("_ACTIONS", "_REASONS", "_SAID", "_LOOKS"),
+    *("_ACTIONS", "_REASONS", "_SAID", "_LOOKS", "_LOGGED"),
 }
 
 

@@ -69,7 +69,7 @@ class Server(Protocol):
     async def ready(self, scope: str, what: str) -> bool:
         """Wait until a scope's cool-down is over; False when it was closed meanwhile."""
 
-    def denied(self, what: str) -> None:
+    def denied(self, what: str, message: str = ..., **facts: str) -> None:
         """Note something that was refused."""
 
 
@@ -92,14 +92,14 @@ class ChannelProcess(asyncssh.SSHServerProcess[bytes]):
     # What may be asked for.
 
     def pty_requested(self, term_type: str, term_size: Any, term_modes: Any) -> bool:
-        self._has_terminal = self._ask("terminal", "pty")
+        self._has_terminal = self._ask("terminal", "pty", "denied-terminal")
         return self._has_terminal
 
     def shell_requested(self) -> bool:
-        return self._ask("terminal", "shell")
+        return self._ask("terminal", "shell", "denied-terminal")
 
     def exec_requested(self, command: str) -> bool:
-        return self._ask("terminal", f"exec {command}")
+        return self._ask("terminal", f"exec {command}", "denied-command", command=command)
 
     def subsystem_requested(self, subsystem: str) -> bool:
         if subsystem == "sftp":
@@ -114,10 +114,10 @@ class ChannelProcess(asyncssh.SSHServerProcess[bytes]):
         self._scope, self._wanted = scope, subsystem
         return scope is None or self._ask(scope, f"subsystem {subsystem}")
 
-    def _ask(self, scope: str, what: str) -> bool:
+    def _ask(self, scope: str, what: str, message: str = "denied-request", **facts: str) -> bool:
         if self._server.may(scope):
             return True
-        self._server.denied(what)
+        self._server.denied(what, message, **facts)
         return False
 
     # What arrives while it runs.

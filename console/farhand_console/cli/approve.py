@@ -89,6 +89,7 @@ def _show(wanted: ToApprove) -> None:
         ("reason", grant.reason or "-"),
         ("scopes", scope_names(grant.scopes)),
         ("forward to", ", ".join(grant.forward) or "-"),
+        ("files", "reading only" if grant.read_only else "reading and writing"),
         ("minutes", str(grant.minutes)),
         ("opens until", grant.expires),
     ):

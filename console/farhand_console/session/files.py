@@ -20,6 +20,7 @@ from farhand_console.session.files_hash import DeviceHashes
 from farhand_console.session.files_here import make_folder
 from farhand_console.session.files_plan import Item, Plan, walk_device, walk_here
 from farhand_console.session.files_transfer import Sent, Wire, fetch_file, is_loss, send_file
+from farhand_console.session.scopes import not_open
 from farhand_protocol.errors import FarhandError, UsageError
 
 __all__ = ["Copied", "Copying", "Endpoint", "Progress", "check_pair", "parse_endpoint"]
@@ -121,9 +122,7 @@ class Copying:
             ):
                 await self._copy(Wire(sftp, hashes, self._progress.advance))
         except asyncssh.ChannelOpenError as error:
-            raise FarhandError(
-                "scope-missing", "the session does not include files", detail=str(error)
-            ) from error
+            raise not_open("files", error) from error
         except ExceptionGroup as group:
             raise self._translated(_first(group)) from group
         except (asyncssh.Error, OSError, UnicodeError) as error:

@@ -65,8 +65,14 @@ _WHY = {
 }
 # Refusals after which it helps to know what became of each scope.
 _ABOUT_SCOPES: Final = ("scope-empty", "grant-not-permitted")
-# What helps; `{group}` is the device's, `{operator}` whoever opens.
+# What helps; `{group}` is the device's, `{operator}` whoever opens, the rest its policy.
 _HELPS = {
+    "policy-refused": "an admin: farhand trust policy {group} --unattended; "
+    "or ask the person there for a code and use --code",
+    "session-hours": "the policy of group {group}, in the device's own time: {hours}; "
+    "with a code from the person there it opens at any hour",
+    "session-tier": "the policy of group {group} asks for tier {tier}; "
+    "an admin: farhand operator add {operator} --tier {tier} --key FILE",
     "consent-timeout": "an admin: farhand trust policy {group} --consent notify; "
     "or ask the person there for a code",
     "grant-operator-unknown": "an admin: farhand operator list, operator add {operator} --key FILE",
@@ -161,6 +167,7 @@ def open_by_code(
     limits = Limits(offered=offer.scopes)
     if not offer.guest:
         limits = _limits(trust(), grant, offered=offer.scopes)
+        _tell_alone(say, trust(), grant, decision.granted)
     _tell_unopened(say, grant, decision.scopes, decision.code, limits)
     _check_granted(decision, grant)
     return _keep(
@@ -272,6 +279,14 @@ def _tell_unopened(
             say(words)
 
 
+def _tell_alone(
+    say: Callable[[str], None], trust: VerifiedTrust, grant: Grant, is_open: bool
+) -> None:
+    if is_open and trust.policy.for_group(grant.group).second_operator:
+        say("policy wants a second operator: nothing opens until another one joins")
+        say(f"she runs: farhand session join {grant.id}")
+
+
 def _check_granted(decision: Decision, grant: Grant) -> None:
     """Take the device's answer for no more than was asked for."""
     if not decision.granted:
@@ -362,12 +377,19 @@ def open_by_grant(
     code = "" if answer.state == "active" else answer.reason or answer.state
     opened = [] if code else answer.scopes
     _tell_unopened(say, grant, opened, code, _limits(trust, grant))
+    _tell_alone(say, trust, grant, not code)
     if answer.state != "active":
         helps = _HELPS.get(answer.reason)
         raise refused_by_device(
             answer.reason,
             _WHY.get(answer.reason, f"the device answered {answer.state}"),
-            hint=helps and helps.format(group=device.group, operator=grant.operator),
+            hint=helps
+            and helps.format(
+                group=device.group,
+                operator=grant.operator,
+                hours=", ".join(rules.hours)[:200],
+                tier=rules.tier_min,
+            ),
         )
     expires = answer.expires_at or grant.expires
     _check_within(answer.scopes, expires, grant)

@@ -13,9 +13,10 @@ from typing import Final
 import msgspec
 
 from farhand_console.output import printable
+from farhand_protocol.errors import FarhandError
 from farhand_protocol.trust import Operator, may_open
 
-__all__ = ["Limits", "scope_names", "scope_words", "unopened"]
+__all__ = ["Limits", "not_open", "scope_names", "scope_words", "unopened"]
 
 _WORDS: Final = {
     "view": "see what runs there",
@@ -54,6 +55,17 @@ def scope_words(scope: str) -> str:
 def scope_names(scopes: Iterable[str]) -> str:
     """Return several in a row."""
     return ", ".join(map(scope_words, scopes)) or "nothing"
+
+
+def not_open(scope: str, error: Exception) -> FarhandError:
+    """Return the error for what the device did not open within a session; it does not say why."""
+    return FarhandError(
+        "scope-missing",
+        f"{scope} is not open in this session just now",
+        hint=f"farhand session widen S --scope {scope} asks for it, also where it was taken back; "
+        "where policy wants a second operator, she has to join first",
+        detail=str(error),
+    )
 
 
 def unopened(

@@ -19,6 +19,7 @@ from typing import Any
 import asyncssh
 
 from farhand_console.session.partings import parting_of
+from farhand_console.session.scopes import not_open
 from farhand_console.session.stdio import StdinReader
 from farhand_protocol.errors import FarhandError
 
@@ -48,9 +49,7 @@ async def run_exec(connection: asyncssh.SSHClientConnection, command: str) -> in
     try:
         process = await connection.create_process(command, encoding=None)
     except asyncssh.ChannelOpenError as error:
-        raise FarhandError(
-            "scope-missing", "the session does not include the terminal", detail=str(error)
-        ) from error
+        raise not_open("terminal", error) from error
     await _converse(process)
     return _ended(process)
 
@@ -122,9 +121,7 @@ async def run_shell(connection: asyncssh.SSHClientConnection) -> int:
             encoding=None,
         )
     except asyncssh.ChannelOpenError as error:
-        raise FarhandError(
-            "scope-missing", "the session does not include the terminal", detail=str(error)
-        ) from error
+        raise not_open("terminal", error) from error
 
     def resized() -> None:
         if not process.is_closing():
