@@ -18,14 +18,8 @@ from farhand_console.cli.base import Context
 from farhand_console.cli.campaign_report import report_of
 from farhand_console.cli.campaign_signing import start_campaign
 from farhand_console.home import Home
-from farhand_console.relay.answers import (
-    Campaign,
-    CampaignReport,
-    FilledOrder,
-    FilledOrders,
-    OrderView,
-    Target,
-)
+from farhand_console.relay.answers import FilledOrder, FilledOrders, OrderView
+from farhand_console.relay.campaign_answers import Campaign, CampaignReport, Target
 from farhand_console.trust import devices as trust_devices
 from farhand_console.trust.devices import DeviceCheck, pins
 from farhand_protocol.envelopes import (

@@ -17,7 +17,8 @@ from farhand_console.cli.campaign_report import audit_document, to_csv, to_html
 from farhand_console.cli.campaign_signing import approve_ring, check_gate, start_campaign
 from farhand_console.cli.patch_results import advisories, device_row
 from farhand_console.home import Home
-from farhand_console.relay.answers import Campaign, CampaignEvents, CampaignReport, OrderView, Ring
+from farhand_console.relay.answers import OrderView
+from farhand_console.relay.campaign_answers import Campaign, CampaignEvents, CampaignReport, Ring
 from farhand_protocol.campaigns import CampaignPlan, RingPlan, splay_of, target_set
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.instants import format_instant, parse_instant

@@ -11,7 +11,7 @@ import pytest
 
 from farhand_agent.journal import Journal
 from farhand_console.relay import segments
-from farhand_console.relay.answers import Campaign, CampaignEvents
+from farhand_console.relay.campaign_answers import Campaign, CampaignEvents
 from tests.integration.conftest import House
 from tests.integration.test_fleet import opened, write_script
 from tests.support.stage import AgentHome, ConsoleHome

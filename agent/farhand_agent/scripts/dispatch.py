@@ -133,20 +133,20 @@ class OrderDispatch:
         async with asyncio.TaskGroup() as group:
             while True:
                 self._wake.clear()
-                adopted = await self._start_due(group)
+                wait_s = await self._start_due(group)
                 try:
-                    async with asyncio.timeout(_ADOPTED_POLL_S if adopted else _IDLE_POLL_S):
+                    async with asyncio.timeout(wait_s):
                         await self._wake.wait()
                 except TimeoutError:
                     continue
 
-    async def _start_due(self, group: asyncio.TaskGroup) -> bool:
-        """Start what is due; True when a runner that is no child of ours works."""
+    async def _start_due(self, group: asyncio.TaskGroup) -> float:
+        """Start what is due; returns the seconds until something may be."""
         try:
             rows, held, restart = await self._journal.do(_look)
         except FarhandError as error:
             say(str(error))
-            return False
+            return _IDLE_POLL_S
         now = asyncio.get_running_loop().time()
         adopted = 0
         for row in rows:
@@ -162,7 +162,7 @@ class OrderDispatch:
                 self._start(group, "run", row.id)
         if restart and _RESTART not in self._active and now >= self._resting.get(_RESTART, 0):
             self._active[_RESTART] = group.create_task(self._watch_restart(restart))
-        return adopted > 0
+        return min([_ADOPTED_POLL_S if adopted else _IDLE_POLL_S, *held.values()])
 
     def _start(self, group: asyncio.TaskGroup, mode: str, order: str) -> None:
         self._active[order] = group.create_task(self._watch(mode, order))
@@ -179,8 +179,8 @@ class OrderDispatch:
     async def _watch(self, mode: str, order: str) -> None:
         try:
             await self._child(mode, order)
-            row = await self._journal.do(lambda j: j.order(order))
-            if row is not None and row.ended_at is None:
+            row, hold = await self._journal.do(lambda j: (j.order(order), j.meta(_HOLD + order)))
+            if row is not None and row.ended_at is None and not hold:
                 # Not before a while, or a runner that cannot work would be started in a circle.
                 loop = asyncio.get_running_loop()
                 self._resting[order] = loop.time() + _RETRY_S
@@ -209,15 +209,15 @@ class OrderDispatch:
         await _ended(process)
 
 
-def _look(journal: Journal) -> tuple[list[OrderRow], set[str], str]:
-    """Return open orders, those that wait for a time to come, and whose restart is due."""
+def _look(journal: Journal) -> tuple[list[OrderRow], dict[str, float], str]:
+    """Return open orders, the seconds that some of them wait yet, and whose restart is due."""
     now = journal.now()
     rows = journal.open_orders()
-    held = set()
+    held = {}
     for row in rows:
         until, _, _ = (journal.meta(_HOLD + row.id) or "").partition(" ")
         if until and parse_instant(until) > now:
-            held.add(row.id)
+            held[row.id] = (parse_instant(until) - now).total_seconds()
     until, _, rest = (journal.meta(_RESTART) or "").partition(" ")
     is_due = bool(until) and parse_instant(until) <= now
     return rows, held, rest.partition(" ")[0] if is_due else ""

@@ -57,13 +57,13 @@ class Machine:
 
     def is_used(self) -> bool:
         """Tell whether somebody is signed in."""
-        import psutil
+        import psutil  # late, as above
 
         return bool(psutil.users())
 
     def started_at(self) -> datetime:
         """Return when the computer started."""
-        import psutil
+        import psutil  # late, as above
 
         return from_unix(int(psutil.boot_time()))
 
@@ -73,6 +73,7 @@ class Machine:
         Raises:
             FarhandError: `reboot-failed`.
         """
+        # Late: it brings what serves a session with it.
         from farhand_agent.session.restart import restart_command
 
         words = [*restart_command(delay_min), *([_WORDS] if delay_min else [])]

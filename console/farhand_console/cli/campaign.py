@@ -19,7 +19,8 @@ from farhand_console.cli.run import published_script
 from farhand_console.orders import OrderDraft, parse_parameters
 from farhand_console.output import show_fields, show_table
 from farhand_console.relay import segments
-from farhand_console.relay.answers import Campaign, CampaignReport, Page, Target
+from farhand_console.relay.answers import Page
+from farhand_console.relay.campaign_answers import Campaign, CampaignReport, Target
 from farhand_console.scripts import approved
 from farhand_protocol.campaigns import CampaignPlan
 from farhand_protocol.errors import FarhandError, UsageError

@@ -26,7 +26,8 @@ from farhand_console.cli.patch_results import advisories, device_row
 from farhand_console.orders import UNSIGNED_STATES, verify_result
 from farhand_console.output import line, say, show_fields, show_table, warn
 from farhand_console.relay import segments
-from farhand_console.relay.answers import Campaign, CampaignReport, OrderView, Target
+from farhand_console.relay.answers import OrderView
+from farhand_console.relay.campaign_answers import Campaign, CampaignReport, Target
 from farhand_console.trust.devices import DeviceCheck, VerifiedDevice
 from farhand_protocol.envelopes import open_payload, signers
 from farhand_protocol.errors import FarhandError

@@ -25,7 +25,8 @@ from farhand_console.home import Home, write_private
 from farhand_console.orders import UNSIGNED_STATES, OrderDraft, sign_order, verify_result
 from farhand_console.output import warn
 from farhand_console.relay import segments
-from farhand_console.relay.answers import Campaign, CampaignReport, FilledOrders, OrderView, Target
+from farhand_console.relay.answers import FilledOrders, OrderView
+from farhand_console.relay.campaign_answers import Campaign, CampaignReport, Target
 from farhand_console.trust.devices import (
     DeviceCheck,
     VerifiedDevice,

@@ -14,7 +14,7 @@ from farhand_console.cli.base import Context
 from farhand_console.cli.campaign_signing import check_gate, sign_rings
 from farhand_console.output import say, warn
 from farhand_console.relay import segments
-from farhand_console.relay.answers import Campaign, CampaignEvents, CampaignReport
+from farhand_console.relay.campaign_answers import Campaign, CampaignEvents, CampaignReport
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.orders import FINAL_STATES, ORDER_STATES
 

@@ -17,7 +17,7 @@ from farhand_console.cli.campaign_watch import follow
 from farhand_console.cli.patch_results import advisories, device_row
 from farhand_console.output import line, show_table
 from farhand_console.relay import segments
-from farhand_console.relay.answers import Campaign
+from farhand_console.relay.campaign_answers import Campaign
 from farhand_protocol.campaigns import CampaignPlan
 
 __all__ = ["register"]

@@ -10,14 +10,10 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from farhand_protocol.campaigns import CampaignPlan
-
 __all__ = [
     "Account",
     "AddedAccount",
-    "Campaign",
-    "CampaignReport",
-    "Cause",
+    "Answer",
     "Claimed",
     "Created",
     "Device",
@@ -33,7 +29,6 @@ __all__ = [
     "OrderView",
     "Page",
     "PipeToken",
-    "Ring",
     "Script",
     "ScriptDetail",
     "Section",
@@ -42,7 +37,6 @@ __all__ = [
     "Session",
     "SignedIn",
     "Tags",
-    "Target",
     "TokenRegistration",
     "TrustState",
     "WaitingGrant",
@@ -54,8 +48,8 @@ T = TypeVar("T")
 Nothing: Any = Any
 
 
-class _Answer(msgspec.Struct, frozen=True, kw_only=True):
-    pass
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of every shape."""
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
@@ -68,7 +62,7 @@ class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 # Signing in.
 
 
-class Who(_Answer, frozen=True, kw_only=True):
+class Who(Answer, frozen=True, kw_only=True):
     """An account."""
 
     id: str
@@ -76,14 +70,14 @@ class Who(_Answer, frozen=True, kw_only=True):
     role: str
 
 
-class Organisation(_Answer, frozen=True, kw_only=True):
+class Organisation(Answer, frozen=True, kw_only=True):
     """The tenant."""
 
     tenant: str
     name: str
 
 
-class SignedIn(_Answer, frozen=True, kw_only=True):
+class SignedIn(Answer, frozen=True, kw_only=True):
     """Who signed in, and with what it goes on; `audit_head` is checked by `audit.keep_head`."""
 
     token: str
@@ -93,14 +87,14 @@ class SignedIn(_Answer, frozen=True, kw_only=True):
     audit_head: dict[str, Any]
 
 
-class Me(_Answer, frozen=True, kw_only=True):
+class Me(Answer, frozen=True, kw_only=True):
     """Who is signed in."""
 
     account: Who
     organisation: Organisation
 
 
-class Account(_Answer, frozen=True, kw_only=True):
+class Account(Answer, frozen=True, kw_only=True):
     """An account in the list."""
 
     id: str
@@ -110,7 +104,7 @@ class Account(_Answer, frozen=True, kw_only=True):
     disabled_at: str | None = None
 
 
-class AddedAccount(_Answer, frozen=True, kw_only=True):
+class AddedAccount(Answer, frozen=True, kw_only=True):
     """A new account and its one-use token."""
 
     id: str
@@ -119,14 +113,14 @@ class AddedAccount(_Answer, frozen=True, kw_only=True):
     signin_token: str
 
 
-class TrustState(_Answer, frozen=True, kw_only=True):
+class TrustState(Answer, frozen=True, kw_only=True):
     """What the relay holds of the trust root; version 0 is none."""
 
     root_version: int
     online_key: bytes
 
 
-class TokenRegistration(_Answer, frozen=True, kw_only=True):
+class TokenRegistration(Answer, frozen=True, kw_only=True):
     """A registered enrolment token."""
 
     id: str
@@ -142,7 +136,7 @@ class TokenRegistration(_Answer, frozen=True, kw_only=True):
 # The fleet.
 
 
-class Device(_Answer, frozen=True, kw_only=True):
+class Device(Answer, frozen=True, kw_only=True):
     """A device in the list; its key is `trust.devices`' business."""
 
     id: str
@@ -164,7 +158,7 @@ class Device(_Answer, frozen=True, kw_only=True):
     merged_into: str | None = None
 
 
-class Product(_Answer, frozen=True, kw_only=True):
+class Product(Answer, frozen=True, kw_only=True):
     """What people know of a device; of the fields named in `reported`, only it says so."""
 
     device: str
@@ -183,7 +177,7 @@ class Product(_Answer, frozen=True, kw_only=True):
     updated_at: str | None
 
 
-class Twin(_Answer, frozen=True, kw_only=True):
+class Twin(Answer, frozen=True, kw_only=True):
     """One of two devices that may be one machine."""
 
     id: str
@@ -191,14 +185,14 @@ class Twin(_Answer, frozen=True, kw_only=True):
     last_seen: str | None
 
 
-class SharedHint(_Answer, frozen=True, kw_only=True):
+class SharedHint(Answer, frozen=True, kw_only=True):
     """What both say of themselves."""
 
     kind: str
     value: str
 
 
-class Dismissal(_Answer, frozen=True, kw_only=True):
+class Dismissal(Answer, frozen=True, kw_only=True):
     """Two devices that a person called two."""
 
     one: str
@@ -207,7 +201,7 @@ class Dismissal(_Answer, frozen=True, kw_only=True):
     dismissed_at: str
 
 
-class Duplicate(_Answer, frozen=True, kw_only=True):
+class Duplicate(Answer, frozen=True, kw_only=True):
     """Two devices that may be one machine."""
 
     keep: Twin
@@ -218,7 +212,7 @@ class Duplicate(_Answer, frozen=True, kw_only=True):
     dismissed: Dismissal | None = None
 
 
-class Merge(_Answer, frozen=True, kw_only=True):
+class Merge(Answer, frozen=True, kw_only=True):
     """The record of a merge."""
 
     id: str
@@ -230,19 +224,19 @@ class Merge(_Answer, frozen=True, kw_only=True):
     undone_at: str | None = None
 
 
-class Tags(_Answer, frozen=True, kw_only=True):
+class Tags(Answer, frozen=True, kw_only=True):
     """A device's tags."""
 
     tags: list[str]
 
 
-class SectionName(_Answer, frozen=True, kw_only=True):
+class SectionName(Answer, frozen=True, kw_only=True):
     """A section in the list."""
 
     name: str
 
 
-class Section(_Answer, frozen=True, kw_only=True):
+class Section(Answer, frozen=True, kw_only=True):
     """One inventory section."""
 
     status: str
@@ -253,14 +247,14 @@ class Section(_Answer, frozen=True, kw_only=True):
     duration_ms: int
 
 
-class Change(_Answer, frozen=True, kw_only=True):
+class Change(Answer, frozen=True, kw_only=True):
     """One item before and after."""
 
     before: dict[str, Any]
     after: dict[str, Any]
 
 
-class ItemChange(_Answer, frozen=True, kw_only=True):
+class ItemChange(Answer, frozen=True, kw_only=True):
     """One thing that came, went, or became another."""
 
     change: str
@@ -269,7 +263,7 @@ class ItemChange(_Answer, frozen=True, kw_only=True):
     after: dict[str, Any] | None
 
 
-class HistoryEntry(_Answer, frozen=True, kw_only=True):
+class HistoryEntry(Answer, frozen=True, kw_only=True):
     """One report that changed a section."""
 
     seq: int
@@ -286,7 +280,7 @@ class HistoryEntry(_Answer, frozen=True, kw_only=True):
     changes: list[ItemChange]
 
 
-class HistoryPage(_Answer, frozen=True, kw_only=True):
+class HistoryPage(Answer, frozen=True, kw_only=True):
     """How a device's inventory changed."""
 
     device: str
@@ -294,7 +288,7 @@ class HistoryPage(_Answer, frozen=True, kw_only=True):
     next: str | None = None
 
 
-class CheckState(_Answer, frozen=True, kw_only=True):
+class CheckState(Answer, frozen=True, kw_only=True):
     """How one check stands, by the device's word."""
 
     id: str
@@ -307,7 +301,7 @@ class CheckState(_Answer, frozen=True, kw_only=True):
     seen_at: str
 
 
-class SectionDifference(_Answer, frozen=True, kw_only=True):
+class SectionDifference(Answer, frozen=True, kw_only=True):
     """What changed in one section."""
 
     name: str
@@ -324,7 +318,7 @@ class SectionDifference(_Answer, frozen=True, kw_only=True):
     is_whole: bool = True
 
 
-class Differences(_Answer, frozen=True, kw_only=True):
+class Differences(Answer, frozen=True, kw_only=True):
     """What changed on a device."""
 
     device: str
@@ -333,7 +327,7 @@ class Differences(_Answer, frozen=True, kw_only=True):
     next: str | None = None
 
 
-class Script(_Answer, frozen=True, kw_only=True):
+class Script(Answer, frozen=True, kw_only=True):
     """A script version in the list."""
 
     id: str
@@ -345,7 +339,7 @@ class Script(_Answer, frozen=True, kw_only=True):
     author: str
 
 
-class ScriptDetail(_Answer, frozen=True, kw_only=True):
+class ScriptDetail(Answer, frozen=True, kw_only=True):
     """A script version with its sealed manifest and its body."""
 
     state: str
@@ -353,14 +347,14 @@ class ScriptDetail(_Answer, frozen=True, kw_only=True):
     body: bytes
 
 
-class OrderState(_Answer, frozen=True, kw_only=True):
+class OrderState(Answer, frozen=True, kw_only=True):
     """What became of one order handed in."""
 
     order: str
     state: str
 
 
-class OrderStates(_Answer, frozen=True, kw_only=True):
+class OrderStates(Answer, frozen=True, kw_only=True):
     """What became of the orders handed in."""
 
     items: list[OrderState]
@@ -372,13 +366,13 @@ class FilledOrder(OrderState, frozen=True, kw_only=True):
     code: str | None = None
 
 
-class FilledOrders(_Answer, frozen=True, kw_only=True):
+class FilledOrders(Answer, frozen=True, kw_only=True):
     """What became of each order of a campaign, in the order in which they were handed in."""
 
     items: list[FilledOrder]
 
 
-class OrderLine(_Answer, frozen=True, kw_only=True):
+class OrderLine(Answer, frozen=True, kw_only=True):
     """An order in the list."""
 
     order: str
@@ -395,125 +389,30 @@ class OrderView(OrderLine, frozen=True, kw_only=True):
     result: bytes | None = None
 
 
-class Campaign(_Answer, frozen=True, kw_only=True):
-    """A campaign."""
-
-    campaign: str
-    name: str
-    state: str
-    script: str
-    version: int
-    digest: str
-    query: str
-    parameters: dict[str, Any]
-    ttl_s: int
-    targets: int
-    plan: CampaignPlan = CampaignPlan()
-    target_set: str | None = None
-    source: str | None = None
-    reason: str | None = None
-    open_ring: int = 0
-    risk: str = ""
-    counts: dict[str, int] = {}
-    created_by: str | None = None
-    created_at: str | None = None
-    started_at: str | None = None
-    ended_at: str | None = None
-
-
-class Target(_Answer, frozen=True, kw_only=True):
-    """A frozen device of a campaign, with what proves its key."""
-
-    order: str
-    state: str
-    device: str
-    name: str
-    host_name: str
-    group: str
-    key: bytes
-    enrolment: bytes
-    ring: int = 0
-    token_envelope: bytes | None = None
-    confirmation: bytes | None = None
-
-
-class Ring(_Answer, frozen=True, kw_only=True):
-    """One ring's counts, and what holds up the one after it."""
-
-    ring: int
-    counts: dict[str, int]
-    name: str = ""
-    targets: int = 0
-    opened_at: str | None = None
-    settled_at: str | None = None
-    held: str | None = None
-    approved_by: str | None = None
-    approved_at: str | None = None
-
-
-class Cause(_Answer, frozen=True, kw_only=True):
-    """Failures that look alike."""
-
-    signature: str
-    count: int
-    example: str | None
-
-
-class CampaignReport(_Answer, frozen=True, kw_only=True):
-    """A campaign's states, counted."""
-
-    campaign: str
-    state: str
-    counts: dict[str, int]
-    rings: list[Ring]
-    causes: list[Cause]
-    reason: str | None = None
-
-
-class CampaignStep(_Answer, frozen=True, kw_only=True):
-    """A step of an order, or of the campaign itself."""
-
-    seq: int
-    at: str
-    state: str
-    order: str | None = None
-    device: str | None = None
-    ring: int | None = None
-    detail: dict[str, Any] = {}
-
-
-class CampaignEvents(_Answer, frozen=True, kw_only=True):
-    """What happened after a cursor, and the cursor to go on from."""
-
-    items: list[CampaignStep]
-    next: str
-    state: str
-
-
 # The desk and sessions.
 
 
-class Created(_Answer, frozen=True, kw_only=True):
+class Created(Answer, frozen=True, kw_only=True):
     """A new ticket."""
 
     id: str
     number: str
 
 
-class Claimed(_Answer, frozen=True, kw_only=True):
+class Claimed(Answer, frozen=True, kw_only=True):
     """A nameplate that is ours now."""
 
     session: str
     ticket: str
 
 
-class Mail(_Answer, frozen=True, kw_only=True):
+class Mail(Answer, frozen=True, kw_only=True):
     """The device's pairing blob."""
 
     body: bytes
 
 
-class JumpAddress(_Answer, frozen=True, kw_only=True):
+class JumpAddress(Answer, frozen=True, kw_only=True):
     """Where the jump port is; `signature` is checked against the pinned relay key."""
 
     host: str
@@ -522,13 +421,13 @@ class JumpAddress(_Answer, frozen=True, kw_only=True):
     signature: bytes
 
 
-class JumpKeyAnswer(_Answer, frozen=True, kw_only=True):
+class JumpKeyAnswer(Answer, frozen=True, kw_only=True):
     """A jump key is registered until then."""
 
     expires_at: str
 
 
-class PipeToken(_Answer, frozen=True, kw_only=True):
+class PipeToken(Answer, frozen=True, kw_only=True):
     """Where to attach a pipe, and with what."""
 
     url: str
@@ -536,7 +435,7 @@ class PipeToken(_Answer, frozen=True, kw_only=True):
     number: int | None = None
 
 
-class SessionMember(_Answer, frozen=True, kw_only=True):
+class SessionMember(Answer, frozen=True, kw_only=True):
     """Somebody who asked to join a session, as the relay knows it."""
 
     join: str
@@ -551,7 +450,7 @@ class SessionMember(_Answer, frozen=True, kw_only=True):
     leads_at: str | None = None
 
 
-class Session(_Answer, frozen=True, kw_only=True):
+class Session(Answer, frozen=True, kw_only=True):
     """A session as the relay knows it."""
 
     session: str
@@ -573,7 +472,7 @@ class Session(_Answer, frozen=True, kw_only=True):
     note: str = ""
 
 
-class WaitingGrant(_Answer, frozen=True, kw_only=True):
+class WaitingGrant(Answer, frozen=True, kw_only=True):
     """A session that waits for approvals; only `envelope`, once verified, is believed."""
 
     session: str

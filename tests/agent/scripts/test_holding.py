@@ -185,9 +185,9 @@ def test_what_holds_is_journalled_once_and_the_resident_waits_for_it(device: Dev
     assert device.is_held(row)
     assert device.is_held(row)
     assert device.kinds.count("order-held") == 1
-    assert _look(device.journal)[1] == {row.id}
+    assert _look(device.journal)[1] == {row.id: 36_000}
     device.at += 10 * HOUR
-    assert _look(device.journal)[1] == set()
+    assert _look(device.journal)[1] == {}
     assert not device.is_held(row)
     # A clock that is set back opens no window twice, and does not close one either.
     device.journal.raise_clock()
@@ -201,7 +201,7 @@ def test_an_expired_order_is_held_no_more_so_that_its_check_ends_it(device: Devi
     row = device.accept(make_order(Terms(windows=NIGHT), expires=format_instant(NOW + 2 * HOUR)))
     assert device.is_held(row)
     device.at += 2 * HOUR
-    assert _look(device.journal)[1] == set()
+    assert _look(device.journal)[1] == {}
     assert not device.is_held(row)
 
 
