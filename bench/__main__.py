@@ -35,6 +35,7 @@ SUITES = (
     "session_weight",
     "splice",
     "agents",
+    "campaign",
     "resident",
     "orders",
     "fleet",

@@ -37,7 +37,7 @@ from farhand_protocol.messages import Ack, OfferOrder, ResultReport
 from farhand_protocol.tokens import Enrolment, Token
 from tests.support.stage import ConsoleHome, Stage
 
-__all__ = ["run"]
+__all__ = ["enrol_simulated", "run"]
 
 _DIALS = 64
 _SETTLE_S = 120.0
@@ -82,13 +82,13 @@ def _measure(count: int) -> list[Figure]:
         admin = stage.first_admin()
         assert stage.relay is not None
         stage.relay.end()
-        signers = _enrol(stage, admin, count)
+        signers = enrol_simulated(stage, admin, count)
         relay = stage.start_relay()
         _pin_other_core(relay.popen.pid)
         return asyncio.run(_drive(stage, admin, signers, relay.popen.pid, baseline_s))
 
 
-def _enrol(stage: Stage, admin: ConsoleHome, count: int) -> list[SeedSigner]:
+def enrol_simulated(stage: Stage, admin: ConsoleHome, count: int) -> list[SeedSigner]:
     """Write `count` enrolled devices, each with an enrolment that the console can verify."""
     context = Context(Home(admin.home), as_json=True)
     settings = context.settings

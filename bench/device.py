@@ -72,8 +72,10 @@ class SimulatedDevice:
         return decode_relay_message(data)
 
 
-def answer_order(device: SimulatedDevice, envelope: bytes) -> tuple[str, bytes]:
-    """Return the order's id and a signed result that says it succeeded."""
+def answer_order(
+    device: SimulatedDevice, envelope: bytes, *, has_failed: bool = False
+) -> tuple[str, bytes]:
+    """Return the order's id and a signed result that says how it went."""
     order = open_payload(decode_envelope(envelope), Order)
     now = format_instant(datetime.now(UTC))
     result = Result(
@@ -83,8 +85,8 @@ def answer_order(device: SimulatedDevice, envelope: bytes) -> tuple[str, bytes]:
         script=order.script,
         version=order.version,
         digest=order.digest,
-        state="succeeded",
-        exit_code=0,
+        state="failed" if has_failed else "succeeded",
+        exit_code=1 if has_failed else 0,
         signal=None,
         stdout=b"{}",
         stdout_bytes=2,

@@ -279,19 +279,21 @@ class PostgresServer(_Server):
 
 
 class NatsServer(_Server):
-    """NATS on a loopback port of its own choice. `url` is its address while it runs."""
+    """NATS on a loopback port, of its own choice unless told. `url` is its address."""
 
     name = "nats-server"
     ready_line = re.compile(r"Server is ready")
     _listening = re.compile(r"Listening for client connections on 127\.0\.0\.1:(\d+)")
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = -1) -> None:
         super().__init__()
         self.url = ""
+        self._port = port
 
     def start(self) -> None:
         """Start it; raises ServerMissing without the package, ServerFailed where it fails."""
-        self._launch([str(_nats_program()), "-a", "127.0.0.1", "-p", "-1"], cwd="/", env={})
+        words = [str(_nats_program()), "-a", "127.0.0.1", "-p", str(self._port)]
+        self._launch(words, cwd="/", env={})
         port = self._listening.search(self.log_tail())
         if port is None:
             tail = self.log_tail()
