@@ -343,3 +343,45 @@ def test_people_and_programs(mac: Machine) -> None:
     assert schedule({"StartInterval": 60}) == "every 60 s"
     assert mac.item("editor_extensions")["publisher"] == "a"
     assert mac.item("time")["ntp"] is True
+
+
+GARBLED = [
+    ("sessions", "who"), ("processes", "ps "), ("neighbours", "arp"), ("vpn", "scutil --nc"),
+    ("services", "launchctl list"), ("remote_access", "launchctl list"), ("volumes", "mount"),
+    ("volumes", "df"), ("usage", "df"), ("usage", "vm_stat"), ("proxy", "scutil --proxy"),
+    ("dns", "scutil --dns"), ("network", "scutil --dns"), ("routes", "netstat"),
+    ("network", "netstat"), ("network", "ifconfig"), ("management", "profiles"),
+    ("firmware_security", "csrutil"), ("hardening", "csrutil"), ("hardening", "spctl"),
+    ("listening_ports", "lsof"), ("certificates", "security"), ("firewall", "/usr/libexec"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("section", "command"), GARBLED)
+def test_what_is_printed_and_not_understood_is_an_error(
+    mac: Machine, section: str, command: str
+) -> None:
+    assert mac.collect(section).status == "ok"
+    known = [one for one in mac.commands if one.startswith(command)]
+    assert known, "the fixture runs it"
+    for one in known:
+        mac.commands[one] = "Segmentation fault: 11\nusage: another tool, from another year\n"
+    report = mac.collect(section)
+    assert (report.status, report.items) == ("error", []), report.reason
+    assert "cannot be read" in report.reason
+
+
+@pytest.mark.parametrize(
+    ("section", "command"),
+    [("sessions", "who"), ("processes", "ps "), ("services", "launchctl list"), ("volumes", "df")],
+)
+def test_single_lines_that_are_not_understood_are_counted(
+    mac: Machine, section: str, command: str
+) -> None:
+    whole = mac.collect(section)
+    (one,) = [one for one in mac.commands if one.startswith(command)]
+    told = mac.commands[one]
+    assert isinstance(told, str)
+    mac.commands[one] = told + "\n~ two new ~\n~ lines ~\n"
+    report = mac.collect(section)
+    assert (report.status, report.items) == ("ok", whole.items)
+    assert "2 lines of " in report.reason

@@ -6,9 +6,10 @@ import re
 from typing import Any, Final
 
 from farhand_agent.inventory.collectors.macos.source import macos_section
+from farhand_agent.inventory.collectors.macos.understood import require_mark
 from farhand_agent.inventory.context import Context
 
-__all__ = ["collect", "parse_scutil_dns"]
+__all__ = ["collect", "parse_scutil_dns", "resolvers"]
 
 _LINE: Final = re.compile(r"\s+(nameserver|search domain|domain|if_index|options)\b[^:]*: (.+)")
 _INTERFACE: Final = re.compile(r"[0-9]+ \(([^)]+)\)")
@@ -41,7 +42,20 @@ def parse_scutil_dns(output: str) -> list[dict[str, Any]]:
     return [one for one in items if one["servers"]][:_MAX_RESOLVERS]
 
 
+def resolvers(context: Context) -> list[dict[str, Any]]:
+    """Return one item per resolver that has servers.
+
+    Raises:
+        Malformed: scutil printed something else.
+    """
+    told = context.run(["scutil", "--dns"]).text
+    items = parse_scutil_dns(told)
+    if not items:
+        require_mark("scutil --dns", told, "^(?:No )?DNS configuration")
+    return items
+
+
 @macos_section("dns", personal=("servers", "search"))
 def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item per resolver."""
-    return parse_scutil_dns(context.run(["scutil", "--dns"]).text)
+    return resolvers(context)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from farhand_agent.inventory.collectors.macos.firmware_security import sip_state
+from farhand_agent.inventory.collectors.macos.firmware_security import sip_of
 from farhand_agent.inventory.collectors.macos.source import macos_section
+from farhand_agent.inventory.collectors.macos.understood import require_mark
 from farhand_agent.inventory.context import Context
 from farhand_agent.inventory.json_values import text
 from farhand_agent.inventory.plists import plist_file
@@ -17,7 +18,8 @@ __all__ = ["collect"]
 def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item per setting."""
     gate = context.run(["spctl", "--status"], ok=(0, 1)).text  # 1: disabled
-    sip = sip_state(context.run(["csrutil", "status"]).text)
+    require_mark("spctl", gate, "assessments (?:enabled|disabled)")
+    sip = sip_of(context)
     login = plist_file(context, "/Library/Preferences/com.apple.loginwindow.plist") or {}
     state = "on" if "assessments enabled" in gate else "off" if "disabled" in gate else None
     return [

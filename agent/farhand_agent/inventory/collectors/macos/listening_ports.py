@@ -6,6 +6,7 @@ import re
 from typing import Any, Final
 
 from farhand_agent.inventory.collectors.macos.source import macos_section
+from farhand_agent.inventory.collectors.macos.understood import require_mark
 from farhand_agent.inventory.context import Context
 
 __all__ = ["collect", "parse_lsof"]
@@ -44,6 +45,13 @@ def collect(context: Context) -> list[dict[str, Any]]:
         context.note("without root only this user's own")
     argv = ["lsof", "-nP", "-iTCP", "-sTCP:LISTEN", "-FcLPn"]
     # lsof ends with 1 where it found nothing, or not everything.
-    items = parse_lsof(context.run(argv, timeout_s=30.0, ok=(0, 1)).text)
+    items = _sockets(context, argv)
     argv = ["lsof", "-nP", "-iUDP", "-FcLPn"]
-    return items + parse_lsof(context.run(argv, timeout_s=30.0, ok=(0, 1)).text)
+    return items + _sockets(context, argv)
+
+
+def _sockets(context: Context, argv: list[str]) -> list[dict[str, Any]]:
+    told = context.run(argv, timeout_s=30.0, ok=(0, 1)).text
+    if told.strip():
+        require_mark("lsof", told, "^p[0-9]+$")
+    return parse_lsof(told)

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from farhand_agent.inventory.addresses import without_credentials
 from farhand_agent.inventory.collectors.macos.source import macos_section
+from farhand_agent.inventory.collectors.macos.understood import require_mark
 from farhand_agent.inventory.context import Context
 
 __all__ = ["collect", "parse_enrollment"]
@@ -31,4 +32,6 @@ def parse_enrollment(output: str) -> list[dict[str, Any]]:
 @macos_section("management", personal=("server",))
 def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item where this Mac is managed."""
-    return parse_enrollment(context.run(["profiles", "status", "-type", "enrollment"]).text)
+    told = context.run(["profiles", "status", "-type", "enrollment"]).text
+    require_mark("profiles", told, _ENROLLED.pattern)
+    return parse_enrollment(told)

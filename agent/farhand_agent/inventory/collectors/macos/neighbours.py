@@ -6,10 +6,13 @@ import re
 from typing import Any, Final
 
 from farhand_agent.inventory.collectors.macos.source import macos_section
+from farhand_agent.inventory.collectors.macos.understood import require_lines
 from farhand_agent.inventory.context import Context
 
 __all__ = ["collect", "parse_arp"]
 
+# Asked for and never answered; groups and broadcasts.
+_LEFT_OUT: Final = r"\(incomplete\)| at (?:ff:ff:ff:ff:ff:ff|0?1:0?0:5e:\S+) "
 _LINE: Final = re.compile(r"\S+ \(([0-9.]+)\) at ([0-9a-f:]{11,17}) on (\S+)(.*)")
 
 
@@ -35,4 +38,7 @@ def parse_arp(output: str) -> list[dict[str, Any]]:
 @macos_section("neighbours", personal=("address", "mac"), volatile=True, opt_in=True)
 def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item per neighbour."""
-    return parse_arp(context.run(["arp", "-an"]).text)
+    told = context.run(["arp", "-an"]).text
+    items = parse_arp(told)
+    require_lines(context, "arp", told, len(items), aside=_LEFT_OUT, silent=True)
+    return items

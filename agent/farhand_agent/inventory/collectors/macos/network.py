@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from farhand_agent.inventory.collectors.macos.dns import parse_scutil_dns
-from farhand_agent.inventory.collectors.macos.routes import parse_netstat
+from farhand_agent.inventory.collectors.macos.dns import resolvers
+from farhand_agent.inventory.collectors.macos.routes import all_routes
 from farhand_agent.inventory.collectors.macos.source import macos_section
-from farhand_agent.inventory.context import Context
+from farhand_agent.inventory.context import Context, Malformed
 from farhand_protocol.errors import FarhandError
 
 __all__ = ["collect", "parse_ifconfig", "parse_ports"]
@@ -72,19 +72,24 @@ def parse_ports(output: str) -> dict[str, str]:
 def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item per interface, per default route, and for the resolver."""
     items = parse_ifconfig(context.run(["ifconfig", "-a"]).text)
+    if not items:
+        raise Malformed("ifconfig")  # there is a loopback everywhere
     try:
         ports = parse_ports(context.run(["networksetup", "-listallhardwareports"]).text)
     except FarhandError as error:
         ports = {}
         context.note(error.message)
+    else:
+        if not ports:
+            context.note("no line of networksetup can be read")
     for item in items:
         port = ports.get(item["name"])
         item["virtual"] = port is None
         item["wireless"] = port == "Wi-Fi"
-    for route in parse_netstat(context.run(["netstat", "-rn"]).text):
+    for route in all_routes(context):
         if route["destination"] == "default":
             kept = ("family", "gateway", "interface", "metric")
             items.append({"record": "default_route"} | {key: route[key] for key in kept})
-    for found in parse_scutil_dns(context.run(["scutil", "--dns"]).text)[:1]:
+    for found in resolvers(context)[:1]:
         items.append({"record": "resolver", "servers": found["servers"], "search": found["search"]})
     return items

@@ -6,6 +6,7 @@ import re
 from typing import Any, Final
 
 from farhand_agent.inventory.collectors.macos.source import macos_section
+from farhand_agent.inventory.collectors.macos.understood import require_lines
 from farhand_agent.inventory.context import Context
 
 __all__ = ["collect", "parse_ps"]
@@ -39,4 +40,7 @@ def parse_ps(output: str) -> list[dict[str, Any]]:
 @macos_section("processes", personal=("user",), volatile=True, opt_in=True)
 def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item per process."""
-    return parse_ps(context.run(["ps", "-axo", "pid=,ppid=,user=,state=,rss=,ucomm="]).text)
+    told = context.run(["ps", "-axo", "pid=,ppid=,user=,state=,rss=,ucomm="]).text
+    items = parse_ps(told)
+    require_lines(context, "ps", told, len(items))
+    return items

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from farhand_agent.inventory.addresses import without_credentials
 from farhand_agent.inventory.collectors.macos.source import macos_section
+from farhand_agent.inventory.collectors.macos.understood import require_mark
 from farhand_agent.inventory.context import Context
 
 __all__ = ["collect", "parse_scutil_proxy"]
@@ -47,4 +48,6 @@ def _item(scheme: str, address: str, around: list[str]) -> dict[str, Any]:
 @macos_section("proxy", personal=("address", "exceptions"))
 def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item per proxy in use."""
-    return parse_scutil_proxy(context.run(["scutil", "--proxy"]).text)
+    told = context.run(["scutil", "--proxy"]).text
+    require_mark("scutil --proxy", told, r"^<dictionary> \{")
+    return parse_scutil_proxy(told)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from farhand_agent.inventory.collectors.linux.remote_access import parse_sshd
-from farhand_agent.inventory.collectors.macos.services import parse_launchctl
+from farhand_agent.inventory.collectors.macos.services import listed_jobs
 from farhand_agent.inventory.collectors.macos.source import macos_section
 from farhand_agent.inventory.context import Context
 
@@ -22,7 +22,7 @@ _DOORS: Final = {
 def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item per door that is open."""
     items = []
-    for service in parse_launchctl(context.run(["launchctl", "list"]).text):
+    for service in listed_jobs(context):
         known = _DOORS.get(service["name"])
         if known is None:
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from farhand_agent.inventory.collectors.macos.services import parse_launchctl
+from farhand_agent.inventory.collectors.macos.services import listed_jobs
 from farhand_agent.inventory.collectors.macos.source import macos_section
 from farhand_agent.inventory.context import Context
 
@@ -32,7 +32,7 @@ _PRODUCTS: Final = {
 @macos_section("remote_tools")
 def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item per product of which there is a sign."""
-    services = parse_launchctl(context.run(["launchctl", "list"]).text)
+    services = listed_jobs(context)
     items = []
     for name, (places, label) in _PRODUCTS.items():
         path = next((one for one in places if context.files.path(one).exists()), None)

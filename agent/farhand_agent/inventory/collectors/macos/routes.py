@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from farhand_agent.inventory.collectors.macos.source import macos_section
+from farhand_agent.inventory.collectors.macos.understood import require_lines, require_mark
 from farhand_agent.inventory.context import Context
 
-__all__ = ["collect", "parse_netstat"]
+__all__ = ["all_routes", "collect", "parse_netstat"]
 
 
 def parse_netstat(output: str) -> list[dict[str, Any]]:
@@ -40,7 +41,22 @@ def parse_netstat(output: str) -> list[dict[str, Any]]:
     return items
 
 
+def all_routes(context: Context) -> list[dict[str, Any]]:
+    """Return one item per route.
+
+    Raises:
+        Malformed: netstat printed something else.
+    """
+    told = context.run(["netstat", "-rn"]).text
+    require_mark("netstat", told, "^Internet6?:")
+    shaped = sum(len(line.split()) >= 4 for line in told.split("\n"))
+    heads = told.count("Destination ")
+    aside = "^(?:Routing tables|Internet6?:|Destination )"
+    require_lines(context, "netstat", told, shaped - heads, aside=aside)
+    return parse_netstat(told)
+
+
 @macos_section("routes", personal=("destination", "gateway"))
 def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item per route."""
-    return parse_netstat(context.run(["netstat", "-rn"]).text)
+    return all_routes(context)

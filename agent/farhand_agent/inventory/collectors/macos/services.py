@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from farhand_agent.inventory.collectors.macos.source import macos_section
+from farhand_agent.inventory.collectors.macos.understood import require_lines
 from farhand_agent.inventory.context import Context
 from farhand_agent.inventory.json_values import whole
 
-__all__ = ["collect", "parse_launchctl"]
+__all__ = ["collect", "listed_jobs", "parse_launchctl"]
 
 
 def parse_launchctl(output: str) -> list[dict[str, Any]]:
@@ -35,7 +36,19 @@ def parse_launchctl(output: str) -> list[dict[str, Any]]:
     return items
 
 
+def listed_jobs(context: Context) -> list[dict[str, Any]]:
+    """Return one item per job that launchd lists to this user.
+
+    Raises:
+        Malformed: it lists none, though there always are some.
+    """
+    told = context.run(["launchctl", "list"]).text
+    items = parse_launchctl(told)
+    require_lines(context, "launchctl list", told, len(items), aside=r"^PID\s")
+    return items
+
+
 @macos_section("services")
 def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item per job."""
-    return parse_launchctl(context.run(["launchctl", "list"]).text)
+    return listed_jobs(context)

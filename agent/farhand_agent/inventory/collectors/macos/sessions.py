@@ -6,6 +6,7 @@ import re
 from typing import Any, Final
 
 from farhand_agent.inventory.collectors.macos.source import macos_section
+from farhand_agent.inventory.collectors.macos.understood import require_lines
 from farhand_agent.inventory.context import Context
 
 __all__ = ["collect", "parse_who"]
@@ -34,4 +35,7 @@ def parse_who(output: str) -> list[dict[str, Any]]:
 @macos_section("sessions", personal=("user", "origin"), volatile=True)
 def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item per session."""
-    return parse_who(context.run(["who"]).text)
+    told = context.run(["who"]).text
+    items = parse_who(told)
+    require_lines(context, "who", told, len(items), silent=True)
+    return items

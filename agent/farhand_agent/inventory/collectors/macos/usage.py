@@ -8,8 +8,8 @@ from typing import Any, Final
 from farhand_agent.inventory.collectors.macos.boot import boot_time
 from farhand_agent.inventory.collectors.macos.memory import parse_swapusage
 from farhand_agent.inventory.collectors.macos.source import macos_section, sysctl
-from farhand_agent.inventory.collectors.macos.volumes import mounted, parse_df
-from farhand_agent.inventory.context import Context
+from farhand_agent.inventory.collectors.macos.volumes import mounted, sizes
+from farhand_agent.inventory.context import Context, Malformed
 from farhand_agent.inventory.json_values import number, whole
 from farhand_agent.inventory.moments import instant
 
@@ -31,20 +31,22 @@ def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item for the system and one per volume."""
     told = sysctl(context, "kern.boottime", "vm.loadavg", "hw.logicalcpu", "vm.swapusage")
     loads = re.sub(r"[{}]", " ", told.get("vm.loadavg", "")).replace(",", ".").split()
+    available = available_bytes(context.run(["vm_stat"]).text)
+    if available is None:
+        raise Malformed("vm_stat")
     items: list[dict[str, Any]] = [
         {
             "record": "system",
             "booted_at": instant(boot_time(told.get("kern.boottime", ""))),
             "load_15m": number(loads[2]) if len(loads) > 2 else None,
             "processors": whole(told.get("hw.logicalcpu")),
-            "memory_available_bytes": available_bytes(context.run(["vm_stat"]).text),
+            "memory_available_bytes": available,
             "swap_free_bytes": parse_swapusage(told.get("vm.swapusage", "")).get("free"),
         }
     ]
-    # It ends with 1 where one of them does not answer.
-    sizes = parse_df(context.run(["df", "-Pk"], ok=(0, 1)).text)
+    known = sizes(context)
     for one in mounted(context):
-        total, used, left = sizes.get(one.target, (0, 0, 0))
+        total, used, left = known.get(one.target, (0, 0, 0))
         if total:
             # Volumes of one container share their space, so what is left decides.
             share = round(100 * used / (used + left), 1) if used + left > 0 else None

@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from farhand_agent.inventory.addresses import without_credentials
 from farhand_agent.inventory.collectors.macos.source import macos_section
+from farhand_agent.inventory.collectors.macos.understood import require_lines
 from farhand_agent.inventory.context import Context
 
-__all__ = ["Mounted", "collect", "mounted", "parse_df", "parse_mount"]
+__all__ = ["Mounted", "collect", "mounted", "parse_df", "parse_mount", "sizes"]
 
 _MOUNT: Final = re.compile(r"(\S+) on (/.*) \(([a-z0-9]+)((?:, [^,)]+)*)\)")
 # df -Pk: source, blocks of 1 KiB, used, available, share, mount.
@@ -53,19 +54,34 @@ def parse_df(output: str) -> dict[str, tuple[int, int, int]]:
 
 def mounted(context: Context) -> list[Mounted]:
     """Return the file systems that hold somebody's data, and those of the network."""
+    told = context.run(["mount"]).text
+    found = parse_mount(told)
+    require_lines(context, "mount", told, len(found))
     return [
         one
-        for one in parse_mount(context.run(["mount"]).text)
+        for one in found
         if one.filesystem not in _HELPERS
         and (not one.target.startswith("/System/Volumes/") or one.target.endswith("/Data"))
     ]
 
 
+def sizes(context: Context) -> dict[str, tuple[int, int, int]]:
+    """Return size, used and available bytes by mount point.
+
+    Raises:
+        Malformed: no line of df can be read.
+    """
+    # It ends with 1 where one of them does not answer.
+    told = context.run(["df", "-Pk"], ok=(0, 1)).text
+    found = parse_df(told)
+    require_lines(context, "df", told, len(found), aside="^Filesystem ")
+    return found
+
+
 @macos_section("volumes", personal=("label", "uuid"))
 def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item per volume."""
-    # It ends with 1 where one of them does not answer.
-    sizes = parse_df(context.run(["df", "-Pk"], ok=(0, 1)).text)
+    known = sizes(context)
     return [
         {
             "mount": one.target,
@@ -75,7 +91,7 @@ def collect(context: Context) -> list[dict[str, Any]]:
             "uuid": None,
             "network": one.filesystem in _NETWORK,
             "read_only": "read-only" in one.options,
-            "total_bytes": sizes[one.target][0] if one.target in sizes else None,
+            "total_bytes": known[one.target][0] if one.target in known else None,
             "inodes_total": None,
         }
         for one in mounted(context)

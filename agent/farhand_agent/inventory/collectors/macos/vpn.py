@@ -6,6 +6,7 @@ import re
 from typing import Any, Final
 
 from farhand_agent.inventory.collectors.macos.source import macos_section
+from farhand_agent.inventory.collectors.macos.understood import require_lines
 from farhand_agent.inventory.context import Context
 
 __all__ = ["collect", "parse_scutil_nc"]
@@ -34,4 +35,8 @@ def parse_scutil_nc(output: str) -> list[dict[str, Any]]:
 @macos_section("vpn")
 def collect(context: Context) -> list[dict[str, Any]]:
     """Return one item per connection."""
-    return parse_scutil_nc(context.run(["scutil", "--nc", "list"]).text)
+    told = context.run(["scutil", "--nc", "list"]).text
+    items = parse_scutil_nc(told)
+    aside = r"^(?:Available|No) network connection services"
+    require_lines(context, "scutil --nc", told, len(items), aside=aside, silent=True)
+    return items
