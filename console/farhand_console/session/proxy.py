@@ -79,7 +79,9 @@ class _Outlet(asyncio.streams.FlowControlMixin):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        if isinstance(transport, asyncio.Transport):
+        # That of a pipe calls itself a Transport as well, and cannot read.
+        is_socket = transport.get_extra_info("socket") is not None
+        if is_socket and isinstance(transport, asyncio.Transport):
             transport.pause_reading()  # what comes the other way is stdin's
 
     def connection_lost(self, exc: Exception | None) -> None:
