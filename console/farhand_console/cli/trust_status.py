@@ -40,7 +40,11 @@ def show_status(context: Context) -> None:
         "targets_version": verified.targets_version,
         "targets_expires": format_instant(verified.targets.signed.expires),
         "signatures": {role: roles[role].threshold for role in ("root", "targets")},
-        "approvals": seen.approvals,
+        "approvals": {
+            risk: {"permission": one["permission"], "count": one["count"]}
+            for risk, one in seen.approvals.items()
+        },
+        "risks": seen.approvals,
         "operators": [
             {
                 "name": one.name,
@@ -86,7 +90,7 @@ def _show(answer: dict[str, Any]) -> None:
         ("risk", "needs", "who may approve"),
         [
             (risk, f"{one['count']} x {one['permission']}", ", ".join(one["who"]) or "nobody")
-            for risk, one in answer["approvals"].items()
+            for risk, one in answer["risks"].items()
         ],
     )
     say("")
