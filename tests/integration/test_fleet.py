@@ -164,6 +164,17 @@ def test_a_shipped_script_with_its_result(house: House) -> None:
     assert done["stderr"] == ""
 
 
+def test_a_sensitive_script_is_read_by_whoever_ordered_it_alone(house: House) -> None:
+    words = ["run", "diagnose.crash.collect", "--device", "alpha", "--wait"]
+    done = house.technician.json(*words)
+    assert (done["state"], done["sealed"]) == ("succeeded", "opened")
+    assert set(json.loads(done["stdout"])) == {"crashes"}
+    again = house.technician.json("order", "show", done["order"])
+    assert (again["sealed"], again["stdout"]) == ("opened", done["stdout"])
+    other = house.admin.json("order", "show", done["order"])
+    assert (other["state"], other["sealed"], other["stdout"]) == ("succeeded", "closed", "")
+
+
 def test_an_order_for_a_device_that_is_away_waits_for_it(house: House) -> None:
     agent = away(house, "late")
     made = house.technician.json("run", "check.uptime", "--device", "late")
