@@ -31,6 +31,7 @@ from farhand_protocol.errors import FarhandError
 from farhand_protocol.instants import parse_instant
 from farhand_protocol.messages import CancelOrder, OfferOrder, RelayMessage, encode_message
 from farhand_server.clock import stamp
+from farhand_server.fleet.brakes import plan_of
 from farhand_server.fleet.campaign_events import tell_watchers
 from farhand_server.fleet.order_rows import advance, lock_orders
 from farhand_server.fleet.order_states import FINAL_STATES, OFFERABLE
@@ -130,17 +131,37 @@ class Dispatch:
         ids, self._orders = self._orders, set()
         running, self._campaigns = self._campaigns, set()
         moved, self._moved = self._moved, set()
-        for campaign in sorted(moved | running):
-            if await self._promote(campaign):
-                running.add(campaign)
+        limited = []
+        for row in await self._in_steps(sorted(moved | running)):
+            if _has_rings(row) and await self._promote(row["id"]):
+                running.add(row["id"])
+            if row["max_in_flight"] is not None:
+                limited.append(row["id"])
         reached = 0
         for chunk in in_chunks(sorted(ids), _PAGE):
             reached += await self._offer(orders.c.id.in_(chunk))
         for campaign in sorted(running):
             reached += await self._offer_pages(orders.c.campaign == campaign)
-        for campaign in sorted(running | moved):
+        for campaign in limited:
             reached += await self._offer_slots(campaign)
         return reached
+
+    async def _in_steps(self, ids: Sequence[str] | None = None) -> list[RowMapping]:
+        """Return the running ones of these campaigns, or of all, that go on by steps of their own.
+
+        Asked before anything is held: most campaigns have one ring and no limit, and their results
+        come in by the thousand.
+        """
+        of_tenant = (campaigns.c.tenant == self._relay.tenant, campaigns.c.state == "running")
+        query = select(
+            campaigns.c.id, campaigns.c.max_in_flight, campaigns.c.open_ring, campaigns.c.plan
+        ).where(*of_tenant)
+        found: list[RowMapping] = []
+        async with self._relay.db.read() as c:
+            for chunk in [None] if ids is None else in_chunks(ids, _PAGE):
+                of_these = query if chunk is None else query.where(campaigns.c.id.in_(chunk))
+                found.extend((await c.execute(of_these.order_by(campaigns.c.id))).mappings())
+        return [row for row in found if row["max_in_flight"] is not None or _has_rings(row)]
 
     async def _promote(self, campaign: str) -> bool:
         async with self._relay.db.write() as c:
@@ -363,16 +384,11 @@ class Dispatch:
 
     async def _go_on(self) -> None:
         """Look after every running campaign with rings to come or slots to give: soaks end."""
-        query = select(campaigns.c.id, campaigns.c.max_in_flight).where(
-            campaigns.c.tenant == self._relay.tenant, campaigns.c.state == "running"
-        )
-        async with self._relay.db.read() as c:
-            running = (await c.execute(query)).all()
-        for campaign, most in running:
-            if await self._promote(campaign):
-                await self._offer_pages(orders.c.campaign == campaign)
-            if most is not None:
-                await self._offer_slots(campaign)
+        for row in await self._in_steps():
+            if _has_rings(row) and await self._promote(row["id"]):
+                await self._offer_pages(orders.c.campaign == row["id"])
+            if row["max_in_flight"] is not None:
+                await self._offer_slots(row["id"])
 
     async def _end_expired(self) -> None:
         now = self._relay.now()
@@ -494,6 +510,11 @@ class _Everybody:
 
     def __contains__(self, _device: object) -> bool:
         return True
+
+
+def _has_rings(row: RowMapping) -> bool:
+    """Tell whether a campaign has a ring that is not open yet."""
+    return bool(row["open_ring"] + 1 < len(plan_of(row).rings))
 
 
 def _offer_of(row: RowMapping) -> OfferOrder:
