@@ -6,6 +6,7 @@
     orders/ sessions/   locks and grants of running children   receipts/   what the user keeps
     recordings/   sealed chunks that the relay has not witnessed yet
     policy.toml   the device's own policy                      lock        held by `run`
+    versions/     updates of the agent (updates/state.py)      runtime-folder   of its socket
 
 Not for secrets in memory: no key is read here.  A missing `config.toml` means a guest home.
 Files are replaced whole (temporary file, fsync, rename, fsync of the folder), never edited.

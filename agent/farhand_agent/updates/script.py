@@ -6,7 +6,8 @@ prepares the new version, has the resident agent hand over to the watchdog, and 
 
     asked in this order, the first that is wrong gives the code:
     update-parameters  update-busy  release-unknown  release-below-floor  release-failed-before
-    release-missing  release-mismatch  release-unreachable  release-malformed  update-failed
+    release-missing  release-mismatch  release-unreachable  release-malformed  update-sessions
+    update-failed
 
 Prints one JSON object: `version`, `before`, `outcome` (`updated`, `no-change`, `failed`), `reason`.
 """
@@ -50,6 +51,7 @@ MAX_DEADLINE_S: Final = 600
 # Behind the deadline: the agent that is replaced has to stop, and the good one to start again.
 _AFTER_S: Final = 180.0
 _LOOK_S: Final = 0.25
+SESSIONS_S: Final = 1800.0
 _NEWS_S: Final = 20.0
 _ORDER: Final = re.compile(r"[a-z0-9-]{4,64}\Z")
 
@@ -114,6 +116,7 @@ def _update(home: Home, given: dict[str, Any]) -> dict[str, Any]:
         if version == VERSION:
             return _answer(version, VERSION, "no-change", "")
         _prepare(home, version, again=given.get("again") is True)
+        _wait_for_sessions(home)
         return _hand_over(home, version, deadline_s)
     finally:
         lock.release()
@@ -169,6 +172,25 @@ def check_floor(trust: Verified, version: str) -> None:
         raise RefusedError(
             "release-below-floor", f"the organisation asks for {version_text(floor)} or newer"
         )
+
+
+def _wait_for_sessions(home: Home, *, patience_s: float = SESSIONS_S) -> None:
+    """Let the sessions that are open end by themselves: making way would cut them off.
+
+    Raises:
+        FarhandError: `update-sessions` when one is open for too long.
+    """
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            is_free = not local.ask(home, {"do": "status"}).get("sessions")
+        except AgentNotRunning:
+            return  # then nothing is cut off either
+        if is_free:
+            return
+        if time.monotonic() >= deadline:
+            raise FarhandError("update-sessions", "a session is open on this device")
+        time.sleep(_LOOK_S)
 
 
 def _hand_over(home: Home, version: str, deadline_s: int) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -242,6 +243,24 @@ def test_a_state_that_cannot_be_read_keeps_no_agent_down(home: Home) -> None:
     with pytest.raises(FarhandError, match="update-state"):
         load_state(home)
     assert started(home) == launch.RESIDENT
+
+
+def test_an_open_session_is_not_cut_off(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(script, "_LOOK_S", 0.0)
+    answers = [{"sessions": [{"id": "s-1"}]}, {"sessions": [{"id": "s-1"}]}, {"sessions": []}]
+    monkeypatch.setattr(script.local, "ask", lambda *_: answers.pop(0))
+    script._wait_for_sessions(home)
+    assert answers == []
+    answers.append({"sessions": [{"id": "s-1"}]})
+    with pytest.raises(FarhandError, match="update-sessions"):
+        script._wait_for_sessions(home, patience_s=0)
+
+
+def test_the_version_is_that_of_the_packages() -> None:
+    root = Path(__file__).resolve().parents[3]
+    project = tomllib.loads((root / "agent" / "pyproject.toml").read_text())["project"]
+    assert project["version"] == VERSION
+    assert f'VERSION = "{VERSION}"' in (root / "agent" / "packages" / "tree.py").read_text()
 
 
 def test_the_script_runs_by_an_order_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
