@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,6 @@ from farhand_protocol.manifest import Manifest
 from tests.support.stage import AgentHome, ConsoleHome, Stage
 
 pytestmark = pytest.mark.needs("ssh-agent", "ssh-add")
-
-Command = Callable[..., Any]
 
 
 class Team:
@@ -53,28 +51,38 @@ def team() -> Iterator[Team]:
         yield Team(stage)
 
 
+class Command:
+    """Runs a console's command here; gives its answer, or the code of its error.
+
+    `said` is what the last one wrote to stderr.
+    """
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+        self.said = ""
+
+    def __call__(self, console: ConsoleHome, *words: str) -> Any:
+        """Run `farhand --json WORDS` in a console's home."""
+        self._capsys.readouterr()
+        arguments = ["--home", str(console.home), "--json", *words]
+        try:
+            farhand.main(arguments, prog_name="farhand", standalone_mode=False)
+        except SystemExit:
+            self.said = self._capsys.readouterr().err
+            errors = [one for one in self.said.splitlines() if ": error: " in one]
+            return errors[-1].split(": ")[2]
+        output, self.said = self._capsys.readouterr()
+        return json.loads(output)
+
+
 @pytest.fixture
 def farhand_of(
     team: Team, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Command:
-    """Return what runs a console's command here: its answer, or the code of its error."""
+    """Return what runs a console's command in this process."""
     monkeypatch.setenv("FARHAND_PASSPHRASE", "")
     monkeypatch.setenv("SSH_AUTH_SOCK", str(team.socket))
-
-    def run(console: ConsoleHome, *words: str) -> Any:
-        capsys.readouterr()
-        try:
-            farhand.main(
-                ["--home", str(console.home), "--json", *words],
-                prog_name="farhand",
-                standalone_mode=False,
-            )
-        except SystemExit:
-            errors = [one for one in capsys.readouterr().err.splitlines() if ": error: " in one]
-            return errors[-1].split(": ")[2]
-        return json.loads(capsys.readouterr().out)
-
-    return run
+    return Command(capsys)
 
 
 def author(team: Team, farhand_of: Command) -> ConsoleHome:
@@ -134,6 +142,17 @@ def test_two_approvers_with_two_homes_and_the_author_who_never_counts(
     assert farhand_of(admin, "script", "approve", "remedy.team.one")["published"] is True
     done = farhand_of(tess, *run)
     assert (done["state"], done["stdout"], done["signed"]) == ("succeeded", "changed\n", True)
+    # A deprecated script still runs, with a warning; a revoked one gives its reason.
+    why = ("--reason", "one.better does more", "--successor", "one.better")
+    farhand_of(admin, "script", "deprecate", "remedy.team.one", *why)
+    (state,) = [
+        one["state"]
+        for one in farhand_of(tess, "script", "list")["items"]
+        if one["id"] == "remedy.team.one"
+    ]
+    assert state == "deprecated"
+    assert farhand_of(tess, *run)["state"] == "succeeded"
+    assert "use one.better instead" in farhand_of.said
     # What comes after it is compared with it.
     (folder / "script.sh").write_text("#!/bin/sh\necho other\n")
     compared = farhand_of(otto, "script", "diff", str(folder))

@@ -26,9 +26,9 @@ from farhand_console.results import result_fields
 from farhand_console.scripts import approved
 from farhand_console.trust.devices import verify_device
 from farhand_console.trust.verified import VerifiedTrust
-from farhand_protocol.envelopes import Envelope, decode_envelope
+from farhand_protocol.envelopes import Envelope, decode_envelope, open_payload
 from farhand_protocol.errors import FarhandError, RefusedError, UsageError
-from farhand_protocol.manifest import manifest_digest
+from farhand_protocol.manifest import Manifest, manifest_digest
 from farhand_protocol.orders import FINAL_STATES
 
 __all__ = ["published_script", "register", "result_of", "show_result", "wait_for_result"]
@@ -70,7 +70,6 @@ def register(root: click.Group) -> None:
         trust = context.trust()
         envelope = published_script(context, script, version)
         manifest = approved(envelope, trust)
-        warn_of_deprecated(trust, manifest)
         now = datetime.now(UTC).replace(microsecond=0)
         draft = OrderDraft(
             trust,
@@ -106,19 +105,21 @@ def register(root: click.Group) -> None:
 
 
 def published_script(context: Context, script: str, version: int | None) -> Envelope:
-    """Return the sealed manifest of a script that may run.
+    """Return the sealed manifest of a script that may run; warn where it is deprecated.
 
     Raises:
         RefusedError: `script-revoked`; `script-not-approved` when it was only handed in.
         FarhandError: `script-unknown`.
     """
+    trust = context.trust()
     try:
-        return context.trust().manifest(script, version)
+        envelope = trust.manifest(script, version)
+        warn_of_deprecated(trust, open_payload(envelope, Manifest))
+        return envelope
     except FarhandError as error:
         if error.code != "script-unknown":
             raise
         unknown = error
-    trust = context.trust()
     _refuse_revoked(trust, script, {script})
     try:
         handed_in = context.relay.get(segments("scripts", script), ScriptDetail, version=version)
