@@ -27,9 +27,13 @@ def test_a_ticket_is_weighed_handed_on_merged_and_exported(
     people: dict[str, ConsoleHome], tmp_path: Path
 ) -> None:
     admin, mia = people["admin"], people["mia"]
-    admin.json("queue", "set", "network", "--title", "Network", "--reopen-days", "3")
+    hours = ("--hours", "mon-sun=00:00-12:00,12:30-24:00", "--closed", "2030-12-25=Christmas")
+    assert admin.json("calendar", "set", "most", "--zone", "Europe/Lisbon", *hours)["version"] == 1
+    targets = ("--target", "normal=2h/4h/3d", "--target", "urgent=30m/-/8h")
+    admin.json("sla", "set", "gold", "--calendar", "most", *targets)
+    admin.json("queue", "set", "network", "--reopen-days", "3", "--sla", "gold")
     queues = admin.json("queue", "list")["items"]
-    assert [(one["name"], one["reopen_days"]) for one in queues] == [("desk", 7), ("network", 3)]
+    assert [(one["name"], one["policy"]) for one in queues] == [("desk", None), ("network", "gold")]
     new = ("ticket", "new", "--title")
     first = mia.json(*new, "no net", "--body", "since noon", "--queue", "network")["number"]
     second = mia.json(*new, "no mail", "--kind", "request", "--impact", "high")["number"]
@@ -47,7 +51,13 @@ def test_a_ticket_is_weighed_handed_on_merged_and_exported(
     listed = admin.json("ticket", "list", "--priority", "urgent")["items"]
     assert [one["number"] for one in listed] == [first]
     shown = admin.run("ticket", "show", first).stdout.decode()
-    for words in ("urgent", "the whole floor", "port 7 dead", f"parent {second} (merged)"):
+    for words in (
+        "first-response  due 20",
+        "urgent",
+        "the whole floor",
+        "port 7 dead",
+        f"parent {second} (merged)",
+    ):
         assert words in shown
     target = tmp_path / "thread.html"
     admin.json("ticket", "export", first, "--format", "html", "-o", str(target))

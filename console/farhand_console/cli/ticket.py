@@ -13,7 +13,13 @@ from farhand_console.cli.base import Context, command, group, paged
 from farhand_console.output import json_bytes, line, say, show_fields, show_table
 from farhand_console.relay import segments
 from farhand_console.relay.answers import Created, Page
-from farhand_console.relay.desk import Ticket, TicketMessage, TicketView, TimeEntry
+from farhand_console.relay.desk import (
+    ServiceTimer,
+    Ticket,
+    TicketMessage,
+    TicketView,
+    TimeEntry,
+)
 from farhand_protocol.errors import FarhandError, UsageError
 
 __all__ = ["register"]
@@ -67,6 +73,8 @@ def _register_reading(tickets: click.Group) -> None:
     @click.option("--priority", type=click.Choice(PRIORITIES))
     @click.option("--tier", type=click.IntRange(1, 3))
     @click.option("--device", help="The device's id.")
+    @click.option("--due-before", help="Something is due by then, 2026-12-01T09:00:00Z.")
+    @click.option("--late", is_flag=True, help="Something was due, and is not done.")
     @click.option("--query", "q", help="Words in the title.")
     @paged
     def list_tickets(
@@ -78,6 +86,8 @@ def _register_reading(tickets: click.Group) -> None:
         priority: str | None,
         tier: int | None,
         device: str | None,
+        due_before: str | None,
+        late: bool,
         q: str | None,
         limit: int,
         cursor: str | None,
@@ -93,6 +103,8 @@ def _register_reading(tickets: click.Group) -> None:
             priority=priority,
             tier=tier,
             device=device,
+            due_before=due_before,
+            late="true" if late else None,
             q=q,
             limit=limit,
             cursor=cursor,
@@ -185,6 +197,15 @@ _WHERE_GIVEN = (
 )
 
 
+def _promise(timer: ServiceTimer) -> str:
+    left = f"{max(0, timer.target_s - timer.spent_s) / 3600:.1f} h of work time left"
+    if timer.state == "running":
+        return f"due {timer.due_at} ({left})" if timer.due_at else f"running ({left})"
+    if timer.state == "paused":
+        return f"stands still, waiting for {timer.paused_by} ({left})"
+    return f"{timer.state} {timer.met_at or ''}".rstrip()
+
+
 def _show_ticket(ticket: TicketView, messages: list[TicketMessage], times: list[TimeEntry]) -> None:
     fields: dict[str, object] = {name: getattr(ticket, name) for name in _ALWAYS}
     fields["state"] = _state(ticket)
@@ -199,6 +220,8 @@ def _show_ticket(ticket: TicketView, messages: list[TicketMessage], times: list[
     if ticket.merged:
         fields["merged"] = ", ".join(ticket.merged)
     show_fields(fields | {"created_at": ticket.created_at, "updated_at": ticket.updated_at})
+    for timer in ticket.service:
+        line(f"{timer.metric}  {_promise(timer)}")
     for link in ticket.links:
         line(f"{link.kind} {link.ticket} ({link.state})  {link.title}")
     for message in messages:

@@ -5,13 +5,21 @@ from __future__ import annotations
 import msgspec
 
 __all__ = [
+    "Calendar",
+    "KeptCalendar",
+    "KeptPolicy",
     "Queue",
+    "ServicePolicy",
+    "ServiceTimer",
+    "SpecialDay",
+    "Targets",
     "Ticket",
     "TicketLink",
     "TicketMessage",
     "TicketParticipant",
     "TicketView",
     "TimeEntry",
+    "Window",
 ]
 
 
@@ -48,6 +56,9 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     created_by: str | None = None
     resolved_at: str | None = None
     closed_at: str | None = None
+    policy: str | None = None
+    due_at: str | None = None
+    late: bool = False
 
 
 class TicketLink(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,9 +78,22 @@ class TicketParticipant(msgspec.Struct, frozen=True, kw_only=True):
     can_post: bool
 
 
+class ServiceTimer(msgspec.Struct, frozen=True, kw_only=True):
+    """One clock of what was promised; seconds are of the desk's hours."""
+
+    metric: str
+    state: str
+    target_s: int
+    spent_s: int
+    paused_by: str = ""
+    due_at: str | None = None
+    met_at: str | None = None
+
+
 class TicketView(Ticket, frozen=True, kw_only=True):
     """A ticket as `ticket show` gets it; what was said and the time come page by page."""
 
+    service: list[ServiceTimer] = []
     participants: list[TicketParticipant] = []
     links: list[TicketLink] = []
     merged: list[str] = []
@@ -82,6 +106,7 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     reopen_days: int
     close_days: int
+    policy: str | None = None
 
 
 class TicketMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,3 +131,58 @@ class TimeEntry(msgspec.Struct, frozen=True, kw_only=True):
     note: str
     ticket: str | None = None
     session: str | None = None
+
+
+# What is promised.
+
+# Minutes of the local day.
+Window = tuple[int, int]
+
+
+class SpecialDay(msgspec.Struct, frozen=True, kw_only=True):
+    """A day unlike its weekday; closed without windows."""
+
+    day: str
+    name: str
+    windows: tuple[Window, ...] = ()
+
+
+class Calendar(msgspec.Struct, frozen=True, kw_only=True):
+    """Seven days of windows, Monday first."""
+
+    zone: str
+    week: tuple[tuple[Window, ...], ...]
+    days: tuple[SpecialDay, ...] = ()
+
+
+class KeptCalendar(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of a calendar."""
+
+    name: str
+    version: int
+    calendar: Calendar
+
+
+class Targets(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds of open time; null owes nothing."""
+
+    first_response_s: int | None = None
+    next_response_s: int | None = None
+    resolution_s: int | None = None
+
+
+class ServicePolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """What is promised for each priority, and what stops the time to resolve."""
+
+    targets: dict[str, Targets]
+    pauses: tuple[str, ...] = ()
+
+
+class KeptPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of a policy, and the version of the calendar that it counts in."""
+
+    name: str
+    version: int
+    calendar: str
+    calendar_version: int
+    policy: ServicePolicy

@@ -15,6 +15,7 @@ from farhand_server.api import (
     foundation,
     jump,
     orders,
+    promises,
     recordings,
     scripts,
     sessions,
@@ -36,5 +37,6 @@ AREAS: tuple[Area, ...] = (
     scripts.AREA,
     desk.AREA,
     ticket_steps.AREA,
+    promises.AREA,
     alerts.AREA,
 )

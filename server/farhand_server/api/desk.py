@@ -27,6 +27,8 @@ from farhand_server.desk.participants import Participant, check_may_post, list_p
 from farhand_server.desk.priorities import Level, Priority
 from farhand_server.desk.queues import DEFAULT_QUEUE
 from farhand_server.desk.references import format_number
+from farhand_server.desk.service import service_of
+from farhand_server.desk.service_levels import ServiceTimer
 from farhand_server.desk.tickets import (
     Intake,
     Kind,
@@ -62,6 +64,8 @@ _Name = Annotated[str | None, QueryParameter(max_length=64)]
 _Weight = Annotated[Priority | None, QueryParameter(name="priority")]
 _Tier = Annotated[int | None, QueryParameter(name="tier", ge=1, le=3)]
 _Query = Annotated[str | None, QueryParameter(name="q", max_length=200)]
+_Late = Annotated[bool | None, QueryParameter(name="late")]
+_Due = Annotated[str | None, QueryParameter(name="due_before", max_length=40)]
 _Format = Annotated[Literal["mbox", "html"], QueryParameter(name="format")]
 
 _SHOWN = 50
@@ -119,6 +123,7 @@ class TicketView(Ticket, frozen=True, kw_only=True):
     """A ticket with what belongs to it, for the desk; the newest of each."""
 
     device_detail: TicketDevice | None
+    service: list[ServiceTimer]
     participants: list[Participant]
     links: list[Link]
     merged: list[str]
@@ -194,6 +199,8 @@ class TicketController(Controller):
         weight: _Weight = None,
         tier: _Tier = None,
         device: _Name = None,
+        due_before: _Due = None,
+        late: _Late = None,
         q: _Query = None,
         cursor: Cursor = None,
         limit: Limit = LIMIT_DEFAULT,
@@ -212,6 +219,8 @@ class TicketController(Controller):
                     priority=weight,
                     tier=tier,
                     device=device,
+                    due_before=due_before,
+                    late=late,
                     q=q,
                 ),
                 sight=sight_of(actor, "ticket.read"),
@@ -366,6 +375,7 @@ async def _view(c: AsyncConnection, relay: Relay, found: Ticket, sight: Sight) -
     return TicketView(
         **msgspec.structs.asdict(found),
         device_detail=device,
+        service=await service_of(c, relay, found.row) if sight.desk else [],
         participants=await list_participants(c, tenant, found.row) if sight.desk else [],
         links=links,
         merged=[format_number(number) for number in merged],

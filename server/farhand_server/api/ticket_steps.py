@@ -1,4 +1,4 @@
-"""Routes of what happens to a ticket: steps, details, people and links; and of the queues."""
+"""Routes of what happens to a ticket: steps, details, people and links."""
 
 from __future__ import annotations
 
@@ -37,7 +37,6 @@ from farhand_server.desk.participants import (
     list_participants,
     remove_participant,
 )
-from farhand_server.desk.queues import Queue, QueueTerms, list_queues, set_queue
 from farhand_server.desk.ticket_states import WaitingFor
 from farhand_server.desk.tickets import Sight, Ticket, get_ticket
 from farhand_server.desk.wording import MAX_BODY_CHARS
@@ -482,29 +481,9 @@ class BelongingController(Controller):
             return Page(items=await list_participants(c, relay.tenant, found.row))
 
 
-class QueueController(Controller):
-    """Queues, by name."""
-
-    path = "/queues"
-
-    @get("/", action="queue.read")
-    async def list_all(self, relay: FromRelay) -> Page[Queue]:
-        """Return every queue; they are bounded."""
-        async with relay.db.read() as c:
-            return Page(items=await list_queues(c, relay.tenant))
-
-    @post("/{name:str}", action="queue.write", status_code=200)
-    async def set(
-        self, relay: FromRelay, actor: FromActor, name: FromPath[str], data: JSONBody[QueueTerms]
-    ) -> Queue:
-        """Make a queue, or change its terms."""
-        async with relay.db.write() as c:
-            return await set_queue(c, relay, name=name, terms=data, actor=actor.name)
-
-
 AREA = Area(
     name="ticket-steps",
-    controllers=[StepController, BelongingController, QueueController],
+    controllers=[StepController, BelongingController],
     statuses={
         "identity-unchecked": 409,
         "link-exists": 409,
@@ -518,7 +497,6 @@ AREA = Area(
         "merge-too-late": 409,
         "owner-complained-about": 409,
         "participant-limit": 409,
-        "queue-limit": 409,
         "reopen-too-late": 409,
         "tier-highest": 409,
     },

@@ -1,4 +1,4 @@
-"""What time alone changes of tickets: waiting ends, and silence closes what is resolved.
+"""What time alone changes of tickets: waiting ends, silence closes, promises become late.
 
 Every node sweeps; each ticket is one transaction that looks again at what it found, so two nodes do
 nothing twice.
@@ -17,6 +17,7 @@ from farhand_protocol.errors import FarhandError
 from farhand_server.clock import stamp
 from farhand_server.desk.moves import close, resume
 from farhand_server.desk.queues import list_queues
+from farhand_server.desk.service import sweep_due
 from farhand_server.desk.unused import THE_RELAY
 from farhand_server.relay import Relay
 from farhand_server.store.schema import tickets
@@ -50,6 +51,7 @@ async def sweep_tickets(relay: Relay) -> None:
         await _one(relay, number, "resume")
     for number in await _silent(relay):
         await _one(relay, number, "close")
+    await sweep_due(relay)
 
 
 async def _one(relay: Relay, number: int, what: str) -> None:

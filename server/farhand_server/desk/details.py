@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from farhand_protocol.errors import FarhandError
 from farhand_server.desk.moves import step
 from farhand_server.desk.priorities import Level, Priority, priority_of, rank_priority
-from farhand_server.desk.queues import check_queue
+from farhand_server.desk.queues import promised_in
 from farhand_server.desk.tickets import Kind, Reproducible, Ticket, get_ticket
 from farhand_server.desk.timeline import add_event
 from farhand_server.desk.wording import check_body, check_line
@@ -76,8 +76,9 @@ async def change_ticket(
     if revision is not None and revision != ticket.revision:
         raise FarhandError("revision-mismatch", f"{ticket.number} was changed meanwhile")
     wanted = _checked(change)
-    if "queue" in wanted:
-        await check_queue(c, relay.tenant, wanted["queue"])
+    promised: dict[str, object] = {}
+    if wanted.get("queue", ticket.queue) != ticket.queue:
+        promised = await promised_in(c, relay.tenant, wanted["queue"])
     wanted |= _weight(ticket, change)
     before = msgspec.structs.asdict(ticket)
     moved = {name: (before[name], value) for name, value in wanted.items() if before[name] != value}
@@ -87,7 +88,7 @@ async def change_ticket(
     if "priority" in columns:
         columns["priority"] = rank_priority(columns["priority"])
     kept = {"state_reason": ticket.state_reason, "waiting_until": ticket.waiting_until}
-    at = await step(c, relay, ticket=ticket, state=ticket.state, changes=kept | columns)
+    at = await step(c, relay, ticket=ticket, state=ticket.state, changes=kept | columns | promised)
     detail = {name: {"from": old, "to": new} for name, (old, new) in moved.items()}
     await add_event(c, relay.tenant, ticket.row, "changed", actor, detail, at)
     return await get_ticket(c, relay.tenant, ticket.id)

@@ -64,7 +64,12 @@ async def step(
         FarhandError: `revision-mismatch`.
     """
     at = relay.stamp()
-    values: dict[str, Any] = {"state": state, "updated_at": at, "revision": ticket.revision + 1}
+    values: dict[str, Any] = {
+        "state": state,
+        "updated_at": at,
+        "due_known": False,
+        "revision": ticket.revision + 1,
+    }
     if state != "waiting":
         values |= {"state_reason": "", "waiting_until": None}
     done = await c.execute(

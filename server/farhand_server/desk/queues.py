@@ -12,6 +12,7 @@ from sqlalchemy import RowMapping, and_, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError
+from farhand_server.desk.service import get_policy
 from farhand_server.desk.wording import check_line
 from farhand_server.errors import not_found
 from farhand_server.relay import Relay
@@ -24,9 +25,9 @@ __all__ = [
     "REOPEN_DAYS",
     "Queue",
     "QueueTerms",
-    "check_queue",
     "get_queue",
     "list_queues",
+    "promised_in",
     "set_queue",
 ]
 
@@ -38,11 +39,15 @@ _MAX_NAME_CHARS: Final = 40
 
 
 class QueueTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What an admin sets: days after which an answer reopens no more, and silence closes."""
+    """What an admin sets: days after which an answer reopens no more, and silence closes.
+
+    `policy` names the service policy of tickets that come here from then on.
+    """
 
     title: str = ""
     reopen_days: int = REOPEN_DAYS
     close_days: int = CLOSE_DAYS
+    policy: str | None = None
 
 
 class Queue(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +57,7 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     reopen_days: int
     close_days: int
+    policy: str | None = None
 
 
 _DESK: Final = Queue(
@@ -78,9 +84,17 @@ async def get_queue(c: AsyncConnection, tenant: str, name: str) -> Queue:
     raise not_found("queue", name)
 
 
-async def check_queue(c: AsyncConnection, tenant: str, name: str) -> None:
-    """Refuse a queue that does not exist, with `not-found`."""
-    await get_queue(c, tenant, name)
+async def promised_in(c: AsyncConnection, tenant: str, name: str) -> dict[str, object]:
+    """Return the columns of a ticket that say what is promised in a queue.
+
+    Raises:
+        FarhandError: `not-found` for a queue that does not exist.
+    """
+    queue = await get_queue(c, tenant, name)
+    version = None
+    if queue.policy is not None:
+        version = (await get_policy(c, tenant, queue.policy)).version
+    return {"policy": queue.policy, "policy_version": version}
 
 
 async def list_queues(c: AsyncConnection, tenant: str) -> list[Queue]:
@@ -98,7 +112,7 @@ async def set_queue(
     """Make a queue, or change its terms.
 
     Raises:
-        FarhandError: `invalid`; `queue-limit` past `MAX_QUEUES`.
+        FarhandError: `invalid`; `not-found` for a policy; `queue-limit` past `MAX_QUEUES`.
     """
     name = check_line(name, "queue's name", max_chars=_MAX_NAME_CHARS)
     if not all(part.isalnum() for part in name.split("-")) or name != name.lower():
@@ -114,7 +128,10 @@ async def set_queue(
         title=check_line(terms.title or name, "queue's title"),
         reopen_days=terms.reopen_days,
         close_days=terms.close_days,
+        policy=terms.policy,
     )
+    if made.policy is not None:
+        await get_policy(c, relay.tenant, made.policy)
     await relay.audit.append(c, actor=actor, action="queue.set", subject=name)
     await c.execute(
         delete(queues).where(and_(queues.c.tenant == relay.tenant, queues.c.name == name))

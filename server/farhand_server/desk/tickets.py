@@ -15,6 +15,8 @@ from sqlalchemy import ColumnElement, RowMapping, and_, exists, func, insert, or
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError
+from farhand_protocol.instants import parse_instant
+from farhand_server.clock import stamp
 from farhand_server.desk.priorities import (
     Level,
     Priority,
@@ -22,7 +24,7 @@ from farhand_server.desk.priorities import (
     priority_of,
     rank_priority,
 )
-from farhand_server.desk.queues import DEFAULT_QUEUE, check_queue
+from farhand_server.desk.queues import DEFAULT_QUEUE, promised_in
 from farhand_server.desk.references import format_number, parse_reference
 from farhand_server.desk.ticket_states import STATES
 from farhand_server.desk.timeline import add_event, insert_message
@@ -71,7 +73,9 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     """One ticket; `number` reads `FH-1`, `id` is the same in plain digits.
 
     `state_reason` and `waiting_until` (RFC 3339) belong to a ticket that waits; `priority_reason`
-    is there when a person overruled what impact and urgency make; `merged_into` reads as `number`.
+    is there when a person overruled what impact and urgency make; `merged_into` reads as `number`;
+    `due_at` is when the next thing that is promised (`policy`) is due, and `late` that something
+    was and is not done; both are known within a minute.
     """
 
     id: str
@@ -104,6 +108,9 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: str
     resolved_at: str | None
     closed_at: str | None
+    policy: str | None
+    due_at: str | None
+    late: bool
     revision: int
 
     @property
@@ -167,6 +174,8 @@ class TicketFilter(msgspec.Struct, frozen=True, kw_only=True):
     priority: Priority | None = None
     tier: int | None = None
     device: str | None = None
+    due_before: str | None = None
+    late: bool | None = None
     q: str | None = None
 
 
@@ -224,7 +233,7 @@ async def create_ticket(
     """
     tenant, at = relay.tenant, relay.stamp()
     given = intake or Intake()
-    await check_queue(c, tenant, given.queue)
+    promised = await promised_in(c, tenant, given.queue)
     await lock_numbers(c, tenant)
     highest = await c.scalar(select(func.max(tickets.c.number)).where(tickets.c.tenant == tenant))
     number = (highest or 0) + 1
@@ -259,7 +268,10 @@ async def create_ticket(
             created_by=actor,
             created_at=at,
             updated_at=at,
+            late=False,
+            due_known=False,
             revision=1,
+            **promised,
         )
     )
     detail = {"kind": given.kind, "queue": given.queue, "priority": _priority(given)}
@@ -387,9 +399,11 @@ def _conditions(wanted: TicketFilter) -> list[ColumnElement[bool]]:
         where.append(tickets.c.owner.is_(None) if nobody else tickets.c.owner == wanted.owner)
     if wanted.priority is not None:
         where.append(tickets.c.priority == rank_priority(wanted.priority))
-    for name in ("queue", "kind", "tier", "device"):
+    for name in ("queue", "kind", "tier", "device", "late"):
         if (value := getattr(wanted, name)) is not None:
             where.append(tickets.c[name] == value)
+    if wanted.due_before is not None:
+        where.append(tickets.c.due_at < stamp(parse_instant(wanted.due_before)))
     for word in (wanted.q or "").replace("\0", "").split()[:10]:
         where.append(
             or_(

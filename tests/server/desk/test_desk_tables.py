@@ -56,6 +56,9 @@ TICKET = Ticket(
     updated_at=AT,
     resolved_at=None,
     closed_at=None,
+    policy=None,
+    due_at=None,
+    late=False,
     revision=1,
 )
 

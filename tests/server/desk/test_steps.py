@@ -95,7 +95,7 @@ async def test_a_queue_says_how_long_a_ticket_comes_back(
     boss = await sign_in("admin", name="boss")
     terms = {"title": "Short", "reopen_days": 1, "close_days": 30}
     made = await web.post("/api/v1/queues/short", headers=boss, json=terms)
-    assert made.json() == {"name": "short", **terms}
+    assert made.json() == {"name": "short", **terms, "policy": None}
     assert (await web.post("/api/v1/queues/x", headers=ann.headers, json={})).status_code == 403
     for name, body in (("Up", {}), ("a b", {}), ("ok", {"reopen_days": 400})):
         refused = await web.post(f"/api/v1/queues/{name}", headers=boss, json=body)

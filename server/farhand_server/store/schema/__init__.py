@@ -55,6 +55,7 @@ from farhand_server.store.schema.orders import (
 )
 from farhand_server.store.schema.probes import relay_probes
 from farhand_server.store.schema.recordings import recording_chunks, recordings
+from farhand_server.store.schema.service import calendars, service_policies
 from farhand_server.store.schema.sessions import (
     grant_approvals,
     nameplates,
@@ -74,6 +75,7 @@ __all__ = [
     "alerts",
     "api_tokens",
     "audit",
+    "calendars",
     "campaign_counts",
     "campaign_rings",
     "campaign_slots",
@@ -105,6 +107,7 @@ __all__ = [
     "scripts",
     "section_changes",
     "sections",
+    "service_policies",
     "session_events",
     "session_members",
     "sessions",

@@ -58,6 +58,11 @@ tickets = Table(
     Column("updated_at", Text, nullable=False),
     Column("resolved_at", Text),
     Column("closed_at", Text),
+    Column("policy", Text),
+    Column("policy_version", Integer),
+    Column("due_at", Text),  # a cache, made anew where it is not known
+    Column("late", Boolean, nullable=False),
+    Column("due_known", Boolean, nullable=False),
     Column("revision", Integer, nullable=False),  # for ETag and If-Match
     PrimaryKeyConstraint("tenant", "number"),
     Index("ix_tickets_state", "tenant", "state", "number"),
@@ -65,6 +70,7 @@ tickets = Table(
     Index("ix_tickets_device", "tenant", "device", "created_at"),
     Index("ix_tickets_merged", "tenant", "merged_into"),
     Index("ix_tickets_waiting", "tenant", "state", "waiting_until"),
+    Index("ix_tickets_due", "tenant", "due_known", "due_at"),
 )
 
 queues = Table(
@@ -75,6 +81,7 @@ queues = Table(
     Column("title", Text, nullable=False),
     Column("reopen_days", Integer, nullable=False),
     Column("close_days", Integer, nullable=False),
+    Column("policy", Text),
     PrimaryKeyConstraint("tenant", "name", name="queues_key"),
 )
 

@@ -1,0 +1,335 @@
+"""Calendars and service policies as the relay keeps them, and what they make of a ticket.
+
+Both are kept in every version.  A policy names one version of a calendar; a ticket takes the newest
+version of its queue's policy when it comes into that queue, and keeps it, so that what was promised
+does not change behind anybody's back.  `due_at` and `late` of a ticket are a cache: any step
+marks them unknown, and the sweep makes them anew from the events.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+import msgspec
+from sqlalchemy import Table, and_, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from farhand_protocol.instants import parse_instant
+from farhand_server.clock import stamp
+from farhand_server.desk.calendars import ALWAYS, Calendar, check_calendar
+from farhand_server.desk.service_levels import (
+    Happening,
+    ServicePolicy,
+    ServiceTimer,
+    check_policy,
+    next_due,
+    service_timers,
+)
+from farhand_server.desk.ticket_states import ENDED
+from farhand_server.desk.timeline import add_event
+from farhand_server.desk.unused import THE_RELAY
+from farhand_server.desk.wording import check_line
+from farhand_server.errors import not_found
+from farhand_server.relay import Relay
+from farhand_server.store.schema import calendars, service_policies, ticket_events, tickets
+
+__all__ = [
+    "ALWAYS_OPEN",
+    "KeptCalendar",
+    "KeptPolicy",
+    "get_calendar",
+    "get_policy",
+    "list_calendars",
+    "list_policies",
+    "service_of",
+    "set_calendar",
+    "set_policy",
+    "sweep_due",
+]
+
+ALWAYS_OPEN: Final = "always"
+_AT_ONCE: Final = 200
+_MAX_NAME_CHARS: Final = 40
+
+
+class KeptCalendar(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of a calendar."""
+
+    name: str
+    version: int
+    calendar: Calendar
+
+
+class KeptPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of a service policy, and the version of the calendar that it counts in."""
+
+    name: str
+    version: int
+    calendar: str
+    calendar_version: int
+    policy: ServicePolicy
+
+
+async def _newest(c: AsyncConnection, table: Table, tenant: str, name: str) -> int:
+    query = select(func.max(table.c.version)).where(table.c.tenant == tenant, table.c.name == name)
+    return int(await c.scalar(query) or 0)
+
+
+async def get_calendar(
+    c: AsyncConnection, tenant: str, name: str, version: int | None = None
+) -> KeptCalendar:
+    """Return a version of a calendar, the newest by default; `always` is always there.
+
+    Raises:
+        FarhandError: `not-found`.
+    """
+    wanted = version if version is not None else await _newest(c, calendars, tenant, name)
+    query = select(calendars.c.definition).where(
+        calendars.c.tenant == tenant, calendars.c.name == name, calendars.c.version == wanted
+    )
+    text = await c.scalar(query)
+    if text is not None:
+        kept = msgspec.json.decode(text, type=Calendar)
+        return KeptCalendar(name=name, version=wanted, calendar=kept)
+    if name == ALWAYS_OPEN:
+        return KeptCalendar(name=name, version=0, calendar=ALWAYS)
+    raise not_found("calendar", name)
+
+
+async def get_policy(
+    c: AsyncConnection, tenant: str, name: str, version: int | None = None
+) -> KeptPolicy:
+    """Return a version of a policy, the newest by default.
+
+    Raises:
+        FarhandError: `not-found`.
+    """
+    wanted = version if version is not None else await _newest(c, service_policies, tenant, name)
+    query = select(service_policies).where(
+        service_policies.c.tenant == tenant,
+        service_policies.c.name == name,
+        service_policies.c.version == wanted,
+    )
+    row = (await c.execute(query)).mappings().first()
+    if row is None:
+        raise not_found("service policy", name)
+    return KeptPolicy(
+        name=name,
+        version=wanted,
+        calendar=row["calendar"],
+        calendar_version=row["calendar_version"],
+        policy=msgspec.json.decode(row["definition"], type=ServicePolicy),
+    )
+
+
+async def _names(
+    c: AsyncConnection, table: Table, tenant: str, after: str, limit: int
+) -> Sequence[str]:
+    query = (
+        select(table.c.name)
+        .distinct()
+        .where(table.c.tenant == tenant, table.c.name > after)
+        .order_by(table.c.name)
+        .limit(limit)
+    )
+    return list(await c.scalars(query))
+
+
+async def list_calendars(
+    c: AsyncConnection, tenant: str, *, after: str = "", limit: int = 50
+) -> list[KeptCalendar]:
+    """Return the newest version of each calendar, by name."""
+    names = await _names(c, calendars, tenant, after, limit)
+    return [await get_calendar(c, tenant, name) for name in names]
+
+
+async def list_policies(
+    c: AsyncConnection, tenant: str, *, after: str = "", limit: int = 50
+) -> list[KeptPolicy]:
+    """Return the newest version of each policy, by name."""
+    names = await _names(c, service_policies, tenant, after, limit)
+    return [await get_policy(c, tenant, name) for name in names]
+
+
+async def set_calendar(
+    c: AsyncConnection, relay: Relay, *, name: str, calendar: Calendar, actor: str
+) -> KeptCalendar:
+    """Keep a new version of a calendar; policies that name an older one go on counting in that.
+
+    Raises:
+        FarhandError: `invalid`, `calendar-invalid`.
+    """
+    name = check_line(name, "calendar's name", max_chars=_MAX_NAME_CHARS)
+    check_calendar(calendar)
+    version = await _newest(c, calendars, relay.tenant, name) + 1
+    await relay.audit.append(c, actor=actor, action="calendar.set", subject=f"{name} {version}")
+    await c.execute(
+        insert(calendars).values(
+            tenant=relay.tenant,
+            name=name,
+            version=version,
+            definition=msgspec.json.encode(calendar).decode(),
+            created_by=actor,
+            created_at=relay.stamp(),
+        )
+    )
+    return KeptCalendar(name=name, version=version, calendar=calendar)
+
+
+async def set_policy(
+    c: AsyncConnection,
+    relay: Relay,
+    *,
+    name: str,
+    calendar: str,
+    policy: ServicePolicy,
+    actor: str,
+) -> KeptPolicy:
+    """Keep a new version of a policy, in the newest version of its calendar.
+
+    Raises:
+        FarhandError: `invalid`, `service-policy-invalid`; `not-found` for the calendar.
+    """
+    name = check_line(name, "policy's name", max_chars=_MAX_NAME_CHARS)
+    check_policy(policy)
+    kept = await get_calendar(c, relay.tenant, calendar)
+    version = await _newest(c, service_policies, relay.tenant, name) + 1
+    await relay.audit.append(c, actor=actor, action="policy.set", subject=f"{name} {version}")
+    await c.execute(
+        insert(service_policies).values(
+            tenant=relay.tenant,
+            name=name,
+            version=version,
+            calendar=kept.name,
+            calendar_version=kept.version,
+            definition=msgspec.json.encode(policy).decode(),
+            created_by=actor,
+            created_at=relay.stamp(),
+        )
+    )
+    return KeptPolicy(
+        name=name,
+        version=version,
+        calendar=kept.name,
+        calendar_version=kept.version,
+        policy=policy,
+    )
+
+
+# What it makes of a ticket.
+
+
+async def service_of(
+    c: AsyncConnection, relay: Relay, number: int, *, earlier_s: float = 0.0
+) -> list[ServiceTimer]:
+    """Return the clocks of a ticket; none where its queue promises nothing.
+
+    Args:
+        c: any connection.
+        relay: the wiring; its clock is the present.
+        number: of the ticket.
+        earlier_s: how long ago it is asked about.
+    """
+    query = select(tickets.c.policy, tickets.c.policy_version).where(
+        tickets.c.tenant == relay.tenant, tickets.c.number == number
+    )
+    row = (await c.execute(query)).first()
+    if row is None or row.policy is None:
+        return []
+    kept = await get_policy(c, relay.tenant, row.policy, row.policy_version)
+    calendar = await get_calendar(c, relay.tenant, kept.calendar, kept.calendar_version)
+    happened = await _happenings(c, relay, number)
+    now = relay.now() - timedelta(seconds=earlier_s)
+    return service_timers(happened, kept.policy, calendar.calendar, now=now)
+
+
+async def _happenings(c: AsyncConnection, relay: Relay, number: int) -> list[Happening]:
+    """Return what clocks heed of a ticket's events."""
+    query = (
+        select(ticket_events)
+        .where(ticket_events.c.tenant == relay.tenant, ticket_events.c.ticket == number)
+        .order_by(ticket_events.c.seq)
+    )
+    happened: list[Happening] = []
+    waits = False
+    for row in (await c.execute(query)).mappings():
+        at = parse_instant(row["at"])
+        kind, detail = row["kind"], json.loads(row["detail"])
+        if kind == "created":
+            value = detail.get("priority", "normal")
+            happened.append(Happening(at=at, what="priority", value=value))
+            happened.append(Happening(at=at, what="requested"))
+        elif kind == "reply" and row["actor"] != THE_RELAY:
+            happened.append(Happening(at=at, what="answered"))
+        elif kind == "requester-reply":
+            happened.append(Happening(at=at, what="asked"))
+            if waits:
+                happened.append(Happening(at=at, what="goes-on"))
+        elif kind == "waiting":
+            happened.append(Happening(at=at, what="waits", value=detail["reason"]))
+        elif kind in ("resumed", "escalated"):
+            happened.append(Happening(at=at, what="goes-on"))
+        elif kind in ("reopened", "unmerged"):
+            happened.append(Happening(at=at, what="reopened"))
+        elif kind == "resolved":
+            happened.append(Happening(at=at, what="resolved"))
+        elif kind in ("merged", "spam"):
+            happened.append(Happening(at=at, what="put-away"))
+        elif kind == "changed" and "priority" in detail:
+            happened.append(Happening(at=at, what="priority", value=detail["priority"]["to"]))
+        if kind in ("waiting", "requester-reply", "resumed", "escalated", "resolved"):
+            waits = kind == "waiting"
+    return happened
+
+
+# The cache.
+
+
+async def sweep_due(relay: Relay) -> None:
+    """Make anew what is unknown to be due, and note what has just become late.
+
+    Raises:
+        FarhandError: the store's; what was not done is done by a later sweep.
+    """
+    of_tenant = and_(tickets.c.tenant == relay.tenant, tickets.c.policy.is_not(None))
+    for stale in (
+        and_(of_tenant, tickets.c.due_known.is_(False)),
+        and_(of_tenant, tickets.c.due_known.is_(True), tickets.c.due_at <= relay.stamp()),
+    ):
+        async with relay.db.read() as c:
+            query = select(tickets.c.number).where(stale).order_by(tickets.c.number)
+            numbers = list(await c.scalars(query.limit(_AT_ONCE)))
+        for number in numbers:
+            async with relay.db.write() as c:
+                await _look_again(c, relay, number)
+
+
+async def _look_again(c: AsyncConnection, relay: Relay, number: int) -> None:
+    mine = and_(tickets.c.tenant == relay.tenant, tickets.c.number == number)
+    query = select(tickets.c.due_at, tickets.c.due_known, tickets.c.state).where(mine)
+    row = (await c.execute(query.with_for_update())).first()
+    if row is None:
+        return
+    timers = [] if row.state in ENDED else await service_of(c, relay, number)
+    if row.due_known and row.due_at is not None and row.due_at <= relay.stamp():
+        since = (relay.now() - parse_instant(row.due_at)).total_seconds()
+        before = await service_of(c, relay, number, earlier_s=since + 1.0)
+        ran = {one.metric for one in before if one.state == "running"}
+        for one in timers:
+            if one.state == "breached" and one.metric in ran:
+                detail = {"metric": one.metric, "due_at": row.due_at, "target_s": one.target_s}
+                at = relay.stamp()
+                await add_event(c, relay.tenant, number, "service-missed", THE_RELAY, detail, at)
+    due = next_due(timers)
+    await c.execute(
+        update(tickets)
+        .where(mine)
+        .values(
+            due_at=None if due is None else stamp(due),
+            late=any(one.state == "breached" for one in timers),
+            due_known=True,
+        )
+    )
