@@ -18,21 +18,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farhand_agent.inventory import extension_files, plists, programs, smbios
+from farhand_agent.inventory import (
+    container_lists,
+    cups_queues,
+    defender_health,
+    extension_files,
+    hosts_lines,
+    plists,
+    programs,
+    smbios,
+    sshd_settings,
+)
 from farhand_agent.inventory.catalogue import CATALOGUE
 from farhand_agent.inventory.collectors.linux import (
     antivirus,
     boot,
-    containers,
     cpu,
     disk_encryption,
     firewall,
-    hosts_file,
     listening_ports,
     log_summary,
-    printers,
     raid,
-    remote_access,
     routes,
     services,
     users,
@@ -99,19 +105,19 @@ TEXT: dict[str, tuple[Parse, str]] = {
     "linux passwd": (users.parse_passwd, "ada:x:1000:1000:Ada,,,:/home/ada:/bin/sh\n"),
     "linux shadow": (users.parse_shadow, "ada:$6$x:19000:0:99999:7:::\n"),
     "linux groups": (users.admin_names, "sudo:x:27:ada,bob\n"),
-    "linux hosts": (hosts_file.parse_hosts, "127.0.0.1 localhost # x\n"),
+    "linux hosts": (hosts_lines.parse_hosts, "127.0.0.1 localhost # x\n"),
     "linux sockets": (
         listening_ports.parse_ss,
         'tcp LISTEN 0 128 0.0.0.0:22 0.0.0.0:* users:(("sshd",pid=1,fd=3))\n',
     ),
     "linux journal": (log_summary.parse_journal, '{"PRIORITY":"3","_SYSTEMD_UNIT":"a.service"}\n'),
-    "linux printers": (printers.parse_lpstat, str(test_macos.COMMANDS["lpstat"])),
+    "linux printers": (cups_queues.parse_lpstat, str(test_macos.COMMANDS["lpstat"])),
     "linux raid": (
         raid.parse_mdstat,
         "md0 : active raid1 sda1[0] sdb1[1](F)\n      100 blocks super 1.2 [2/1] [U_]\n",
     ),
     "linux storcli": (_document(raid.parse_storcli), '{"Controllers":[{"Response Data":{}}]}'),
-    "linux sshd": (remote_access.parse_sshd, 'Port 22\nPermitRootLogin "no"\nMatch User x\n'),
+    "linux sshd": (sshd_settings.parse_sshd, 'Port 22\nPermitRootLogin "no"\nMatch User x\n'),
     "linux routes": (
         _document(lambda one: routes.parse_routes(one, "inet")),
         '[{"dst":"default","gateway":"10.0.0.1","dev":"eth0","metric":100}]',
@@ -136,11 +142,14 @@ TEXT: dict[str, tuple[Parse, str]] = {
     ),
     "linux timesync": (linux_time.parse_timesync, "Server: 1.2.3.4 (x)\nOffset: -1.5ms\n"),
     "linux docker": (
-        containers.parse_docker,
+        container_lists.parse_docker,
         '{"ID":"a","CreatedAt":"2026-11-20 10:11:12 +0000 UTC"}\n',
     ),
-    "linux podman": (_document(containers.parse_podman), '[{"Id":"a","Names":["x"],"Created":1}]'),
-    "linux mdatp": (_document(antivirus.parse_mdatp), '{"healthy":{"value":true}}'),
+    "linux podman": (
+        _document(container_lists.parse_podman),
+        '[{"Id":"a","Names":["x"],"Created":1}]',
+    ),
+    "linux mdatp": (_document(defender_health.parse_mdatp), '{"healthy":{"value":true}}'),
     "linux clamav": (antivirus.parse_clamav_header, "ClamAV-VDB:22 Nov 2026 08-00 -0000:27000:x"),
     "linux vboxmanage": (
         lambda text: virtual_machines.parse_vboxmanage(text, text),

@@ -95,13 +95,13 @@ def test_no_section_tells_a_command_line_or_an_environment(
 
 
 def test_updates_are_those_of_the_patch_providers(monkeypatch: pytest.MonkeyPatch) -> None:
-    from farhand_agent.inventory.collectors.linux import updates
+    from farhand_agent.inventory import pending_updates
 
     told = PatchList(
         provider="apt", status="ok", reboot=Reboot(required=True, reasons=("kernel",)),
         updates=(Update(id="x", name="x", installed="1", available="2", kind="security"),),
     )  # fmt: skip
-    monkeypatch.setattr(updates, "list_all", lambda: [told])
+    monkeypatch.setattr(pending_updates, "list_all", lambda: [told])
     (section,) = sections(names=["updates"]).values()
     report = collect_section(section, Context())
     provider, update = report.items

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from farhand_agent.inventory.context import Context, Malformed
-from farhand_agent.inventory.json_values import text, truth
+from farhand_agent.inventory.context import Context
+from farhand_agent.inventory.defender_health import parse_mdatp
 from farhand_agent.inventory.moments import day
 from farhand_agent.inventory.presence import Found, Product, look_for
 from farhand_agent.inventory.registry import section
 from farhand_protocol.errors import FarhandError
 
-__all__ = ["collect", "parse_clamav_header", "parse_mdatp"]
+__all__ = ["collect", "parse_clamav_header"]
 
 _PRODUCTS: Final = (
     Product("ClamAV", ("clamav-daemon", "clamav", "clamd"), ("clamd",)),
@@ -44,30 +44,6 @@ def parse_clamav_header(head: str) -> tuple[str | None, str | None]:
     """Return version and day of a ClamAV database from the text that it begins with."""
     found = _CLAMAV.match(head)
     return (found[2], day(found[1], "%d %b %Y")) if found else (None, None)
-
-
-def parse_mdatp(document: Any) -> dict[str, Any]:
-    """Return what `mdatp health --output json` says in this section's keys.
-
-    Raises:
-        Malformed: it is not what mdatp prints.
-    """
-    if not isinstance(document, dict):
-        raise Malformed("mdatp")
-
-    def value(name: str) -> Any:
-        # Newer versions wrap what policy can set: {"value": true, "source": ...}.
-        found = document.get(name)
-        return found.get("value") if isinstance(found, dict) else found
-
-    status = text(value("definitionsStatus"))
-    return {
-        "enabled": truth(value("healthy")),
-        "real_time": truth(value("realTimeProtectionEnabled")),
-        "up_to_date": None if status is None else "up_to_date" in status,
-        "definitions_version": text(value("definitionsVersion")),
-        "version": text(value("appVersion")),
-    }
 
 
 @section("antivirus", platform="linux")

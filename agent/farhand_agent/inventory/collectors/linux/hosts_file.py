@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from farhand_agent.inventory.context import Context, Unsupported
+from farhand_agent.inventory.hosts_lines import KEPT_LINES, parse_hosts
 from farhand_agent.inventory.registry import section
 
-__all__ = ["collect", "parse_hosts"]
-
-_MAX_LINES: Final = 5_000
-_MAX_NAMES: Final = 64
-
-
-def parse_hosts(text: str) -> list[dict[str, Any]]:
-    """Return one item per line of hosts(5), at most 5,000."""
-    lines = (line.partition("#")[0].split() for line in text.split("\n"))
-    return [
-        {"address": words[0], "names": words[1 : _MAX_NAMES + 1]}
-        for words in lines
-        if len(words) > 1
-    ][:_MAX_LINES]
+__all__ = ["collect"]
 
 
 @section("hosts_file", platform="linux", personal=("address", "names"))
@@ -34,6 +22,6 @@ def collect(context: Context) -> list[dict[str, Any]]:
     if text is None:
         raise Unsupported("there is no /etc/hosts")
     items = parse_hosts(text)
-    if len(items) == _MAX_LINES:
-        context.note(f"the first {_MAX_LINES} lines of it")
+    if len(items) == KEPT_LINES:
+        context.note(f"the first {KEPT_LINES} lines of it")
     return items

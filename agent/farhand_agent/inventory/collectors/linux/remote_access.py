@@ -8,8 +8,9 @@ from typing import Any, Final
 from farhand_agent.inventory.context import Context
 from farhand_agent.inventory.presence import Found, Product, look_for
 from farhand_agent.inventory.registry import section
+from farhand_agent.inventory.sshd_settings import parse_sshd
 
-__all__ = ["collect", "parse_sshd"]
+__all__ = ["collect"]
 
 _PRODUCTS: Final = (
     Product("ssh", ("openssh-server", "dropbear"), ("sshd", "dropbear"), ("/usr/sbin/sshd",)),
@@ -29,27 +30,7 @@ _UNITS: Final = {
     "telnet": ("telnet", "inetd"), "cockpit": ("cockpit",), "webmin": ("webmin",),
 }  # fmt: skip
 _PORTS: Final = {"rdp": 3389, "vnc": 5900, "telnet": 23, "cockpit": 9090, "webmin": 10_000}
-_LINE: Final = re.compile(r"\s*([A-Za-z]+)[\s=]+\"?([^\"#]+)")
 _MAX_INCLUDES: Final = 100
-
-
-def parse_sshd(text: str) -> dict[str, list[str]]:
-    """Return the settings of an sshd_config by lower-case name, up to its first Match.
-
-    sshd takes the first value of each but Port, so all values are kept in order.
-
-    Source: sshd_config(5).
-    """
-    found: dict[str, list[str]] = {}
-    for line in text.split("\n"):
-        parts = _LINE.match(line) if not line.lstrip().startswith("#") else None
-        if not parts:
-            continue
-        key = parts[1].lower()
-        if key == "match":
-            break
-        found.setdefault(key, []).append(parts[2].strip())
-    return found
 
 
 @section("remote_access", platform="linux")

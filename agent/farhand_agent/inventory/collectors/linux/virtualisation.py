@@ -5,27 +5,15 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+from farhand_agent.inventory.clouds import cloud_of
 from farhand_agent.inventory.context import Context
 from farhand_agent.inventory.registry import section
 from farhand_agent.platforms.commands import CommandMissing
 
-__all__ = ["cloud_of", "collect"]
+__all__ = ["collect"]
 
 _DMI: Final = "/sys/class/dmi/id"
 _FLAGS: Final = re.compile(r"^(?:flags|Features)\s*:(.*)", re.MULTILINE)
-# What the firmware of rented machines says, by what it holds.
-_CLOUDS: Final = (
-    ("amazon ec2", "aws"), ("google", "gcp"), ("microsoft corporation virtual machine", "azure"),
-    ("digitalocean", "digitalocean"), ("hetzner", "hetzner"), ("openstack", "openstack"),
-    ("alibaba cloud", "alibaba"), ("oraclecloud", "oracle"), ("scaleway", "scaleway"),
-    ("vultr", "vultr"), ("linode", "linode"), ("ovh", "ovh"),
-)  # fmt: skip
-
-
-def cloud_of(words: str) -> str | None:
-    """Return the provider that the firmware's words name."""
-    lowered = words.lower()
-    return next((name for part, name in _CLOUDS if part in lowered), None)
 
 
 @section("virtualisation", platform="linux")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from farhand_agent.inventory.collectors.linux.antivirus import parse_mdatp
 from farhand_agent.inventory.collectors.macos.source import macos_section
 from farhand_agent.inventory.context import Context
+from farhand_agent.inventory.defender_health import parse_mdatp
 from farhand_agent.inventory.json_values import text
 from farhand_agent.inventory.plists import plist_file
 from farhand_agent.platforms.commands import CommandMissing

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from farhand_agent.inventory.collectors.linux.containers import parse_docker
 from farhand_agent.inventory.collectors.macos.source import macos_section
+from farhand_agent.inventory.container_lists import parse_docker
 from farhand_agent.inventory.context import Context, Unsupported
 
 __all__ = ["collect"]

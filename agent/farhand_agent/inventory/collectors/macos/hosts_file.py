@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from farhand_agent.inventory.collectors.linux.hosts_file import parse_hosts
 from farhand_agent.inventory.collectors.macos.source import macos_section
 from farhand_agent.inventory.context import Context, Unsupported
+from farhand_agent.inventory.hosts_lines import parse_hosts
 
 __all__ = ["collect"]
 

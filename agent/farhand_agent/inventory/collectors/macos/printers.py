@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from farhand_agent.inventory.collectors.linux.printers import ask_lpstat, parse_lpstat
 from farhand_agent.inventory.collectors.macos.source import macos_section
 from farhand_agent.inventory.context import Context
+from farhand_agent.inventory.cups_queues import ask_lpstat, parse_lpstat
 
 __all__ = ["collect"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from farhand_agent.inventory.collectors.linux.remote_access import parse_sshd
 from farhand_agent.inventory.collectors.macos.services import listed_jobs
 from farhand_agent.inventory.collectors.macos.source import macos_section
 from farhand_agent.inventory.context import Context
+from farhand_agent.inventory.sshd_settings import parse_sshd
 
 __all__ = ["collect"]
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from farhand_agent.inventory.collectors.linux.updates import collect
+from farhand_agent.inventory.pending_updates import pending_updates
 from farhand_agent.inventory.registry import section
 
-__all__ = ["collect"]
+__all__ = ["pending_updates"]
 
 # softwareupdate asks Apple, and takes its time.
 _WAIT_S: Final = 300.0
 
-# The collector is the same everywhere: which providers there are is the providers' matter.
-section("updates", platform="macos", timeout_s=_WAIT_S)(collect)
+section("updates", platform="macos", timeout_s=_WAIT_S)(pending_updates)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from farhand_agent.inventory.collectors.linux.containers import parse_docker
 from farhand_agent.inventory.collectors.windows.source import Told, windows_section
 from farhand_agent.inventory.collectors.windows.values import binary, said
+from farhand_agent.inventory.container_lists import parse_docker
 from farhand_agent.inventory.context import Unsupported
 from farhand_agent.inventory.json_values import whole
 from farhand_protocol.errors import FarhandError

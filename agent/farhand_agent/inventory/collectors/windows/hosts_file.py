@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from farhand_agent.inventory.collectors.linux.hosts_file import parse_hosts
 from farhand_agent.inventory.collectors.windows.source import Told, windows_section
+from farhand_agent.inventory.hosts_lines import parse_hosts
 from farhand_agent.inventory.json_values import text
 
 __all__ = ["parse"]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from farhand_agent.inventory.collectors.linux.language_packages import (
+from farhand_agent.inventory.collectors.windows.source import Told, windows_section
+from farhand_agent.inventory.collectors.windows.values import said
+from farhand_agent.inventory.context import Malformed
+from farhand_agent.inventory.language_packages import (
     parse_crates,
     parse_dist_info,
     parse_package_json,
 )
-from farhand_agent.inventory.collectors.windows.source import Told, windows_section
-from farhand_agent.inventory.collectors.windows.values import said
-from farhand_agent.inventory.context import Malformed
 
 __all__ = ["parse"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from farhand_agent.inventory.collectors.linux.power_supplies import supply_item
 from farhand_agent.inventory.collectors.windows.source import Told, windows_section
 from farhand_agent.inventory.collectors.windows.values import binary
 from farhand_agent.inventory.context import Unsupported
+from farhand_agent.inventory.power_supply_items import supply_item
 from farhand_agent.inventory.smbios import parse_structures
 
 __all__ = ["parse"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from farhand_agent.inventory.collectors.linux.remote_access import parse_sshd
 from farhand_agent.inventory.collectors.windows.source import Told, windows_section
 from farhand_agent.inventory.collectors.windows.values import said
 from farhand_agent.inventory.json_values import truth, whole
+from farhand_agent.inventory.sshd_settings import parse_sshd
 
 __all__ = ["parse"]
 

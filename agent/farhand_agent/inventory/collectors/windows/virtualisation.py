@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from farhand_agent.inventory.collectors.linux.virtualisation import cloud_of
+from farhand_agent.inventory.clouds import cloud_of
 from farhand_agent.inventory.collectors.windows.source import Told, windows_section
 from farhand_agent.inventory.collectors.windows.values import said
 from farhand_agent.inventory.json_values import truth
