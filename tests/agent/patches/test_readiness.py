@@ -221,13 +221,13 @@ def test_other_systems_tell_theirs(platform: str, text: str, answer: Power | Non
     def runner(argv: object, **_: object) -> Outcome:
         return Outcome(0, text.encode(), b"")
 
-    assert power_state(runner=runner, platform=platform) == answer  # type: ignore[arg-type]
+    assert power_state(runner=runner, platform=platform) == answer
 
 
 def test_whoever_cannot_tell_refuses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(argv: object, **_: object) -> Outcome:
         raise CommandMissing("pmset")
 
-    assert power_state(runner=missing, platform="macos") is None  # type: ignore[arg-type]
+    assert power_state(runner=missing, platform="macos") is None
     monkeypatch.setattr(power, "platform_name", lambda: "plan9")
     assert power_state() is None
