@@ -157,8 +157,7 @@ class Attachment:
             self._early += data
             if len(self._early) > MAX_EARLY_BYTES:
                 self._early = None
-        self._pipe.send(data, now)
-        self._settle(now)
+        self._pipe.send(data, now)  # what that brings about `effects` sees
 
     def close(self, now: float) -> None:
         """End the pipe from this side, after what was sent."""

@@ -114,7 +114,7 @@ class ResumablePipe:
         self,
         *,
         window_bytes: int = 8 * 1024 * 1024,
-        ack_every_bytes: int = 256 * 1024,
+        ack_every_bytes: int = 1024 * 1024,
         max_message_bytes: int = MAX_PAYLOAD_BYTES,
         resume_window_s: float = RESUME_WINDOW_S,
         pipe_id: bytes = bytes(PIPE_ID_BYTES),

@@ -33,6 +33,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from farhand_agent.session.connection import SessionConnection
+from farhand_agent.session.fillers import leave_out_fillers
 from farhand_agent.session.manners import Manners
 from farhand_agent.session.pipes import PipeDriver, PipeTunnel
 from farhand_agent.session.roll import Member
@@ -114,6 +115,7 @@ class SessionHost:
             _log.info("pipe %d: no SSH connection: %s", driver.number, error)
             driver.end()
             return
+        leave_out_fillers(connection)
         self._connections.add(connection)
         try:
             await connection.wait_closed()

@@ -13,6 +13,7 @@ while the pipe is down, so that a program does not stop for a short loss of the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import logging
 import os
@@ -27,7 +28,10 @@ __all__ = ["Program", "Streams", "login_environment", "login_shell"]
 
 _log = logging.getLogger(__name__)
 
-CHUNK_BYTES = 32 * 1024
+# Two SSH packets that fit one frame of the pipe with what SSH puts around them.
+CHUNK_BYTES = 63 * 1024
+# What one read of asyncio's takes (fcntl(2); 64 KiB are usual).
+PIPE_BYTES = 256 * 1024
 # EternalTerminal keeps 4 MB for a terminal whose network is down; so do we.
 AWAY_BUFFER_BYTES = 4 * 1024 * 1024
 # After the program ended, something it left behind may still hold its output open.
@@ -246,6 +250,9 @@ class Program:
         self._transport = transport
         self._exit = protocol
         self._process = asyncio.subprocess.Process(transport, protocol, loop)
+        output = transport.get_pipe_transport(1)
+        if output is not None and not (pipe := output.get_extra_info("pipe")).closed:
+            _widen(pipe.fileno())  # a short program may have ended already
         return self._process
 
     async def _watch(
@@ -293,6 +300,14 @@ class Program:
             finally:
                 self._writing -= 1
                 self._moved += 1
+
+
+def _widen(pipe: int) -> None:
+    """Let a program write more before it waits for us: fewer, larger reads."""
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        # The system bounds what one user's pipes may hold; then it stays as it is.
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 class _Exit(asyncio.subprocess.SubprocessStreamProtocol):

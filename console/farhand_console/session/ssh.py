@@ -19,6 +19,7 @@ from farhand_console.home import Home
 from farhand_console.output import printable
 from farhand_console.relay import Relay, segments
 from farhand_console.relay.answers import Session
+from farhand_console.session.fillers import leave_out_fillers
 from farhand_console.session.partings import parting
 from farhand_console.session.pipe import PATIENCE_S, ConsolePipe, PipeTunnel
 from farhand_console.session.record import SessionRecord, claim_pipe, key_file
@@ -176,6 +177,7 @@ async def connect_ssh(
                 raise await why_ended(relay, record.session) from error
             words = f"the session could not be joined ({pipe.reason or 'no answer'})"
             raise FarhandError("session-lost", words, detail=str(error)) from error
+        leave_out_fillers(connection)
         connection.set_extra_info(farhand_pipe=pipe)
         try:
             yield connection
