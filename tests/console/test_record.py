@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 import subprocess
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ from farhand_console.session.record import (
     open_records,
     save,
 )
+from farhand_console.session.ssh import open_pipe
 from farhand_console.trust.devices import VerifiedDevice
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.identity import device_id
@@ -122,6 +124,39 @@ def test_eight_pipes_each_held_once(home: Home) -> None:
     drop(home, SESSION)
     with pytest.raises(FarhandError, match="session-ended"), claim_pipe(home, SESSION):
         pass
+
+
+class OverThere:
+    """A relay that says a session is over, or cannot be reached."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+
+    def post(self, *_: Any, **__: Any) -> Any:
+        raise FarhandError(self.code, "no")
+
+    def get(self, _path: str, kind: Any, **_: Any) -> Any:
+        told = {"session": SESSION, "device": "d-one", "operator": "tess", "scopes": []}
+        return kind(state="ended", reason="stopped", active_s=1, **told)
+
+
+@pytest.mark.parametrize(("code", "is_kept"), [("session-ended", False), ("not-permitted", True)])
+async def test_a_session_that_is_over_is_not_found_again(
+    home: Home, code: str, is_kept: bool
+) -> None:
+    save(home, record(), b"key")
+    with pytest.raises(ExceptionGroup) as caught:
+        async with (
+            asyncio.timeout(20),
+            open_pipe(home, OverThere(code), record(), notice=print),  # type: ignore[arg-type]
+        ):
+            await asyncio.Event().wait()
+    (error,) = caught.value.exceptions
+    assert isinstance(error, FarhandError)
+    assert error.code == code
+    if not is_kept:
+        assert "the person at the device stopped it" in error.message
+    assert (find(home, "reception") is not None) == is_kept
 
 
 def named(name: str) -> VerifiedDevice:

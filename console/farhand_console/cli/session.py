@@ -110,7 +110,7 @@ def _register_open(sessions: click.Group) -> None:
         if (code is None) == (device is None):
             raise UsageError("usage", "give either --code or --device")
         wish = make_wish(ticket, scopes, forward_to, minutes, reason, read_only=read_only)
-        record = find(context.home, device) if if_needed and device else None
+        record = _still_open(context, device) if if_needed and device else None
         if record is None:
             record = open_session_as(context, code, device, wish, wait_minutes=wait_minutes)
         prepare_host(context.home, record)
@@ -130,6 +130,17 @@ def _register_open(sessions: click.Group) -> None:
         if if_needed and not context.as_json:
             return
         context.show(answer, readable)
+
+
+def _still_open(context: Context, device: str) -> SessionRecord | None:
+    """Return the open session on a device; one that was ended meanwhile is forgotten."""
+    record = find(context.home, device)
+    if record is not None:
+        found = context.relay.get(segments("sessions", record.session), Session)
+        if found.state in ("ended", "refused"):
+            drop(context.home, record.session)
+            return None
+    return record
 
 
 def _register_reading(sessions: click.Group) -> None:

@@ -22,7 +22,7 @@ from farhand_console.relay.answers import Session
 from farhand_console.session.fillers import leave_out_fillers
 from farhand_console.session.partings import parting
 from farhand_console.session.pipe import PATIENCE_S, ConsolePipe, PipeTunnel
-from farhand_console.session.record import SessionRecord, claim_pipe, key_file
+from farhand_console.session.record import SessionRecord, claim_pipe, drop, key_file
 from farhand_console.session.status import StatusLine
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.identity import public_key_line
@@ -83,13 +83,27 @@ async def open_pipe(
         home, relay, record: of the session.
         notice: takes one line of words; on a terminal stderr is written over instead.
         patience_s: how long to wait for a session's process that is not connected just now.
+
+    Raises:
+        FarhandError: `session-ended` when the relay says so: the session is then forgotten here, so
+            that the next command opens another; and its other answers.
     """
+
+    async def drive(pipe: ConsolePipe) -> None:
+        try:
+            await pipe.run()
+        except FarhandError as error:
+            if error.code != "session-ended":
+                raise
+            await asyncio.to_thread(drop, home, record.session)
+            raise await why_ended(relay, record.session) from error
+
     # Two consoles count alike, so who joined takes a pipe that the relay says nobody holds.
     with nullcontext() if record.mode else claim_pipe(home, record.session) as number:
         status = StatusLine(notice)
         pipe = ConsolePipe(relay, record.session, number, watch=status.show, patience_s=patience_s)
         async with asyncio.TaskGroup() as group:
-            driver = group.create_task(pipe.run())
+            driver = group.create_task(drive(pipe))
             try:
                 yield pipe
             finally:
@@ -260,4 +274,8 @@ async def why_ended(relay: Relay, session: str) -> FarhandError:
     except FarhandError as error:
         # The relay that said so cannot be asked for more just now.
         return FarhandError("session-ended", "the session is over", detail=str(error))
-    return FarhandError("session-ended", f"the session is over: {words or 'it ended'}")
+    return FarhandError(
+        "session-ended",
+        f"the session is over: {words or 'it ended'}",
+        hint="a command that names the device, and not the session, opens a new one",
+    )
