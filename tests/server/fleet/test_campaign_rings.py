@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
+from farhand_protocol.instants import format_instant
 from farhand_protocol.orders import Order
 from farhand_protocol.terms import Terms
 from farhand_server.fleet.check_states import set_check_states
@@ -20,6 +22,8 @@ from tests.server.fleet.test_campaigns import Console, counted
 from tests.server.relays import ManualClock, SignIn
 
 ALL = {"name": "all"}
+# Where no statement is asked for that another test does not ask of both stores.
+EMBEDDED = pytest.mark.parametrize("relay_parts", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
@@ -125,6 +129,7 @@ async def test_the_next_ring_begins_when_the_one_before_went_well(
     assert await counted(relay, fleet.id) == {"succeeded": 6}
 
 
+@EMBEDDED
 async def test_the_same_devices_come_first_every_time(fleet: Campaign) -> None:
     plan = {"rings": [{"name": "canary", "percent": 30}, ALL]}
     await fleet.make(plan)
@@ -180,6 +185,7 @@ async def test_a_limit_trips_with_the_very_device_and_counts_anew_when_resumed(
     assert (told["state"], told["counts"]["cancelled"]) == ("aborted", 2)
 
 
+@EMBEDDED
 async def test_refused_and_unreachable_have_limits_of_their_own(
     fleet: Campaign, clock: ManualClock, dispatch: Dispatch
 ) -> None:
@@ -198,6 +204,7 @@ async def test_refused_and_unreachable_have_limits_of_their_own(
     assert (await fleet.report())["state"] == "running", "one more is allowed after the resume"
 
 
+@EMBEDDED
 async def test_a_ring_that_went_badly_holds_the_next(fleet: Campaign) -> None:
     await fleet.make({"rings": [{"name": "canary", "count": 2, "success_percent": 60}, ALL]})
     await fleet.sign()
@@ -213,6 +220,7 @@ async def test_a_ring_that_went_badly_holds_the_next(fleet: Campaign) -> None:
     assert fleet.told == {one, two}
 
 
+@EMBEDDED
 async def test_a_bad_check_and_a_missing_word_hold_a_ring(relay: Relay, fleet: Campaign) -> None:
     canary = {"name": "canary", "count": 1, "gates": ["disk.space"]}
     await fleet.make({"rings": [canary, ALL | {"approval": "manual"}]})
@@ -264,6 +272,7 @@ async def test_only_so_many_work_at_once_and_of_one_group(
     assert (await fleet.report())["counts"] == {"eligible": 1, "offered": 4, "succeeded": 1}
 
 
+@EMBEDDED
 async def test_who_is_away_takes_no_place(
     console: Console, dispatch: Dispatch, make_device: MakeDevice
 ) -> None:
@@ -280,6 +289,36 @@ async def test_who_is_away_takes_no_place(
     assert fleet.told == {here.id, away[1].id}
 
 
+@EMBEDDED
+async def test_who_was_away_is_told_when_back_and_who_stays_away_ends_as_expired(
+    console: Console, dispatch: Dispatch, make_device: MakeDevice, clock: ManualClock
+) -> None:
+    here, late, never = [await make_device(f"pc-{n}") for n in range(3)]
+    await here.connect()
+    devices = [here, late, never]
+    fleet = await Campaign(console, dispatch, devices).make({"max_in_flight": 2}, ttl_s=7200)
+    expires = format_instant(clock.now() + timedelta(hours=2))
+    await fleet.sign(expires=expires)
+    await fleet.steer("start")
+    await fleet.answer(here.id)
+    clock.advance(3600)
+    await late.connect()
+    await late.present()
+    await dispatch.tell_kicked()
+    assert fleet.told == {here.id, late.id}
+    await fleet.answer(late.id)
+    clock.advance(3601)
+    await dispatch.sweep()
+    report = await fleet.report()
+    assert (report["state"], report["counts"]) == ("finished", {"expired": 1, "succeeded": 2})
+    # What comes back after that is told nothing.
+    await never.connect()
+    await never.present()
+    await dispatch.sweep()
+    assert fleet.told == {here.id, late.id}
+
+
+@EMBEDDED
 async def test_terms_and_ring_of_an_order_are_the_plans(fleet: Campaign) -> None:
     terms = {"windows": ["daily 22:00 for 6h"], "defer_days": 2}
     await fleet.make({"rings": [{"name": "canary", "count": 1}, ALL], "terms": terms})
@@ -358,6 +397,7 @@ async def test_events_come_in_order_and_a_cursor_goes_on(fleet: Campaign) -> Non
     assert (again["items"], again["next"], again["state"]) == ([], rest["next"], "running")
 
 
+@EMBEDDED
 async def test_a_plan_that_makes_no_sense_makes_no_campaign(fleet: Campaign) -> None:
     for plan, code in (
         ({"rings": [{"name": "canary", "count": 1}]}, "plan-malformed"),
