@@ -128,7 +128,9 @@ types: $(DEV_STAMP)
 	@"$(RUN_PYTHON)" -m mypy --strict --platform darwin --cache-dir .mypy_cache/darwin \
 	  agent/farhand_agent/inventory agent/farhand_agent/platforms
 	@"$(RUN_PYTHON)" -m mypy --strict --platform win32 --cache-dir .mypy_cache/win32 \
-	  --follow-imports=silent agent/farhand_agent/inventory/collectors/windows
+	  --follow-imports=silent agent/farhand_agent/inventory/collectors/windows \
+	  $(addprefix agent/farhand_agent/scripts/,accounts.py body.py job_object.py network.py reader.py \
+	    windows_body.py workspace.py)
 
 imports: $(DEV_STAMP)
 	$(SAY) 'import rules (import-linter)'

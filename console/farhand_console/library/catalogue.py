@@ -12,6 +12,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any, Final
 
+from farhand_protocol.answers import AnswerKind
 from farhand_protocol.errors import FarhandError
 
 __all__ = ["BODIES", "ShippedScript", "read_script", "shipped"]
@@ -48,7 +49,7 @@ class ShippedScript:
     parameters: dict[str, Any] = field(hash=False)
     detect: str | None = None
     verify: str | None = None
-    answer: str = "text"
+    answer: AnswerKind = "text"
     grace_s: int = 5
     body: bytes
 

@@ -223,7 +223,9 @@ def test_a_script_that_was_taken_away_is_told(tmp_path: Path) -> None:
     assert caught.value.code == "script-vanished"
 
 
-def test_a_script_that_was_exchanged_behind_the_check_does_not_run(tmp_path: Path) -> None:
+def test_a_script_that_was_exchanged_behind_the_check_does_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wanted = plan(b"echo approved\n")
     with Workspace(tmp_path, wanted) as space:
         other = space.script.with_name("other")
@@ -231,7 +233,14 @@ def test_a_script_that_was_exchanged_behind_the_check_does_not_run(tmp_path: Pat
         assert space.is_whole()
         # Behind the last look, as somebody would do it who can write there.
         whole = space.is_whole
-        space.is_whole = lambda: whole() and bool(os.replace(other, space.script) or True)  # type: ignore[method-assign]
+
+        def exchange() -> bool:
+            was_whole = whole()
+            if other.exists():
+                other.replace(space.script)
+            return was_whole
+
+        monkeypatch.setattr(space, "is_whole", exchange)
         ending = run_body(wanted, space)
     assert ending.stdout.kept() == b"approved\n"
 

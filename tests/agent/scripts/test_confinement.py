@@ -73,7 +73,7 @@ def test_setpriv_takes_what_it_is_given() -> None:
 
 def test_a_scope_is_ended_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[list[str]] = []
-    monkeypatch.setattr(scope.subprocess, "run", lambda words, **_: calls.append(words))
+    monkeypatch.setattr(subprocess, "run", lambda words, **_: calls.append(words))
     monkeypatch.setattr(scope, "has_scopes", lambda: False)
     end_scope("o-abc")
     assert calls == []

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -324,7 +324,7 @@ def test_a_renewal_that_is_ended_puts_everything_back(
     body: Any, network: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = network(answers=False)
-    real = made.run
+    real: Callable[..., Outcome] = made.run
 
     def run(words: list[str], **fields: Any) -> Outcome:
         if words[0] == "ping" and made.is_renewed:
@@ -339,7 +339,12 @@ def test_a_renewal_that_is_ended_puts_everything_back(
 
 def test_people_are_told(body: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
-    monkeypatch.setattr(screens, "show_on_screens", lambda text: told.append(text) or 2)
+
+    def show(text: str) -> int:
+        told.append(text)
+        return 2
+
+    monkeypatch.setattr(screens, "show_on_screens", show)
     status, found = body("remedy.user.notify", {"message": "Wartung um 18 Uhr: bitte speichern!"})
     assert (status, found, told) == (
         0, {"changed": True, "screens": 2}, ["Wartung um 18 Uhr: bitte speichern!"],
