@@ -37,16 +37,12 @@ def test_others_approve_a_release_and_devices_hear_of_it(tmp_path: Path) -> None
         agent.enrol(admin.json("token", "create")["token"])
         agent.start()
         add = ["release", "add", str(file), "--platform", platform, "--version"]
-        assert admin.refused(*add, "0.2.1", expect=2) == "release-malformed"
         added = admin.json(*add, "0.2.0")
         assert (added["approved_by"], added["needed"]) == ([], 2)
         approve = ["release", "approve", "0.2.0", "--sha256"]
-        assert admin.refused(*approve, added["sha256"], expect=3) == "own-release"
-        assert otto.refused(*approve, "0" * 64, expect=3) == "release-differs"
         assert otto.json("release", "approve", "0.2.0", "--file", str(file))["approved_by"] == [
             "otto"
         ]
-        assert admin.refused("release", "publish", "0.2.0", expect=3) == "release-not-approved"
         signed = uma.json(*approve, added["sha256"])
         assert (signed["approved_by"], signed["published"]) == (["otto", "uma"], False)
         admin.json("release", "publish", "0.2.0")
@@ -54,4 +50,3 @@ def test_others_approve_a_release_and_devices_hear_of_it(tmp_path: Path) -> None
         assert (listed["state"], listed["author"]) == ("published", "admin")
         trust = known_to(agent, path)
         assert trust.releases[path].approvers == ["otto", "uma"]
-        assert admin.json("release", "floor", "0.2.0")["floor"] == "0.2.0"

@@ -40,7 +40,7 @@ SCHEMA = {
 def script(organisation: Organisation) -> Envelope:
     """The shipped script, and releases: one good, one that crashes, one that hangs."""
     for version, program in (("0.2.0", None), ("0.3.0", CRASHES), ("0.4.0", HANGS)):
-        body = make_release(version, resident=program)
+        body = make_release(version, program=program)
         organisation.releases[release_path(own_platform(), version)] = body, "ada"
     script = organisation.add_script(
         (LIBRARY / "script.py").read_bytes(),
