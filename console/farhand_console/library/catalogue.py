@@ -33,7 +33,7 @@ class ShippedScript:
         sensitive: whether its output is sealed to the ordering operator.
         parameters: JSON Schema of its parameters object.
         detect, verify: ids of the scripts that find the trouble and see it gone.
-        answer, grace_s: as in the manifest (`farhand_protocol.manifest`).
+        answer, grace_s, network, limits: as in the manifest (`farhand_protocol.manifest`).
     """
 
     id: str
@@ -51,6 +51,8 @@ class ShippedScript:
     verify: str | None = None
     answer: AnswerKind = "text"
     grace_s: int = 5
+    network: bool = True
+    limits: dict[str, int] = field(default_factory=dict, hash=False)
     body: bytes
 
 

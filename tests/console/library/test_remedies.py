@@ -80,14 +80,12 @@ def test_there_are_enough_and_each_promises_an_answer() -> None:
     assert sum(one.risk in ("R1", "R2") for one in OURS.values()) >= 20
     for one in OURS.values():
         assert one.platforms
-        if one.risk == "R0":
-            assert one.answer == "object"
-        elif one.id not in OLDER:
-            assert one.answer == "change"
+        tells_what = one.risk == "R0" or one.id in OTHERWISE
+        assert one.answer == ("object" if tells_what else "change")
 
 
-# They answered before there was a promise.
-OLDER = {
+# They tell what they did in words of their own.
+OTHERWISE = {
     "remedy.clock.sync", "remedy.dns.flush", "remedy.journal.vacuum", "remedy.packages.clean",
     "remedy.packages.repair", "remedy.print.reset", "remedy.service.restart",
 }  # fmt: skip
