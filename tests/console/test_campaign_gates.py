@@ -11,7 +11,7 @@ import pytest
 
 from farhand_console.cli import campaign_watch
 from farhand_console.cli.base import Context
-from farhand_console.cli.campaign import again, inverse_of
+from farhand_console.cli.campaign import create_campaign, inverse_of
 from farhand_console.cli.campaign_plan import plan_of
 from farhand_console.cli.campaign_report import audit_document, to_csv, to_html
 from farhand_console.cli.campaign_signing import approve_ring, check_gate, start_campaign
@@ -127,6 +127,19 @@ def test_rings_that_only_read_are_signed_ahead_each_with_its_earliest_time(
         early = parse_instant(order.not_before) - parse_instant(order.issued_at)
         wanted = 3600 * (order.ring or 0) + splay_of(order.device, 600) - 60
         assert early == timedelta(seconds=wanted)
+
+
+def test_no_campaign_is_made_whose_orders_could_not_be_signed(
+    console: Open, organisation: Organisation
+) -> None:
+    fleet = RingedFleet(organisation)
+    given: dict[str, Any] = {"name": None, "pairs": (), "version": None, "ttl_s": 7 * 86_400}
+    with pytest.raises(FarhandError) as caught:
+        create_campaign(console(fleet), "check.test", "*", plan=CampaignPlan(splay_s=60), **given)
+    assert caught.value.code == "order-lifetime"
+    with pytest.raises(FarhandError):
+        create_campaign(console(fleet), "check.test", " ", **given)
+    assert fleet.asked == []
 
 
 def test_what_would_outlive_seven_days_is_left_for_later(
@@ -269,7 +282,6 @@ def test_the_way_back_is_known_for_patches_and_asked_for_otherwise(
     with pytest.raises(FarhandError) as caught:
         inverse_of(plan, None)
     assert caught.value.code == "campaign-no-inverse"
-    assert callable(again)
 
 
 def test_updates_are_counted_by_device_and_by_advisory() -> None:

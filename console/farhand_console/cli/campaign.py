@@ -24,6 +24,7 @@ from farhand_console.relay.campaign_answers import Campaign, CampaignReport, Tar
 from farhand_console.scripts import approved
 from farhand_protocol.campaigns import CampaignPlan
 from farhand_protocol.errors import FarhandError, UsageError
+from farhand_protocol.orders import MAX_ORDER_LIFETIME_S
 
 __all__ = ["again", "create_campaign", "inverse_of", "register"]
 
@@ -218,11 +219,14 @@ def create_campaign(
         source: an earlier campaign whose targets these are, and `retry` or `rollback`.
 
     Raises:
-        FarhandError: `no-targets` when the query matches nothing; script and parameter codes.
+        FarhandError: `no-targets` when the query matches nothing; `order-lifetime`; script and
+            parameter codes.
         UsageError: `query-invalid` for an empty query: an unset variable must not mean everybody.
     """
     if not query.strip():
         raise UsageError("query-invalid", "the query is empty; `*` means every device")
+    if ttl_s + (plan.splay_s if plan is not None else 0) > MAX_ORDER_LIFETIME_S:
+        raise FarhandError("order-lifetime", "lifetime and splay are seven days together at most")
     trust = context.trust()
     envelope = published_script(context, script, version)
     manifest = approved(envelope, trust)
