@@ -6,12 +6,13 @@ below the root.  Without root, other people's homes usually cannot be read; whoe
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from farhand_agent.inventory.context import Context
+from farhand_agent.inventory.context import Context, Denied
 
-__all__ = ["Home", "homes"]
+__all__ = ["Home", "homes", "in_homes"]
 
 _LOWEST_PERSON: Final = 1000
 _HIGHEST_PERSON: Final = 60_000
@@ -37,3 +38,29 @@ def homes(context: Context) -> list[Home]:
         if (person or fields[2] == "0") and context.files.path(fields[5]).is_dir():
             found.append(Home(fields[0], fields[5].rstrip("/")))
     return found[:_MAX_HOMES]
+
+
+def in_homes(
+    context: Context, look: Callable[[Home], list[dict[str, Any]]]
+) -> list[dict[str, Any]]:
+    """Return what is found in the homes of people, one after the other.
+
+    Args:
+        context: takes a note of each home that may not be read.
+        look: looks into one.
+
+    Raises:
+        Denied: nobody's home may be read.
+    """
+    items: list[dict[str, Any]] = []
+    people = homes(context)
+    hidden = 0
+    for home in people:
+        try:
+            items += look(home)
+        except PermissionError:
+            hidden += 1
+            context.note(f"the home of {home.user} needs root", private=True)
+    if people and hidden == len(people):
+        raise Denied("the homes of people need root")
+    return items

@@ -61,8 +61,9 @@ class PacmanProvider(StepwiseProvider):
         self._private = private or state_folder() / "pacman"
 
     def present(self) -> bool:
-        """Return whether pacman rules this system."""
-        return installed("pacman") and bool(self._files.names(f"{_DATABASE}/local"))
+        """Return whether pacman rules this system; one without a single package rules none."""
+        packages = set(self._files.names(f"{_DATABASE}/local")) - {"ALPM_DB_VERSION"}
+        return installed("pacman") and bool(packages)
 
     def refresh(self) -> None:
         """Fetch the indexes into the private database.

@@ -170,3 +170,16 @@ def test_words_tell_the_class(words: str, code: str) -> None:
 def test_rows_that_are_none_are_skipped() -> None:
     assert parse_updates("warning: x\n--root 1 -> 2\nfoo 1 2\n") == []
     assert parse_plan("http://x/y.pkg\n") == []
+
+
+def test_a_pacman_without_packages_rules_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("farhand_agent.patches.pacman_provider.installed", lambda name: True)
+    local = tmp_path / "var/lib/pacman/local"
+    local.mkdir(parents=True)
+    (local / "ALPM_DB_VERSION").write_text("9\n")
+    provider = PacmanProvider(files=SystemFiles(tmp_path))
+    assert not provider.present()
+    (local / "zlib-1:1.3-1").mkdir()
+    assert provider.present()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from farhand_agent.inventory.context import Context, Denied, Malformed
+from farhand_agent.inventory.context import Context, Malformed
 from farhand_agent.inventory.extension_files import parse_editor_extensions
-from farhand_agent.inventory.homes import Home, homes
+from farhand_agent.inventory.homes import Home, in_homes
 from farhand_agent.inventory.registry import section
 
 __all__ = ["collect"]
@@ -29,18 +29,8 @@ def collect(context: Context) -> list[dict[str, Any]]:
     Raises:
         Denied: nobody's home may be read.
     """
-    items: list[dict[str, Any]] = []
-    people = homes(context)
-    hidden = 0
-    for home in people:
-        try:
-            items += _code(context, home) + _jetbrains(context, home)
-        except PermissionError:
-            hidden += 1
-            context.note(f"the home of {home.user} needs root", private=True)
-    if people and hidden == len(people):
-        raise Denied("the homes of people need root")
-    return items[:_MAX_ITEMS]
+    found = in_homes(context, lambda home: _code(context, home) + _jetbrains(context, home))
+    return found[:_MAX_ITEMS]
 
 
 def _code(context: Context, home: Home) -> list[dict[str, Any]]:
