@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tuf.api.exceptions import ExpiredMetadataError
 from tuf.api.metadata import Metadata, TargetFile, Targets
+from tuf.ngclient import Updater
 
 from farhand_console.cli.release import _compare, _platform
+from farhand_console.trust.fetching import fetch_role
 from farhand_console.trust.releases import (
     Draft,
     approvers_of,
@@ -27,6 +30,8 @@ from farhand_console.trust.releases import (
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.releases import release_path
 from farhand_protocol.trust import Operator, Roster
+from tests.agent.organisation import Organisation
+from tests.agent.trust.test_releases import Files
 from tests.console.organisation import TENANT, FakeTrust, signer
 
 PLATFORM = "linux-x86_64-py3.11"
@@ -142,6 +147,27 @@ def test_a_draft_that_is_none_is_refused(trust: Any) -> None:
     for body in (b"", b"{}", b"[" * 100_000):
         with pytest.raises(FarhandError, match="release-draft"):
             read_draft(trust, body)
+
+
+def test_whoever_signs_the_next_role_can_read_one_that_has_expired(tmp_path: Path) -> None:
+    organisation, path = Organisation(), release_path(PLATFORM, "0.2.0")
+    organisation.releases = {path: (b"release", "ada")}
+    organisation.releases_expire = timedelta(seconds=-1)
+    organisation.publish()
+    updater = Updater(
+        str(tmp_path),
+        "https://trust.invalid/metadata",
+        str(tmp_path),
+        "https://trust.invalid/target",
+        Files(organisation),
+        bootstrap=organisation.pinned,
+    )
+    updater.refresh()
+    with pytest.raises(ExpiredMetadataError):
+        updater.get_targetinfo(path)
+    fetch_role(updater, path)
+    kept = Metadata[Targets].from_bytes((tmp_path / "releases.json").read_bytes())
+    assert list(kept.signed.targets) == [path]
 
 
 def test_the_targets_delegate_to_those_who_may_approve_now(trust: Any) -> None:

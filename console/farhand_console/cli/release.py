@@ -31,6 +31,7 @@ from farhand_console.trust.releases import (
 from farhand_console.trust.signing import Change, check_may_sign, publish
 from farhand_console.trust.verified import VerifiedTrust
 from farhand_protocol.errors import FarhandError, RefusedError, UsageError
+from farhand_protocol.instants import format_instant
 from farhand_protocol.messages import TRUST_CHUNK_BYTES
 from farhand_protocol.releases import (
     AGENT_FLOOR,
@@ -138,14 +139,15 @@ def _register_reading(releases: click.Group) -> None:
         """List what is published, and the release that waits for approval."""
         trust = context.trust()
         role = trust.releases()
+        expires = format_instant(role.signed.expires) if role else None
         items = [
-            _item(path, info) | {"state": "published"}
+            _item(path, info) | {"state": "published", "expires": expires}
             for path, info in (sorted(role.signed.targets.items()) if role else [])
         ]
         try:
             draft = _waiting(context, trust, None)
             waiting = _draft_answer(trust, draft)
-            items.append({**_item(draft.path, draft.info), "state": "draft"})
+            items.append({**_item(draft.path, draft.info), "state": "draft", "expires": None})
             items[-1]["approved_by"] = waiting["approved_by"]
         except FarhandError as error:
             if error.code != "release-not-waiting":
@@ -153,7 +155,7 @@ def _register_reading(releases: click.Group) -> None:
         answer = {"items": items, "next": None}
 
         def readable() -> None:
-            columns = ("version", "platform", "state", "author", "size_bytes", "sha256")
+            columns = ("version", "platform", "state", "author", "expires", "sha256")
             show_table(columns, [[item[name] for name in columns] for item in items])
             if not items:
                 line("no release yet: farhand release add FILE --version V")

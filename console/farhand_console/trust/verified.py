@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from tuf.api.exceptions import DownloadError, ExpiredMetadataError, RepositoryError
-from tuf.api.metadata import Metadata, Root, Targets
+from tuf.api.metadata import Metadata, Root, Snapshot, Targets
 
 from farhand_console.home import Home, write_private
 from farhand_console.output import warn
@@ -146,21 +146,26 @@ class VerifiedTrust:
     def releases(self) -> Metadata[Targets] | None:
         """Return the verified role of the agent's releases, None before the first.
 
+        It may have expired; then devices take none of it, until somebody adds the next.
+
         Raises:
-            FarhandError: `trust-invalid`, also when it has expired.
+            FarhandError: `trust-invalid`.
         """
+        # Late, as it says itself.
+        from farhand_console.trust.fetching import fetch_role
+
         delegations = self.targets.signed.delegations
         if delegations is None or RELEASES_ROLE not in (delegations.roles or {}):
             return None
-        try:
-            # Of no release; asking for it makes the client fetch and check the role.
-            self._updater.get_targetinfo("releases/none/0")
-        except DownloadError:
+        folder = self._folder / "metadata"
+        snapshot = Metadata[Snapshot].from_bytes((folder / "snapshot.json").read_bytes())
+        if f"{RELEASES_ROLE}.json" not in snapshot.signed.meta:
             return None  # delegated, and nothing was put in yet
-        except RepositoryError as error:
+        try:
+            fetch_role(self._updater, "releases/none/0")  # of no release
+        except (RepositoryError, DownloadError) as error:
             raise _not_verified(error, "the releases cannot be verified") from error
-        file = self._folder / "metadata" / f"{RELEASES_ROLE}.json"
-        return Metadata[Targets].from_bytes(file.read_bytes())
+        return Metadata[Targets].from_bytes((folder / f"{RELEASES_ROLE}.json").read_bytes())
 
     def _placements(self) -> Placements:
         if PLACEMENTS_PATH not in self.targets.signed.targets:
