@@ -176,7 +176,7 @@ def _queries(fleet: Fleet, chance: random.Random) -> dict[str, Callable[[], str]
         "one or the other": lambda: (
             f"(tag:tag-{chance.randrange(50)} OR group:group-3) -software:{title()}"
         ),
-        "a hundred titles": lambda: f"software:lib{chance.randrange(10)}1*",
+        "a thousand titles": lambda: f"software:lib{chance.randrange(10)}1*",
         "checks": lambda: "check:*=critical group:group-4",
         "a word": lambda: f"pc-{chance.randrange(100):02d}",
         "nothing": lambda: f"software:{title()} software:no-such-thing",
