@@ -29,6 +29,7 @@ import pytest
 from tests.support.leftovers import Leftovers
 from tests.support.prepared import FOLDER
 from tests.support.servers import NatsServer, PostgresServer, ServerMissing
+from tests.support.warm import warm_programs
 
 IN_CI = os.environ.get("FARHAND_CI") == "1"
 LONGEST_FIRST = ("faults", "interop", "integration", "security")
@@ -135,7 +136,8 @@ def _missing(reason: str) -> NoReturn:
 def no_process_left() -> Iterator[None]:
     """Fail at the end of the session where a process that it started still runs, naming each."""
     with Leftovers() as watch:
-        yield
+        with warm_programs():
+            yield
         left = watch.end_and_name()
     if left:
         pytest.fail("the tests left processes behind:\n" + "\n".join(left), pytrace=False)

@@ -24,6 +24,7 @@ from typing import IO, Any
 
 from farhand_agent.inventory.catalogue import CATALOGUE
 from tests.support.prepared import copy_prepared
+from tests.support.warm import run_warm
 
 __all__ = [
     "AgentHome",
@@ -194,13 +195,9 @@ def run_command(
     timeout_s: float = _COMMAND_S,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run a command to its end and demand its exit status."""
-    done = subprocess.run(
-        words,
-        env=env,
-        input=b"" if stdin is None else stdin,
-        capture_output=True,
-        timeout=timeout_s,
-        check=False,
+    told = stdin or b""
+    done = run_warm(words, env=env, stdin=told, timeout_s=timeout_s) or subprocess.run(
+        words, env=env, input=told, capture_output=True, timeout=timeout_s, check=False
     )
     if done.returncode != expect:
         raise CommandFailed(

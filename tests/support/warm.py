@@ -1,0 +1,261 @@
+"""Farhand's commands without their start: forked from a process that has loaded them already.
+
+A test gives dozens of short commands, and nine tenths of what each costs is loading its libraries.
+`run_warm` runs one in a process of its own, with arguments, environment, working folder, pipes and
+exit status of its own, as any other; only its modules are there from the beginning.  How a program
+starts from nothing is what `make demo`, the tests of the command lines and whatever runs for long
+(`Process`) show, and a command whose environment asks for another Python than that of the loaded
+process gets it.
+
+    test process ── pipe that ends it ──> loaded process ── fork ──> keeper ── fork ──> command
+         └── socket: words, environment, three pipes ──────────────────┘ pid, then status
+
+The loaded process has one thread and does nothing but fork, so what it forks is as good as new.
+The keeper waits for the command, and so knows its status.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from farhand_console.cli.entry import farhand
+
+__all__ = ["run_warm", "warm_programs"]
+
+PROGRAMS = ("farhand_agent", "farhand_console", "farhand_server")
+_ROOT = Path(__file__).parents[2]
+_BACKLOG = 64
+_START_S = 120.0
+
+
+class _Loaded:
+    """The loaded process, from the side of the tests; started when first asked."""
+
+    def __init__(self) -> None:
+        # The tests' own Python, not what the first command may have asked for.
+        env = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        self.setting = _setting(env)
+        # Short, because the path of a socket is.
+        self._folder = tempfile.TemporaryDirectory(prefix="fh-")
+        self._path = str(Path(self._folder.name) / "s")
+        # Pipes, as each command gets: what Python found them to be when it started stays true.
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.warm", self._path],
+            env=env,
+            cwd=_ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert self._process.stdout is not None
+        if self._process.stdout.readline() != b"ready\n":
+            said = self._process.communicate()[1].decode(errors="replace")
+            self._folder.cleanup()
+            raise AssertionError(f"the programs cannot be loaded\n{said}")
+
+    def connect(self) -> socket.socket:
+        """Return a connection for one command."""
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(_START_S)
+        connection.connect(self._path)
+        return connection
+
+    def close(self) -> None:
+        """End the loaded process; what it has forked goes on."""
+        self._process.communicate()
+        self._folder.cleanup()
+
+
+class _Keeper:
+    """Holds the loaded process of this test process, once there is one."""
+
+    def __init__(self) -> None:
+        self.is_on = False
+        self._lock = threading.Lock()
+        self._loaded: _Loaded | None = None
+
+    def fitting(self, env: dict[str, str]) -> _Loaded | None:
+        """Return the loaded process where it is a Python as this environment asks for."""
+        with self._lock:
+            if not self.is_on:
+                return None
+            if self._loaded is None:
+                self._loaded = _Loaded()
+            return self._loaded if self._loaded.setting == _setting(env) else None
+
+    def close(self) -> None:
+        """End it."""
+        with self._lock:
+            self.is_on = False
+            if self._loaded is not None:
+                self._loaded.close()
+                self._loaded = None
+
+
+_keeper = _Keeper()
+
+
+def _setting(env: dict[str, str]) -> dict[str, str]:
+    """What makes one Python another: its own variables, and where the system's libraries are."""
+    return {name: env[name] for name in sorted(env) if name.startswith(("PYTHON", "LD_", "LC_"))}
+
+
+@contextmanager
+def warm_programs() -> Iterator[None]:
+    """Let `run_warm` work inside the block; nothing is started before it is asked."""
+    _keeper.is_on = True
+    try:
+        yield
+    finally:
+        _keeper.close()
+
+
+def run_warm(
+    words: list[str], *, env: dict[str, str], stdin: bytes, timeout_s: float
+) -> subprocess.CompletedProcess[bytes] | None:
+    """Run `PYTHON -m PROGRAM ...` to its end, as `subprocess.run` would.
+
+    Returns:
+        None where only a process from nothing will do: outside `warm_programs`, for other words,
+        and for an environment that wants another Python.
+
+    Raises:
+        subprocess.TimeoutExpired: it was killed after `timeout_s`.
+    """
+    if words[:2] != [sys.executable, "-m"] or words[2] not in PROGRAMS:
+        return None
+    loaded = _keeper.fitting(env)
+    if loaded is None:
+        return None
+    with ExitStack() as stack:
+        connection = stack.enter_context(closing(loaded.connect()))
+        theirs_in, ours_in = os.pipe()
+        ours_out, theirs_out = os.pipe()
+        ours_err, theirs_err = os.pipe()
+        told = stack.enter_context(os.fdopen(ours_in, "wb"))
+        heard = [stack.enter_context(os.fdopen(one, "rb")) for one in (ours_out, ours_err)]
+        try:
+            socket.send_fds(connection, [b"!"], [theirs_in, theirs_out, theirs_err])
+        finally:
+            for one in (theirs_in, theirs_out, theirs_err):
+                os.close(one)
+        asked = {"program": words[2], "arguments": words[3:], "env": env, "cwd": os.getcwd()}
+        connection.sendall(json.dumps(asked).encode())
+        connection.shutdown(socket.SHUT_WR)
+        answers = stack.enter_context(connection.makefile("rb"))
+        pid = int(answers.readline())
+        said: list[bytes] = [b"", b""]
+        threads = [threading.Thread(target=_tell, args=(told, stdin))]
+        threads += [threading.Thread(target=_hear, args=(heard[n], said, n)) for n in (0, 1)]
+        for thread in threads:
+            thread.start()
+        connection.settimeout(timeout_s)
+        try:
+            status = int(answers.readline())
+        except TimeoutError as error:
+            os.kill(pid, signal.SIGKILL)
+            raise subprocess.TimeoutExpired(words, timeout_s) from error
+        finally:
+            for thread in threads:
+                thread.join()
+    return subprocess.CompletedProcess(words, status, said[0], said[1])
+
+
+def _tell(pipe: Any, data: bytes) -> None:
+    try:
+        with pipe:
+            pipe.write(data)
+    except BrokenPipeError:
+        return  # it did not want to hear all of it
+
+
+def _hear(pipe: Any, said: list[bytes], place: int) -> None:
+    said[place] = pipe.read()
+
+
+# In the loaded process.
+
+
+def _load() -> None:
+    for name in ("farhand_agent.cli", "farhand_agent.enrolment", "farhand_server.cli.commands"):
+        importlib.import_module(name)
+    context = click.Context(farhand)
+    for name in farhand.list_commands(context):
+        farhand.get_command(context, name)
+    gc.freeze()
+
+
+def _next_command(path: str) -> dict[str, Any] | None:
+    """Fork for each request; returns in each command, and None when the tests are over."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for keepers
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(_BACKLOG)
+        os.write(1, b"ready\n")
+        awaited: list[Any] = [listener, 0]
+        while True:
+            ready, _, _ = select.select(awaited, [], [])
+            if listener not in ready:
+                return None
+            connection, _ = listener.accept()
+            with connection:
+                if os.fork():
+                    continue
+                listener.close()
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                return _keep(connection)
+
+
+def _keep(connection: socket.socket) -> dict[str, Any]:
+    """Become the keeper of one command; returns in the command only."""
+    _, pipes, _, _ = socket.recv_fds(connection, 1, 3)
+    with connection.makefile("rb") as words:
+        asked: dict[str, Any] = json.loads(words.read())
+    pid = os.fork()
+    if pid == 0:
+        connection.close()
+        for place, pipe in enumerate(pipes):
+            os.dup2(pipe, place)
+            os.close(pipe)
+        return asked
+    # Whoever reads a pipe to its end must not wait for the keeper.
+    for pipe in (*pipes, 0, 1, 2):
+        os.close(pipe)
+    connection.sendall(b"%d\n" % pid)
+    _, ended = os.waitpid(pid, 0)
+    connection.sendall(b"%d\n" % os.waitstatus_to_exitcode(ended))
+    os._exit(0)
+
+
+def main() -> None:
+    """Load, wait for commands, and be each of them."""
+    _load()
+    asked = _next_command(sys.argv[1])
+    if asked is None:
+        return
+    os.chdir(asked["cwd"])
+    os.environ.clear()
+    os.environ.update(asked["env"])
+    sys.argv = [asked["program"], *asked["arguments"]]
+    runpy.run_module(asked["program"], run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()
