@@ -98,7 +98,8 @@ def test_a_version_that_is_not_well_is_taken_back_and_remembered(
     reason: str,
 ) -> None:  # fmt: skip
     tree(home, "0.2.0", program)
-    stage(home)
+    # What ends by itself has all the time that a busy machine takes.
+    stage(home, deadline_s=60 if program.startswith("exit") else 1)
     well(monkeypatch, version, connected)
     ended = Watchdog(home).work()
     assert ended is not None
