@@ -10,7 +10,7 @@ asks; the resident's is `local_server`.
                                               "since", "sessions": [...], "orders", "outbox", ...}
     {"do": "stop", "session": ID | null}  -> {"stopped": [session ids]}
     {"do": "sessions-changed"}            -> {}      wakes the resident: look into the journal
-    {"do": "release-piece", "name": NAME, "offset": N}   -> {"total", "body"}   of a release, by relay
+    {"do": "release-piece", "name": NAME, "offset": N}   -> {"total", "body"}   of a release
     {"do": "hand-over"}                   -> {}      it ends and starts again, as what is due then
 
 The contract for sessions.  The registry of sessions is the journal, not this socket, so that it

@@ -19,6 +19,7 @@ from securesystemslib.signer import CryptoSigner, Signature, SSlibKey
 from tuf.api.metadata import (
     DelegatedRole,
     Delegations,
+    Key,
     Metadata,
     MetaFile,
     Role,
@@ -169,7 +170,9 @@ class Organisation:
 
     def _sign_releases(self, targets: Targets) -> None:
         """Delegate the role to everybody's keys, and sign it by `release_signers`."""
-        keys = {_tuf_key(key).keyid: _tuf_key(key) for key in self.roster.all_keys()}
+        keys: dict[str, Key] = {
+            _tuf_key(key).keyid: _tuf_key(key) for key in self.roster.all_keys()
+        }
         role = DelegatedRole(RELEASES_ROLE, list(keys), 2, True, paths=[RELEASES_PATTERN])
         targets.delegations = Delegations(keys, {RELEASES_ROLE: role})
         signed = Targets(version=self.version, expires=now() + self.releases_expire)

@@ -21,9 +21,10 @@ def late(path: Path, text: str) -> ModuleType:
     spec = spec_from_file_location("late_one", path)
     assert isinstance(spec, ModuleSpec)
     assert isinstance(spec.loader, SourceFileLoader)
-    spec.loader = _LateLoader(spec.loader)  # type: ignore[assignment]
+    loader = _LateLoader(spec.loader)
+    spec.loader = loader  # type: ignore[assignment]
     module = module_from_spec(spec)
-    spec.loader.exec_module(module)
+    loader.exec_module(module)
     return module
 
 

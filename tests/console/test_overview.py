@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -113,11 +114,13 @@ def test_one_screen_shows_all_of_it(
 ) -> None:
     trust = case.load()
     shown: list[dict[str, Any]] = []
-    context: Any = SimpleNamespace(
-        trust=lambda: trust,
-        home=SimpleNamespace(folder=tmp_path),
-        show=lambda answer, readable: (shown.append(answer), readable()),
-    )
+
+    def show(answer: dict[str, Any], readable: Callable[[], None]) -> None:
+        shown.append(answer)
+        readable()
+
+    home = SimpleNamespace(folder=tmp_path)
+    context: Any = SimpleNamespace(trust=lambda: trust, home=home, show=show)
     trust_status.show_status(context)
     (answer,) = shown
     json.dumps(answer)

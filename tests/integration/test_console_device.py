@@ -62,6 +62,7 @@ def test_a_token_of_the_relay_needs_an_admins_word(fleet: Fleet) -> None:
     fleet.tess.json(*run)
     retired = fleet.admin.json("device", "retire", "unconfirmed")
     assert retired == {"device": agent.device, "retired": True, "revoked": True}
+    assert agent.process is not None
     agent.process.wait_line("farhand-agent: device-retired")
     # Signed, too: whatever another relay says of it, no console takes its word.
     trust = fleet.tess.json("trust", "status")

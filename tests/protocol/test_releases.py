@@ -51,5 +51,6 @@ def test_paths_are_taken_apart_as_they_were_put_together() -> None:
 
 def test_an_author_is_a_short_name_or_none() -> None:
     assert release_author({"author": "ada"}) == "ada"
-    for other in (None, [], {}, {"author": 7}, {"author": ""}, {"author": "a" * 65}):
+    others: tuple[object, ...] = (None, [], {}, {"author": 7}, {"author": ""}, {"author": "a" * 65})
+    for other in others:
         assert release_author(other) == ""

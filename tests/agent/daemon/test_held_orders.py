@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from datetime import timedelta
+from typing import Any
 
 from farhand_agent.config import Home, load_settings
 from farhand_protocol.instants import format_instant
@@ -14,7 +15,7 @@ from tests.agent.daemon.test_resident import ordered, read_result
 from tests.agent.organisation import Organisation, now
 from tests.agent.relay import TestRelay
 
-CAMPAIGN = {"ticket": None, "campaign": "c-aaaaaaaaaaaaaaaa", "ring": 0}
+CAMPAIGN: dict[str, Any] = {"ticket": None, "campaign": "c-aaaaaaaaaaaaaaaa", "ring": 0}
 
 
 async def test_a_person_puts_an_order_off_and_a_window_that_never_opens_ends_it(
@@ -50,7 +51,7 @@ async def test_a_person_puts_an_order_off_and_a_window_that_never_opens_ends_it(
             host,
             **CAMPAIGN,
             terms=Terms(windows=["yearly 01-01 00:00 for 1m"]),
-            expires=format_instant(now() + timedelta(seconds=3)),
+            expires=format_instant(now() + timedelta(seconds=10)),
         )
         result = await ordered(relay, enrolled, late, data)
         assert (result.state, result.refusal, result.started_at) == (

@@ -53,30 +53,28 @@ class Exempt(Case):
             "body": self.body,
             "reason": "the queue is stuck",
         }
-        order = Order(
-            **{
-                "tenant": org.tenant,
-                "id": "o-" + "a" * 20,
-                "device": DEVICE,
-                "host_name": HOST,
-                "group": org.group,
-                "script": manifest.id,
-                "version": manifest.version,
-                "risk": manifest.risk,
-                "digest": manifest_digest(sealed),
-                "parameters": {},
-                "operator": self.operator,
-                "ticket": None,
-                "campaign": None,
-                "ring": None,
-                "targets_version": org.version,
-                "issued_at": format_instant(now()),
-                "not_before": format_instant(now() - timedelta(minutes=1)),
-                "expires": format_instant(now() + timedelta(minutes=30)),
-                "exemption": Exemption(**values | self.exemption),
-            }
-            | self.order_fields
-        )
+        fields: dict[str, Any] = {
+            "tenant": org.tenant,
+            "id": "o-" + "a" * 20,
+            "device": DEVICE,
+            "host_name": HOST,
+            "group": org.group,
+            "script": manifest.id,
+            "version": manifest.version,
+            "risk": manifest.risk,
+            "digest": manifest_digest(sealed),
+            "parameters": {},
+            "operator": self.operator,
+            "ticket": None,
+            "campaign": None,
+            "ring": None,
+            "targets_version": org.version,
+            "issued_at": format_instant(now()),
+            "not_before": format_instant(now() - timedelta(minutes=1)),
+            "expires": format_instant(now() + timedelta(minutes=30)),
+            "exemption": Exemption(**values | self.exemption),
+        } | self.order_fields
+        order = Order(**fields)
         data = encode_envelope(seal(order, *self.signed_by))
         return self.check(data)
 

@@ -19,7 +19,7 @@ from tests.agent.session.ssh_pair import make_terms, ssh_pair
 
 async def test_the_device_sends_no_fillers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     came: list[bool] = []
-    handlers: Any = asyncssh.SSHClientConnection._packet_handlers  # type: ignore[attr-defined]
+    handlers: Any = asyncssh.SSHClientConnection._packet_handlers
     usual = handlers[MSG_IGNORE]
 
     def count(connection: Any, *packet: Any) -> Any:

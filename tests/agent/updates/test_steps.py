@@ -61,7 +61,7 @@ def started(home: Home) -> str:
 
 def well(monkeypatch: pytest.MonkeyPatch, version: str = "0.2.0", connected: bool = True) -> None:
     answer = {"version": version, "connected": connected}
-    monkeypatch.setattr(watchdog.local, "ask", lambda *_, **__: answer)
+    monkeypatch.setattr("farhand_agent.updates.watchdog.local.ask", lambda *_, **__: answer)
 
 
 def test_a_version_that_is_well_becomes_current_and_is_started_next(
@@ -146,7 +146,7 @@ def test_killed_in_the_trial_the_good_version_goes_on(
     def killed(*_: object, **__: object) -> None:
         raise Killed
 
-    monkeypatch.setattr(watchdog.subprocess, "Popen", killed)
+    monkeypatch.setattr("farhand_agent.updates.watchdog.subprocess.Popen", killed)
     with pytest.raises(Killed):
         Watchdog(home).work()
     # Not even started again: had it crashed the device, it would do so for ever.
@@ -186,7 +186,7 @@ def test_killed_while_the_link_is_turned_the_one_before_stays(
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(state.os, "replace", killed)
+        patched.setattr("farhand_agent.updates.state.os.replace", killed)
         with pytest.raises(Killed):
             state.point_current(home, "0.2.0")
     assert current_version(home) == "0.1.5"
@@ -249,7 +249,7 @@ def test_a_state_that_cannot_be_read_keeps_no_agent_down(home: Home) -> None:
 def test_an_open_session_is_not_cut_off(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(script, "_LOOK_S", 0.0)
     answers = [{"sessions": [{"id": "s-1"}]}, {"sessions": [{"id": "s-1"}]}, {"sessions": []}]
-    monkeypatch.setattr(script.local, "ask", lambda *_: answers.pop(0))
+    monkeypatch.setattr("farhand_agent.updates.script.local.ask", lambda *_: answers.pop(0))
     script._wait_for_sessions(home)
     assert answers == []
     answers.append({"sessions": [{"id": "s-1"}]})

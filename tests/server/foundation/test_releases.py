@@ -12,6 +12,7 @@ from securesystemslib.signer import Signature, SSlibKey
 from tuf.api.metadata import (
     DelegatedRole,
     Delegations,
+    Key,
     Metadata,
     Snapshot,
     TargetFile,
@@ -59,7 +60,7 @@ class Shelf:
 
     async def delegate(self, *, paths: str = "releases/*/*") -> None:
         metadata: Metadata[Any] = Metadata.from_bytes(self.admin.targets())
-        keys = {tuf_key(one).keyid: tuf_key(one) for one in (BO, CY)}
+        keys: dict[str, Key] = {tuf_key(one).keyid: tuf_key(one) for one in (BO, CY)}
         role = DelegatedRole("releases", list(keys), 2, True, paths=[paths])
         metadata.signed.delegations = Delegations(keys, {"releases": role})
         metadata.sign(self.admin.tuf)
