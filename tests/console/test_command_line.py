@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from farhand_console.cli.entry import farhand, main
+from farhand_console.cli.entry import _COMMANDS, farhand, main
 from farhand_console.home import Home
 from tests.console.organisation import settings
 
@@ -332,3 +332,24 @@ def test_another_address_is_not_called_the_first_sign_in(
     assert "signed in at http://127.0.0.1:1, another" in capsys.readouterr().err.replace(";", ",")
     assert run(monkeypatch, *home, "http://127.0.0.1:1") == 2
     assert "give --name NAME" in capsys.readouterr().err
+
+
+def test_the_list_says_of_each_command_what_it_says_of_itself() -> None:
+    context = click.Context(farhand)
+    for name in farhand.list_commands(context):
+        found = farhand.get_command(context, name)
+        assert found is not None, name
+        assert found.get_short_help_str(limit=200) == _COMMANDS[name][1], name
+
+
+def test_who_asks_for_help_does_not_wait_for_libraries() -> None:
+    program = (
+        "import sys; from farhand_console.cli.entry import farhand; sys.argv[1:] = ['--help'];"
+        "farhand.main(standalone_mode=False);"
+        "print([name for name in ('asyncssh', 'paramiko', 'tuf') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "whoami" in done.stdout

@@ -15,47 +15,60 @@ from farhand_protocol.errors import FarhandError
 __all__ = ["farhand", "main"]
 
 
-# Each command and the module under `farhand_console.cli` that brings it.  A module is loaded when
-# one of its commands is called, so that no command waits for the libraries of the others.
-_BROUGHT_BY = {
-    "account": "account",
-    "alert": "alert",
-    "audit": "audit",
-    "break-glass": "break_glass",
-    "bundle": "bundle",
-    "calendar": "promises",
-    "campaign": "campaign",
-    "chat": "chat",
-    "cp": "copy",
-    "deploy": "deploy",
-    "device": "device",
-    "doctor": "login",
-    "exec": "session",
-    "forward": "session",
-    "key": "login",
-    "login": "login",
-    "operator": "operator",
-    "order": "order",
-    "patch": "patch",
-    "proxy": "session",
-    "queue": "promises",
-    "receipt": "receipt",
-    "recording": "recording",
-    "release": "release",
-    "run": "run",
-    "script": "script",
-    "session": "session",
-    "shell": "session",
-    "sla": "promises",
-    "ssh-config": "session",
-    "steps": "chat",
-    "ticket": "ticket",
-    "token": "token",
-    "tool": "tools",
-    "trust": "trust",
-    "wake": "tools",
-    "watch": "session",
-    "whoami": "login",
+# Each command, the module under `farhand_console.cli` that brings it, and what the list of commands
+# says of it.  A module is loaded when one of its commands is called, so that neither a command nor
+# the list waits for the libraries of the others.
+_COMMANDS = {
+    "account": ("account", "Who may sign in to the relay."),
+    "alert": ("alert", "What the devices' own checks found wrong."),
+    "audit": ("audit", "The relay's record of what was done."),
+    "break-glass": ("break_glass", "Emergencies: an unapproved script, signed by two people."),
+    "bundle": ("bundle", "Support bundles that devices wrote."),
+    "calendar": ("promises", "Hours in which the desk works."),
+    "campaign": ("campaign", "One approved script on many devices."),
+    "chat": ("chat", "Talk with the person at the device; on a terminal what is typed is sent."),
+    "cp": ("copy", "Copy files: farhand cp [-r] SRC DST, one of them S:PATH."),
+    "deploy": (
+        "deploy",
+        "Install, enrol and start the agent on hosts; upgrade it there, or remove it.",
+    ),
+    "device": ("device", "The fleet."),
+    "doctor": ("login", "Check this console: home, key, relay, clock, trust."),
+    "exec": ("session", "Run a command as ssh does: farhand exec S -- COMMAND..."),
+    "forward": (
+        "session",
+        "Listen locally and carry to a destination the grant names: LPORT:HOST:PORT.",
+    ),
+    "key": ("login", "The operator's own key."),
+    "login": ("login", "Sign in to a relay and make the operator's key if there is none."),
+    "operator": ("operator", "People whose keys devices trust."),
+    "order": ("order", "Orders and their results."),
+    "patch": ("patch", "Updates across the fleet."),
+    "proxy": ("session", "Carry a foreign ssh (ProxyCommand) to a device with an open session."),
+    "queue": ("promises", "Where tickets wait."),
+    "receipt": ("receipt", "What end users keep of a session."),
+    "recording": ("recording", "Sealed recordings of sessions."),
+    "release": ("release", "The agent's own versions."),
+    "run": ("run", "Run an approved script on one device."),
+    "script": ("script", "Approved scripts."),
+    "session": ("session", "Sessions on devices."),
+    "shell": ("session", "Open an interactive shell; S is a session or a device."),
+    "sla": ("promises", "What is promised: times to answer and to resolve."),
+    "ssh-config": (
+        "session",
+        "Print (or write) the configuration with which stock ssh reaches devices.",
+    ),
+    "steps": (
+        "chat",
+        "Ask the person for one thing after the other; she answers done or cannot, and why.",
+    ),
+    "ticket": ("ticket", "Requests and what became of them."),
+    "token": ("token", "Enrolment tokens for new devices."),
+    "tool": ("tools", "Small jobs on a device: farhand tool S NAME."),
+    "trust": ("trust", "The organisation's trust root."),
+    "wake": ("tools", "Wake a sleeping device through a neighbour in its network."),
+    "watch": ("session", "Show what the terminals of a session show; Ctrl-C ends the watching."),
+    "whoami": ("login", "Show who is signed in, where, and with which key."),
 }
 
 
@@ -64,14 +77,19 @@ class _Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return all names, loaded or not."""
-        return sorted(_BROUGHT_BY)
+        return sorted(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command, or None for an unknown name."""
-        if cmd_name in _BROUGHT_BY and cmd_name not in self.commands:
-            module = importlib.import_module(f"farhand_console.cli.{_BROUGHT_BY[cmd_name]}")
+        if cmd_name in _COMMANDS and cmd_name not in self.commands:
+            module = importlib.import_module(f"farhand_console.cli.{_COMMANDS[cmd_name][0]}")
             module.register(self)
         return super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without loading any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, words) for name, (_, words) in sorted(_COMMANDS.items())])
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
