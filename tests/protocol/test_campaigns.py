@@ -75,6 +75,7 @@ def test_a_gate_waits_soaks_opens_or_says_no() -> None:
     few = tally({"succeeded": 4, "planned": 6})
     assert judge_gate(ring, few, settled_at=None, at=NOW).code == "unfinished"
     enough = tally({"succeeded": 5, "planned": 5})
+    assert judge_gate(ring, enough, settled_at=None, at=NOW).code == "unfinished"
     verdict = judge_gate(ring, enough, settled_at=NOW, at=NOW + timedelta(seconds=59))
     assert (verdict.code, verdict.until) == ("soaking", NOW + timedelta(seconds=60))
     late = NOW + timedelta(seconds=60)
@@ -167,3 +168,9 @@ def test_a_whole_plan_goes_through_json_and_back() -> None:
     )
     check_plan(plan)
     assert msgspec.json.decode(msgspec.json.encode(plan), type=CampaignPlan) == plan
+
+
+def test_a_ring_by_query_has_no_number_and_no_splay_is_no_wait() -> None:
+    assert ring_count(RingPlan(name="all", query="*"), 7) is None
+    assert ring_count(RingPlan(name="few", count=3), 7) == 3
+    assert splay_of("d-aaaaaaaaaaaaaaaa", 0) == 0

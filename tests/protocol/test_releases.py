@@ -8,13 +8,18 @@ from farhand_protocol.errors import FarhandError
 from farhand_protocol.releases import (
     is_platform,
     is_version,
+    release_approvers,
     release_author,
     release_name,
     release_path,
+    release_rule,
+    signing_keys,
     split_release_path,
     version_number,
     version_text,
 )
+from farhand_protocol.trust import DEFAULT_APPROVALS
+from tests.protocol.samples import operator, policy, roster, signer
 
 
 def test_versions_compare_as_numbers_and_come_back() -> None:
@@ -54,3 +59,19 @@ def test_an_author_is_a_short_name_or_none() -> None:
     others: tuple[object, ...] = (None, [], {}, {"author": 7}, {"author": ""}, {"author": "a" * 65})
     for other in others:
         assert release_author(other) == ""
+
+
+def test_people_approve_a_release_each_once_and_its_author_never() -> None:
+    people = roster(
+        operator("alice", "approve:destructive", keys=["alice", "alice-2"]),
+        operator("bo", "approve:destructive"),
+        operator("carol", "order"),
+    )
+    rule = release_rule(policy())
+    assert rule == DEFAULT_APPROVALS["R3"]
+    keys = signing_keys(people, rule)
+    assert keys == [signer(name).public_key for name in ("alice", "alice-2", "bo")]
+    signed = {signer(name).public_key for name in ("alice", "alice-2", "bo", "carol")}
+    assert release_approvers(people, rule, author="dan", keys=signed) == ["alice", "bo"]
+    assert release_approvers(people, rule, author="alice", keys=signed) == ["bo"]
+    assert release_approvers(people, rule, author="dan", keys=[]) == []
