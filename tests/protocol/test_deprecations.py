@@ -13,7 +13,7 @@ from tests.protocol.samples import TENANT
 
 def deprecated(**changes: Any) -> Deprecation:
     values = {"script": "remedy.greet", "version": None, "reason": "rude", "successor": None}
-    return Deprecation(**values | {"at": "2026-11-22T08:00:00Z"} | changes)  # type: ignore[arg-type]
+    return Deprecation(**values | {"at": "2026-11-22T08:00:00Z"} | changes)
 
 
 def test_what_is_said_of_a_version_goes_before_what_is_said_of_all() -> None:
