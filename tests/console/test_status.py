@@ -103,6 +103,9 @@ class Connection:
         """Return what is known of it."""
         return self.extra.get(name)
 
+    def send_packet(self, pkttype: int, *args: bytes, handler: object = None) -> None:
+        """Nobody listens."""
+
     def close(self) -> None:
         """Nothing is open."""
 

@@ -158,7 +158,7 @@ def test_consent_widening_taking_back_and_stop(scene: Scene) -> None:
                 with socket.create_connection(("127.0.0.1", port), timeout=60) as link:
                     link.sendall(b"hello\n")
                     assert link.makefile().readline() == "echo hello\n"
-                person.wait_for(f"{re.escape(to)} closed: 6 bytes there, 11 bytes back")
+                person.wait_for(f"{re.escape(to)} is closed: 6 bytes there, 11 bytes back")
 
                 with scene.operator("session", "widen", session, "--scope", "files") as asking:
                     person.wait_for(PROMPT)
@@ -267,7 +267,7 @@ def test_the_person_decides_about_a_second_technician(scene: Scene) -> None:
             watching.wait_for("42-both")
             put_out = scene.agent.json("stop", "--operator", "otto")
             assert put_out == {"put_out": [session]}
-            person.wait_for("otto is gone: the person at the device ended it for her")
+            person.wait_for("otto was put out at this computer")
             watching.wait_for("error: session-ended: you are in it no more")
             assert watching.status() == 1
             assert watching.is_as_before
@@ -292,7 +292,7 @@ def test_the_person_reads_whose_session_it_is_now(scene: Scene) -> None:
             with scene.operator("session", "end", session, "--hand-over") as leaving:
                 leaving.wait_for(r"handed over\s+otto")
                 assert leaving.status() == 0
-            person.wait_for("tess handed the session over to otto and left")
+            person.wait_for("tess left and handed the session over to otto")
             shell.wait_for("error: session-ended: you handed the session over")
             assert shell.status() != 0
             assert shell.is_as_before

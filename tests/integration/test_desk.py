@@ -32,8 +32,12 @@ def test_a_ticket_is_weighed_handed_on_merged_and_exported(
     targets = ("--target", "normal=2h/4h/3d", "--target", "urgent=30m/-/8h")
     admin.json("sla", "set", "gold", "--calendar", "most", *targets)
     admin.json("queue", "set", "network", "--reopen-days", "3", "--sla", "gold")
+    admin.json("queue", "set", "network", "--title", "Network")  # what is not given stays
     queues = admin.json("queue", "list")["items"]
-    assert [(one["name"], one["policy"]) for one in queues] == [("desk", None), ("network", "gold")]
+    assert [(one["title"], one["policy"]) for one in queues] == [
+        ("Desk", None),
+        ("Network", "gold"),
+    ]
     new = ("ticket", "new", "--title")
     first = mia.json(*new, "no net", "--body", "since noon", "--queue", "network")["number"]
     second = mia.json(*new, "no mail", "--kind", "request", "--impact", "high")["number"]

@@ -29,6 +29,7 @@ __all__ = ["register"]
 _DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _UNITS: Final = {"m": 60, "h": 3600, "d": 86_400}
 _MINUTES: Final = 24 * 60
+_TERMS: Final = ("title", "reopen_days", "close_days", "policy")
 
 
 def register(root: click.Group) -> None:
@@ -50,24 +51,27 @@ def _register_queues(queues: click.Group) -> None:
     @command(queues, "set")
     @click.argument("name")
     @click.option("--title", help="The name by default.")
-    @click.option("--reopen-days", type=click.IntRange(0, 365), default=7, show_default=True)
-    @click.option("--close-days", type=click.IntRange(0, 365), default=7, show_default=True)
-    @click.option("--sla", help="What is promised to tickets that come here; nothing without.")
+    @click.option("--reopen-days", type=click.IntRange(0, 365), help="7 for a new queue.")
+    @click.option("--close-days", type=click.IntRange(0, 365), help="7 for a new queue.")
+    @click.option("--sla", help="What is promised to tickets that come here; none for nothing.")
     def set_queue(
         context: Context,
         name: str,
         title: str | None,
-        reopen_days: int,
-        close_days: int,
+        reopen_days: int | None,
+        close_days: int | None,
         sla: str | None,
     ) -> None:
-        """Make a queue, or change its terms."""
-        body = {
-            "title": title or name,
-            "reopen_days": reopen_days,
-            "close_days": close_days,
-            "policy": sla,
-        }
+        """Make a queue, or change its terms; what is not given stays."""
+        page = context.relay.get("/queues", Page[Queue])
+        there = next((one for one in page.items if one.name == name), None)
+        body: dict[str, object] = {"title": name}
+        if there is not None:
+            body = {key: getattr(there, key) for key in _TERMS}
+        given = {"title": title, "reopen_days": reopen_days, "close_days": close_days}
+        body |= {key: value for key, value in given.items() if value is not None}
+        if sla is not None:
+            body["policy"] = None if sla == "none" else sla
         made = context.relay.post(segments("queues", name), Queue, body)
         context.show(made, lambda: line(made.name))
 

@@ -6,6 +6,7 @@ ticket of others.  Both are one `Sight`, made from the reach of the action and t
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Literal
 
 import msgspec
@@ -13,6 +14,7 @@ from litestar import Controller, Response, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from farhand_protocol.errors import FarhandError
 from farhand_server.accounts.authorisation import Actor, authorise
 from farhand_server.api.area import Area
 from farhand_server.api.guard import FromActor, FromRelay
@@ -262,7 +264,14 @@ class TicketController(Controller):
                 said += more
                 if len(more) < _AT_ONCE or len(said) >= MAX_EXPORTED:
                     break
-        data = (export_html if form == "html" else export_mbox)(found, said)
+        if len(said) >= MAX_EXPORTED:
+            raise FarhandError(
+                "export-too-large",
+                f"{found.number} has more than {MAX_EXPORTED} messages",
+                hint="farhand ticket export --format json",
+            )
+        write = export_html if form == "html" else export_mbox
+        data = await asyncio.to_thread(write, found, said)
         headers = {
             "Content-Disposition": f'attachment; filename="{found.number}.{form}"',
             "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
@@ -362,7 +371,9 @@ async def _view(c: AsyncConnection, relay: Relay, found: Ticket, sight: Sight) -
     tenant = relay.tenant
     merged = await merged_into(c, tenant, found.row)
     numbers = [found.row, *merged]
-    messages = await list_messages(c, tenant, numbers, with_notes=sight.desk, limit=_SHOWN)
+    messages = await list_messages(
+        c, tenant, numbers, with_notes=sight.desk, limit=_SHOWN, newest=True
+    )
     entries: list[TimeEntry] = []
     sessions: list[SessionLine] = []
     links: list[Link] = []
@@ -401,6 +412,6 @@ async def _start(relay: Relay) -> None:
 AREA = Area(
     name="desk",
     controllers=[TicketController],
-    statuses={"ticket-state": 409},
+    statuses={"ticket-state": 409, "export-too-large": 413},
     start=_start,
 )

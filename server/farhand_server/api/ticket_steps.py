@@ -34,6 +34,7 @@ from farhand_server.desk.moves import (
 from farhand_server.desk.participants import (
     Participant,
     add_participant,
+    check_may_post,
     list_participants,
     remove_participant,
 )
@@ -285,6 +286,8 @@ class StepController(Controller):
         """Open an ended ticket again."""
 
         async def step(c: AsyncConnection, found: Ticket, sight: Sight) -> Ticket:
+            if not sight.desk:
+                await check_may_post(c, relay.tenant, found, actor.name)
             return await reopen(
                 c,
                 relay,

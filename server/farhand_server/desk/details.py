@@ -6,15 +6,18 @@ priority anew unless a person has overruled it; overruling needs a reason.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError
+from farhand_server.desk.merging import merged_into
 from farhand_server.desk.moves import step
 from farhand_server.desk.priorities import Level, Priority, priority_of, rank_priority
 from farhand_server.desk.queues import promised_in
+from farhand_server.desk.references import format_number
 from farhand_server.desk.tickets import Kind, Reproducible, Ticket, get_ticket
 from farhand_server.desk.timeline import add_event
 from farhand_server.desk.wording import check_body, check_line
@@ -65,7 +68,8 @@ async def change_ticket(
 
     Raises:
         FarhandError: `invalid`, `not-found` for a queue, `revision-mismatch`;
-            `priority-unreasoned`; `ticket-state` for a merged ticket.
+            `priority-unreasoned`, `owner-complained-about`, `merge-guarded`; `ticket-state` for a
+            merged ticket.
     """
     if ticket.merged_into is not None:
         raise FarhandError(
@@ -76,6 +80,7 @@ async def change_ticket(
     if revision is not None and revision != ticket.revision:
         raise FarhandError("revision-mismatch", f"{ticket.number} was changed meanwhile")
     wanted = _checked(change)
+    await _check_people(c, relay, ticket, wanted)
     promised: dict[str, object] = {}
     if wanted.get("queue", ticket.queue) != ticket.queue:
         promised = await promised_in(c, relay.tenant, wanted["queue"])
@@ -92,6 +97,28 @@ async def change_ticket(
     detail = {name: {"from": old, "to": new} for name, (old, new) in moved.items()}
     await add_event(c, relay.tenant, ticket.row, "changed", actor, detail, at)
     return await get_ticket(c, relay.tenant, ticket.id)
+
+
+async def _check_people(
+    c: AsyncConnection, relay: Relay, ticket: Ticket, wanted: Mapping[str, Any]
+) -> None:
+    """Refuse what would show a ticket to people, or leave it with somebody, as it may not be."""
+    if wanted.get("complained_about") not in (None, ticket.complained_about) and (
+        ticket.owner == wanted["complained_about"]
+    ):
+        raise FarhandError(
+            "owner-complained-about",
+            f"{ticket.number} is owned by {ticket.owner}",
+            hint="give it to somebody else first",
+        )
+    if wanted.get("security") is False and ticket.security:
+        for number in await merged_into(c, relay.tenant, ticket.row):
+            if (await get_ticket(c, relay.tenant, str(number))).security:
+                raise FarhandError(
+                    "merge-guarded",
+                    f"{format_number(number)}, a security ticket, shows in {ticket.number}",
+                    hint=f"farhand ticket merge {format_number(number)} --undo",
+                )
 
 
 def _checked(change: TicketChange) -> dict[str, Any]:

@@ -13,13 +13,23 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError
 from farhand_server.desk.references import format_number
+from farhand_server.desk.ticket_states import ENDED
 from farhand_server.desk.tickets import Ticket
 from farhand_server.desk.timeline import add_event
 from farhand_server.errors import not_found
 from farhand_server.relay import Relay
 from farhand_server.store.schema import ticket_links, tickets
 
-__all__ = ["LINK_KINDS", "MAX_LINKS", "Link", "LinkKind", "add_link", "links_of", "remove_link"]
+__all__ = [
+    "LINK_KINDS",
+    "MAX_LINKS",
+    "Link",
+    "LinkKind",
+    "add_link",
+    "links_of",
+    "remove_link",
+    "successor_of",
+]
 
 LinkKind = Literal["relates", "parent", "duplicate-of", "blocked-by"]
 LINK_KINDS: Final[tuple[LinkKind, ...]] = get_args(LinkKind)
@@ -80,6 +90,30 @@ async def links_of(
         )
         for row in await c.execute(query)
     ]
+
+
+async def successor_of(c: AsyncConnection, tenant: str, number: int) -> str | None:
+    """Return the newest ticket that is worked on and `relates` to an older one, as its follower."""
+    query = (
+        select(tickets.c.number)
+        .join(
+            ticket_links,
+            and_(
+                ticket_links.c.tenant == tickets.c.tenant, ticket_links.c.ticket == tickets.c.number
+            ),
+        )
+        .where(
+            tickets.c.tenant == tenant,
+            ticket_links.c.other == number,
+            ticket_links.c.kind == "relates",
+            tickets.c.number > number,
+            tickets.c.state.not_in(ENDED),
+        )
+        .order_by(tickets.c.number.desc())
+        .limit(1)
+    )
+    found = await c.scalar(query)
+    return None if found is None else str(found)
 
 
 async def add_link(

@@ -65,6 +65,15 @@ async def merge_ticket(
     """
     if source.row == target.row:
         raise FarhandError("merge-self", "a ticket cannot be merged into itself")
+    # Both at once, and always in the same order: two merges cannot make a circle.
+    both = tickets.c.number.in_((source.row, target.row))
+    lock = select(tickets.c.number).where(tickets.c.tenant == relay.tenant, both)
+    await c.execute(lock.order_by(tickets.c.number).with_for_update())
+    read = source.revision
+    source = await get_ticket(c, relay.tenant, source.id)
+    target = await get_ticket(c, relay.tenant, target.id)
+    if read != source.revision:
+        raise FarhandError("revision-mismatch", f"{source.number} was changed meanwhile")
     if target.state in ENDED:
         raise FarhandError(
             "merge-ended",
@@ -134,6 +143,10 @@ async def unmerge_ticket(
         "waiting_until": before["waiting_until"],
     }
     at = await step(c, relay, ticket=ticket, state=before["state"], changes=changes)
-    detail = {"from": ticket.merged_into}
+    detail = {
+        "from": ticket.merged_into,
+        "state": before["state"],
+        "state_reason": before["state_reason"],
+    }
     await add_event(c, relay.tenant, ticket.row, "unmerged", actor, detail, at)
     return await get_ticket(c, relay.tenant, ticket.id)

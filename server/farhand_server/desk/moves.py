@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.instants import parse_instant
 from farhand_server.clock import stamp
-from farhand_server.desk.links import add_link
+from farhand_server.desk.links import add_link, successor_of
 from farhand_server.desk.queues import get_queue
 from farhand_server.desk.ticket_states import WAITING_FOR, TicketEvent, next_state
 from farhand_server.desk.tickets import Intake, Sight, Ticket, create_ticket, get_ticket
@@ -41,6 +41,8 @@ __all__ = [
 ]
 
 MAX_TIER: Final = 3
+# No chain of merges is longer (see desk.merging.MAX_MERGED).
+_MAX_HOPS: Final = 101
 
 
 class _Step(NamedTuple):
@@ -160,7 +162,9 @@ async def add_message(
     if not of_desk and kind != "reply":
         raise not_permitted("notes are for the desk")
     ticket = await get_ticket(c, relay.tenant, ref, sight=sight)
-    while ticket.merged_into is not None:
+    for _ in range(_MAX_HOPS):
+        if ticket.merged_into is None:
+            break
         # Whoever takes part in the one takes part in the other.
         ticket = await get_ticket(c, relay.tenant, ticket.merged_into)
         revision = None
@@ -193,21 +197,35 @@ async def _is_over(c: AsyncConnection, relay: Relay, ticket: Ticket) -> bool:
 async def _succeed(
     c: AsyncConnection, relay: Relay, old: Ticket, *, body: str, actor: str
 ) -> Message:
-    """Begin the ticket that follows one that is over, with what was said."""
-    made = await create_ticket(
+    """Put what was said into the ticket that follows one that is over, or begin that one.
+
+    A complaint goes on as one, so that whoever it is about does not come to own it this way.
+    """
+    at = relay.stamp()
+    following = await successor_of(c, relay.tenant, old.row)
+    if following is not None:
+        made = await _move(c, relay, ref=following, event="requester-reply", revision=None)
+        return await _say(
+            c, relay, made, kind="reply", event="requester-reply", actor=actor, body=body
+        )
+    made_anew = await create_ticket(
         c,
         relay,
         title=old.title,
         actor=actor,
         requester=old.requester,
         device=old.device,
-        intake=Intake(queue=old.queue, security=old.security),
+        intake=Intake(
+            kind="complaint" if old.kind == "complaint" else "incident",
+            queue=old.queue,
+            security=old.security,
+            complained_about=old.complained_about,
+        ),
     )
-    at = relay.stamp()
-    message = await insert_message(c, relay.tenant, made.row, "reply", actor, body, at)
-    detail = {"message": message.seq}
-    await add_event(c, relay.tenant, made.row, "requester-reply", actor, detail, at)
-    await add_link(c, relay, ticket=made, other=old, kind="relates", actor=actor)
+    message = await insert_message(c, relay.tenant, made_anew.row, "reply", actor, body, at)
+    detail = {"message": message.seq, "follows": old.number}
+    await add_event(c, relay.tenant, made_anew.row, "requester-reply", actor, detail, at)
+    await add_link(c, relay, ticket=made_anew, other=old, kind="relates", actor=actor)
     return message
 
 

@@ -117,6 +117,10 @@ async def set_queue(
     name = check_line(name, "queue's name", max_chars=_MAX_NAME_CHARS)
     if not all(part.isalnum() for part in name.split("-")) or name != name.lower():
         raise FarhandError("invalid", "a queue's name is lower case letters, digits and hyphens")
+    if terms.close_days < terms.reopen_days:
+        raise FarhandError(
+            "invalid", "silence may not close a ticket before an answer stops reopening it"
+        )
     for days, what in ((terms.reopen_days, "reopen"), (terms.close_days, "close")):
         if not 0 <= days <= 365:
             raise FarhandError("invalid", f"the days to {what} are 0 to 365")

@@ -272,8 +272,12 @@ async def _happenings(c: AsyncConnection, relay: Relay, number: int) -> list[Hap
             happened.append(Happening(at=at, what="waits", value=detail["reason"]))
         elif kind in ("resumed", "escalated"):
             happened.append(Happening(at=at, what="goes-on"))
-        elif kind in ("reopened", "unmerged"):
+        elif kind == "reopened":
+            happened.append(Happening(at=at, what="came-back", value="open"))
             happened.append(Happening(at=at, what="reopened"))
+        elif kind == "unmerged":
+            value = f"{detail['state']} {detail['state_reason']}"
+            happened.append(Happening(at=at, what="came-back", value=value))
         elif kind == "resolved":
             happened.append(Happening(at=at, what="resolved"))
         elif kind in ("merged", "spam"):
@@ -297,7 +301,7 @@ async def sweep_due(relay: Relay) -> None:
     of_tenant = and_(tickets.c.tenant == relay.tenant, tickets.c.policy.is_not(None))
     for stale in (
         and_(of_tenant, tickets.c.due_known.is_(False)),
-        and_(of_tenant, tickets.c.due_known.is_(True), tickets.c.due_at <= relay.stamp()),
+        and_(of_tenant, tickets.c.due_known.is_(True), tickets.c.due_at < relay.stamp()),
     ):
         async with relay.db.read() as c:
             query = select(tickets.c.number).where(stale).order_by(tickets.c.number)
@@ -309,20 +313,13 @@ async def sweep_due(relay: Relay) -> None:
 
 async def _look_again(c: AsyncConnection, relay: Relay, number: int) -> None:
     mine = and_(tickets.c.tenant == relay.tenant, tickets.c.number == number)
-    query = select(tickets.c.due_at, tickets.c.due_known, tickets.c.state).where(mine)
+    query = select(tickets.c.due_at, tickets.c.state).where(mine)
     row = (await c.execute(query.with_for_update())).first()
     if row is None:
         return
+    if row.due_at is not None and row.due_at < relay.stamp():
+        await _note_missed(c, relay, number, row.due_at)
     timers = [] if row.state in ENDED else await service_of(c, relay, number)
-    if row.due_known and row.due_at is not None and row.due_at <= relay.stamp():
-        since = (relay.now() - parse_instant(row.due_at)).total_seconds()
-        before = await service_of(c, relay, number, earlier_s=since + 1.0)
-        ran = {one.metric for one in before if one.state == "running"}
-        for one in timers:
-            if one.state == "breached" and one.metric in ran:
-                detail = {"metric": one.metric, "due_at": row.due_at, "target_s": one.target_s}
-                at = relay.stamp()
-                await add_event(c, relay.tenant, number, "service-missed", THE_RELAY, detail, at)
     due = next_due(timers)
     await c.execute(
         update(tickets)
@@ -333,3 +330,16 @@ async def _look_again(c: AsyncConnection, relay: Relay, number: int) -> None:
             due_known=True,
         )
     )
+
+
+async def _note_missed(c: AsyncConnection, relay: Relay, number: int, due_at: str) -> None:
+    """Note what became late when the cache said that something would, if it was not done by then.
+
+    However much has happened since: what counts is how things stood a moment before.
+    """
+    since = (relay.now() - parse_instant(due_at)).total_seconds()
+    for one in await service_of(c, relay, number, earlier_s=since + 1.0):
+        if one.state == "running" and one.due_at is not None and stamp(one.due_at) == due_at:
+            detail = {"metric": one.metric, "due_at": due_at, "target_s": one.target_s}
+            at = relay.stamp()
+            await add_event(c, relay.tenant, number, "service-missed", THE_RELAY, detail, at)

@@ -17,7 +17,7 @@ the target and nothing of what was counted.  A ticket that is merged or spam owe
     paused    it waits; `due_at` is null
     met       done in time
     missed    done, too late
-    breached  not done, and too late
+    breached  not done, and too late; `due_at` says since when, unless it waits
     idle      nothing is owed just now
 """
 
@@ -61,6 +61,7 @@ What = Literal[
     "reopened",
     "priority",
     "put-away",
+    "came-back",
 ]
 
 
@@ -85,7 +86,10 @@ class ServicePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class Happening(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that clocks heed; `value` is a priority, or for what the ticket waits."""
+    """Something that clocks heed; `value` is a priority, or for what the ticket waits.
+
+    Of what `came-back` it is the state that the ticket is in again, and for what it waits.
+    """
 
     at: datetime
     what: What
@@ -150,6 +154,12 @@ class _Clock:
     def runs(self) -> bool:
         return self._since is not None
 
+    def due_after(self, target_s: float) -> datetime | None:
+        """Return when so much will have been spent, counted from where it last began to run."""
+        if self._since is None:
+            return None
+        return due_after(self._calendar, self._since, target_s - self.spent_s)
+
     def spent_at(self, now: datetime) -> float:
         if self._since is None:
             return self.spent_s
@@ -165,6 +175,7 @@ class _Ticket:
         self.priority: str = "normal"
         self.paused_by = ""
         self.is_put_away = False
+        self.customer_spoke_last = False
 
     def take(self, one: Happening) -> None:
         first, following, whole = (self.clocks[metric] for metric in METRICS)
@@ -175,6 +186,7 @@ class _Ticket:
             first.start(at)
             whole.start(at)
         elif one.what == "answered":
+            self.customer_spoke_last = False
             if first.done_at is None:
                 first.stop(at)
                 first.done_at = at
@@ -182,6 +194,7 @@ class _Ticket:
                 following.stop(at)
                 following.done_at = at
         elif one.what == "asked":
+            self.customer_spoke_last = True
             if first.done_at is not None and not following.runs:
                 following.reset()
                 following.start(at)
@@ -197,9 +210,27 @@ class _Ticket:
             whole.start(at)
         elif one.what == "resolved":
             self._end(at)
-        else:
+        elif one.what == "put-away":
             self.is_put_away = True
-            self._end(at)
+            for clock in self.clocks.values():
+                clock.stop(at)
+        else:
+            self._come_back(one)
+
+    def _come_back(self, one: Happening) -> None:
+        """Go on as before it was put away; `value` is the state, and for what it waits."""
+        first, following, whole = (self.clocks[metric] for metric in METRICS)
+        self.is_put_away = False
+        state, _, reason = one.value.partition(" ")
+        if first.done_at is None:
+            first.start(one.at)
+        elif self.customer_spoke_last and following.done_at is None:
+            following.start(one.at)
+        if state in ("resolved", "closed"):
+            return
+        self.paused_by = reason if reason in self._policy.pauses else ""
+        if whole.done_at is None and not self.paused_by:
+            whole.start(one.at)
 
     def _end(self, at: datetime) -> None:
         first, following, whole = (self.clocks[metric] for metric in METRICS)
@@ -234,13 +265,11 @@ def service_timers(
     timers = []
     for metric in METRICS:
         if (target := targets.of(metric)) is not None:
-            timers.append(_timer(metric, target, ticket, calendar, now))
+            timers.append(_timer(metric, target, ticket, now))
     return timers
 
 
-def _timer(
-    metric: Metric, target_s: int, ticket: _Ticket, calendar: Calendar, now: datetime
-) -> ServiceTimer:
+def _timer(metric: Metric, target_s: int, ticket: _Ticket, now: datetime) -> ServiceTimer:
     clock = ticket.clocks[metric]
     spent = clock.spent_at(now)
     state: TimerState
@@ -248,8 +277,10 @@ def _timer(
     if clock.done_at is not None:
         state = "met" if spent <= target_s else "missed"
     elif clock.runs:
-        state = "running" if spent <= target_s else "breached"
-        due = due_after(calendar, now, target_s - spent) if spent <= target_s else None
+        state = "running"
+        due = clock.due_after(target_s)
+        if due is not None and due < now:
+            state = "breached"
     elif metric == "resolution" and ticket.paused_by:
         state = "paused" if spent <= target_s else "breached"
     else:
@@ -266,5 +297,6 @@ def _timer(
 
 
 def next_due(timers: Sequence[ServiceTimer]) -> datetime | None:
-    """Return the earliest instant at which something is due; None when nothing is."""
-    return min((one.due_at for one in timers if one.due_at is not None), default=None)
+    """Return the earliest instant at which something will be due; None when nothing is."""
+    running = (one.due_at for one in timers if one.state == "running")
+    return min((due for due in running if due is not None), default=None)

@@ -112,6 +112,7 @@ async def list_messages(
     with_notes: bool,
     after: int = 0,
     limit: int = 50,
+    newest: bool = False,
 ) -> list[Message]:
     """Return messages in the order they were written; a requester is never given notes.
 
@@ -122,6 +123,7 @@ async def list_messages(
         with_notes: whether whoever asks is of the desk.
         after: only later ones than this `seq` (the cursor).
         limit: at most so many.
+        newest: of more than that the last ones, not the first.
     """
     where = [
         ticket_messages.c.tenant == tenant,
@@ -130,14 +132,16 @@ async def list_messages(
     ]
     if not with_notes:
         where.append(ticket_messages.c.kind == "reply")
-    query = select(ticket_messages).where(*where).order_by(ticket_messages.c.seq).limit(limit)
-    return [
+    order = ticket_messages.c.seq.desc() if newest else ticket_messages.c.seq
+    query = select(ticket_messages).where(*where).order_by(order).limit(limit)
+    found = [
         Message(
             ticket=format_number(row["ticket"]),
             **{name: row[name] for name in Message.__struct_fields__ if name != "ticket"},
         )
         for row in (await c.execute(query)).mappings()
     ]
+    return found[::-1] if newest else found
 
 
 async def list_events(

@@ -96,6 +96,7 @@ def test_open_now() -> None:
         {"week": (((0, 1441),),) * 7},
         {"week": (tuple((n * 10, n * 10 + 5) for n in range(9)),) * 7},
         {"days": (SpecialDay(day="25.12.2026", name="x"),)},
+        {"days": (SpecialDay(day="20261225", name="x"),)},
         {"days": (SpecialDay(day="2026-12-25", name=" "),)},
         {"days": (SpecialDay(day="2026-12-25", name="a"), SpecialDay(day="2026-12-25", name="b"))},
         {"days": tuple(SpecialDay(day=f"2026-01-{n % 28 + 1:02}", name="x") for n in range(1001))},

@@ -85,6 +85,9 @@ async def test_silence_closes_and_a_late_answer_begins_a_linked_ticket(
         "printer",
     )
     assert [(one["kind"], one["ticket"]) for one in follower["links"]] == [("relates", "FH-1")]
+    # What comes after that goes there, too, and whoever it is about stays out of it.
+    assert (await mia.post("/1/messages", {"body": "hello?"})).json()["ticket"] == "FH-2"
+    assert [one["body"] for one in (await ann.show("2"))["messages"]] == ["and again", "hello?"]
     # The desk may still take the old one up.
     assert (await ann.step("1", "reopen", reason="it was us"))["state"] == "open"
 
@@ -97,7 +100,12 @@ async def test_a_queue_says_how_long_a_ticket_comes_back(
     made = await web.post("/api/v1/queues/short", headers=boss, json=terms)
     assert made.json() == {"name": "short", **terms, "policy": None}
     assert (await web.post("/api/v1/queues/x", headers=ann.headers, json={})).status_code == 403
-    for name, body in (("Up", {}), ("a b", {}), ("ok", {"reopen_days": 400})):
+    for name, body in (
+        ("Up", {}),
+        ("a b", {}),
+        ("ok", {"reopen_days": 400}),
+        ("ok", {"reopen_days": 9}),
+    ):
         refused = await web.post(f"/api/v1/queues/{name}", headers=boss, json=body)
         assert refused.status_code == 422
     listed = (await web.get("/api/v1/queues", headers=ann.headers)).json()["items"]
@@ -190,6 +198,10 @@ async def test_who_is_complained_about_does_not_own_it(ann: Desk, mia: Desk) -> 
         await ann.refused("1", "escalate", reason="r", handover="h", owner="ann")
         == "owner-complained-about"
     )
+    await mia.new("slow")
+    await ann.step("2", "assign", owner="ann")
+    refused = await ann.change("2", complained_about="ann")
+    assert refused.json()["code"] == "owner-complained-about"
 
 
 async def test_access_is_not_given_before_somebody_is_recognised(ann: Desk, mia: Desk) -> None:
@@ -220,6 +232,11 @@ async def test_a_security_ticket_is_seen_by_few(
     assert (await ann.get("/1")).status_code == 200
     await boss.step("1", "dismiss", name="ann")
     assert (await ann.get("/1")).status_code == 404
+    await boss.change("2", security=True)
+    await boss.step("1", "merge", into="2")
+    refused = await boss.change("2", security=False)
+    assert refused.json()["code"] == "merge-guarded"
+    await boss.step("1", "unmerge")
     await boss.step("1", "assign", owner="ann")
     assert (await ann.get("/1")).status_code == 200
 
@@ -234,6 +251,9 @@ async def test_a_participant_reads_and_writes_where_she_may(
     await ann.step("1", "participants", name="zoe", part="vendor", can_post=False)
     assert [one["body"] for one in (await zoe.show("1"))["messages"]] == ["help"]
     assert (await zoe.post("/1/messages", {"body": "hi"})).json()["code"] == "not-permitted"
+    await ann.step("1", "resolve", note="done")
+    assert await zoe.refused("1", "reopen", reason="hi") == "not-permitted"
+    await ann.step("1", "reopen", reason="not yet")
     await ann.step("1", "participants", name="zoe", part="cc", can_post=True)
     assert (await zoe.post("/1/messages", {"body": "hi"})).status_code == 201
     assert [one["id"] for one in (await zoe.get()).json()["items"]] == ["1"]
