@@ -80,7 +80,8 @@ class RingPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     One of `percent`, `count`, `tag` and `query` selects; none of them takes the rest.  The gate:
     `finished_percent` of the ring have finished, `success_percent` of those well, `soak_s` have
     passed since, and no device of the ring reports a check of `gates` as warning or critical.
-    With `approval` manual the ring itself begins only once somebody said so.
+    With `approval` manual the ring itself begins only once somebody said so; never the first one,
+    which begins when somebody starts the campaign.
     """
 
     name: str
@@ -105,7 +106,7 @@ class CampaignPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     `exclude` is a query of devices that stay out.  At most `max_in_flight` devices work at once,
     and `per_domain` of one `domain`: `group`, or `tag:PREFIX` for tags that begin so; a device
-    that has not been heard of for `lease_s` gives its place free.  Each device begins up to
+    that was told and says nothing for `lease_s` gives its place free.  Each device begins up to
     `splay_s` after its ring, always the same one at the same time.
     """
 
@@ -243,6 +244,8 @@ def check_plan(plan: CampaignPlan) -> None:
         raise _malformed("two rings have one name")
     for number, ring in enumerate(plan.rings, 1):
         _check_ring(ring, is_last=number == len(plan.rings))
+    if plan.rings[0].approval == "manual":
+        raise _malformed("the first ring begins with the campaign and waits for no other word")
     _check_limits(plan.limits)
     if plan.domain and plan.per_domain is None:
         raise _malformed("a domain needs how many of it may work at once")

@@ -121,6 +121,8 @@ ALL = RingPlan(name="all")
         {"rings": [ALL, ALL]},
         {"rings": [RingPlan(name="a", count=1, tag="x"), ALL]},
         {"rings": [RingPlan(name="A", count=1), ALL]},
+        {"rings": [RingPlan(name="all", approval="manual")]},
+        {"rings": [RingPlan(name="a", count=1, approval="manual"), ALL]},
         {"rings": [RingPlan(name="a", count=0), ALL]},
         {"rings": [RingPlan(name="a", percent=101), ALL]},
         {"rings": [RingPlan(name="a", percent=float("nan")), ALL]},
@@ -160,7 +162,10 @@ def test_terms_that_cannot_be_are_refused(terms: dict[str, Any]) -> None:
 
 def test_a_whole_plan_goes_through_json_and_back() -> None:
     plan = CampaignPlan(
-        rings=[RingPlan(name="canary", tag="canary", soak_s=3600, approval="manual"), ALL],
+        rings=[
+            RingPlan(name="canary", tag="canary", soak_s=3600),
+            RingPlan(name="all", approval="manual"),
+        ],
         limits=Limits(failed=3, unreachable_percent=20),
         domain="tag:site-",
         per_domain=1,

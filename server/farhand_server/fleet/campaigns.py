@@ -34,7 +34,7 @@ from farhand_protocol.identity import make_id
 from farhand_protocol.orders import MAX_ORDER_LIFETIME_S
 from farhand_protocol.trust import Risk
 from farhand_server.errors import not_found
-from farhand_server.fleet.brakes import counts_of, plan_of, summed
+from farhand_server.fleet.brakes import counts_of, note_ends, plan_of, summed
 from farhand_server.fleet.campaign_events import add_campaign_event
 from farhand_server.fleet.devices import WhoIsOnline
 from farhand_server.fleet.frozen_sets import (
@@ -45,6 +45,7 @@ from farhand_server.fleet.frozen_sets import (
     targets_of,
 )
 from farhand_server.fleet.order_rows import add_to_counts, advance, lock_orders
+from farhand_server.fleet.order_states import FINAL_STATES
 from farhand_server.fleet.packages import in_chunks
 from farhand_server.relay import Relay
 from farhand_server.store.schema import (
@@ -94,8 +95,8 @@ CAMPAIGN_EVENTS: Final[dict[tuple[str, CampaignEvent], str]] = {
 class NewCampaign(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a console asks for; script, version, digest and risk as it resolved them through TUF.
 
-    With `source` only targets of that earlier campaign are taken: `retry` those that did not
-    succeed, `rollback` those that did.
+    With `source` only targets of that earlier campaign are taken: `retry` those that have ended
+    without success, `rollback` those on which it began.  What is still open there is in neither.
     """
 
     script: str
@@ -203,13 +204,11 @@ async def create_campaign(
     among = None
     if new.source is not None:
         source = await campaign_row(c, relay.tenant, new.source)
-        among = await targets_of(
-            c, relay.tenant, source["id"], who_did=new.source_use == "rollback"
-        )
+        among = targets_of(relay.tenant, source["id"], use=new.source_use)
     targets = await freeze(
         c, relay.tenant, new.query, exclude=new.plan.exclude, among=among, presence=presence
     )
-    rings = await rings_of(c, relay.tenant, new.plan, targets, presence)
+    rings = await rings_of(c, relay.tenant, new.plan, targets, presence, among=among)
     domains = await domains_of(c, relay.tenant, new.plan, targets)
     at = relay.stamp()
     await c.execute(
@@ -437,6 +436,8 @@ async def control_campaign(
         UsageError: `invalid` for a skipped target that cannot be one.
         FarhandError: `not-found`, `campaign-state`, `order-wrong-campaign` when a skipped device is
             not in the campaign.
+
+    Returns: the campaign; `paused` after a start where the skipped targets pass a limit already.
     """
     by_code = _by_code(skipped)
     detail = {"skipped": {code: len(found) for code, found in by_code.items()}} if by_code else {}
@@ -477,6 +478,11 @@ async def control_campaign(
     await add_campaign_event(
         c, relay.tenant, campaign, changes["state"], relay.stamp(), {"by": actor}
     )
+    if event == "start":
+        # What was skipped, or ended otherwise, was counted while nothing was running to be paused.
+        row = await campaign_row(c, relay.tenant, campaign)
+        ended = sorted(ring for ring, states in counts.items() if FINAL_STATES & states.keys())
+        await note_ends(c, relay.tenant, row, ended, relay.stamp())
     return await get_campaign(c, relay.tenant, campaign)
 
 

@@ -1,22 +1,23 @@
 """Who is in a campaign, and in which ring: decided once, when it is made.
 
 The devices that the query picks now, without those that `exclude` picks; for a retry or a rollback,
-only those of an earlier campaign's targets.  Rings take from them in their order: by tag and by
-query whom they match, by count and percent those whose hash comes first, which are the same devices
-in every campaign.
+only those of an earlier campaign's targets, and nothing is asked of the whole fleet then.  Rings
+take from them in their order: by tag and by query whom they match, by count and percent those whose
+hash comes first, which are the same devices in every campaign.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.campaigns import CampaignPlan, RingPlan, ring_count, stable_rank
 from farhand_protocol.errors import FarhandError
 from farhand_server.fleet.devices import WhoIsOnline, picked
+from farhand_server.fleet.order_states import OPEN_STATES
 from farhand_server.fleet.packages import in_chunks
 from farhand_server.fleet.query import parse_query
 from farhand_server.store.schema import device_tags, devices, orders
@@ -25,6 +26,8 @@ __all__ = ["MAX_TARGETS", "domains_of", "freeze", "rings_of", "targets_of"]
 
 MAX_TARGETS: Final = 50_000
 _WELL: Final = ("succeeded", "no_change")
+# What began may have changed something, however it ended; what changed nothing needs no way back.
+_CHANGED: Final = ("succeeded", "failed", "timeout", "interrupted")
 
 
 async def freeze(
@@ -33,7 +36,7 @@ async def freeze(
     query: str,
     *,
     exclude: str,
-    among: Sequence[str] | None,
+    among: Select[tuple[str]] | None,
     presence: WhoIsOnline,
 ) -> list[str]:
     """Return the devices that a campaign is about, by id.
@@ -43,31 +46,36 @@ async def freeze(
         tenant: organisation.
         query: who is in it.
         exclude: who stays out; empty for nobody.
-        among: only these; None for no such bound.
+        among: selects the only devices that may be in it; None for no such bound.
         presence: who is online.
 
     Raises:
         UsageError: `query-invalid`.
         FarhandError: `query-too-wide`, `no-targets`, `too-many-targets`.
     """
-    chosen = await _matching(c, tenant, query, presence)
+    chosen = await _matching(c, tenant, query, presence, among=among)
     if exclude:
-        out = set(await _matching(c, tenant, exclude, presence))
+        out = set(await _matching(c, tenant, exclude, presence, among=among))
         chosen = [device for device in chosen if device not in out]
-    if among is not None:
-        wanted = set(among)
-        chosen = [device for device in chosen if device in wanted]
     if not chosen:
-        raise FarhandError("no-targets", "no enrolled device matches the query")
+        hint = None if among is None else "what is still open is left out: abort that one first"
+        raise FarhandError("no-targets", "no enrolled device matches the query", hint=hint)
     return chosen
 
 
 async def _matching(
-    c: AsyncConnection, tenant: str, query: str, presence: WhoIsOnline
+    c: AsyncConnection,
+    tenant: str,
+    query: str,
+    presence: WhoIsOnline,
+    *,
+    among: Select[tuple[str]] | None,
 ) -> list[str]:
     parsed = parse_query(query, must_pick=True)
     where = await picked(c, tenant, parsed, presence=presence, agents_only=True)
     found = select(devices.c.id).where(where).order_by(devices.c.id).limit(MAX_TARGETS + 1)
+    if among is not None:
+        found = found.where(devices.c.id.in_(among))
     ids = list(await c.scalars(found))
     if len(ids) > MAX_TARGETS:
         raise FarhandError(
@@ -76,16 +84,26 @@ async def _matching(
     return ids
 
 
-async def targets_of(c: AsyncConnection, tenant: str, campaign: str, *, who_did: bool) -> list[str]:
-    """Return the targets of an earlier campaign: who did it well, or else everybody but those."""
-    states = orders.c.state.in_(_WELL)
-    query = select(orders.c.device).where(
-        orders.c.tenant == tenant,
-        orders.c.campaign == campaign,
-        # What changed nothing needs no way back.
-        orders.c.state == "succeeded" if who_did else ~states,
+def targets_of(
+    tenant: str, campaign: str, *, use: Literal["retry", "rollback"]
+) -> Select[tuple[str]]:
+    """Return what selects the targets of an earlier campaign that another one is about.
+
+    Args:
+        tenant: organisation.
+        campaign: id of the earlier campaign.
+        use: `retry` is who has ended without success, `rollback` who may have been changed.  An
+            order that is still open is in neither: its device may yet begin it, and nobody is to
+            run both.
+    """
+    wanted = (
+        orders.c.state.in_(_CHANGED)
+        if use == "rollback"
+        else orders.c.state.not_in((*_WELL, *OPEN_STATES))
     )
-    return list(await c.scalars(query))
+    return select(orders.c.device).where(
+        orders.c.tenant == tenant, orders.c.campaign == campaign, wanted
+    )
 
 
 async def rings_of(
@@ -94,8 +112,10 @@ async def rings_of(
     plan: CampaignPlan,
     targets: Sequence[str],
     presence: WhoIsOnline,
+    *,
+    among: Select[tuple[str]] | None,
 ) -> dict[str, int]:
-    """Return the ring of each target.
+    """Return the ring of each target; `among` as for `freeze`.
 
     Raises:
         UsageError: `query-invalid` of a ring.
@@ -104,7 +124,7 @@ async def rings_of(
     left = sorted(targets, key=stable_rank)
     ring_by_device: dict[str, int] = {}
     for number, ring in enumerate(plan.rings):
-        taken = await _taken(c, tenant, ring, left, len(targets), presence)
+        taken = await _taken(c, tenant, ring, left, len(targets), presence, among)
         ring_by_device.update((device, number) for device in taken)
         left = [device for device in left if device not in taken]
     return ring_by_device
@@ -117,6 +137,7 @@ async def _taken(
     left: Sequence[str],
     total: int,
     presence: WhoIsOnline,
+    among: Select[tuple[str]] | None,
 ) -> set[str]:
     count = ring_count(ring, total)
     if count is not None:
@@ -127,7 +148,7 @@ async def _taken(
         )
         return set(await c.scalars(query)) & set(left)
     if ring.query is not None:
-        return set(await _matching(c, tenant, ring.query, presence)) & set(left)
+        return set(await _matching(c, tenant, ring.query, presence, among=among)) & set(left)
     return set(left)
 
 

@@ -1,9 +1,14 @@
 """Which devices of a limited campaign are told next: at most so many at once, and of one domain.
 
-A slot is taken by an order that a device has and that moved within the plan's lease (offered,
-accepted, running), and for a minute by one that is about to be told.  So a device that is away
-takes none, and one that fell silent gives its own free again.  Slots are given with the campaign's
-row held: however many nodes tell at once, together they tell no more.
+    state of the order     takes a slot
+    about to be told       for a minute
+    offered                for the plan's lease: who says nothing by then gives it free again
+    accepted, running      until the order expires, and beyond that while its device is online
+
+What a device accepted it may begin at any time until the order expires, also without its link and
+without another word before, as where it waits for its window: silence gives no such slot free.  A
+device that is away and was told nothing takes none.  Slots are given with the campaign's row held:
+however many nodes tell at once, together they tell no more.
 """
 
 from __future__ import annotations
@@ -28,6 +33,7 @@ __all__ = ["free_slots", "take_slots"]
 _HELD_S: Final = 60
 _PAGE: Final = 500
 _MOST: Final = 200
+_HAD: Final = ("accepted", "running")
 _by_id = func.coalesce(orders.c.id, "")
 
 
@@ -54,7 +60,7 @@ async def take_slots(
             campaign_slots.c.tenant == relay.tenant, campaign_slots.c.until <= now
         )
     )
-    busy = await _busy(c, relay, campaign, plan)
+    busy = await _busy(c, relay, campaign, plan, online)
     free = min(_MOST, row["max_in_flight"] - sum(busy.values()))
     chosen: list[str] = []
     while free > len(chosen):
@@ -88,18 +94,29 @@ async def take_slots(
 
 
 async def _busy(
-    c: AsyncConnection, relay: Relay, campaign: str, plan: CampaignPlan
+    c: AsyncConnection,
+    relay: Relay,
+    campaign: str,
+    plan: CampaignPlan,
+    online: Container[str],
 ) -> Counter[str | None]:
+    now = relay.stamp()
     fresh = stamp(relay.now() - timedelta(seconds=plan.lease_s))
+    of_campaign = and_(orders.c.tenant == relay.tenant, orders.c.campaign == campaign)
     working = (
         select(orders.c.domain, func.count())
         .where(
-            orders.c.tenant == relay.tenant,
-            orders.c.campaign == campaign,
-            orders.c.state.in_(("offered", "accepted", "running")),
-            orders.c.updated_at > fresh,
+            of_campaign,
+            or_(
+                and_(orders.c.state == "offered", orders.c.updated_at > fresh),
+                and_(orders.c.state.in_(_HAD), orders.c.expires_at > now),
+            ),
         )
         .group_by(orders.c.domain)
+    )
+    # A script may last longer than its order was valid; who is away by now is waited for no more.
+    past_end = select(orders.c.device, orders.c.domain).where(
+        of_campaign, orders.c.state.in_(_HAD), orders.c.expires_at <= now
     )
     # An order whose slot is held and that is `offered` by now is counted above.
     held = (
@@ -121,6 +138,7 @@ async def _busy(
     for query in (working, held):
         for domain, count in await c.execute(query):
             busy[domain] += count
+    busy.update(row.domain for row in await c.execute(past_end) if row.device in online)
     return busy
 
 

@@ -273,6 +273,51 @@ async def test_only_so_many_work_at_once_and_of_one_group(
 
 
 @EMBEDDED
+async def test_what_a_device_accepted_keeps_its_place_until_it_can_no_longer_begin(
+    fleet: Campaign, clock: ManualClock
+) -> None:
+    await fleet.make({"max_in_flight": 1, "lease_s": 600}, ttl_s=86_400)
+    everybody, (first, *rest) = fleet.rings, sorted(fleet.rings)
+    fleet.rings = {first: 0}
+    await fleet.sign(expires=format_instant(clock.now() + timedelta(hours=2)))
+    await fleet.steer("start")
+    fleet.rings = {device: everybody[device] for device in rest}
+    await fleet.sign(expires=format_instant(clock.now() + timedelta(days=1)))
+    # It waits for its window, or is put off, and has nothing to say meanwhile.
+    await fleet.devices[first].progress(fleet.orders[first], "accepted")
+    clock.advance(3600)
+    await fleet.dispatch.sweep()
+    assert fleet.told == {first}
+    # It may lose its link and begin all the same.
+    fleet.dispatch.who_is_online = lambda: set(rest)
+    await fleet.dispatch.sweep()
+    assert fleet.told == {first}
+    # A long script goes on beyond what its order was valid for.
+    await fleet.devices[first].progress(fleet.orders[first], "running")
+    fleet.dispatch.who_is_online = lambda: set(everybody)
+    clock.advance(3601)
+    await fleet.dispatch.sweep()
+    assert fleet.told == {first}
+    fleet.dispatch.who_is_online = lambda: set(rest)
+    await fleet.dispatch.sweep()
+    assert len(fleet.told) == 2
+
+
+@EMBEDDED
+async def test_skipped_targets_trip_a_limit_at_the_start(fleet: Campaign) -> None:
+    await fleet.make({"rings": [{"name": "canary", "count": 2}, ALL], "limits": {"refused": 0}})
+    left_out = fleet.of_ring(0)[0]
+    skipped = {"skipped": [{"device": left_out, "code": "device-unverified"}]}
+    del fleet.rings[left_out]
+    await fleet.sign()
+    told = await fleet.steer("start", skipped)
+    assert (told["state"], told["reason"]) == ("paused", "too-many-refused")
+    assert fleet.told == set()
+    await fleet.steer("resume")
+    assert fleet.told == set(fleet.of_ring(0))
+
+
+@EMBEDDED
 async def test_who_is_away_takes_no_place(
     console: Console, dispatch: Dispatch, make_device: MakeDevice
 ) -> None:
@@ -356,26 +401,34 @@ async def test_a_later_ring_is_signed_when_its_turn_comes(relay: Relay, fleet: C
     assert (await fleet.report())["state"] == "finished"
 
 
-async def test_a_retry_is_about_who_did_not_succeed_and_a_way_back_about_who_did(
-    fleet: Campaign,
+async def test_a_retry_is_about_who_ended_badly_and_a_way_back_about_who_began(
+    fleet: Campaign, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await fleet.make({})
     await fleet.sign()
     await fleet.steer("start")
-    bad, same, *good = sorted(fleet.devices)
+    first, devices = fleet.id, list(fleet.devices.values())
+    answer = await fleet.console.post("", {**NEW, "source": first})
+    assert (answer.json()["code"], "abort" in answer.json()["hint"]) == ("no-targets", True)
+    bad, late, cut, same, good, busy = sorted(fleet.devices)
     await fleet.answer(bad, "failed")
+    await fleet.answer(late, "timeout")
+    await fleet.answer(cut, "interrupted")
     await fleet.answer(same, "no_change")
-    for device in good:
-        await fleet.answer(device)
-    first = fleet.id
-    retry = await Campaign(fleet.console, fleet.dispatch, list(fleet.devices.values())).make(
-        {}, source=first
+    await fleet.answer(good)
+    # Its device may yet begin it, or is at work: it runs neither the same again nor the inverse.
+    await fleet.devices[busy].progress(fleet.orders[busy], "running")
+    # However large the fleet is, only the targets of the first one are asked about.
+    monkeypatch.setattr("farhand_server.fleet.frozen_sets.MAX_TARGETS", 4)
+    of_fleet = await fleet.console.post("", NEW)
+    assert of_fleet.json()["code"] == "too-many-targets"
+    plan = {"rings": [{"name": "canary", "query": "*"}, ALL]}
+    retry = await Campaign(fleet.console, fleet.dispatch, devices).make(plan, source=first)
+    assert sorted(retry.rings) == [bad, late, cut]
+    back = await Campaign(fleet.console, fleet.dispatch, devices).make(
+        plan, source=first, source_use="rollback"
     )
-    assert list(retry.rings) == [bad]
-    back = await Campaign(fleet.console, fleet.dispatch, list(fleet.devices.values())).make(
-        {}, source=first, source_use="rollback"
-    )
-    assert sorted(back.rings) == good
+    assert sorted(back.rings) == [bad, late, cut, good]
     assert (await back.console.get(f"/{back.id}"))["source"] == first
 
 
