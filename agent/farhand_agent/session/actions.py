@@ -1,8 +1,8 @@
 """What was done in a session, in order, as the receipt will list it.
 
-The list is bounded twice, by entries and by the bytes of their details; what does not fit is
-counted and never silently lost.  Text from the console is kept as it came (bounded): whoever shows
-it escapes it.
+The list is bounded twice, by entries and by the bytes that they take in the receipt; what does not
+fit is counted and never silently lost.  Text from the console is kept as it came (bounded): whoever
+shows it escapes it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ __all__ = ["ACTING", "MAX_ACTIONS", "MAX_DETAIL_CHARS", "ActionKind", "ActionLog
 
 MAX_ACTIONS = 5000
 MAX_DETAIL_CHARS = 1000
-MAX_DETAIL_BYTES = 1024 * 1024
+# As JSON, where a control character is six bytes.  In its envelope it is a third more, and beside
+# it lie the grants: together they must stay below MAX_ENVELOPE_BYTES.
+MAX_ACTIONS_BYTES = 2 * 1024 * 1024
 # The operator who joined and for whom this task works; empty for the session's own.  What a task
 # starts, threads included, works for the same one.
 ACTING: ContextVar[str] = ContextVar("farhand_acting", default="")
@@ -93,7 +95,7 @@ class ActionLog:
             facts=said or msgspec.UNSET,
         )
         self._bytes += _size(action)
-        if len(self.actions) < MAX_ACTIONS and self._bytes <= MAX_DETAIL_BYTES:
+        if len(self.actions) < MAX_ACTIONS and self._bytes <= MAX_ACTIONS_BYTES:
             self.actions.append(action)
             if self._file is not None:
                 self._file.append(action)
@@ -111,8 +113,5 @@ def _bounded(text: str) -> str:
 
 
 def _size(action: Action) -> int:
-    """Return what an action's own words take of the bound, in bytes."""
-    size = len(action.detail.encode())
-    for name, value in (action.facts or {}).items():
-        size += len(name) + len(str(value).encode())
-    return size
+    """Return what an action takes of the bound: its bytes in the receipt, and a comma."""
+    return len(msgspec.json.encode(action)) + 1

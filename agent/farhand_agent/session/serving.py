@@ -37,7 +37,7 @@ from farhand_agent.session.action_file import ActionFile
 from farhand_agent.session.actions import ActionLog
 from farhand_agent.session.changes import ScopeChanges, SessionHands, cool_down
 from farhand_agent.session.device import Device
-from farhand_agent.session.ending import ReceiptFacts, SessionEnding, seal_receipt
+from farhand_agent.session.ending import ReceiptFacts, SessionEnding, active_seconds, seal_receipt
 from farhand_agent.session.events import (
     ActionSeen,
     Event,
@@ -69,10 +69,10 @@ from farhand_agent.session.terms import SessionTerms
 from farhand_agent.session.view import serve_view
 from farhand_protocol.attachment import LineState
 from farhand_protocol.audit import head_mark
-from farhand_protocol.envelopes import Envelope, decode_envelope, open_payload
+from farhand_protocol.envelopes import Envelope, decode_envelope
 from farhand_protocol.errors import FarhandError, RefusedError
 from farhand_protocol.frames import MAX_PIPE_MESSAGE_BYTES, parse_attach_reply, write_attach
-from farhand_protocol.grants import Action, Grant, Receipt, RecordingMark
+from farhand_protocol.grants import Action, Grant, RecordingMark
 from farhand_protocol.instants import format_instant, from_unix, parse_instant
 from farhand_protocol.messages import AttachPipe
 from farhand_protocol.trust import SCOPES, GroupPolicy
@@ -240,6 +240,7 @@ class SessionServing:
         subsystems["farhand-widen"] = Subsystem(None, self.changes.widening.serve)
         self._host = SessionHost(device.ssh_key, terms)
         self.receipt_path: str | None = None
+        self._active_s = 0
 
     def _recorder(self, ask: Ask, stop: Callable[[str], None]) -> SessionRecording | None:
         device, plan = self._device, self._agreed.recording
@@ -478,16 +479,21 @@ class SessionServing:
             recording=self._mark,
             audit_head=self._log_head,
         )
+        ended_at = self._now()
+        # The receipt's number, so that both sides and the ticket speak of one.
+        self._active_s = active_seconds(self._times.started_at, ended_at)
         return seal_receipt(
             facts,
             self._actions,
             self._device.signer,
-            ended_at=self._now(),
+            ended_at=ended_at,
             reason=reason,
             note=note,
         )
 
     async def _keep(self, receipt: bytes) -> None:
+        # Whatever becomes of the receipt: without an end in the journal it would be taken up again.
+        digest = hashlib.sha256(receipt).hexdigest()
         try:
             path = await asyncio.to_thread(store_receipt, self._device.home, receipt)
             self.receipt_path = str(path)
@@ -496,14 +502,16 @@ class SessionServing:
             self.joining.forget()
         except OSError as error:
             _log.error("the receipt could not be stored: %s", error)
+        except FarhandError as error:
+            digest = ""  # nobody can verify it, so the ticket names none
+            _log.error("the receipt is none: %s", error)
         reason, note = self.ending.reason, self.ending.note
         report = self._report(
             state="ended",
             reason=reason,
             note=note,
-            # The receipt's number, so that both sides and the ticket speak of one.
-            active_s=open_payload(decode_envelope(receipt), Receipt).active_s,
-            receipt_sha256=hashlib.sha256(receipt).hexdigest(),
+            active_s=self._active_s,
+            receipt_sha256=digest,
         )
         try:
             await self._journal.do(

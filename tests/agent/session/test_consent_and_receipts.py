@@ -13,7 +13,12 @@ from farhand_agent.config import Home
 from farhand_agent.consent import consent_lines, is_yes, scope_words
 from farhand_agent.deeds import action_words
 from farhand_agent.receipts import list_receipts, receipt_text, store_receipt
-from farhand_agent.session.actions import MAX_ACTIONS, MAX_DETAIL_CHARS, ActionLog
+from farhand_agent.session.actions import (
+    MAX_ACTIONS,
+    MAX_ACTIONS_BYTES,
+    MAX_DETAIL_CHARS,
+    ActionLog,
+)
 from farhand_agent.session.ending import ReceiptFacts, seal_receipt
 from farhand_agent.session.events import Asked
 from farhand_agent.wording import wording_in
@@ -185,7 +190,7 @@ def test_the_list_of_actions_is_bounded_and_counts_the_rest() -> None:
         big.add("exec", "\U0001f600" * 5000)
     assert all(len(one.detail) <= MAX_DETAIL_CHARS for one in big.actions)
     assert big.omitted > 0
-    assert sum(len(one.detail.encode()) for one in big.actions) <= 1024 * 1024
+    assert sum(len(one.detail.encode()) for one in big.actions) <= MAX_ACTIONS_BYTES
 
 
 def test_bytes_that_are_no_text_do_not_break_a_receipt() -> None:
@@ -197,6 +202,21 @@ def test_bytes_that_are_no_text_do_not_break_a_receipt() -> None:
 def test_the_largest_receipt_still_fits() -> None:
     data = receipt_bytes(actions=MAX_ACTIONS)
     assert len(verify_receipt(data).receipt.actions) == MAX_ACTIONS
+
+
+def test_what_swells_in_json_counts_as_what_it_is_there() -> None:
+    """A refused command of control characters is six times as long in the receipt."""
+    log = ActionLog(lambda: NOW)
+    for _ in range(600):
+        words = "\x01" * MAX_DETAIL_CHARS
+        log.add("denied", words, message="\x01" * 9, facts={"\x01" * 9: words}, by="\x01" * 9)
+    assert log.actions
+    assert log.omitted == 600 - len(log.actions) > 0
+    receipt = msgspec.structs.replace(
+        verify_receipt(receipt_bytes()).receipt, actions=list(log.actions)
+    )
+    data = encode_envelope(sign_again(seal(receipt, DEVICE), SeedSigner(CONSOLE_SEED)))
+    assert verify_receipt(data).receipt.actions == log.actions
 
 
 def test_facts_count_against_the_bound_and_are_cut_as_details_are() -> None:

@@ -278,6 +278,32 @@ async def test_stop_here_ends_everything_with_a_one_sided_receipt(tmp_path: Path
         assert [(await run.relay.reports.get()).state for _ in range(2)] == ["active", "ended"]
 
 
+async def test_a_session_whose_receipt_is_none_has_ended_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path) as run:
+        await open_session(run)
+        await run.relay.reports.get()
+        journal = Journal(tmp_path / "journal.db", read_only=True)
+        row = journal.session(SESSION)
+        journal.close()
+        assert row is not None
+        # The grant can be read still; the receipt, which holds it, cannot.
+        monkeypatch.setattr("farhand_protocol.envelopes.MAX_ENVELOPE_BYTES", len(row.grant))
+        run.process.stop("stopped")
+        ended = await run.next(Ended)
+        assert (ended.reason, ended.receipt) == ("stopped", None)
+        report = await run.relay.reports.get()
+        assert (report.state, report.receipt_sha256) == ("ended", "")
+        assert report.active_s >= 1
+        assert await run.end() == 0
+    journal = Journal(tmp_path / "journal.db", read_only=True)
+    row = journal.session(SESSION)
+    journal.close()
+    assert row is not None
+    assert (row.state, row.reason) == ("ended", "stopped")
+
+
 async def test_the_relay_may_end_a_session(tmp_path: Path) -> None:
     async with running(tmp_path) as run:
         await open_session(run)
