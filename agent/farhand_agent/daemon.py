@@ -107,6 +107,7 @@ class Daemon:
         self._os = os_name()
         self._posted = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._is_told_to_stop = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connected_since = ""
         self._was_ready = False
@@ -140,6 +141,7 @@ class Daemon:
 
     def stop(self, *_: object) -> None:
         """Begin to stop; also as the handler of a signal, at whatever moment it comes."""
+        self._is_told_to_stop = True
         if self._loop is None:
             self._stopping.set()
         else:
@@ -179,9 +181,12 @@ class Daemon:
             self._journal.close()
 
     def give_way(self) -> None:
-        """Become whoever runs after us, where an update asked for it; call without the lock."""
-        if self._updates.is_handing_over:
-            arguments = command("farhand_agent", "run", "--home", str(self._home.path))
+        """Become whoever runs after us, where an update asked for it; call without the lock.
+
+        Not where we were told to stop as well: the update waits for the next start.
+        """
+        arguments = command("farhand_agent", "run", "--home", str(self._home.path))
+        if self._updates.is_handing_over and not self._is_told_to_stop:
             os.execv(arguments[0], arguments)  # noqa: S606
 
     # The link.

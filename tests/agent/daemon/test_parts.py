@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
+from asyncio import sslproto
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farhand_agent import local, processes
+from farhand_agent import daemon, local, processes
 from farhand_agent.config import Home, Settings, load_settings, write_settings
 from farhand_agent.journal import Journal
 from farhand_agent.journal_thread import JournalThread
@@ -21,6 +23,7 @@ from farhand_agent.local_server import LocalServer
 from farhand_agent.locks import is_held, try_lock
 from farhand_agent.reconnect import CAP_S, MAX_RETRY_AFTER_S, MAX_WINDOW_S, Backoff
 from farhand_agent.session_children import MAX_TRIES, SessionChildren, stop_sessions
+from farhand_agent.updates.state import UpdateState, load_state, save_state
 from farhand_protocol.errors import FarhandError
 from tests.agent.agents import agent
 from tests.support.listeners import hang_up
@@ -268,3 +271,38 @@ def test_a_home_of_another_program_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FarhandError) as caught:
         Home.at(tmp_path).make()
     assert caught.value.code == "home-foreign"
+
+
+@pytest.mark.parametrize(("is_stopped", "starts"), [(False, 1), (True, 0)])
+def test_who_is_told_to_stop_makes_way_for_nobody(
+    home: Home, monkeypatch: pytest.MonkeyPatch, is_stopped: bool, starts: int
+) -> None:
+    """SIGTERM while an update takes over: the agent ends, and the update waits for its start."""
+
+    async def run(self: daemon.Daemon) -> None:
+        await self._updates.hand_over({})
+        if is_stopped:
+            signal.raise_signal(signal.SIGTERM)
+        await self._stopping.wait()
+        self._journal.close()
+
+    became: list[list[str]] = []
+    monkeypatch.setattr(daemon.Daemon, "run", run)
+    monkeypatch.setattr(os, "execv", lambda _, arguments: became.append(arguments))
+    monkeypatch.setattr(sslproto.SSLProtocol, "max_size", sslproto.SSLProtocol.max_size)
+    write_settings(home, settings())
+    journal = Journal(home.journal)
+    journal.set_meta("device", settings().device)
+    journal.close()
+    staged = UpdateState(
+        attempt="o-test", version="0.2.0", before="0.1.0", step="staged", deadline_s=1
+    )
+    save_state(home, staged)
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        assert daemon.main([str(home.path)]) == 0
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert len(became) == starts
+    assert load_state(home) == staged
