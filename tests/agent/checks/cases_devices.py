@@ -250,7 +250,12 @@ CASES = [
     case("virt.docker", "warning", commands=docker("running", "restarting"), value=1),
     case("virt.docker", "warning", commands=docker("running", status="Up 2 hours (unhealthy)")),
     case("virt.docker", "critical", commands=docker_says("Cannot connect to the Docker daemon\n")),
+    case("virt.docker", "critical", commands=docker_says(
+        "failed to connect to the docker API at unix:///var/run/docker.sock; check if the path is "
+        "correct and if the daemon is running: dial unix: no such file\n")),
     case("virt.docker", "unknown", commands=docker_says("permission denied while trying\n")),
+    case("virt.docker", "unknown", commands=docker_says(
+        f"failed to connect to the docker API at unix://{'/run' * 40}: permission denied\n")),
     case("virt.docker", "unknown", commands={"docker": CommandTimeout("docker", 20)}),
     case("virt.docker", "unsupported"),
     case("updates.security", "unsupported"),

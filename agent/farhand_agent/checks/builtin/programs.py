@@ -23,7 +23,10 @@ __all__ = ["compare_versions", "containers", "mail_servers", "versions"]
 
 _REQUIRED: Final = "^[A-Za-z0-9][A-Za-z0-9.+:~_>= ,-]{0,1000}$"
 _SERVERS: Final = "^[A-Za-z0-9][A-Za-z0-9.:_,-]{0,500}$"
-_DOCKER_DOWN: Final = re.compile(r"cannot connect|is the docker daemon running", re.I)
+_DOCKER_DOWN: Final = re.compile(
+    r"cannot connect|failed to connect to the docker api|daemon is running|docker daemon running",
+    re.I,
+)
 _ONE: Final = re.compile(
     r"\s*([A-Za-z0-9][A-Za-z0-9.+_-]{0,199})\s*>=\s*([0-9][A-Za-z0-9.+:~-]{0,99})\s*"
 )
@@ -167,8 +170,9 @@ def containers(context: CheckContext) -> Finding:
     """Docker's service, and containers that start again and again or are unhealthy."""
     outcome = context.run(["docker", "ps", "-a", "--format", "{{json .}}"], timeout_s=20.0, ok=None)
     if outcome.exit_code != 0:
-        words = outcome.error_text.strip().split("\n")[0][:150]
-        if "permission denied" in words.lower() or not _DOCKER_DOWN.search(words):
+        line = outcome.error_text.strip().split("\n")[0]
+        words = line[:150]
+        if "permission denied" in line.lower() or not _DOCKER_DOWN.search(line):
             return unknown(words or f"docker ended with {outcome.exit_code}")
         return Finding(state="critical", summary=words)
     rows = _json_lines(outcome.text)
