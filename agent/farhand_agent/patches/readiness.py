@@ -4,13 +4,16 @@ Looked at before the first package is touched, because what goes wrong halfway (
 ends, a full disk) leaves a device worse than it was.  What cannot be found out (no battery, no
 such file, no right to read it) stands in nobody's way: the package manager judges for itself.
 
-| obstacle | code | parameter, 0 or false for "do not look" |
+| obstacle | code | parameter |
 |---|---|---|
 | it runs on battery, and the battery is low | `patch-on-battery` | `battery_percent` |
 | less room than that on `/`, `/usr` or `/var` | `patch-disk-full` | `free_mib` |
 | less room than that on `/boot`, where a restart follows | `patch-disk-full` | `boot_free_mib` |
-| another package manager at work, even after a while | `patch-locked` | `lock_wait_s` |
+| another package manager at work, even after that many seconds | `patch-locked` | `lock_wait_s` |
 | a restart is due | `patch-reboot-first` | `reboot_first` |
+
+0 or false looks at nothing, but for the lock: with 0 a package manager at work is not waited for
+and is an obstacle at once.
 """
 
 from __future__ import annotations
@@ -43,7 +46,7 @@ class Limits:
         battery_percent: least charge while it runs on battery.
         free_mib: least room on the file systems that packages lie on, beside what comes in.
         boot_free_mib: least room on `/boot`, for updates that ask for a restart.
-        lock_wait_s: how long to wait for another package manager.
+        lock_wait_s: how long to wait for another package manager; 0 refuses at once.
         reboot_first: whether a restart that is due has to come first.
     """
 
