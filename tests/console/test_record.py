@@ -7,12 +7,16 @@ import stat
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 
+from farhand_console.cli.base import Context
+from farhand_console.cli.session import _still_open
 from farhand_console.home import Home
+from farhand_console.relay import Relay
+from farhand_console.relay.answers import Session
 from farhand_console.session.config import prepare_host, write_ssh_config
 from farhand_console.session.record import (
     PIPES,
@@ -205,3 +209,41 @@ def test_ssh_finds_the_newest_sessions_key(home: Home) -> None:
         for host in ("d-one", "reception"):
             assert (home.folder / "ssh" / "keys" / host).read_bytes() == session.encode()
     assert write_ssh_config(home, []) == "# farhand: no confirmed device\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "stays"), [("active", True), ("ended", False), ("refused", False), (None, False)]
+)
+def test_one_that_ended_or_that_the_relay_lost_is_forgotten(
+    home: Home, answer: str | None, stays: bool
+) -> None:
+    """`session open --if-needed` opens another then, as where none was open."""
+    save(home, record(), b"key")
+    context = Context(home, as_json=True)
+    context._relay = cast("Relay", _Relay(answer))
+    found = _still_open(context, "d-one")
+    assert (found is not None, len(open_records(home))) == (stays, stays)
+
+
+def test_a_relay_that_does_not_answer_makes_no_session_forgotten(home: Home) -> None:
+    save(home, record(), b"key")
+    context = Context(home, as_json=True)
+    context._relay = cast("Relay", _Relay(None, code="relay-unavailable"))
+    with pytest.raises(FarhandError, match="relay-unavailable"):
+        _still_open(context, "d-one")
+    assert len(open_records(home)) == 1
+
+
+class _Relay:
+    """Knows one session by its state, or none."""
+
+    def __init__(self, state: str | None, code: str = "not-found") -> None:
+        self._state = state
+        self._code = code
+
+    def get(self, path: str, kind: type[Session]) -> Session:
+        assert path == f"/sessions/{SESSION}"
+        if self._state is None:
+            raise FarhandError(self._code, "there is none")
+        return kind(session=SESSION, device="d-one", operator="tess", state=self._state,
+                    reason="", scopes=[], active_s=0)  # fmt: skip

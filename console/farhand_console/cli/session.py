@@ -133,13 +133,19 @@ def _register_open(sessions: click.Group) -> None:
 
 
 def _still_open(context: Context, device: str) -> SessionRecord | None:
-    """Return the open session on a device; one that was ended meanwhile is forgotten."""
+    """Return the open session on a device; one that ended, or that the relay lost, is forgotten."""
     record = find(context.home, device)
-    if record is not None:
-        found = context.relay.get(segments("sessions", record.session), Session)
-        if found.state in ("ended", "refused"):
-            drop(context.home, record.session)
-            return None
+    if record is None:
+        return None
+    try:
+        state = context.relay.get(segments("sessions", record.session), Session).state
+    except FarhandError as error:
+        if error.code != "not-found":
+            raise
+        state = "ended"
+    if state in ("ended", "refused"):
+        drop(context.home, record.session)
+        return None
     return record
 
 

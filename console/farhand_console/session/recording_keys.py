@@ -50,14 +50,14 @@ class Opener:
         """Return a chunk's plaintext; called for each in its order.
 
         Raises:
-            FarhandError: `recording-identity` when none of the keys opens it; `recording-damaged`
-                when one should, and what was sealed is not whole.
+            FarhandError: `recording-identity` when none of the keys opens it, the first of all;
+                `recording-damaged` when one should, and what was sealed is not whole.
         """
         try:
             plain = bytes(pyrage.decrypt(ciphertext, self._identities))
         except pyrage.DecryptError as error:
             # Damage to the part that names the keys looks like a stranger's chunk; it is not, where
-            # these keys have opened another.
+            # these keys have opened another.  In the first chunk the two cannot be told apart.
             if str(error) == _NO_KEY_FITS and not self._opened:
                 raise FarhandError(
                     "recording-identity",
