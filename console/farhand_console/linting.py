@@ -24,6 +24,7 @@ __all__ = ["Lint", "lint"]
 
 _LINT_S = 60
 _MAX_LINES = 50
+_MAX_COLUMNS = 400
 _INTERPRETERS = {"sh": ("sh", "dash", "bash"), "python": ("python",), "powershell": ("pwsh",)}
 # Where an agent finds each of them (agent/farhand_agent/scripts/body.py).
 _RUNS_ON = {"sh": {"linux", "macos"}, "powershell": {"windows"}}
@@ -80,6 +81,10 @@ def _check_text(table: dict[str, Any], body: bytes, found: Lint) -> None:
     if hidden:
         names = ", ".join(f"U+{ord(c):04X}" for c in sorted(hidden)[:5])
         found.problems.append(f"the body holds characters that a reader does not see: {names}")
+    for number, one in enumerate(text.splitlines(), 1):
+        if len(one) > _MAX_COLUMNS:
+            found.notes.append(f"line {number} is {len(one)} characters long: hard to read")
+            break
     first = text.splitlines()[0] if text else ""
     if first.startswith("#!") and not any(one in first for one in _INTERPRETERS[interpreter]):
         found.problems.append(f"the first line names another interpreter than {interpreter}")

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -24,6 +25,7 @@ __all__ = [
     "page_through",
     "printable",
     "say",
+    "say_whole",
     "show_fields",
     "show_json",
     "show_table",
@@ -34,6 +36,9 @@ __all__ = [
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _BEYOND_ASCII = re.compile("[^\\x20-\\x7e]")
 _WORDS = 2000
+# Before what goes on from the line above; a screen narrower than this is not believed.
+_CONTINUED = "  ~ "
+_NARROW = 40
 # A table that nobody looks at is cut by nobody: wider than any row.
 _PIPED_COLUMNS = 20_000
 
@@ -79,8 +84,29 @@ def line(value: object, limit: int = 20_000) -> None:
 
 
 def page_through(text: str) -> None:
-    """Show a long foreign text, line by line escaped, in the person's pager."""
-    click.echo_via_pager(printable(one, 4000) + "\n" for one in text.splitlines())
+    """Show a foreign text, all of it, in the person's pager: escaped, and wrapped to the screen."""
+    width = max(shutil.get_terminal_size().columns, _NARROW)
+    click.echo_via_pager(
+        part + "\n" for one in _lines(text) for part in _wrapped(printable(one, len(one)), width)
+    )
+
+
+def say_whole(text: str) -> None:
+    """Write a foreign text to stderr, all of it, line by line escaped."""
+    for one in _lines(text):
+        click.echo(printable(one, len(one)), err=True)
+
+
+def _lines(text: str) -> list[str]:
+    """Split where an interpreter does too; other separators are escaped like any control."""
+    return text.replace("\r\n", "\n").removesuffix("\n").split("\n")
+
+
+def _wrapped(shown: str, width: int) -> Iterator[str]:
+    yield shown[:width]
+    step = width - len(_CONTINUED)
+    for start in range(width, len(shown), step):
+        yield _CONTINUED + shown[start : start + step]
 
 
 def json_bytes(value: object) -> bytes:

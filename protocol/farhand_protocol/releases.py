@@ -3,10 +3,13 @@
 A release is one file for one platform.  It is a TUF target of the role `releases`, which the
 targets delegate to the keys of everybody who may approve a destructive change, with as many
 signatures as the policy asks for R3.  A key is not a person, so whoever reads the role also counts
-people: the roster's, with that permission, the author of the release not among them.
+people: the roster's, with that permission, the author of the release not among them.  Since the
+author does not count, nobody may name somebody else as one: each release carries its author's own
+signature, which stands in every later list as well.
 
     target    releases/PLATFORM/VERSION     platform linux-x86_64-py3.11, version 0.2.0
-    custom    {"author": NAME}              the person who added it, by the roster's name
+    custom    {"author": NAME, "signature": HEX}   who added it, by the roster's name, and that
+                                            person's signature over tenant, path, hash and length
     floor     floors.json, "agent.release"  the lowest version as a number; it only rises
 
 The file is what `make packages` builds as a single file: a zip with one tree in it.
@@ -19,6 +22,7 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from farhand_protocol.errors import FarhandError
+from farhand_protocol.keys import Signer, verify
 from farhand_protocol.trust import DEFAULT_APPROVALS, Approval, Policy, Roster
 
 __all__ = [
@@ -27,7 +31,10 @@ __all__ = [
     "MAX_RELEASE_BYTES",
     "RELEASES_PATTERN",
     "RELEASES_ROLE",
+    "authored",
+    "is_by_its_author",
     "is_platform",
+    "is_signed_by",
     "is_version",
     "release_approvers",
     "release_author",
@@ -139,6 +146,51 @@ def release_approvers(
         and rule.permission in one.permissions
         and any(key in keys for key in one.keys)
     ]
+
+
+def authored(
+    author: str, signer: Signer, *, tenant: str, path: str, sha256: str, size_bytes: int
+) -> dict[str, str]:
+    """Return the `custom` by which its author hands in a release.
+
+    Args:
+        author: the name in the roster.
+        signer: with a key that the roster gives that name.
+        tenant, path, sha256, size_bytes: of the release.
+    """
+    signature = signer.sign(_statement(tenant, path, sha256, size_bytes))
+    return {"author": author, "signature": signature.hex()}
+
+
+def is_by_its_author(
+    roster: Roster, custom: object, *, path: str, sha256: str, size_bytes: int
+) -> bool:
+    """Tell whether a release is of whom it names: somebody in the roster, who signed it.
+
+    Args:
+        roster: of now.
+        custom: of the target.
+        path, sha256, size_bytes: of the release.
+    """
+    person = roster.find(release_author(custom))
+    signature = custom.get("signature") if isinstance(custom, Mapping) else None
+    statement = _statement(roster.tenant, path, sha256, size_bytes)
+    return person is not None and any(
+        is_signed_by(key, signature, statement) for key in person.keys
+    )
+
+
+def _statement(tenant: str, path: str, sha256: str, size_bytes: int) -> bytes:
+    return f"farhand release by its author\n{tenant}\n{path}\n{sha256}\n{size_bytes}\n".encode()
+
+
+def is_signed_by(key: bytes, signature: object, message: bytes) -> bool:
+    """Tell whether a signature in hexadecimal is good; one that cannot be read is not."""
+    try:
+        raw = bytes.fromhex(signature) if isinstance(signature, str) else b""
+    except ValueError:
+        return False
+    return verify(key, raw, message)
 
 
 def release_author(custom: object) -> str:

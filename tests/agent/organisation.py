@@ -38,7 +38,7 @@ from farhand_protocol.keys import SeedSigner
 from farhand_protocol.manifest import Manifest, manifest_digest
 from farhand_protocol.orders import Order
 from farhand_protocol.placements import PLACEMENTS_PATH, Placements
-from farhand_protocol.releases import RELEASES_PATTERN, RELEASES_ROLE, release_name
+from farhand_protocol.releases import RELEASES_PATTERN, RELEASES_ROLE, authored, release_name
 from farhand_protocol.tokens import EnrolmentToken, format_enrolment_token
 from farhand_protocol.trust import (
     DEFAULT_APPROVALS,
@@ -113,8 +113,9 @@ class Organisation:
         self.floors = Floors(tenant=self.tenant, scripts={})
         self.placements: Placements | None = None
         self.targets: dict[str, bytes] = {}
-        # Releases of the agent: path to (body, author), and who signs the role.
+        # Releases of the agent: path to (body, author), who signs the role, and for the authors.
         self.releases: dict[str, tuple[bytes, str]] = {}
+        self.release_authors = {"ada": self.author, "bo": self.boss, "cy": self.second}
         self.release_signers = [self.boss, self.second]
         self.releases_expire = timedelta(days=90)
         self.version = 0
@@ -178,7 +179,14 @@ class Organisation:
         signed = Targets(version=self.version, expires=now() + self.releases_expire)
         for path, (body, author) in self.releases.items():
             info = TargetFile.from_data(path, body, ["sha256"])
-            info.unrecognized_fields["custom"] = {"author": author}
+            info.unrecognized_fields["custom"] = authored(
+                author,
+                self.release_authors.get(author, self.author),
+                tenant=self.tenant,
+                path=path,
+                sha256=info.hashes["sha256"],
+                size_bytes=info.length,
+            )
             signed.targets[path] = info
             self.files["target", release_name(path, info.hashes["sha256"])] = body
         metadata = Metadata(signed)

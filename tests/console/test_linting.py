@@ -38,6 +38,12 @@ def test_a_sound_script_has_no_problem_and_an_absent_linter_is_named(tools: Path
     assert found == ([], ["PowerShell is not installed here: neither parsed nor linted"])
 
 
+def test_a_line_that_nobody_reads_to_its_end_is_named(tools: Path) -> None:
+    found = lint(table(), b"#!/bin/sh\nx=1" + b" " * 397 + b"\nx=1" + b" " * 4000 + b"; rm x\n")
+    assert found.notes[0] == "line 3 is 4009 characters long: hard to read"
+    assert found.problems == []
+
+
 @pytest.mark.parametrize(
     ("fields", "body", "words"),
     [

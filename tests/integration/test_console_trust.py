@@ -205,7 +205,12 @@ def test_a_script_needs_somebody_elses_approval(desk: Desk, tmp_path: Path) -> N
     )
     run = ["run", "check.lab.one", "--device", "nobody"]
     assert desk.tess.refused(*run, expect=3) == "script-not-approved"
-    approved = desk.rob.json("script", "approve", "check.lab.one")
+    done = desk.rob.run("--json", "script", "approve", "check.lab.one")
+    approved = json.loads(done.stdout)
+    told = done.stderr.decode()
+    body = (folder / "script.sh").read_text()
+    assert submitted["digest"] in told, "there is no terminal: it says what it signs"
+    assert body.strip() in told
     assert (approved["approvals"], approved["published"]) == (1, False)
     assert approved["digest"] == submitted["digest"]
     assert desk.rob.refused("script", "publish", "check.lab.one", expect=3) == "not-trust-admin"

@@ -6,7 +6,10 @@ import pytest
 
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.releases import (
+    authored,
+    is_by_its_author,
     is_platform,
+    is_signed_by,
     is_version,
     release_approvers,
     release_author,
@@ -59,6 +62,36 @@ def test_an_author_is_a_short_name_or_none() -> None:
     others: tuple[object, ...] = (None, [], {}, {"author": 7}, {"author": ""}, {"author": "a" * 65})
     for other in others:
         assert release_author(other) == ""
+
+
+def test_a_release_is_of_whoever_signed_it() -> None:
+    people = roster(operator("alice", keys=["alice", "alice-2"]), operator("bo"))
+    path = release_path("linux-x86_64-py3.11", "0.2.0")
+    of = {"path": path, "sha256": "ab" * 32}
+    made = authored("alice", signer("alice-2"), tenant=people.tenant, size_bytes=7, **of)
+    assert made["author"] == "alice"
+    assert is_by_its_author(people, made, size_bytes=7, **of)
+    for custom, size, file in (
+        (made, 8, of),
+        (made, 7, of | {"sha256": "cd" * 32}),
+        (made, 7, of | {"path": path[:-1] + "1"}),
+        (made | {"author": "bo"}, 7, of),
+        (made | {"author": "eve"}, 7, of),
+        (made | {"signature": "zz"}, 7, of),
+        ({"author": "alice"}, 7, of),
+        (None, 7, of),
+    ):
+        assert not is_by_its_author(people, custom, size_bytes=size, **file)
+    others = authored("alice", signer("alice"), tenant="n-other", size_bytes=7, **of)
+    assert not is_by_its_author(people, others, size_bytes=7, **of)
+
+
+def test_a_signature_is_good_or_it_is_none() -> None:
+    key, good = signer("bo").public_key, signer("bo").sign(b"words").hex()
+    assert is_signed_by(key, good, b"words")
+    for other in (good[:-2], "zz", "", None, 7, good.encode()):
+        assert not is_signed_by(key, other, b"words")
+    assert not is_signed_by(key, good, b"other words")
 
 
 def test_people_approve_a_release_each_once_and_its_author_never() -> None:

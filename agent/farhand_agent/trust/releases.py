@@ -2,8 +2,9 @@
 
 python-tuf checks the role as the targets delegate it (keys, threshold, version, expiry).  Keys are
 not people and delegations may be older than the roster, so people are counted here as well, by the
-roster and the policy of the same targets.  A role that does not verify, has expired or is not there
-means that no release is approved; everything else of the update stands.
+roster and the policy of the same targets, and a release that its author has not signed is none.  A
+role that does not verify, cannot be read, has expired or is not there means that no release is
+approved; everything else of the update stands.
 """
 
 from __future__ import annotations
@@ -12,16 +13,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from tuf.api import exceptions
 from tuf.api.metadata import Metadata, Targets
 from tuf.ngclient import Updater
 
 from farhand_agent.trust.verified import ReleaseEntry
-from farhand_protocol.keys import verify
 from farhand_protocol.releases import (
     MAX_RELEASE_BYTES,
     MAX_RELEASES,
     RELEASES_ROLE,
+    is_by_its_author,
+    is_signed_by,
     release_approvers,
     release_author,
     release_rule,
@@ -46,15 +47,28 @@ def approved_releases(
         targets: the targets just verified.
         roster, policy: of these targets.
         now: the later of the clock and the highest time seen.
+
+    Raises:
+        OSError: verified metadata cannot be stored.
     """
+    try:
+        return _approved(updater, folder, targets, roster, policy, now)
+    except OSError:
+        raise
+    except Exception:
+        # A relay hands this role out, and libraries read it before anything of ours does.  Whatever
+        # they make of it, revocations and the roster must not wait for it: no release is approved.
+        return {}
+
+
+def _approved(
+    updater: Updater, folder: Path, targets: Targets, roster: Roster, policy: Policy, now: datetime
+) -> dict[str, ReleaseEntry]:
     delegations = targets.delegations
     if delegations is None or RELEASES_ROLE not in (delegations.roles or {}):
         return {}
-    try:
-        updater.get_targetinfo(_PROBE)
-        metadata = Metadata[Targets].from_file(str(folder / f"{RELEASES_ROLE}.json"))
-    except (exceptions.RepositoryError, exceptions.DownloadError, exceptions.StorageError):
-        return {}
+    updater.get_targetinfo(_PROBE)
+    metadata = Metadata[Targets].from_file(str(folder / f"{RELEASES_ROLE}.json"))
     role = metadata.signed
     if not isinstance(role, Targets) or now >= role.expires or len(role.targets) > MAX_RELEASES:
         return {}
@@ -65,9 +79,13 @@ def approved_releases(
         digest = info.hashes.get("sha256")
         if split_release_path(path) is None or digest is None or info.length > MAX_RELEASE_BYTES:
             continue
+        if not is_by_its_author(
+            roster, info.custom, path=path, sha256=digest, size_bytes=info.length
+        ):
+            continue
         author = release_author(info.custom)
         people = release_approvers(roster, rule, author=author, keys=keys)
-        if roster.find(author) is not None and len(people) >= rule.count:
+        if len(people) >= rule.count:
             approved[path] = ReleaseEntry(
                 sha256=digest, size_bytes=info.length, author=author, approvers=people
             )
@@ -85,7 +103,6 @@ def _signing_keys(metadata: Metadata[Targets], targets: Targets) -> set[bytes]:
         if keyid not in named or keyid not in metadata.signatures or key.keytype != "ed25519":
             continue
         raw = bytes.fromhex(key.keyval["public"])
-        signature = bytes.fromhex(metadata.signatures[keyid].signature)
-        if verify(raw, signature, metadata.signed_bytes):
+        if is_signed_by(raw, metadata.signatures[keyid].signature, metadata.signed_bytes):
             good.add(raw)
     return good

@@ -30,7 +30,14 @@ from farhand_agent.locks import try_lock
 from farhand_agent.notices import say_error
 from farhand_agent.trust.verified import Verified, load_verified
 from farhand_agent.updates.fetching import fetch_release
-from farhand_agent.updates.state import ENDED, UpdateState, load_state, save_state, versions_folder
+from farhand_agent.updates.state import (
+    ENDED,
+    UpdateState,
+    drop_current,
+    load_state,
+    save_state,
+    versions_folder,
+)
 from farhand_agent.updates.unpacking import is_unpacked, own_platform, unpack_release
 from farhand_agent.version import VERSION
 from farhand_protocol.errors import FarhandError, RefusedError
@@ -207,6 +214,7 @@ def _hand_over(home: Home, version: str, deadline_s: int) -> dict[str, Any]:
         deadline_s=deadline_s,
         failed=before.failed if before else {},
     )
+    drop_current(home, version)
     save_state(home, staged)
     try:
         local.ask(home, {"do": "hand-over"})

@@ -33,6 +33,7 @@ __all__ = [
     "ENDED",
     "UpdateState",
     "current_version",
+    "drop_current",
     "load_state",
     "point_current",
     "save_state",
@@ -126,6 +127,16 @@ def current_version(home: Home) -> str | None:
         return os.readlink(versions_folder(home) / "current")
     except OSError:
         return None
+
+
+def drop_current(home: Home, version: str) -> None:
+    """Remove `current` where it names a version that is yet to be tried.
+
+    It may still do so where the installed program was chosen over it; what is tried must not be
+    what a start takes for good.
+    """
+    if current_version(home) == version:
+        (versions_folder(home) / "current").unlink()
 
 
 def point_current(home: Home, version: str) -> None:

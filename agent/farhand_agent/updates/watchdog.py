@@ -45,6 +45,7 @@ from farhand_agent.updates.launch import (
 from farhand_agent.updates.state import (
     UpdateState,
     current_version,
+    drop_current,
     load_state,
     point_current,
     save_state,
@@ -89,15 +90,16 @@ class Watchdog:
         state = load_state(self._home)
         if state is None or state.step in ("good", "failed"):
             return state
-        if current_version(self._home) == state.version:
-            return self._good(state)  # it was well, and we died before that was written down
         if state.step == "trial":
+            if current_version(self._home) == state.version:
+                return self._good(state)  # it was well, and we died before that was written down
             return self._failed(state, "the trial was cut off")
         if state.tries >= MAX_TRIES:
             return self._failed(state, "the device was stopped during each trial")
         return self._try(state)
 
     def _try(self, state: UpdateState) -> UpdateState:
+        drop_current(self._home, state.version)  # before "trial" is written: see `work`
         state = self._save(state, step="trial", tries=state.tries + 1)
         say(f"version {state.version} is being tried")
         try:

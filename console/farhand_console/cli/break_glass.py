@@ -29,7 +29,7 @@ from farhand_console.exempt_orders import (
 )
 from farhand_console.order_files import write_new
 from farhand_console.orders import sign_order
-from farhand_console.output import page_through, printable, say, show_fields
+from farhand_console.output import page_through, printable, say_whole, show_fields
 from farhand_console.relay import segments
 from farhand_console.scripts import read_folder
 from farhand_console.trust.devices import verify_device
@@ -152,12 +152,11 @@ def _show(half: HalfSigned, device_name: str) -> None:
         ("parameters", msgspec.json.encode(half.order.parameters).decode()),
         ("until", half.order.expires),
     ):
-        say(f"{label:<12} {printable(text, 300)}")
+        say_whole(f"{label:<12} {printable(text, len(text))}")
     fields = msgspec.json.format(msgspec.json.encode(half.script.manifest), indent=2).decode()
     body = half.script.body.decode(errors="backslashreplace")
     text = f"{fields}\n\n{body}"
     if sys.stdin.isatty():
         page_through(text)
     else:
-        for one in text.splitlines():
-            say("  " + printable(one, 4000))
+        say_whole(text)

@@ -14,7 +14,7 @@ import click
 import msgspec
 
 from farhand_console.cli.base import Context, command
-from farhand_console.output import page_through, printable, say, show_fields
+from farhand_console.output import page_through, say_whole, show_fields
 from farhand_console.relay.answers import Nothing
 from farhand_console.trust.proposals import differences, read_proposal
 from farhand_console.trust.signing import (
@@ -67,12 +67,11 @@ def register(trust: click.Group) -> None:
         proposal = read_proposal(file, verified)
         own = context.signer()
         check_may_sign(verified, own.public_key, "targets")
-        lines = differences(verified, proposal)
+        text = "\n".join(differences(verified, proposal))
         if sys.stdin.isatty():
-            page_through("\n".join(lines))
+            page_through(text)
         else:
-            for one in lines:
-                say(printable(one, 4000))
+            say_whole(text)
         if not yes:
             if not sys.stdin.isatty():
                 raise UsageError(

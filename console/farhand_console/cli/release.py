@@ -10,6 +10,7 @@ import hashlib
 import re
 import sys
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from farhand_console.trust.releases import (
     Draft,
     approvers_of,
     check_approved,
+    counted_by_devices,
     delegated,
     draft_with,
     read_draft,
@@ -75,7 +77,9 @@ def _register_adding(releases: click.Group) -> None:
         if author is None or author.name != context.settings.account:
             raise RefusedError("not-in-roster", "your key is not in the roster under your name")
         digest = hashlib.sha256(data).hexdigest()
-        draft = draft_with(trust, path, sha256=digest, size=len(data), author=author.name)
+        draft = draft_with(
+            trust, path, sha256=digest, size=len(data), author=author.name, signer=signer
+        )
         for offset in range(0, len(data), _PIECE_BYTES):
             piece = {
                 "path": path,
@@ -136,14 +140,13 @@ def _register_adding(releases: click.Group) -> None:
 def _register_reading(releases: click.Group) -> None:
     @command(releases, "list")
     def list_releases(context: Context) -> None:
-        """List what is published, and the release that waits for approval."""
+        """List what is published, whom devices count for it, and what waits for approval."""
         trust = context.trust()
         role = trust.releases()
-        expires = format_instant(role.signed.expires) if role else None
-        items = [
-            _item(path, info) | {"state": "published", "expires": expires}
-            for path, info in (sorted(role.signed.targets.items()) if role else [])
-        ]
+        items = []
+        if role is not None:
+            for path, info in sorted(role.signed.targets.items()):
+                items.append(_published_item(trust, Draft(role, path, info)))
         try:
             draft = _waiting(context, trust, None)
             waiting = _draft_answer(trust, draft)
@@ -155,8 +158,8 @@ def _register_reading(releases: click.Group) -> None:
         answer = {"items": items, "next": None}
 
         def readable() -> None:
-            columns = ("version", "platform", "state", "author", "expires", "sha256")
-            show_table(columns, [[item[name] for name in columns] for item in items])
+            columns = ("version", "platform", "state", "author", "approved_by", "expires", "sha256")
+            show_table(columns, [[_cell(item[name]) for name in columns] for item in items])
             if not items:
                 line("no release yet: farhand release add FILE --version V")
 
@@ -189,6 +192,24 @@ def _item(path: str, info: Any) -> dict[str, Any]:
         "size_bytes": info.length,
         "sha256": info.hashes.get("sha256", ""),
     }
+
+
+def _published_item(trust: VerifiedTrust, one: Draft) -> dict[str, Any]:
+    """Return a published release, and whether devices still take it."""
+    expires = one.metadata.signed.expires
+    people, count = counted_by_devices(trust, one), release_rule(trust.policy).count
+    state = "published" if len(people) >= count else "not-counted"
+    if expires <= datetime.now(UTC):
+        state = "expired"
+    return _item(one.path, one.info) | {
+        "state": state,
+        "expires": format_instant(expires),
+        "approved_by": people,
+    }
+
+
+def _cell(value: Any) -> Any:
+    return ", ".join(value) if isinstance(value, list) else value
 
 
 def _draft_answer(trust: VerifiedTrust, draft: Draft) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from farhand_console.cli.script_finding import approval_rule, check_reason, find
 from farhand_console.output import (
     line,
     page_through,
+    say_whole,
     show_fields,
     show_table,
 )
@@ -70,8 +71,11 @@ def _register_approving(scripts: click.Group) -> None:
             raise RefusedError("own-script", "an author cannot approve their own script")
         if me is None or rule.permission not in me.permissions:
             raise RefusedError("not-approver", f"the roster does not give you {rule.permission!r}")
-        if not yes and sys.stdin.isatty():
-            page_through(_for_reading(manifest, body))
+        if not yes and not sys.stdin.isatty():
+            # Nobody is there to ask; whoever reads the log of it sees what was signed.
+            say_whole(_for_reading(envelope, manifest, body))
+        elif not yes:
+            page_through(_for_reading(envelope, manifest, body))
             words = f"approve {manifest.id} {manifest.version} ({manifest.risk})?"
             click.confirm(words, abort=True, err=True)
         before, envelope = envelope, _signed_again(envelope, context.signer())
@@ -189,10 +193,11 @@ def _register_ending(scripts: click.Group) -> None:
         context.show(answer, lambda: show_fields(answer))
 
 
-def _for_reading(manifest: Manifest, body: bytes) -> str:
-    """Return everything that an approver signs for: the whole manifest, then the body."""
+def _for_reading(envelope: Envelope, manifest: Manifest, body: bytes) -> str:
+    """Return everything that an approver signs for: digest, the whole manifest, then the body."""
     fields = msgspec.json.format(msgspec.json.encode(manifest), indent=2).decode()
-    return f"{fields}\n\n{body.decode(errors='backslashreplace')}"
+    text = body.decode(errors="backslashreplace")
+    return f"digest {manifest_digest(envelope)}\n{fields}\n\n{text}"
 
 
 def _signed_again(envelope: Envelope, signer: Signer) -> Envelope:
@@ -272,7 +277,7 @@ def _register_reading(scripts: click.Group) -> None:
         def readable() -> None:
             show_fields({k: v for k, v in answer.items() if k != "body"})
             for words in str(answer["body"]).splitlines():
-                line("  " + words, 4000)
+                line("  " + words, len(words) + 2)
 
         context.show(answer, readable)
 

@@ -4,7 +4,7 @@ Nothing here is believed of the relay: the draft that it hands out must be what 
 exactly one release, and who signs it sees that one.  The role's keys and threshold are taken from
 roster and policy whenever it is published, and devices count people by themselves.
 
-    draft    the published role plus one release, signed by its author
+    draft    the published role plus one release, both signed by its author
     signed   by people with the permission that the policy names for R3, the author not counted
     put in   an admin's targets delegate to exactly these people, and the relay takes the role over
 """
@@ -23,10 +23,13 @@ from tuf.api.serialization.json import JSONSerializer
 from farhand_console.trust.signing import Change, tuf_key
 from farhand_console.trust.verified import VerifiedTrust
 from farhand_protocol.errors import FarhandError, RefusedError
-from farhand_protocol.keys import Signer, verify
+from farhand_protocol.keys import Signer
 from farhand_protocol.releases import (
     RELEASES_PATTERN,
     RELEASES_ROLE,
+    authored,
+    is_by_its_author,
+    is_signed_by,
     release_approvers,
     release_author,
     release_rule,
@@ -38,6 +41,7 @@ __all__ = [
     "Draft",
     "approvers_of",
     "check_approved",
+    "counted_by_devices",
     "delegated",
     "draft_with",
     "read_draft",
@@ -69,8 +73,10 @@ class Draft(NamedTuple):
         return self.metadata.to_bytes(JSONSerializer(compact=True))
 
 
-def draft_with(trust: VerifiedTrust, path: str, *, sha256: str, size: int, author: str) -> Draft:
-    """Return the published role plus one release, unsigned.
+def draft_with(
+    trust: VerifiedTrust, path: str, *, sha256: str, size: int, author: str, signer: Signer
+) -> Draft:
+    """Return the published role plus one release; that is signed by its author, the role is not.
 
     Raises:
         RefusedError: `release-exists` when another file is published under that version.
@@ -86,7 +92,9 @@ def draft_with(trust: VerifiedTrust, path: str, *, sha256: str, size: int, autho
         raise RefusedError(
             "release-exists", f"{path} is published already", hint="give it another version"
         )
-    info = TargetFile(size, {"sha256": sha256}, path, {"custom": {"author": author}})
+    tenant = trust.roster.tenant
+    custom = authored(author, signer, tenant=tenant, path=path, sha256=sha256, size_bytes=size)
+    info = TargetFile(size, {"sha256": sha256}, path, {"custom": custom})
     role.targets[path] = info
     return Draft(Metadata(role), path, info)
 
@@ -115,8 +123,8 @@ def read_draft(trust: VerifiedTrust, body: bytes) -> Draft:
     if role.expires > datetime.now(UTC) + timedelta(days=RELEASES_DAYS + 1):
         raise _wrong("it would count for more than a year")
     draft = Draft(metadata, added[0], role.targets[added[0]])
-    if trust.roster.find(draft.author) is None:
-        raise _wrong("its author is not in the roster")
+    if not _is_by_its_author(trust, draft):
+        raise _wrong("whom it names as its author is not in the roster, or has not signed it")
     return draft
 
 
@@ -134,10 +142,34 @@ def signed_draft(draft: Draft, signer: Signer) -> bytes:
     return draft.to_bytes()
 
 
+def _is_by_its_author(trust: VerifiedTrust, draft: Draft) -> bool:
+    info = draft.info
+    return is_by_its_author(
+        trust.roster, info.custom, path=draft.path, sha256=draft.sha256, size_bytes=info.length
+    )
+
+
 def approvers_of(trust: VerifiedTrust, draft: Draft) -> list[str]:
-    """Return the people whose signatures over the draft count for the release that it adds."""
+    """Return the people whose signatures over the role count for one of its releases.
+
+    Nobody's do for a release that is not signed by the author whom it names.
+    """
+    if not _is_by_its_author(trust, draft):
+        return []
     rule = release_rule(trust.policy)
     return release_approvers(trust.roster, rule, author=draft.author, keys=_good_keys(trust, draft))
+
+
+def counted_by_devices(trust: VerifiedTrust, published: Draft) -> list[str]:
+    """Return the people whom devices count for a published release: of now, and delegated to."""
+    delegations = trust.targets.signed.delegations
+    roles = (delegations.roles or {}) if delegations is not None else {}
+    named = roles[RELEASES_ROLE].keyids if RELEASES_ROLE in roles else []
+    given = published.metadata.signatures
+    kept = {keyid: one for keyid, one in given.items() if keyid in named}
+    return approvers_of(
+        trust, published._replace(metadata=Metadata(published.metadata.signed, kept))
+    )
 
 
 def _good_keys(trust: VerifiedTrust, draft: Draft) -> set[bytes]:
@@ -146,7 +178,7 @@ def _good_keys(trust: VerifiedTrust, draft: Draft) -> set[bytes]:
         key
         for key in trust.roster.all_keys()
         if (one := given.get(tuf_key(key).keyid)) is not None
-        and verify(key, bytes.fromhex(one.signature), draft.metadata.signed_bytes)
+        and is_signed_by(key, one.signature, draft.metadata.signed_bytes)
     }
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import Metadata, Targets
+from tuf.api.metadata import Metadata, TargetFile, Targets
 from tuf.api.serialization.json import JSONSerializer
 
 from farhand_protocol.errors import FarhandError
@@ -27,6 +27,7 @@ from farhand_protocol.releases import (
     MAX_RELEASES,
     RELEASES_PATTERN,
     RELEASES_ROLE,
+    is_by_its_author,
     split_release_path,
 )
 from farhand_protocol.trust import Roster
@@ -92,13 +93,21 @@ async def _length(c: AsyncConnection, relay: Relay, path: str, sha256: str) -> i
 
 
 async def store_piece(
-    c: AsyncConnection, relay: Relay, *, path: str, sha256: str, offset: int, body: bytes
+    c: AsyncConnection,
+    relay: Relay,
+    *,
+    published: bytes | None,
+    path: str,
+    sha256: str,
+    offset: int,
+    body: bytes,
 ) -> None:
     """Keep a part of a release's file; the same part again changes nothing.
 
     Args:
         c: a writing connection.
         relay: for tenant and clock.
+        published: the role as it is published; the files that it names are whole, and stay so.
         path: of the release.
         sha256: of the whole file.
         offset: where this part begins, a multiple of the piece size.
@@ -114,6 +123,9 @@ async def store_piece(
         raise invalid("a part of a release begins at a piece and holds some")
     if not 0 <= offset < end <= MAX_RELEASE_BYTES:
         raise invalid("the release is too large")
+    known = _known(published).get(path)
+    if known is not None and known.hashes.get("sha256") == sha256:
+        raise invalid("this release is published already")
     for start in range(0, len(body), TRUST_CHUNK_BYTES):
         name = _row(path, (offset + start) // TRUST_CHUNK_BYTES)
         piece = body[start : start + TRUST_CHUNK_BYTES]
@@ -151,7 +163,11 @@ async def _is_whole(c: AsyncConnection, relay: Relay, path: str, sha256: str, le
 # The role.
 
 
-def _check_role(metadata: Metadata[Targets], version: int) -> None:
+def _known(published: bytes | None) -> dict[str, TargetFile]:
+    return read_metadata(published, Targets).signed.targets if published else {}
+
+
+def _check_role(metadata: Metadata[Targets], version: int, published: bytes | None) -> None:
     role = metadata.signed
     if role.version != version:
         raise conflict(RELEASES_ROLE, version, role.version)
@@ -161,16 +177,26 @@ def _check_role(metadata: Metadata[Targets], version: int) -> None:
         is_bounded = 0 < info.length <= MAX_RELEASE_BYTES
         if split_release_path(path) is None or not is_bounded or "sha256" not in info.hashes:
             raise invalid(f"{path[:80]!r} is no release that devices take")
+    for path, info in _known(published).items():
+        if role.targets.get(path) != info:
+            raise invalid(f"{path[:80]!r} is published, and is left out or changed here")
 
 
-def check_releases(body: bytes, targets: Targets, current_version: int) -> Metadata[Targets]:
+def check_releases(
+    body: bytes, targets: Targets, published: tuple[int, bytes | None]
+) -> Metadata[Targets]:
     """Check the role's next version, signed as the targets delegate it.
+
+    Args:
+        body: the role's metadata.
+        targets: the newest.
+        published: version and body of the role as it is published; 0 and None before the first.
 
     Raises:
         FarhandError: `trust-conflict`, `trust-invalid`.
     """
     metadata = read_metadata(body, Targets)
-    _check_role(metadata, current_version + 1)
+    _check_role(metadata, published[0] + 1, published[1])
     roles = (targets.delegations.roles or {}) if targets.delegations else {}
     role = roles.get(RELEASES_ROLE)
     if role is None or role.paths != [RELEASES_PATTERN]:
@@ -190,7 +216,7 @@ async def check_published(
     Raises:
         FarhandError: `trust-invalid`.
     """
-    known = read_metadata(published, Targets).signed.targets if published else {}
+    known = _known(published)
     for path, info in metadata.signed.targets.items():
         if path in known and known[path].hashes == info.hashes:
             continue
@@ -225,7 +251,9 @@ async def keep_draft(
     roster: Roster,
     actor: str,
 ) -> None:
-    """Keep a draft in the place of the one there was; files that neither names are forgotten.
+    """Keep a draft in the place of the one there was, and forget files that it does not name.
+
+    It names everything that is published, and each release that it adds is signed by its author.
 
     Args:
         c: a writing connection.
@@ -239,7 +267,14 @@ async def keep_draft(
         FarhandError: `trust-conflict`, `trust-invalid`.
     """
     metadata = read_metadata(body, Targets)
-    _check_role(metadata, published[0] + 1)
+    _check_role(metadata, published[0] + 1, published[1])
+    known = _known(published[1])
+    for path, info in metadata.signed.targets.items():
+        sha256 = info.hashes["sha256"]
+        if path not in known and not is_by_its_author(
+            roster, info.custom, path=path, sha256=sha256, size_bytes=info.length
+        ):
+            raise invalid(f"{path} is not signed by its author")
     if not _signed_by(metadata, roster, actor):
         raise invalid("the draft is not signed by a key that the roster gives you")
     await check_published(c, relay, metadata, published[1])

@@ -255,7 +255,17 @@ class TrustService:
     async def add_piece(self, path: str, sha256: str, offset: int, body: bytes) -> None:
         """Keep a part of a release's file; raises `trust-invalid`."""
         async with self._relay.db.write() as c:
-            await store_piece(c, self._relay, path=path, sha256=sha256, offset=offset, body=body)
+            await self._lock(c)  # what is published must not become so behind our back
+            newest = await self._newest(c, RELEASES_ROLE)
+            await store_piece(
+                c,
+                self._relay,
+                published=newest.body if newest else None,
+                path=path,
+                sha256=sha256,
+                offset=offset,
+                body=body,
+            )
 
     async def add_draft(self, body: bytes, actor: str) -> None:
         """Keep a draft, signed by its author; raises as `keep_draft`, and `no-trust-root`."""
@@ -286,8 +296,9 @@ class TrustService:
                 raise no_trust_root()
             metadata = read_metadata(targets.body, Targets)
             before = await self._newest(c, RELEASES_ROLE)
-            role = check_releases(body, metadata.signed, before.version if before else 0)
-            await check_published(c, self._relay, role, before.body if before else None)
+            published = (before.version, before.body) if before else (0, None)
+            role = check_releases(body, metadata.signed, published)
+            await check_published(c, self._relay, role, published[1])
             await self._store(c, RELEASES_ROLE, role, body)
             await forget_draft(c, self._relay)
             signed = read_metadata(root.body, Root).signed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ from farhand_agent.trust.verified import Verified, load_verified
 from farhand_protocol.instants import format_instant
 from farhand_protocol.releases import release_path
 from farhand_protocol.trust import Roster
-from tests.agent.organisation import Organisation, now, signer
+from tests.agent.organisation import Organisation, _tuf_key, now, signer
 
 PATH = release_path("linux-x86_64-py3.11", "0.2.0")
 
@@ -96,6 +97,11 @@ def of_nobody_here(organisation: Organisation) -> None:
     organisation.releases = {PATH: (b"release", "mallory")}
 
 
+def of_somebody_who_knows_nothing_of_it(organisation: Organisation) -> None:
+    """Bo drafted it, names ada, and would be counted himself then."""
+    organisation.release_authors["ada"] = organisation.boss
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -106,6 +112,7 @@ def of_nobody_here(organisation: Organisation) -> None:
         by_strangers,
         expired,
         of_nobody_here,
+        of_somebody_who_knows_nothing_of_it,
     ],
 )
 def test_a_release_that_too_few_people_approved_is_none(
@@ -117,6 +124,54 @@ def test_a_release_that_too_few_people_approved_is_none(
     trust = updated(organisation, home)
     assert trust.releases == {}
     assert trust.targets_version == organisation.version, "everything else was taken over"
+
+
+@pytest.mark.parametrize("rubbish", ["zz", "0", ""])
+def test_a_signature_that_cannot_be_read_is_none(
+    organisation: Organisation, home: Home, rubbish: str
+) -> None:
+    organisation.releases = {PATH: (b"release", "ada")}
+    organisation.publish()
+    name = "metadata", f"{organisation.version}.releases.json"
+    fields = json.loads(organisation.files[name])
+    more = _tuf_key(organisation.author.public_key).keyid
+    fields["signatures"].append({"keyid": more, "sig": rubbish})
+    organisation.files[name] = json.dumps(fields).encode()
+    assert approvers(organisation, home) == ["bo", "cy"]
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[" * 100_000, b'{"signatures": [{"sig": 7}]}'])
+def test_whatever_stands_for_the_role_costs_the_releases_alone(
+    organisation: Organisation, home: Home, body: bytes
+) -> None:
+    organisation.releases = {PATH: (b"release", "ada")}
+    organisation.publish()
+    organisation.files["metadata", f"{organisation.version}.releases.json"] = body
+    trust = updated(organisation, home)
+    assert (trust.releases, trust.targets_version) == ({}, organisation.version)
+
+
+@pytest.mark.parametrize("error", [ValueError, TypeError, RecursionError])
+def test_whatever_a_library_makes_of_the_role_costs_the_releases_alone(
+    organisation: Organisation, home: Home, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    organisation.releases = {PATH: (b"release", "ada")}
+    organisation.publish()
+    monkeypatch.setattr("farhand_agent.trust.releases._signing_keys", fails)
+    trust = updated(organisation, home)
+    assert (trust.releases, trust.targets_version) == ({}, organisation.version)
+
+
+def test_a_release_stays_its_authors_when_others_sign_the_next_list(
+    organisation: Organisation, home: Home
+) -> None:
+    later = release_path("linux-x86_64-py3.11", "0.3.0")
+    organisation.releases = {PATH: (b"release", "ada"), later: (b"next", "ada")}
+    organisation.publish()
+    assert sorted(updated(organisation, home).releases) == [PATH, later]
 
 
 def test_an_approval_counts_as_long_as_its_people_do(

@@ -173,6 +173,27 @@ def test_killed_between_link_and_state_the_new_version_stays(
     assert ended.step == "good"
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_a_version_that_current_named_before_is_tried_like_any_other(
+    home: Home, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    tree(home, "0.2.0", "exit 7")
+    state.point_current(home, "0.2.0")
+    if again:
+        # Another program was installed since, and an order asks for 0.2.0 once more.
+        monkeypatch.setattr("farhand_agent.updates.script.local.ask", lambda *_: {})
+        monkeypatch.setattr(script, "_AFTER_S", -9.0)
+        with pytest.raises(FarhandError, match="nobody tried it"):
+            script._hand_over(home, "0.2.0", 2)
+        assert current_version(home) is None, "a start takes nothing for good that was not tried"
+    else:
+        stage(home, deadline_s=60)
+    well(monkeypatch, connected=False)
+    ended = Watchdog(home).work()
+    assert ended is not None
+    assert (ended.step, ended.tries, current_version(home)) == ("failed", 1, None)
+
+
 def test_killed_while_the_link_is_turned_the_one_before_stays(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,7 +22,7 @@ from tuf.api.metadata import (
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.keys import SeedSigner
 from farhand_protocol.messages import TRUST_CHUNK_BYTES
-from farhand_protocol.releases import MAX_RELEASE_BYTES, release_name, release_path
+from farhand_protocol.releases import MAX_RELEASE_BYTES, authored, release_name, release_path
 from farhand_protocol.trust import Operator
 from farhand_server.app import Relay
 from farhand_server.trust.releases import MAX_PIECE_BYTES
@@ -67,8 +67,19 @@ class Shelf:
         await self.service.publish(root=None, targets=metadata.to_bytes(), files={}, actor="ada")
 
     def role(self, *signers: SeedSigner, version: int = 1, path: str = PATH, **info: Any) -> bytes:
-        target = TargetFile(info.get("length", len(BODY)), {"sha256": SHA256}, path)
-        metadata = Metadata(Targets(version, None, self.expires, {path: target}))
+        targets = {}
+        for one in (path, *info.get("more", ())):
+            length = info.get("length", len(BODY))
+            custom = authored(
+                "ada",
+                info.get("author", ADA),
+                tenant=TENANT,
+                path=one,
+                sha256=SHA256,
+                size_bytes=length,
+            )
+            targets[one] = TargetFile(length, {"sha256": SHA256}, one, {"custom": custom})
+        metadata = Metadata(Targets(version, None, self.expires, targets))
         for one in signers:
             keyid = tuf_key(one).keyid
             signed = one.sign(metadata.signed_bytes).hex()
@@ -141,6 +152,8 @@ async def test_a_draft_belongs_to_people_and_has_its_file(shelf: Shelf) -> None:
         await service.add_draft(shelf.role(ADA, version=2), "ada")
     with pytest.raises(FarhandError, match="no release"):
         await service.add_draft(shelf.role(ADA, path="scripts/evil"), "ada")
+    with pytest.raises(FarhandError, match="not signed by its author"):
+        await service.add_draft(shelf.role(BO, author=BO), "bo")
     with pytest.raises(FarhandError, match="not-found"):
         await service.sign_draft(shelf.role(BO), "bo")
     await service.add_draft(shelf.role(ADA), "ada")
@@ -182,3 +195,27 @@ async def test_pieces_are_bounded_and_forgotten_with_their_draft(shelf: Shelf) -
     await service.add_draft(shelf.role(ADA), "ada")
     assert await service.fetch("target", release_name(other, SHA256), 0) == (-1, b"")
     assert (await service.fetch("target", release_name(PATH, SHA256), 0))[0] == len(BODY)
+
+
+async def test_what_is_published_stays_whole_whatever_is_drafted_next(shelf: Shelf) -> None:
+    service, name = shelf.service, release_name(PATH, SHA256)
+    await shelf.upload()
+    await shelf.delegate()
+    await service.publish_releases(shelf.role(BO, CY), "ada")
+    with pytest.raises(FarhandError, match="published already"):
+        await service.add_piece(PATH, SHA256, 0, b"rubbish")
+    other = release_path("linux-x86_64-py3.11", "0.3.0")
+    await shelf.upload(path=other)
+    # One that leaves out what is published, or changes it.
+    for wrong in (
+        shelf.role(ADA, BO, CY, version=2, path=other),
+        shelf.role(ADA, BO, CY, version=2, more=[other], length=7),
+    ):
+        with pytest.raises(FarhandError, match="left out or changed"):
+            await service.add_draft(wrong, "ada")
+        with pytest.raises(FarhandError, match="left out or changed"):
+            await service.publish_releases(wrong, "ada")
+    assert (await service.fetch("target", name, 0))[0] == len(BODY)
+    await service.add_draft(shelf.role(ADA, version=2, more=[other]), "ada")
+    for path in (PATH, other):
+        assert (await service.fetch("target", release_name(path, SHA256), 0))[0] == len(BODY)
