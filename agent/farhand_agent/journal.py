@@ -356,7 +356,7 @@ class Journal:
 
     def refuse_offer(
         self, order: str, *, payload_sha256: str, code: str, result: bytes, remember: bool = True
-    ) -> None:
+    ) -> bool:
         """Journal the refusal of an offer that was never accepted, and post its result.
 
         Args:
@@ -365,10 +365,15 @@ class Journal:
             code: the refusal.
             result: the sealed Result.
             remember: False where the same offer may well be accepted later (`order-early`).
+
+        Returns:
+            False, with nothing written, where an order of this id was accepted (meanwhile, too).
         """
         at = self.now_text()
 
-        def act(c: sqlite3.Connection) -> None:
+        def act(c: sqlite3.Connection) -> bool:
+            if c.execute("SELECT 1 FROM orders WHERE id = ?", (order,)).fetchone():
+                return False
             if remember:
                 done = c.execute(
                     "INSERT OR IGNORE INTO refusals (payload_sha256, id, code, at, result)"
@@ -383,8 +388,9 @@ class Journal:
                 )
             c.execute("DELETE FROM outbox WHERE kind = 'result' AND subject = ?", (order,))
             post_report(c, at, "result", order, result)
+            return True
 
-        self.commit(OFFER_REFUSED, act)
+        return self.commit(OFFER_REFUSED, act)
 
     def refusal(self, payload_sha256: str) -> tuple[str, bytes] | None:
         """Return code and sealed result of a remembered refusal."""

@@ -29,12 +29,13 @@ from farhand_protocol.exemptions import (
     MAX_EXEMPT_BODY_BYTES,
     CarriedScript,
     carried_script,
+    check_exempt_shape,
     exempt_signers,
 )
 from farhand_protocol.instants import parse_instant
 from farhand_protocol.keys import Signer
 from farhand_protocol.manifest import Manifest
-from farhand_protocol.orders import Exemption, Order
+from farhand_protocol.orders import CLOCK_DIFFERENCE_S, Exemption, Order
 from farhand_protocol.trust import GroupPolicy
 
 __all__ = [
@@ -152,7 +153,8 @@ def read_half_signed(path: Path, trust: VerifiedTrust, *, now: datetime) -> Half
     Raises:
         FarhandError: `order-malformed` for a file that holds no such order, `order-expired`,
             `script-revoked`, `exemption-unsigned` when nobody who may signed it; as
-            `carried_script`.
+            `check_exempt_shape` and `carried_script`; `exemption-invalid` for one whose time of
+            signing is yet to come.
     """
     with path.open("rb") as file:
         data = file.read(_MAX_FILE_BYTES + 1)
@@ -168,6 +170,11 @@ def read_half_signed(path: Path, trust: VerifiedTrust, *, now: datetime) -> Half
         raise FarhandError("order-malformed", f"{path} holds no emergency order")
     if order.tenant != trust.roster.tenant:
         raise FarhandError("order-wrong-tenant", "the order is of another organisation")
+    check_exempt_shape(order)
+    if now < parse_instant(order.issued_at) - timedelta(seconds=CLOCK_DIFFERENCE_S):
+        raise FarhandError(
+            "exemption-invalid", "the order says that it was signed at a time yet to come"
+        )
     if now >= parse_instant(order.expires):
         raise FarhandError("order-expired", "the order has expired; it lives for an hour at most")
     script = carried_script(order, trust.roster)

@@ -22,7 +22,7 @@ from farhand_protocol.envelopes import Envelope, decode_envelope, open_payload, 
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.instants import parse_instant
 from farhand_protocol.manifest import Manifest, check_manifest, manifest_digest
-from farhand_protocol.orders import Exemption, Order
+from farhand_protocol.orders import CLOCK_DIFFERENCE_S, Exemption, Order
 from farhand_protocol.trust import Roster
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "MAX_EXEMPT_LIFETIME_S",
     "CarriedScript",
     "carried_script",
+    "check_exempt_shape",
     "check_exempt_signers",
     "exempt_signers",
 ]
@@ -73,14 +74,10 @@ def check_exempt_signers(order: Order, envelope: Envelope, roster: Roster) -> No
         roster: as whoever checks has verified it.
 
     Raises:
-        FarhandError: `exemption-invalid` for one that carries none, lives too long, belongs to a
-            campaign or gives no reason; `exemption-unsigned` when the people are not the ones who
-            may, or too few; `time-malformed`.
+        FarhandError: as `check_exempt_shape`; `exemption-unsigned` when the people are not the ones
+            who may, or too few.
     """
-    exemption = order.exemption
-    if exemption is None:
-        raise FarhandError("exemption-invalid", "the order carries no script of its own")
-    _check_shape(order, exemption)
+    exemption = check_exempt_shape(order)
     names = exempt_signers(envelope, exemption, roster)
     if exemption.kind == "break-glass":
         if order.operator not in names or len(names) < BREAK_GLASS_PEOPLE:
@@ -94,7 +91,16 @@ def check_exempt_signers(order: Order, envelope: Envelope, roster: Roster) -> No
         raise FarhandError("exemption-unsigned", "a trial is signed by the script's author")
 
 
-def _check_shape(order: Order, exemption: Exemption) -> None:
+def check_exempt_shape(order: Order) -> Exemption:
+    """Check an exempt order but for its signers and its script, and return its exemption.
+
+    Raises:
+        FarhandError: `exemption-invalid` for one that carries none, lives too long, begins before
+            it was signed, belongs to a campaign or gives no reason; `time-malformed`.
+    """
+    exemption = order.exemption
+    if exemption is None:
+        raise FarhandError("exemption-invalid", "the order carries no script of its own")
     reason = exemption.reason
     if not reason.strip() or len(reason) > MAX_EXEMPT_REASON_CHARS or not reason.isprintable():
         raise FarhandError(
@@ -103,9 +109,12 @@ def _check_shape(order: Order, exemption: Exemption) -> None:
         )
     if order.campaign is not None or order.ring is not None:
         raise FarhandError("exemption-invalid", "an exempt order belongs to no campaign")
-    lifetime = parse_instant(order.expires) - parse_instant(order.issued_at)
-    if lifetime > timedelta(seconds=MAX_EXEMPT_LIFETIME_S):
+    issued_at = parse_instant(order.issued_at)
+    if parse_instant(order.expires) - issued_at > timedelta(seconds=MAX_EXEMPT_LIFETIME_S):
         raise FarhandError("exemption-invalid", "an exempt order lives for an hour at most")
+    if issued_at - parse_instant(order.not_before) > timedelta(seconds=CLOCK_DIFFERENCE_S):
+        raise FarhandError("exemption-invalid", "the order begins before it was signed")
+    return exemption
 
 
 def carried_script(order: Order, roster: Roster) -> CarriedScript:

@@ -18,6 +18,7 @@ from farhand_protocol.terms import Terms
 from farhand_protocol.trust import Risk
 
 __all__ = [
+    "CLOCK_DIFFERENCE_S",
     "FINAL_STATES",
     "MAX_ORDER_LIFETIME_S",
     "ORDER_STATES",
@@ -28,6 +29,9 @@ __all__ = [
 ]
 
 MAX_ORDER_LIFETIME_S = 7 * 86_400
+# An order begins at most this long before it was signed, for devices whose clocks are behind.
+# More would let a signer write a time of signing that is yet to come, and so a longer life.
+CLOCK_DIFFERENCE_S = 60
 
 OrderState = Literal[
     "planned",
@@ -116,6 +120,8 @@ class Result(Statement, frozen=True, kw_only=True, omit_defaults=True):
     sensitive script both outputs are empty, their lengths 0, and `sealed_output` holds them
     (`outputs.SealedOutput`), readable by the ordering operator only.  `before` and `after` are the
     states that the scripts of the manifest's `detect` and `verify` found; None where none ran.
+    `offered_sha256` is set where an offer was refused or came early: the SHA-256 of exactly those
+    bytes, because it was the relay that named `order` and another offer of it may well run.
     """
 
     tenant: str
@@ -140,3 +146,4 @@ class Result(Statement, frozen=True, kw_only=True, omit_defaults=True):
     ended_at: str
     before: str | None = None
     after: str | None = None
+    offered_sha256: str | None = None

@@ -84,11 +84,16 @@ def test_the_author_alone_signs_a_trial() -> None:
         {"campaign": "c-aaaaaaaaaaaaaaaa"},
         {"ring": 0},
         {"expires": "2026-11-22T09:00:01Z"},
+        {"issued_at": "2026-11-22T08:01:01Z"},  # it begins at eight
     ],
 )
 def test_what_is_no_exemption(changes: dict[str, Any]) -> None:
     with pytest.raises(FarhandError, match="exemption-invalid"):
         check(exempt(**changes), "alice", "carol")
+
+
+def test_a_minute_is_left_to_clocks_that_are_behind() -> None:
+    check(exempt(issued_at="2026-11-22T08:01:00Z"), "alice", "carol")
 
 
 def test_times_that_cannot_be_read() -> None:

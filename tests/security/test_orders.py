@@ -185,10 +185,15 @@ async def test_an_order_signed_anew_under_a_used_id_does_not_run(
     target: Device, scripts: dict[str, Envelope], place: Path
 ) -> None:
     order, data = make_order(target, scripts["good"])
-    assert (await target.outcome(order, data)).state == "succeeded"
+    first = await target.outcome(order, data)
+    assert first.state == "succeeded"
     place.unlink()
     _, other = make_order(target, scripts["good"], id=order, ticket="FH-2")
-    await refused(target, order, other, "order-replayed", place)
+    # Nor does the device ever sign that the one which ran was refused.
+    for offered, code in ((other, "order-replayed"), (b"rubbish", "order-malformed")):
+        assert await target.outcome(order, offered) == first
+        assert target.logged("order-refused")[-1] == {"order": order, "code": code}
+    assert not place.exists()
 
 
 async def test_a_replayed_refusal_stays_refused(

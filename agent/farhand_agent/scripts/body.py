@@ -138,6 +138,7 @@ else:
             return PosixBody(
                 argv,
                 order=plan.order.id,
+                part=plan.part,
                 mark=order_mark(plan.order.id),
                 manifest=plan.manifest,
                 account=account,

@@ -39,17 +39,35 @@ from farhand_protocol.errors import FarhandError, RefusedError
 from farhand_protocol.exemptions import carried_script, check_exempt_signers, exempt_signers
 from farhand_protocol.instants import parse_instant
 from farhand_protocol.manifest import Manifest, check_approved, check_manifest, manifest_digest
-from farhand_protocol.orders import MAX_ORDER_LIFETIME_S, Exemption, Order
+from farhand_protocol.orders import (
+    CLOCK_DIFFERENCE_S,
+    MAX_ORDER_LIFETIME_S,
+    Exemption,
+    Order,
+)
 from farhand_protocol.parameters import check_parameters
-from farhand_protocol.trust import GroupPolicy, manifest_path, script_path
+from farhand_protocol.trust import GroupPolicy, Revocation, manifest_path, script_path
 
-__all__ = ["RETRY_AFTER_UPDATE", "Facts", "Plan", "check_device", "check_order", "read_order"]
+__all__ = [
+    "PARTS",
+    "RETRY_AFTER_UPDATE",
+    "Facts",
+    "Part",
+    "Plan",
+    "check_device",
+    "check_order",
+    "read_order",
+    "revocation_of",
+]
 
 RETRY_AFTER_UPDATE = frozenset({"trust-missing", "trust-behind"})
 _MAX_REASON_CHARS = 200
 _ORDER_ID = re.compile(r"o-[a-z2-7]{16,26}\Z")
 
 Platform = Literal["linux", "windows", "macos"]
+# What one order may run: its own script, and those that look before and after it (`links`).
+Part = Literal["body", "detect", "verify"]
+PARTS: tuple[Part, ...] = ("body", "detect", "verify")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +102,7 @@ class Plan:
     parameters: dict[str, Any]
     probe_to: tuple[str, ...] = ()
     people: tuple[str, ...] = ()
+    part: Part = "body"
 
 
 def _refuse(code: str, words: str) -> RefusedError:
@@ -211,18 +230,28 @@ def _check_time(order: Order, now: datetime) -> None:
         raise _refuse("order-lifetime", "the order's times cannot be read") from error
     if not_before >= expires or (expires - issued_at).total_seconds() > MAX_ORDER_LIFETIME_S:
         raise _refuse("order-lifetime", "the order is valid for longer than seven days, or never")
+    # What passes here and has begun was signed no later than now, but for the difference of clocks.
+    if (issued_at - not_before).total_seconds() > CLOCK_DIFFERENCE_S:
+        raise _refuse("order-lifetime", "the order begins before it was signed")
     if now < not_before:
         raise _refuse("order-early", "the order may not run yet")
     if now >= expires:
         raise _refuse("order-expired", "the order has expired")
 
 
+def revocation_of(order: Order, trust: Verified) -> Revocation | None:
+    """Return what revoked an order's script, this version or all of them; None if nothing did."""
+    for one in trust.revocations.revoked:
+        if one.kind == "script" and one.subject in (order.digest, order.script):
+            return one
+    return None
+
+
 def _check_script(
     order: Order, trust: Verified, read_target: Callable[[str], bytes | None], now: datetime
 ) -> tuple[Manifest, bytes]:
-    for one in trust.revocations.revoked:
-        if one.kind == "script" and one.subject in (order.digest, order.script):
-            raise _refuse("script-revoked", f"the script was revoked: {_line(one.reason)}")
+    if (revoked := revocation_of(order, trust)) is not None:
+        raise _refuse("script-revoked", f"the script was revoked: {_line(revoked.reason)}")
     if order.exemption is not None:
         manifest, body = _carried(order, trust)
     else:

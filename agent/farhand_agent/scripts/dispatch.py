@@ -95,10 +95,19 @@ class OrderDispatch:
         return True
 
     async def cancel(self, order: str) -> None:
-        """Close an order if its body has not started."""
+        """Close an order if its body has not started.
+
+        Raises:
+            FarhandError: `child-failed`; as the journal's methods.
+        """
         row = await self._journal.do(lambda j: j.order(order))
         if row is not None and row.state == "accepted":
-            await self._child("cancel", order)
+            try:
+                await self._child("cancel", order)
+            except OSError as error:
+                raise FarhandError(
+                    "child-failed", "the order could not be cancelled", detail=str(error)
+                ) from error
             self._posted.set()
 
     async def take_in(self) -> None:
@@ -107,9 +116,10 @@ class OrderDispatch:
             message = await self._offers.get()
             try:
                 await self._take_in(message, retried=False)
-            except FarhandError as error:
-                # Nothing was journalled, so nothing was accepted: the relay offers it again.
-                say(f"order {message.order[:40]!r} was not taken in: {error}")
+            except (FarhandError, OSError) as error:  # a TimeoutError is one of these
+                # What was not journalled was not accepted: the relay offers it again.
+                why = "it took too long" if isinstance(error, TimeoutError) else error
+                say(f"order {message.order[:40]!r} was not taken in: {why}")
             self._posted.set()
             self._wake.set()
 
@@ -155,10 +165,11 @@ class OrderDispatch:
             if is_held(self._home.order_lock(row.id)):
                 adopted += 1
             elif row.state == "running":
-                self._start(group, "interrupt", row.id)
-            elif row.id in held:
+                if now >= self._resting.get(f"interrupt {row.id}", 0):
+                    self._start(group, "interrupt", row.id)
+            elif row.id in held or now < self._resting.get(f"run {row.id}", 0):
                 continue
-            elif len(self._active) + adopted < MAX_RUNNERS and now >= self._resting.get(row.id, 0):
+            elif len(self._active) + adopted < MAX_RUNNERS:
                 self._start(group, "run", row.id)
         if restart and _RESTART not in self._active and now >= self._resting.get(_RESTART, 0):
             self._active[_RESTART] = group.create_task(self._watch_restart(restart))
@@ -179,20 +190,25 @@ class OrderDispatch:
     async def _watch(self, mode: str, order: str) -> None:
         try:
             await self._child(mode, order)
-            row, hold = await self._journal.do(lambda j: (j.order(order), j.meta(_HOLD + order)))
-            if row is not None and row.ended_at is None and not hold:
-                # Not before a while, or a runner that cannot work would be started in a circle.
-                loop = asyncio.get_running_loop()
-                self._resting[order] = loop.time() + _RETRY_S
-                loop.call_later(_RETRY_S, self._wake.set)
-            else:
-                self._resting.pop(order, None)
+            row, waits_s = await self._journal.do(lambda j: (j.order(order), _waits(j, order)))
+            if row is None or row.ended_at is not None:
+                for one in ("run", "interrupt"):
+                    self._resting.pop(f"{one} {order}", None)
+            elif not waits_s:
+                self._rest(mode, order)
         except (FarhandError, OSError) as error:
             say(f"order {order} could not be worked on: {error}")
+            self._rest(mode, order)
         finally:
             del self._active[order]
             self._posted.set()
             self._wake.set()
+
+    def _rest(self, mode: str, order: str) -> None:
+        """Not again before a while, or a runner that cannot work would be started in a circle."""
+        loop = asyncio.get_running_loop()
+        self._resting[f"{mode} {order}"] = loop.time() + _RETRY_S
+        loop.call_later(_RETRY_S, self._wake.set)
 
     async def _child(self, mode: str, order: str) -> None:
         """Start a runner that outlives us and wait for its end.
@@ -213,14 +229,18 @@ def _look(journal: Journal) -> tuple[list[OrderRow], dict[str, float], str]:
     """Return open orders, the seconds that some of them wait yet, and whose restart is due."""
     now = journal.now()
     rows = journal.open_orders()
-    held = {}
-    for row in rows:
-        until, _, _ = (journal.meta(_HOLD + row.id) or "").partition(" ")
-        if until and parse_instant(until) > now:
-            held[row.id] = (parse_instant(until) - now).total_seconds()
+    held = {row.id: waits_s for row in rows if (waits_s := _waits(journal, row.id))}
     until, _, rest = (journal.meta(_RESTART) or "").partition(" ")
     is_due = bool(until) and parse_instant(until) <= now
     return rows, held, rest.partition(" ")[0] if is_due else ""
+
+
+def _waits(journal: Journal, order: str) -> float:
+    """Return the seconds that an order is held yet; 0 where nothing holds it any more."""
+    until, _, _ = (journal.meta(_HOLD + order) or "").partition(" ")
+    if not until:
+        return 0.0
+    return max(0.0, (parse_instant(until) - journal.now()).total_seconds())
 
 
 async def _ended(process: subprocess.Popen[bytes]) -> None:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from farhand_agent.scripts.body import Ending
-from farhand_agent.scripts.check import Facts, Plan, check_device
+from farhand_agent.scripts.check import Facts, Part, Plan, check_device
 from farhand_agent.trust.verified import Verified
 from farhand_protocol.answers import read_answer
 from farhand_protocol.envelopes import Envelope, decode_envelope, open_payload
@@ -80,9 +80,15 @@ def make_assignment(
     """
     operator = trust.roster.find(plan.order.operator)
     keys = tuple(operator.keys) if operator else ()
+    named: tuple[tuple[Part, str | None], ...] = (
+        ("detect", plan.manifest.detect),
+        ("verify", plan.manifest.verify),
+    )
     linked = [
-        _linked(name, plan, trust, read_target, facts, now) if name is not None else None
-        for name in (plan.manifest.detect, plan.manifest.verify)
+        _linked(name, replace(plan, part=part), trust, read_target, facts, now)
+        if name is not None
+        else None
+        for part, name in named
     ]
     return Assignment(plan, linked[0], linked[1], keys)
 

@@ -31,13 +31,17 @@ __all__ = ["Outcome", "carry_out"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of a started order; `before` and `after` are what the links found."""
+    """What became of an order; `before` and `after` are what the links found.
+
+    `offered_sha256` is of the bytes that were offered, where they were refused or came early.
+    """
 
     state: OrderState
     ending: Ending | None = None
     error: FarhandError | None = None
     before: str | None = None
     after: str | None = None
+    offered_sha256: str | None = None
 
 
 def carry_out(assignment: Assignment, folder: Path, space: Workspace) -> Outcome:

@@ -23,6 +23,7 @@ from typing import IO, Final
 from farhand_agent.processes import end_marked
 from farhand_agent.scripts import offspring
 from farhand_agent.scripts.accounts import Account
+from farhand_agent.scripts.check import Part
 from farhand_agent.scripts.network import cut_network
 from farhand_agent.scripts.scope import dropping, end_scope, has_scopes, in_scope
 from farhand_protocol.manifest import Manifest
@@ -97,6 +98,7 @@ class PosixBody:
     Args:
         argv: interpreter and script.
         order: id of the order.
+        part: which of the order's scripts this is.
         mark: the entry of its environment by which it is known.
         manifest: of the script.
         account: to run under; None for our own.
@@ -114,6 +116,7 @@ class PosixBody:
         argv: list[str],
         *,
         order: str,
+        part: Part,
         mark: str,
         manifest: Manifest,
         account: Account | None,
@@ -129,7 +132,7 @@ class PosixBody:
         if counted:
             if account is not None:
                 argv = dropping(argv, account)
-            argv = in_scope(argv, order=order, manifest=manifest)
+            argv = in_scope(argv, order=order, part=part, manifest=manifest)
         try:
             self.process = subprocess.Popen(
                 argv,

@@ -9,7 +9,8 @@
 What is to come is journalled with the order that asked for it, one for the whole device, and stays
 until the device has started anew: a runner that is started for it looks again, and whoever restarts
 the device by hand meanwhile has done its work.  Nothing is ever restarted where it cannot be known
-that a restart is required.
+that a restart is required; that is looked at again later.  A restart is dropped, with a record that
+says why, once its order has expired or the script was revoked.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from farhand_agent.scripts.check import read_order
 from farhand_agent.scripts.holding import Hold, release
 from farhand_agent.zones import zone_of
 from farhand_protocol.errors import FarhandError
-from farhand_protocol.instants import format_instant, from_unix
+from farhand_protocol.instants import format_instant, from_unix, parse_instant
 from farhand_protocol.orders import Order
 from farhand_protocol.windows import next_open
 
@@ -124,6 +125,7 @@ def restart_when_due(
     order: Order,
     machine: Machine,
     *,
+    is_revoked: bool = False,
     tell: Callable[[str], None] = say,
 ) -> bool:
     """Restart the device if its time has come, else journal when to look again.
@@ -132,6 +134,7 @@ def restart_when_due(
         journal: of the device.
         order: the one that asked for it.
         machine: the computer.
+        is_revoked: whether the order's script was revoked since.
         tell: takes words for whoever runs the agent.
 
     Returns:
@@ -141,10 +144,21 @@ def restart_when_due(
     if not value or order.terms is None:
         return False
     noted = value.split(" ")[2]
-    if format_instant(machine.started_at()) > noted or not machine.is_required():
+    if parse_instant(noted) < machine.started_at():
+        journal.set_meta(RESTART_KEY, "", kind="restart-done", order=order.id)
+        return False
+    is_expired = journal.now() >= parse_instant(order.expires)
+    if is_revoked or is_expired:
+        why = "script-revoked" if is_revoked else "order-expired"
+        journal.set_meta(RESTART_KEY, "", kind="restart-dropped", order=order.id, code=why)
+        return False
+    is_required = machine.is_required()
+    if is_required is False:
         journal.set_meta(RESTART_KEY, "", kind="restart-done", order=order.id)
         return False
     hold = _hold(journal, order, machine)
+    if is_required is None:
+        hold = Hold(journal.now() + _IDLE_POLL, "window")
     if hold is not None:
         until = format_instant(hold.until)
         journal.set_meta(RESTART_KEY, f"{until} {order.id} {noted}")

@@ -40,6 +40,7 @@ from farhand_agent.scripts.check import (
     Platform,
     check_order,
     read_order,
+    revocation_of,
 )
 from farhand_agent.scripts.exempt_notice import tell_exempt
 from farhand_agent.scripts.holding import is_held
@@ -94,6 +95,9 @@ class Desk:
             data: the sealed order.
             retried: whether trust was updated since it was first looked at.
 
+        An order that this device has accepted ends as it ends: whatever else the relay offers under
+        its id is noted, and answered with what became of that order.
+
         Returns:
             `{"state": ...}`, or `{"retry": code}` when a trust update may change the answer.
         """
@@ -106,17 +110,25 @@ class Desk:
                 raise RefusedError(
                     "order-malformed", "the order has another id than the relay says"
                 )
-            if (earlier := self._journal.refusal(digest)) is not None:
-                self._journal.repost_result(order.id, earlier[1])
-                return {"state": "refused", "code": earlier[0]}
             row = self._journal.order(order.id)
             if row is not None and row.payload_sha256 == digest:
                 return self._again(row)
+            if row is None and (earlier := self._journal.refusal(digest)) is not None:
+                self._journal.repost_result(order.id, earlier[1])
+                return {"state": "refused", "code": earlier[0]}
             plan = self._check(data, ignore=None).plan
         except RefusedError as error:
             if error.code in RETRY_AFTER_UPDATE and not retried:
                 return {"retry": error.code}
-            return self._refuse(named, order, digest, error)
+            if (row := self._journal.order(named)) is not None:
+                self._journal.log("order-refused", order=named, code=error.code)
+                return self._again(row)
+            outcome = Outcome(
+                state="eligible" if error.code == "order-early" else "refused",
+                error=error,
+                offered_sha256=hashlib.sha256(data).hexdigest(),
+            )
+            return self._refuse(named, order, digest, outcome)
         accepted = self._journal.accept_order(
             plan.order.id,
             envelope=data,
@@ -128,24 +140,25 @@ class Desk:
         return {"state": "accepted" if accepted else "known"}
 
     def _again(self, row: OrderRow) -> dict[str, Any]:
-        """An order that was accepted before is offered again: report, never repeat."""
+        """An order that was accepted is offered again: report, never repeat or contradict."""
         if row.state in FINAL_STATES and row.result is not None:
             self._journal.repost_result(row.id, row.result)
         return {"state": row.state}
 
     def _refuse(
-        self, named: str, order: Order | None, digest: str, error: RefusedError
+        self, named: str, order: Order | None, digest: str, outcome: Outcome
     ) -> dict[str, Any]:
-        early = error.code == "order-early"
-        state: OrderState = "eligible" if early else "refused"
-        self._journal.refuse_offer(
+        assert outcome.error is not None
+        is_written = self._journal.refuse_offer(
             named,
             payload_sha256=digest,
-            code=error.code,
-            result=self._seal(named, order, Outcome(state=state, error=error)),
-            remember=not early,
+            code=outcome.error.code,
+            result=self._seal(named, order, outcome),
+            remember=outcome.state == "refused",
         )
-        return {"state": state, "code": error.code}
+        if not is_written and (row := self._journal.order(named)) is not None:
+            return self._again(row)  # another process accepted it meanwhile
+        return {"state": outcome.state, "code": outcome.error.code}
 
     def run(self, row: OrderRow) -> None:
         """Run an accepted order, unless another process has or does."""
@@ -315,6 +328,7 @@ class Desk:
             ended_at=self._journal.now_text(),
             before=outcome.before,
             after=outcome.after,
+            offered_sha256=outcome.offered_sha256,
         )
         return encode_envelope(seal(result, self._key))
 
@@ -332,6 +346,12 @@ def _seal_for(assignment: Assignment) -> OutputSeal | None:
     from farhand_agent.scripts.sealing import OutputSeal
 
     return OutputSeal(plan.order.id, assignment.operator_keys)
+
+
+def is_revoked(home: Home, order: Order) -> bool:
+    """Tell whether an order's script was revoked; without verified trust it counts as revoked."""
+    trust = load_verified(home)
+    return trust is None or revocation_of(order, trust) is not None
 
 
 def main(arguments: list[str]) -> int:
@@ -353,7 +373,8 @@ def main(arguments: list[str]) -> int:
             if row is None:
                 raise FarhandError("order-unknown", "this device has no such order")
             if mode == "restart":
-                restart_when_due(journal, read_order(row.envelope)[1], Machine())
+                order = read_order(row.envelope)[1]
+                restart_when_due(journal, order, Machine(), is_revoked=is_revoked(home, order))
                 return 0
             {"run": desk.run, "cancel": desk.cancel, "interrupt": desk.interrupt}[mode](row)
             after_run(journal, row.id, Machine())

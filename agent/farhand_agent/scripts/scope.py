@@ -19,7 +19,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from farhand_agent.notices import say
 from farhand_agent.scripts.accounts import Account
+from farhand_agent.scripts.check import PARTS, Part
 from farhand_protocol.manifest import Manifest
 
 __all__ = ["dropping", "end_scope", "has_scopes", "in_scope", "scope_name"]
@@ -38,17 +40,18 @@ def has_scopes() -> bool:
     )
 
 
-def scope_name(order: str) -> str:
-    """Return the unit of an order's body."""
-    return f"farhand-{order}.scope"
+def scope_name(order: str, part: Part) -> str:
+    """Return the unit of one of an order's scripts; a unit that ended may linger under its name."""
+    return f"farhand-{order}-{part}.scope"
 
 
-def in_scope(argv: Sequence[str], *, order: str, manifest: Manifest) -> list[str]:
+def in_scope(argv: Sequence[str], *, order: str, part: Part, manifest: Manifest) -> list[str]:
     """Return the command that runs `argv` in a scope with the manifest's limits.
 
     Args:
         argv: the interpreter and the script, or what drops privileges before it.
         order: id of the order.
+        part: which of its scripts this is.
         manifest: of the script.
     """
     limits = manifest.limits
@@ -64,7 +67,7 @@ def in_scope(argv: Sequence[str], *, order: str, manifest: Manifest) -> list[str
         "--quiet",
         "--collect",
         "--no-ask-password",
-        f"--unit={scope_name(order)}",
+        f"--unit={scope_name(order, part)}",
         *(f"--property={name}={value}" for name, value in properties.items()),
         "--",
         *argv,
@@ -86,15 +89,21 @@ def dropping(argv: Sequence[str], account: Account) -> list[str]:
 
 
 def end_scope(order: str) -> None:
-    """Kill everything in the scope of an order, if there is one."""
+    """Kill everything in the scopes of an order, as far as there are any and systemd answers."""
     if not has_scopes():
         return
-    subprocess.run(
-        ["systemctl", "kill", "--signal=SIGKILL", scope_name(order)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,  # that there is no such scope is how it should be
-        env={"PATH": _TOOLS},
-        timeout=_SYSTEMCTL_S,
-        check=False,
-    )
+    units = [scope_name(order, part) for part in PARTS]
+    try:
+        subprocess.run(
+            ["systemctl", "kill", "--signal=SIGKILL", *units],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,  # that there is no such scope is how it should be
+            env={"PATH": _TOOLS},
+            timeout=_SYSTEMCTL_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        # The caller kills by process group, descent and mark besides; an order that ran has to be
+        # closed, however busy systemd is.
+        say(f"systemd did not end the scopes of {order}: {error}")

@@ -88,6 +88,18 @@ def test_a_refused_payload_is_remembered_and_an_early_one_is_not(path: Path) -> 
     journal.close()
 
 
+def test_no_refusal_is_journalled_under_the_id_of_an_accepted_order(path: Path) -> None:
+    journal = Journal(path, create=True)
+    accept(journal)
+    journal.start_order("o-1", pid=1)
+    journal.finish_order("o-1", state="succeeded", result=b"genuine")
+    before = journal.outbox()
+    assert not journal.refuse_offer("o-1", payload_sha256="a", code="order-malformed", result=b"r")
+    assert journal.outbox() == before
+    assert journal.refusal("a") is None
+    journal.close()
+
+
 def test_a_session_never_reopens(path: Path) -> None:
     journal = Journal(path, create=True)
     grant(journal)

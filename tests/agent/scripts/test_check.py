@@ -191,6 +191,16 @@ def order_times_unreadable(case: Case) -> None:
     case.order_fields["issued_at"] = "yesterday"
 
 
+def order_signed_at_a_time_to_come(case: Case) -> None:
+    """Its life is counted from when it says it was signed, so that must be no wish."""
+    case.order_fields |= {
+        "not_before": _text(timedelta(minutes=-1)),
+        "issued_at": _text(timedelta(days=300)),
+        "expires": _text(timedelta(days=300)),
+    }
+    case.at = now() + timedelta(days=29)
+
+
 def order_early(case: Case) -> None:
     case.order_fields["not_before"] = _text(timedelta(minutes=1))
 
@@ -336,6 +346,7 @@ REFUSALS: list[tuple[Callable[[Case], None], str]] = [
     (order_lifetime, "order-lifetime"),
     (order_backwards, "order-lifetime"),
     (order_times_unreadable, "order-lifetime"),
+    (order_signed_at_a_time_to_come, "order-lifetime"),
     (order_early, "order-early"),
     (order_early_on_a_slow_clock, "order-early"),
     (order_expired, "order-expired"),
@@ -374,6 +385,17 @@ def test_each_refusal_has_its_code(spoil: Callable[[Case], None], code: str) -> 
         case.run()
     assert caught.value.code == code
     assert caught.value.exit_code == 3
+
+
+def test_an_order_of_a_later_ring_was_signed_long_before_it_begins() -> None:
+    case = Case()
+    case.order_fields |= {
+        "issued_at": _text(timedelta(0)),
+        "not_before": _text(timedelta(days=3)),
+        "expires": _text(timedelta(days=4)),
+    }
+    case.at = now() + timedelta(days=3, hours=1)
+    assert case.run().body == b"true\n"
 
 
 CHAIN = [

@@ -11,8 +11,9 @@ import pytest
 
 from farhand_agent.scripts import scope
 from farhand_agent.scripts.accounts import Account
+from farhand_agent.scripts.check import PARTS
 from farhand_agent.scripts.job_object import ExtendedLimits, JobObject, job_limits
-from farhand_agent.scripts.scope import dropping, end_scope, in_scope
+from farhand_agent.scripts.scope import dropping, end_scope, in_scope, scope_name
 from farhand_protocol.manifest import Limits
 from tests.agent.organisation import Organisation
 
@@ -23,10 +24,12 @@ BODY = ["/bin/sh", "/dev/fd/7"]
 
 
 def test_a_scope_carries_the_limits() -> None:
-    words = in_scope(BODY, order="o-abc", manifest=MANIFEST)
+    words = in_scope(BODY, order="o-abc", part="body", manifest=MANIFEST)
     assert words[:2] == ["systemd-run", "--scope"]
     assert words[words.index("--") + 1 :] == BODY
-    assert "--unit=farhand-o-abc.scope" in words
+    assert "--unit=farhand-o-abc-body.scope" in words
+    # systemd may still hold the unit that has just ended when the next part begins.
+    assert len({scope_name("o-abc", part) for part in PARTS}) == 3
     properties = {one.removeprefix("--property=") for one in words if "property" in one}
     assert properties == {
         "MemoryMax=512M",
@@ -38,7 +41,7 @@ def test_a_scope_carries_the_limits() -> None:
 
 def test_privileges_are_dropped_inside_it() -> None:
     account = Account("kay", "/home/kay", 1001, 1002, (1002,))
-    words = in_scope(dropping(BODY, account), order="o-abc", manifest=MANIFEST)
+    words = in_scope(dropping(BODY, account), order="o-abc", part="body", manifest=MANIFEST)
     inner = words[words.index("--") + 1 :]
     assert inner[:3] == ["setpriv", "--reuid=1001", "--regid=1002"]
     assert {"--init-groups", "--no-new-privs", "--pdeathsig=KILL"} <= set(inner)
@@ -52,7 +55,7 @@ def test_the_options_are_those_that_the_programs_have(program: str) -> None:
     said = subprocess.run([program, "--help"], capture_output=True, text=True, check=True).stdout
     account = Account("kay", "/home/kay", 1001, 1002, (1002,))
     used = {
-        "systemd-run": in_scope([], order="o-abc", manifest=MANIFEST),
+        "systemd-run": in_scope([], order="o-abc", part="verify", manifest=MANIFEST),
         "setpriv": dropping([], account),
         "systemctl": ["systemctl", "--signal=SIGKILL"],
     }[program]
@@ -79,7 +82,23 @@ def test_a_scope_is_ended_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert calls == []
     monkeypatch.setattr(scope, "has_scopes", lambda: True)
     end_scope("o-abc")
-    assert calls == [["systemctl", "kill", "--signal=SIGKILL", "farhand-o-abc.scope"]]
+    units = [f"farhand-o-abc-{part}.scope" for part in ("body", "detect", "verify")]
+    assert calls == [["systemctl", "kill", "--signal=SIGKILL", *units]]
+
+
+@pytest.mark.parametrize(
+    "error", [subprocess.TimeoutExpired("systemctl", 20), FileNotFoundError("systemctl")]
+)
+def test_a_systemd_that_does_not_answer_keeps_no_order_open(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(scope, "has_scopes", lambda: True)
+    end_scope("o-abc")
+    assert "systemd did not end the scopes of o-abc" in capsys.readouterr().err
 
 
 class Kernel:

@@ -110,6 +110,14 @@ def lives_for_two_hours(case: Exempt) -> None:
     case.order_fields["expires"] = format_instant(now() + timedelta(hours=2))
 
 
+def says_that_it_was_signed_later(case: Exempt) -> None:
+    case.order_fields |= {
+        "issued_at": format_instant(now() + timedelta(days=20)),
+        "expires": format_instant(now() + timedelta(days=20, minutes=30)),
+    }
+    case.at = now() + timedelta(days=19)
+
+
 def belongs_to_a_campaign(case: Exempt) -> None:
     case.order_fields |= {"campaign": "c-1", "ring": 0}
 
@@ -168,6 +176,7 @@ def is_signed_by_a_stranger(case: Exempt) -> None:
     ("spoil", "code"),
     [
         (lives_for_two_hours, "exemption-invalid"),
+        (says_that_it_was_signed_later, "exemption-invalid"),
         (belongs_to_a_campaign, "exemption-invalid"),
         (gives_no_reason, "exemption-invalid"),
         (steers_a_terminal, "exemption-invalid"),

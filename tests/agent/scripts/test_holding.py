@@ -302,6 +302,35 @@ def test_a_restart_in_a_window_and_one_with_notice(device: Device) -> None:
     assert machine.told == [5, 30]
 
 
+def test_a_restart_is_dropped_with_its_order_or_its_script(device: Device) -> None:
+    machine = FakeMachine(used=True)
+    order = ran(device, machine, Terms(reboot="idle"))
+    assert not restart_when_due(device.journal, order, machine)
+    machine.used = False
+    assert not restart_when_due(device.journal, order, machine, is_revoked=True)
+    assert device.journal.meta(RESTART_KEY) == ""
+    order = ran(device, machine, Terms(reboot="idle"))
+    device.at += 3 * DAY
+    assert _look(device.journal)[2] == order.id
+    assert not restart_when_due(device.journal, order, machine)
+    assert (device.journal.meta(RESTART_KEY), machine.told) == ("", [])
+    assert device.kinds.count("restart-dropped") == 2
+    assert "restart-done" not in device.kinds
+
+
+def test_where_nobody_can_tell_a_restart_is_looked_at_again(device: Device) -> None:
+    machine = FakeMachine()
+    order = ran(device, machine, Terms(reboot="prompt"))
+    machine.required = None
+    assert not restart_when_due(device.journal, order, machine)
+    assert "restart-done" not in device.kinds
+    assert _look(device.journal)[2] == ""
+    device.at += timedelta(minutes=5)
+    machine.required = True
+    assert _look(device.journal)[2] == order.id
+    assert restart_when_due(device.journal, order, machine)
+
+
 def test_one_restart_serves_all_that_asked(device: Device) -> None:
     machine = FakeMachine()
     first = ran(device, machine, Terms(reboot="idle"))
