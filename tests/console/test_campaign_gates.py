@@ -278,6 +278,8 @@ def test_the_way_back_is_known_for_patches_and_asked_for_otherwise(
     plan = RingedFleet(organisation).plan()
     apt = msgspec.structs.replace(plan, script="patch.apt.apply")
     assert inverse_of(apt, None) == ("patch.revert", ("provider=apt",))
+    made = msgspec.structs.replace(apt, created_at="2026-11-22T12:00:00.123456Z")
+    assert inverse_of(made, None)[1] == ("provider=apt", "since=2026-11-22T12:00:00Z")
     assert inverse_of(plan, "remedy.undo") == ("remedy.undo", ())
     with pytest.raises(FarhandError) as caught:
         inverse_of(plan, None)

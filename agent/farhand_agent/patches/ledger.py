@@ -140,14 +140,24 @@ class Ledger:
                 continue  # cut off by a full disk, or another user's: no basis for a way back
         return found
 
-    def find(self, record: str | None, *, provider: str | None = None) -> Record:
+    def find(
+        self, record: str | None, *, provider: str | None = None, since: str | None = None
+    ) -> Record:
         """Return one record by id, or the newest one that changed something.
+
+        Args:
+            record: its id; None for the newest.
+            provider: only one of this package manager.
+            since: only one that began then or later, in RFC 3339: a campaign that failed before it
+                changed anything here must not cost what an earlier one brought.
 
         Raises:
             ProviderError: `patch-no-rollback` when there is none.
         """
         for one in self.records():
             if provider is not None and one.provider != provider:
+                continue
+            if since is not None and one.started_at < since:
                 continue
             if one.id == record or (record is None and one.changes):
                 return one

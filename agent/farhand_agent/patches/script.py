@@ -89,15 +89,17 @@ def revert_main(parameters: Parameters) -> int:
     """Bring back what was there before a change, and print the result.
 
     Args:
-        parameters: reads them; `provider` or `record`, where it is not the newest change of all;
-            those of `readiness.Limits` as with `apply_main`.
+        parameters: reads them; `provider`, `since` or `record`, where it is not the newest change
+            of all; those of `readiness.Limits` as with `apply_main`.
     """
     try:
         given = parameters()
         ledger = device_ledger()
         ready = Readiness(Limits.from_parameters(given))
         with packages_turn(state_folder()):
-            record = ledger.find(given.get("record"), provider=given.get("provider"))
+            record = ledger.find(
+                given.get("record"), provider=given.get("provider"), since=given.get("since")
+            )
             provider, changes = _provider(record.provider), record.changes
             plan = Plan(
                 provider=provider.name,

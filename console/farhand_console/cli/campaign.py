@@ -292,7 +292,8 @@ def _text(value: object) -> str:
 def inverse_of(old: Campaign, script: str | None) -> tuple[str, tuple[str, ...]]:
     """Return the script that takes a campaign back, and its parameters.
 
-    Each device knows the versions from before: it wrote them down before it changed anything.
+    Each device knows the versions from before: it wrote them down before it changed anything.  One
+    that failed before that has nothing to bring back, and leaves older changes alone.
 
     Raises:
         FarhandError: `campaign-no-inverse` where none is known.
@@ -301,7 +302,8 @@ def inverse_of(old: Campaign, script: str | None) -> tuple[str, tuple[str, ...]]
         return script, ()
     parts = old.script.split(".")
     if len(parts) == 3 and parts[0] == "patch" and parts[2] == "apply":
-        return _INVERSE, (f"provider={parts[1]}",)
+        since = (f"since={old.created_at[:19]}Z",) if old.created_at else ()
+        return _INVERSE, (f"provider={parts[1]}", *since)
     raise FarhandError(
         "campaign-no-inverse",
         f"nothing is known that takes {old.script} back",

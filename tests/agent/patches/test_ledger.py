@@ -83,6 +83,20 @@ def test_a_restart_that_was_asked_for_counts_until_there_was_one(tmp_path: Path)
     assert after.with_memory("apt", before) == before
 
 
+def test_a_way_back_reaches_no_further_than_it_is_told(tmp_path: Path) -> None:
+    clock = Clock()
+    one = ledger(tmp_path, clock)
+    earlier = one.end(one.begin(PLAN), DONE)
+    clock.now += 60
+    failed = one.begin(PLAN)
+    one.end(failed, ProviderError("patch-locked", "x", tool_exit_code=100))
+    assert one.find(None, provider="apt").id == earlier.id
+    with pytest.raises(ProviderError) as caught:
+        one.find(None, provider="apt", since=failed.started_at)
+    assert caught.value.code == "patch-no-rollback"
+    assert one.find(None, since=earlier.started_at).id == earlier.id
+
+
 def test_the_oldest_records_go_and_broken_ones_are_passed_over(tmp_path: Path) -> None:
     clock = Clock()
     one = ledger(tmp_path, clock)

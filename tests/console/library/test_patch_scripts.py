@@ -65,6 +65,14 @@ def test_a_record_is_named_as_the_ledger_names_it() -> None:
         check_parameters(schema, {"record": "../../etc/passwd"})
 
 
+def test_how_far_back_a_way_back_reaches_is_an_instant() -> None:
+    schema = SCRIPTS["patch.revert"].parameters
+    check_parameters(schema, {"provider": "apt", "since": "2026-11-22T12:00:00Z"})
+    for since in ("yesterday", "2026-11-22", "2026-11-22T12:00:00.5Z", "2026-11-22T12:00:00+01:00"):
+        with pytest.raises(FarhandError):
+            check_parameters(schema, {"since": since})
+
+
 def test_the_page_tells_of_every_package_manager() -> None:
     page = (Path(__file__).parents[3] / "docs/operations/patches.md").read_text("utf-8")
     assert all(f"`{name}`" in page for name in PROVIDERS)
