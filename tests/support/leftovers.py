@@ -6,7 +6,9 @@ that the session did not start is never looked at twice.
 
 How it works: a process belongs to the session if it is a descendant of this one, or if it was
 handed on to init but its environment carries the mark that this session puts into its own. pytest
-keeps PYTEST_CURRENT_TEST in the environment, so a leftover also tells which test started it.
+keeps PYTEST_CURRENT_TEST in the environment, so a leftover also tells which test started it.  One
+that was forked from the loaded process (tests.support.warm) shows that process's environment: it is
+found all the same, but the test that it names is the one that first asked for a command.
 """
 
 from __future__ import annotations

@@ -14,6 +14,9 @@ from contextlib import asynccontextmanager, suppress
 
 __all__ = ["Serve", "hang_up", "listener"]
 
+# Steps of the loop from what the selector saw to a connection's handler, and one to spare.
+_ARRIVING = 5
+
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -39,6 +42,7 @@ async def listener(serve: Serve, *, tls: ssl.SSLContext | None = None) -> AsyncI
     error of a handler is raised at the end of the block.
     """
     taken: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+    is_over = False
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -49,18 +53,32 @@ async def listener(serve: Serve, *, tls: ssl.SSLContext | None = None) -> AsyncI
             writer.close()
 
     def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        taken[asyncio.ensure_future(handle(reader, writer))] = writer
+        if is_over:
+            writer.transport.abort()  # nobody would wait for its handler
+        else:
+            taken[asyncio.ensure_future(handle(reader, writer))] = writer
 
     server = await asyncio.start_server(take, "127.0.0.1", 0, ssl=tls)
     try:
         yield int(server.sockets[0].getsockname()[1])
     finally:
+        # A closed server drops, and never closes, a connection that it has just accepted: so
+        # no more are accepted first, and those arrive here.
+        for one in server.sockets:
+            asyncio.get_running_loop().remove_reader(one.fileno())
+        for _ in range(_ARRIVING):
+            await asyncio.sleep(0)
+        is_over = True
         server.close()
-        for task in taken:
-            task.cancel()
-        outcomes = await asyncio.gather(*taken, return_exceptions=True)
-        for writer in taken.values():
-            await hang_up(writer, at_once=True)
+        outcomes: list[BaseException | None] = []
+        while taken:
+            ending = dict(taken)
+            taken.clear()
+            for task in ending:
+                task.cancel()
+            outcomes += await asyncio.gather(*ending, return_exceptions=True)
+            for writer in ending.values():
+                await hang_up(writer, at_once=True)
         await server.wait_closed()
         for outcome in outcomes:
             if isinstance(outcome, Exception):

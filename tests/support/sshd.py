@@ -1,13 +1,12 @@
 """OpenSSH's server as an ordinary process: on a free port, with keys and files of its own.
 
-It lets one key in as whoever runs the tests, and is ended by its process id.  Started by root it
-wants an empty folder /run/sshd while it starts: made where it is missing and taken away again by
-whoever made it, so one that lost it to a neighbour in that moment is started once more.
+It lets one key in as whoever runs the tests, and is ended by its process id.  Run by root it wants
+an empty folder /run/sshd, at its start and for each connection: made where it is missing, and left
+there as the package's own service leaves it, because a neighbour may need it still.
 """
 
 from __future__ import annotations
 
-import contextlib
 import getpass
 import os
 import shutil
@@ -45,7 +44,6 @@ class Sshd:
         self.port = free_port()
         self.target = f"{getpass.getuser()}@127.0.0.1:{self.port}"
         self.key = folder / "key"
-        self._made_separation = False
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Sshd:
@@ -69,9 +67,7 @@ class Sshd:
 
     def _start(self) -> None:
         if os.geteuid() == 0:
-            with contextlib.suppress(FileExistsError):
-                _SEPARATION.mkdir(mode=0o755)
-                self._made_separation = True
+            _SEPARATION.mkdir(mode=0o755, exist_ok=True)
         program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
         assert program is not None
         with (self._folder / "log").open("ab") as log:
@@ -84,9 +80,6 @@ class Sshd:
         if self._process is not None:
             self._process.terminate()
             self._process.wait(20)
-        if self._made_separation:
-            with contextlib.suppress(FileNotFoundError):  # a neighbour made it anew
-                _SEPARATION.rmdir()
 
     @property
     def log(self) -> str:

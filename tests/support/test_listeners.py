@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 import warnings
 
 import pytest
@@ -43,6 +44,28 @@ def test_nothing_is_left_to_warn_after_the_loop_is_closed(serve: object) -> None
         asyncio.run(_call(serve))
         gc.collect()
     assert [str(one.message) for one in said if one.category is ResourceWarning] == []
+
+
+@pytest.mark.parametrize("steps", range(8))
+async def test_whoever_comes_while_it_stops_is_hung_up_on(steps: int) -> None:
+    """However far the loop has got with a connection when the block ends."""
+    before = asyncio.all_tasks()
+    with socket.socket() as late:
+        async with listener(_wait_for_ever) as port:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            late.connect(("127.0.0.1", port))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+        await hang_up(writer)
+        for _ in range(8):
+            await asyncio.sleep(0)  # what was on its way arrives now
+        assert asyncio.all_tasks() == before
+        gc.collect()
+        late.settimeout(20)
+        try:
+            assert late.recv(1) == b""
+        except ConnectionResetError:
+            return  # it never got as far as a connection
 
 
 def test_a_handlers_own_mistake_is_raised() -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from farhand_protocol.tokens import SigninToken, format_signin_token
 from tests.support.stage import environment, program
-from tests.support.warm import run_warm
+from tests.support.warm import PROGRAMS, run_warm
 
 
 def warm(*words: str, env: dict[str, str], timeout_s: float = 120) -> tuple[int, bytes, bytes]:
@@ -49,10 +52,66 @@ def test_one_that_does_not_end_is_killed(tmp_path: Path) -> None:
             warm("farhand_console", *words, env=environment(), timeout_s=2)
 
 
+def doing(monkeypatch: pytest.MonkeyPatch, code: str) -> list[str]:
+    """Return a command that does what a line of Python says."""
+    monkeypatch.setattr("tests.support.warm.PROGRAMS", (*PROGRAMS, "timeit"))
+    return [sys.executable, "-m", "timeit", "-n", "1", "-r", "1", code]
+
+
+def wait_gone(file: Path) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(int(file.read_text())).wait(20)
+
+
+def test_one_whose_test_is_interrupted_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(BaseException):
+        """As pytest's own at the end of a test's time."""
+
+    def interrupt(*_: object) -> None:
+        raise Interrupted
+
+    file = tmp_path / "pid"
+    code = (
+        "import os, pathlib, sys, time; sys.stdin.read();"
+        f"pathlib.Path({str(file)!r}).write_text(str(os.getpid()));"
+        f"os.kill({os.getpid()}, {int(signal.SIGUSR1)}); time.sleep(1000)"
+    )
+    words = doing(monkeypatch, code)
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with pytest.raises(Interrupted):
+            run_warm(words, env=environment(), stdin=b"", timeout_s=90)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    wait_gone(file)
+
+
+def test_children_that_hold_its_pipes_are_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.support.warm._SAID_S", 0.1)
+    file = tmp_path / "pid"
+    code = (
+        "import pathlib, subprocess; child = subprocess.Popen(['sleep', '60']);"
+        f"pathlib.Path({str(file)!r}).write_text(str(child.pid)); child.returncode = 0"
+    )
+    words = doing(monkeypatch, code)
+    try:
+        with pytest.raises(subprocess.TimeoutExpired):
+            run_warm(words, env=environment(), stdin=b"", timeout_s=3)
+    finally:
+        os.kill(int(file.read_text()), signal.SIGKILL)
+        wait_gone(file)
+
+
 @pytest.mark.parametrize(
     ("words", "changed"),
     [
         ([sys.executable, "-m", "farhand_console"], {"PYTHONPATH": "/elsewhere"}),
+        ([sys.executable, "-m", "farhand_console"], {"LANG": "tlh_XX.UTF-8"}),
+        ([sys.executable, "-m", "farhand_console"], {"TZ": "Pacific/Chatham"}),
         ([sys.executable, "-m", "http.server"], {}),
         (["/bin/true"], {}),
     ],
@@ -61,4 +120,3 @@ def test_what_asks_for_another_start_gets_it(words: list[str], changed: dict[str
     env = environment()
     warm("farhand_console", "--version", env=env)
     assert run_warm(words, env=env | changed, stdin=b"", timeout_s=1) is None
-    assert os.environ.get("PYTHONPATH") != "/elsewhere"

@@ -28,8 +28,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,9 @@ __all__ = ["run_warm", "warm_programs"]
 PROGRAMS = ("farhand_agent", "farhand_console", "farhand_server")
 _ROOT = Path(__file__).parents[2]
 _BACKLOG = 64
-_START_S = 120.0
+_START_S = 60.0
+# What a command has to say is there when it has ended; who waits longer waits for its children.
+_SAID_S = 5.0
 
 
 class _Loaded:
@@ -65,7 +68,13 @@ class _Loaded:
             stderr=subprocess.PIPE,
         )
         assert self._process.stdout is not None
-        if self._process.stdout.readline() != b"ready\n":
+        try:
+            is_ready = self._process.stdout.readline() == b"ready\n"
+        except BaseException:
+            self._process.kill()
+            self.close()
+            raise
+        if not is_ready:
             said = self._process.communicate()[1].decode(errors="replace")
             self._folder.cleanup()
             raise AssertionError(f"the programs cannot be loaded\n{said}")
@@ -113,8 +122,12 @@ _keeper = _Keeper()
 
 
 def _setting(env: dict[str, str]) -> dict[str, str]:
-    """What makes one Python another: its own variables, and where the system's libraries are."""
-    return {name: env[name] for name in sorted(env) if name.startswith(("PYTHON", "LD_", "LC_"))}
+    """What makes one Python another: its own variables, the language, the zone, the libraries."""
+    return {
+        name: env[name]
+        for name in sorted(env)
+        if name.startswith(("PYTHON", "LD_", "LC_")) or name in ("LANG", "TZ")
+    }
 
 
 @contextmanager
@@ -137,8 +150,10 @@ def run_warm(
         and for an environment that wants another Python.
 
     Raises:
-        subprocess.TimeoutExpired: it was killed after `timeout_s`.
+        subprocess.TimeoutExpired: it was killed after `timeout_s`; or it has ended, and a child of
+            its own holds its pipes for longer.
     """
+    deadline = time.monotonic() + timeout_s
     if words[:2] != [sys.executable, "-m"] or words[2] not in PROGRAMS:
         return None
     loaded = _keeper.fitting(env)
@@ -149,8 +164,9 @@ def run_warm(
         theirs_in, ours_in = os.pipe()
         ours_out, theirs_out = os.pipe()
         ours_err, theirs_err = os.pipe()
-        told = stack.enter_context(os.fdopen(ours_in, "wb"))
-        heard = [stack.enter_context(os.fdopen(one, "rb")) for one in (ours_out, ours_err)]
+        pipes = stack.enter_context(ExitStack())
+        told = pipes.enter_context(os.fdopen(ours_in, "wb"))
+        heard = [pipes.enter_context(os.fdopen(one, "rb")) for one in (ours_out, ours_err)]
         try:
             socket.send_fds(connection, [b"!"], [theirs_in, theirs_out, theirs_err])
         finally:
@@ -162,19 +178,25 @@ def run_warm(
         answers = stack.enter_context(connection.makefile("rb"))
         pid = int(answers.readline())
         said: list[bytes] = [b"", b""]
-        threads = [threading.Thread(target=_tell, args=(told, stdin))]
-        threads += [threading.Thread(target=_hear, args=(heard[n], said, n)) for n in (0, 1)]
-        for thread in threads:
-            thread.start()
-        connection.settimeout(timeout_s)
+        threads = [threading.Thread(target=_tell, args=(told, stdin), daemon=True)]
+        threads += [
+            threading.Thread(target=_hear, args=(heard[n], said, n), daemon=True) for n in (0, 1)
+        ]
         try:
-            status = int(answers.readline())
-        except TimeoutError as error:
-            os.kill(pid, signal.SIGKILL)
-            raise subprocess.TimeoutExpired(words, timeout_s) from error
-        finally:
             for thread in threads:
-                thread.join()
+                thread.start()
+            pipes.pop_all()  # each thread closes its own: one that is being read cannot be closed
+            connection.settimeout(timeout_s)
+            status = int(answers.readline())
+        except BaseException as error:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            _all_ended(threads, _SAID_S)
+            if isinstance(error, TimeoutError):
+                raise subprocess.TimeoutExpired(words, timeout_s) from error
+            raise
+        if not _all_ended(threads, max(_SAID_S, deadline - time.monotonic())):
+            raise subprocess.TimeoutExpired(words, timeout_s)
     return subprocess.CompletedProcess(words, status, said[0], said[1])
 
 
@@ -187,7 +209,17 @@ def _tell(pipe: Any, data: bytes) -> None:
 
 
 def _hear(pipe: Any, said: list[bytes], place: int) -> None:
-    said[place] = pipe.read()
+    with pipe:
+        said[place] = pipe.read()
+
+
+def _all_ended(threads: list[threading.Thread], within_s: float) -> bool:
+    """Wait a while for threads; tell whether all have ended."""
+    deadline = time.monotonic() + within_s
+    for thread in threads:
+        if thread.ident is not None:
+            thread.join(max(0.0, deadline - time.monotonic()))
+    return not any(thread.is_alive() for thread in threads)
 
 
 # In the loaded process.
