@@ -99,7 +99,7 @@ def test_a_body_that_somebody_kills_before_it_is_a_program_has_ended_by_that_sig
 
 def test_a_script_that_ignores_sigterm_is_ended(tmp_path: Path) -> None:
     body = b"trap '' TERM; echo begun; while :; do sleep 0.1; done\n"
-    ending = run(tmp_path, plan(body, timeout_s=1, grace_s=1))
+    ending = run(tmp_path, plan(body, timeout_s=5, grace_s=1))
     assert ending.timed_out
     assert ending.signal == "SIGKILL"
     assert ending.stdout.kept() == b"begun\n"
@@ -107,7 +107,7 @@ def test_a_script_that_ignores_sigterm_is_ended(tmp_path: Path) -> None:
 
 def test_a_script_may_tidy_up_at_its_deadline(tmp_path: Path) -> None:
     body = b"trap 'echo tidied; exit 0' TERM; while :; do sleep 0.1; done\n"
-    ending = run(tmp_path, plan(body, timeout_s=1))
+    ending = run(tmp_path, plan(body, timeout_s=5))
     assert ending.timed_out
     assert ending.stdout.kept() == b"tidied\n"
 

@@ -6,7 +6,7 @@ copy; these tests ask that copy at later and later times.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -15,7 +15,6 @@ from farhand_protocol.errors import RefusedError
 from farhand_protocol.instants import format_instant
 from farhand_protocol.orders import MAX_ORDER_LIFETIME_S
 from farhand_protocol.trust import Floors
-from tests.agent.organisation import now
 from tests.agent.scripts.test_check import Case
 
 WEEK = timedelta(seconds=MAX_ORDER_LIFETIME_S)
@@ -23,8 +22,12 @@ SECOND = timedelta(seconds=1)
 
 
 def ordered(case: Case, *, signed: timedelta, at: timedelta, life: timedelta = WEEK) -> Plan | str:
-    """Ask about an order signed then, at another time; times count from now."""
-    start: datetime = now()
+    """Ask about an order signed then, at another time; times count from the case's beginning."""
+    start = case.at
+    lives = {"targets": timedelta(days=30), "snapshot": WEEK, "timestamp": timedelta(days=1)}
+    case.trust_fields = {
+        f"{part}_expires": format_instant(start + life) for part, life in lives.items()
+    } | case.trust_fields
     case.order_fields |= {
         "issued_at": format_instant(start + signed),
         "not_before": format_instant(start + signed),
@@ -67,7 +70,7 @@ def test_metadata_that_grow_old_leave_reading_and_then_nothing(
 def test_each_part_of_the_metadata_expires_by_itself(part: str) -> None:
     case = Case()
     case.fields["risk"] = "R1"
-    case.trust_fields[f"{part}_expires"] = format_instant(now())
+    case.trust_fields[f"{part}_expires"] = format_instant(case.at)
     got = ordered(case, signed=-SECOND, at=SECOND)
     assert got == ("trust-expired" if part == "root" else "trust-stale")
 
