@@ -181,7 +181,7 @@ def is_by_its_author(
 
 
 def _statement(tenant: str, path: str, sha256: str, size_bytes: int) -> bytes:
-    return f"farhand release by its author\n{tenant}\n{path}\n{sha256}\n{size_bytes}\n".encode()
+    return f"farhand-release-author\n{tenant}\n{path}\n{sha256}\n{size_bytes}\n".encode()
 
 
 def is_signed_by(key: bytes, signature: object, message: bytes) -> bool:
