@@ -6,6 +6,7 @@
     devices.json   device keys this console has verified and pinned
     proofs.json    digests of the device proofs it has verified, to save doing it again
     trust/         verified TUF metadata and targets; recovery.key until it is moved away
+    campaigns/     what was asked for in each campaign that was made or agreed to here
     sessions/ID/   what one open session needs (grant, console key, host key)
     receipts/      receipts this console has countersigned
 

@@ -37,8 +37,16 @@ from farhand_protocol.orders import (
 )
 from farhand_protocol.parameters import check_parameters
 from farhand_protocol.terms import Terms
+from farhand_protocol.trust import Roster
 
-__all__ = ["UNSIGNED_STATES", "OrderDraft", "parse_parameters", "sign_order", "verify_result"]
+__all__ = [
+    "UNSIGNED_STATES",
+    "OrderDraft",
+    "ordered_by",
+    "parse_parameters",
+    "sign_order",
+    "verify_result",
+]
 
 # Ends that the relay may tell of by itself: the device never began.
 UNSIGNED_STATES = frozenset({"cancelled", "expired", "gone"})
@@ -156,9 +164,18 @@ def sign_order(
 
 
 def verify_result(
-    data: bytes, *, tenant: str, order: str, device: str, device_key: bytes
+    data: bytes,
+    *,
+    tenant: str,
+    order: str,
+    device: str,
+    device_key: bytes,
+    script: tuple[str, int, str] | None = None,
 ) -> Result:
     """Check a device's signature over its result.
+
+    Args:
+        script: id, version and digest that it has to be about, where they are known.
 
     Raises:
         FarhandError: `result-forged` when it is not this device's word about this order.
@@ -175,12 +192,27 @@ def verify_result(
         and result.device == device
         and result.tenant == tenant
         and result.state in FINAL_STATES
+        and script in (None, (result.script, result.version, result.digest))
     )
     if not fits or not signers(envelope, [device_key]):
         raise FarhandError(
             "result-forged", f"the result of {order} is not signed by the device it names"
         )
     return result
+
+
+def ordered_by(data: bytes, roster: Roster) -> tuple[Order, str]:
+    """Return an order and the name of the operator who signed it.
+
+    Raises:
+        FarhandError: `order-signature` when it is not signed so; codes of `decode_envelope`.
+    """
+    envelope = decode_envelope(data)
+    order = open_payload(envelope, Order)
+    operator = roster.find(order.operator)
+    if operator is None or not signers(envelope, operator.keys):
+        raise FarhandError("order-signature", "the order is not signed by the operator it names")
+    return order, operator.name
 
 
 def parse_parameters(manifest: Manifest, given: dict[str, str]) -> dict[str, Any]:

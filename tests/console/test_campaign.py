@@ -16,12 +16,14 @@ import pytest
 from farhand_console.cli import campaign_signing as campaigns
 from farhand_console.cli.base import Context
 from farhand_console.cli.campaign_report import report_of
+from farhand_console.cli.campaign_request import Request, keep_request, order_id
 from farhand_console.cli.campaign_signing import start_campaign
 from farhand_console.home import Home
 from farhand_console.relay.answers import FilledOrder, FilledOrders, OrderView
 from farhand_console.relay.campaign_answers import Campaign, CampaignReport, Target
 from farhand_console.trust import devices as trust_devices
 from farhand_console.trust.devices import DeviceCheck, pins
+from farhand_protocol.campaigns import stable_rank
 from farhand_protocol.envelopes import (
     Envelope,
     decode_envelope,
@@ -52,7 +54,9 @@ class Fleet:
     def __init__(self, organisation: Organisation, count: int) -> None:
         self.organisation = organisation
         self.manifest = approved_manifest(organisation, expires="2100-01-01T00:00:00Z")
-        self.keys = [signer() for _ in range(count)]
+        self.keys = sorted(
+            (signer() for _ in range(count)), key=lambda key: stable_rank(device_id(key.public_key))
+        )
         token = organisation.token()
         self.targets = [self.target(key, number, token) for number, key in enumerate(self.keys)]
         self.posted: list[list[Order]] = []
@@ -128,15 +132,19 @@ def open_console(home: Home, organisation: Organisation) -> Callable[[Fleet], Co
     """Open the technician's console on a fleet; each call is a command of its own."""
     settings(home)
 
-    def opened(fleet: Fleet) -> Context:
-        context = Context(home, as_json=True)
-        trust: Any = organisation.trust
-        trust.manifest = lambda _script, _version: fleet.manifest
-        relay: Any = fleet
-        context._relay, context._trust, context._signer = relay, trust, organisation.technician
-        return context
+    return lambda fleet: opened_on(home, organisation, fleet)
 
-    return opened
+
+def opened_on(home: Home, organisation: Organisation, fleet: Fleet) -> Context:
+    """Open a console that remembers what the fleet's campaign was when it was first opened."""
+    context = Context(home, as_json=True)
+    trust: Any = organisation.trust
+    trust.manifest = lambda _script, _version=None: fleet.manifest
+    relay: Any = fleet
+    context._relay, context._trust, context._signer = relay, trust, organisation.technician
+    if not (home.folder / "campaigns").exists():
+        keep_request(home, Request.told(fleet.plan()))
+    return context
 
 
 Open = Callable[[Fleet], Context]
@@ -158,7 +166,8 @@ def test_every_device_gets_one_order_of_its_own(
     assert [len(batch) for batch in fleet.posted] == [3, 3, 2]
     orders = [order for batch in fleet.posted for order in batch]
     assert [(one.id, one.device, one.host_name, one.group) for one in orders] == [
-        (target.order, target.device, target.host_name, "office") for target in fleet.targets
+        (order_id(CAMPAIGN, target.device), target.device, target.host_name, "office")
+        for target in fleet.targets
     ]
     assert pins(home) == {one.device: one.key.hex() for one in fleet.targets}
 
@@ -234,10 +243,11 @@ def test_nobody_to_sign_for(open_console: Open, organisation: Organisation) -> N
 def result_of(fleet: Fleet, number: int, /, **changes: Any) -> OrderView:
     """Return an order that ended, with the result that its device signed."""
     target, key = fleet.targets[number], fleet.keys[number]
+    order = order_id(CAMPAIGN, target.device)
     said = Result(
         tenant=TENANT,
         device=target.device,
-        order=target.order,
+        order=order,
         script="check.test",
         version=1,
         digest=manifest_digest(fleet.manifest),
@@ -257,7 +267,7 @@ def result_of(fleet: Fleet, number: int, /, **changes: Any) -> OrderView:
         ended_at="2026-11-22T12:00:01Z",
     )
     sealed = encode_envelope(seal(msgspec.structs.replace(said, **changes), key))
-    return OrderView(order=target.order, device=target.device, state="succeeded", result=sealed)
+    return OrderView(order=order, device=target.device, state="succeeded", result=sealed)
 
 
 def test_a_report_reads_results_in_pages_and_believes_signed_ones_only(
@@ -274,7 +284,7 @@ def test_a_report_reads_results_in_pages_and_believes_signed_ones_only(
     assert (rows[0]["state"], rows[0]["stdout"], rows[0]["name"]) == ("succeeded", "fine\n", "pc-0")
     assert [row.get("unverified") for row in rows] == [None, True, None]
     assert report["unverified"] == 1
-    assert len(fleet.asked) == 3, "no call for each order"
+    assert len(fleet.asked) == 4, "no call for each order"
 
 
 # Proofs that were verified once.

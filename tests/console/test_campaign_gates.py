@@ -23,8 +23,9 @@ from farhand_protocol.campaigns import CampaignPlan, RingPlan, splay_of, target_
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.instants import format_instant, parse_instant
 from farhand_protocol.terms import Terms
+from farhand_protocol.trust import Approval
 from tests.console.organisation import Organisation, approved_manifest, settings
-from tests.console.test_campaign import CAMPAIGN, Fleet, result_of
+from tests.console.test_campaign import CAMPAIGN, Fleet, opened_on, result_of
 
 RINGS = [RingPlan(name="canary", count=2, success_percent=100), RingPlan(name="rest")]
 
@@ -34,7 +35,10 @@ class RingedFleet(Fleet):
 
     def __init__(self, organisation: Organisation, risk: Any = "R2", **plan: Any) -> None:
         super().__init__(organisation, 4)
-        self.manifest = approved_manifest(organisation, expires="2100-01-01T00:00:00Z", risk="R0")
+        trust = organisation.trust
+        approvals = trust.policy.approvals | {"R2": Approval(permission="approve:read", count=1)}
+        trust.policy = msgspec.structs.replace(trust.policy, approvals=approvals)
+        self.manifest = approved_manifest(organisation, expires="2100-01-01T00:00:00Z", risk=risk)
         self.risk = risk
         self.campaign_plan = CampaignPlan(**{"rings": RINGS, **plan})
         self.targets = [
@@ -89,15 +93,7 @@ class RingedFleet(Fleet):
 def console(home: Home, organisation: Organisation) -> Callable[[Fleet], Context]:
     settings(home)
 
-    def opened(fleet: Fleet) -> Context:
-        context = Context(home, as_json=True)
-        trust: Any = organisation.trust
-        trust.manifest = lambda _script, _version: fleet.manifest
-        relay: Any = fleet
-        context._relay, context._trust, context._signer = relay, trust, organisation.technician
-        return context
-
-    return opened
+    return lambda fleet: opened_on(home, organisation, fleet)
 
 
 Open = Callable[[Fleet], Context]

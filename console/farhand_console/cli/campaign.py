@@ -13,6 +13,12 @@ import msgspec
 from farhand_console.cli.base import Context, command, group, paged, parse_pairs
 from farhand_console.cli.campaign_plan import plan_options
 from farhand_console.cli.campaign_report import FORMATS, report_of, show_report, write_report
+from farhand_console.cli.campaign_request import (
+    Request,
+    asked_for,
+    check_gates,
+    keep_request,
+)
 from farhand_console.cli.campaign_signing import approve_ring, start_campaign
 from farhand_console.cli.campaign_watch import follow
 from farhand_console.cli.run import published_script
@@ -26,9 +32,13 @@ from farhand_protocol.campaigns import CampaignPlan
 from farhand_protocol.errors import FarhandError, UsageError
 from farhand_protocol.orders import MAX_ORDER_LIFETIME_S
 
-__all__ = ["again", "create_campaign", "inverse_of", "register"]
+__all__ = ["again", "agreeing", "create_campaign", "inverse_of", "register"]
 
 _INVERSE = "patch.revert"
+
+agreeing = click.option(
+    "--yes", is_flag=True, help="Agree to a campaign of another console without being asked."
+)
 
 
 def register(root: click.Group) -> None:
@@ -97,32 +107,35 @@ def _register_making(campaigns: click.Group) -> None:
 
     @command(campaigns)
     @click.argument("campaign")
-    @click.option("--wait", is_flag=True, help="Stay and show progress until it ends.")
-    def start(context: Context, campaign: str, wait: bool) -> None:
+    @click.option("--wait", is_flag=True, help="Stay until it ends or stands still.")
+    @agreeing
+    def start(context: Context, campaign: str, wait: bool, yes: bool) -> None:
         """Sign one order for each device whose ring may be signed, and let the relay deliver."""
-        answer = start_campaign(context, campaign)
+        answer = start_campaign(context, campaign, yes=yes)
         if wait:
-            _watch(context, campaign)
+            _watch(context, campaign, stay=False)
         else:
             context.show(answer, lambda: show_fields(answer))
 
     @command(campaigns)
     @click.argument("campaign")
-    def watch(context: Context, campaign: str) -> None:
+    @agreeing
+    def watch(context: Context, campaign: str, yes: bool) -> None:
         """Show progress until it ends, and sign each ring when its turn comes."""
-        _watch(context, campaign)
+        _watch(context, campaign, yes=yes)
 
     @command(campaigns)
     @click.argument("campaign")
     @click.argument("ring", type=click.IntRange(1))
-    def approve(context: Context, campaign: str, ring: int) -> None:
+    @agreeing
+    def approve(context: Context, campaign: str, ring: int, yes: bool) -> None:
         """Say that a ring may begin that waits for somebody to."""
-        answer = approve_ring(context, campaign, ring)
+        answer = approve_ring(context, campaign, ring, yes=yes)
         context.show(answer, lambda: show_fields(answer))
 
 
-def _watch(context: Context, campaign: str) -> None:
-    follow(context, campaign)
+def _watch(context: Context, campaign: str, *, stay: bool = True, yes: bool = False) -> None:
+    follow(context, campaign, stay=stay, yes=yes)
     answer = report_of(context, campaign)
     context.show(answer, lambda: show_report(answer))
 
@@ -143,9 +156,10 @@ def _register_steering(campaigns: click.Group) -> None:
     @command(campaigns)
     @click.argument("campaign")
     @click.option("--ttl", type=click.IntRange(1, 7 * 86_400), help="Seconds; as before.")
-    def retry(context: Context, campaign: str, ttl: int | None) -> None:
+    @agreeing
+    def retry(context: Context, campaign: str, ttl: int | None, yes: bool) -> None:
         """Make the same campaign again, for every target that did not succeed."""
-        old = context.relay.get(segments("campaigns", campaign), Campaign)
+        old = asked_for(context, campaign, yes=yes)
         answer = again(context, old, use="retry", ttl_s=ttl)
         context.show(answer, lambda: show_fields(answer))
 
@@ -154,11 +168,17 @@ def _register_steering(campaigns: click.Group) -> None:
     @click.option("--script", help="What takes it back; for patch.*.apply it is known.")
     @click.option("--param", "pairs", multiple=True, help="NAME=VALUE for that script.")
     @click.option("--ttl", type=click.IntRange(1, 7 * 86_400), help="Seconds; as before.")
+    @agreeing
     def rollback(
-        context: Context, campaign: str, script: str | None, pairs: tuple[str, ...], ttl: int | None
+        context: Context,
+        campaign: str,
+        script: str | None,
+        pairs: tuple[str, ...],
+        ttl: int | None,
+        yes: bool,
     ) -> None:
         """Make the inverse campaign, for every target that it changed."""
-        old = context.relay.get(segments("campaigns", campaign), Campaign)
+        old = asked_for(context, campaign, yes=yes)
         inverse, more = inverse_of(old, script)
         answer = again(
             context, old, use="rollback", script=inverse, pairs=(*more, *pairs), ttl_s=ttl
@@ -212,21 +232,28 @@ def create_campaign(
     plan: CampaignPlan | None = None,
     source: tuple[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Check the script and its parameters here, then freeze the set at the relay.
+    """Check the script and its parameters here, freeze the set at the relay, remember what for.
 
     Args:
         plan: its rings, limits and terms; one ring without limits unless given.
         source: an earlier campaign whose targets these are, and `retry` or `rollback`.
 
     Raises:
-        FarhandError: `no-targets` when the query matches nothing; `order-lifetime`; script and
-            parameter codes.
+        FarhandError: `no-targets` when the query matches nothing; `order-lifetime`,
+            `plan-malformed`, `terms-malformed`; script and parameter codes.
         UsageError: `query-invalid` for an empty query: an unset variable must not mean everybody.
     """
     if not query.strip():
         raise UsageError("query-invalid", "the query is empty; `*` means every device")
-    if ttl_s + (plan.splay_s if plan is not None else 0) > MAX_ORDER_LIFETIME_S:
+    plan = plan or CampaignPlan()
+    if ttl_s + plan.splay_s > MAX_ORDER_LIFETIME_S:
         raise FarhandError("order-lifetime", "lifetime and splay are seven days together at most")
+    if plan.terms.defer_days * 86_400 > ttl_s:
+        raise FarhandError(
+            "terms-malformed",
+            "the orders end before they have been put off for so many days",
+            hint=f"--ttl {plan.terms.defer_days * 86_400}",
+        )
     trust = context.trust()
     envelope = published_script(context, script, version)
     manifest = approved(envelope, trust)
@@ -237,6 +264,7 @@ def create_campaign(
         operator=context.settings.account,
         now=datetime.now(UTC),
     )
+    check_gates(plan, manifest.risk)
     made = context.relay.post(
         "/campaigns",
         Campaign,
@@ -249,11 +277,22 @@ def create_campaign(
             "name": name or f"{manifest.id} on {query}"[:200],
             "parameters": draft.parameters,
             "ttl_s": ttl_s,
-            "plan": plan or CampaignPlan(),
+            "plan": plan,
         }
         | ({"source": source[0], "source_use": source[1]} if source is not None else {}),
         wait_s=60,
     )
+    asked = Request(
+        campaign=made.campaign,
+        script=manifest.id,
+        version=manifest.version,
+        digest=draft.digest,
+        parameters=draft.parameters,
+        ttl_s=ttl_s,
+        plan=plan,
+        target_set=made.target_set,
+    )
+    keep_request(context.home, asked)
     return {"campaign": made.campaign, "state": made.state, "targets": made.targets}
 
 

@@ -1,9 +1,11 @@
 """What became of a campaign, verified here, and as a document that an auditor can keep.
 
-Every result is checked against its device's key first; what no device signed is named as such.  The
-document says who wrote and who approved the script, who made the campaign and let its rings begin,
-who signed each order, and what each device answered, with the hash of the sealed answer.  Words of
-devices and of the relay are data in it: escaped in HTML, and kept from being formulas in CSV.
+Every result is checked against its device's key first, and against the campaign's script; what no
+device signed is named as such.  The document says who wrote and who approved the script, who signed
+each order by the roster, and what each device answered, with the hash of the sealed answer.  Who
+made the campaign, when, who let its rings begin, counts and causes are the relay's word, and are
+marked so.  Words of devices and of the relay are data in it: escaped in HTML, and kept from being
+formulas in CSV.
 """
 
 from __future__ import annotations
@@ -21,9 +23,10 @@ from typing import Any, Final
 import msgspec
 
 from farhand_console.cli.base import Context
+from farhand_console.cli.campaign_request import order_id
 from farhand_console.cli.campaign_signing import device_answer
 from farhand_console.cli.patch_results import advisories, device_row
-from farhand_console.orders import UNSIGNED_STATES, verify_result
+from farhand_console.orders import UNSIGNED_STATES, ordered_by, verify_result
 from farhand_console.output import line, say, show_fields, show_table, warn
 from farhand_console.relay import segments
 from farhand_console.relay.answers import OrderView
@@ -50,12 +53,18 @@ _COLUMNS: Final = (
     "device", "name", "ring", "state", "signed", "exit_code", "refusal", "ended_at", "order",
     "operator", "result_sha256",
 )  # fmt: skip
+# Nobody but the relay signs for these.
+_RELAYS_WORD: Final = (
+    "name", "state", "reason", "query", "created_by", "created_at", "started_at", "ended_at",
+    "counts", "rings", "causes",
+)  # fmt: skip
 # A cell that begins so is a formula to a spreadsheet.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def report_of(context: Context, campaign: str) -> dict[str, Any]:
     """Return the report; `unverified` counts final results that no device signature backs."""
+    plan = context.relay.get(segments("campaigns", campaign), Campaign)
     report = context.relay.get(segments("campaigns", campaign, "report"), CampaignReport)
     check = DeviceCheck(context.trust(), context.home)
     devices: dict[str, VerifiedDevice] = {}
@@ -69,8 +78,9 @@ def report_of(context: Context, campaign: str) -> dict[str, Any]:
     check.save()
     results = []
     for order in context.relay.pages("/orders", OrderView, campaign=campaign, results="true"):
-        row = _checked_row(context, order, devices.get(order.device))
         known = targets.get(order.device)
+        ring = known.ring if known else None
+        row = _checked_row(context, plan, ring, order, devices.get(order.device))
         about = {"name": known and known.name, "ring": known and known.ring}
         results.append(row | about)
     return {
@@ -86,32 +96,41 @@ def report_of(context: Context, campaign: str) -> dict[str, Any]:
 
 
 def _checked_row(
-    context: Context, order: OrderView, device: VerifiedDevice | None
+    context: Context,
+    plan: Campaign,
+    ring: int | None,
+    order: OrderView,
+    device: VerifiedDevice | None,
 ) -> dict[str, Any]:
     """Return what became of one order, by its device's word where there must be one."""
+    operator = _signer(context, plan, ring, order)
     row: dict[str, Any] = {
         "order": order.order,
         "device": order.device,
         "state": order.state,
         "exit_code": order.exit_code,
         "refusal": order.refusal,
-        "operator": order.operator,
+        "operator": operator,
     }
     if order.state not in FINAL_STATES - UNSIGNED_STATES and order.result is None:
         return row
     try:
         if order.result is None:  # an older relay's lists leave results out
-            order = context.relay.get(segments("orders", order.order), OrderView)
+            order = context.relay.get(segments("orders", row["order"]), OrderView)
+            row["operator"] = operator = _signer(context, plan, ring, order)
         if device is None and order.result is None and order.state == "refused":
             return row  # left out by a console that could not verify the device, as this one
         if device is None or order.result is None:
             raise FarhandError("result-forged", "no signature")
+        if operator is None and row["order"] != order_id(plan.campaign, device.id):
+            raise FarhandError("result-forged", "nobody signed such an order in this campaign")
         result = verify_result(
             order.result,
             tenant=context.settings.tenant,
             order=row["order"],
             device=device.id,
             device_key=device.key,
+            script=(plan.script, plan.version, plan.digest),
         )
     except FarhandError as error:
         if error.code != "result-forged":
@@ -126,6 +145,21 @@ def _checked_row(
         "ended_at": result.ended_at,
         "result_sha256": hashlib.sha256(order.result).hexdigest(),
     }
+
+
+def _signer(context: Context, plan: Campaign, ring: int | None, order: OrderView) -> str | None:
+    """Return who signed an order of this campaign, by the roster; None where nobody is known."""
+    if order.envelope is None:
+        return None
+    try:
+        said, operator = ordered_by(order.envelope, context.trust().roster)
+    except FarhandError:
+        return None  # the column stays empty: no name is better than the relay's
+    fits = (
+        (said.id, said.device, said.campaign, said.ring)
+        == (order.order, order.device, plan.campaign, ring)
+    ) and (said.script, said.version, said.digest) == (plan.script, plan.version, plan.digest)
+    return operator if fits else None
 
 
 def show_report(report: dict[str, Any]) -> None:
@@ -202,6 +236,7 @@ def audit_document(context: Context, campaign: str) -> dict[str, Any]:
         "unverified": report["unverified"],
         "advisories": advisories(rows),
         "restarts_due": sorted(str(row["name"]) for row in rows if row["reboot"]),
+        "relays_word": _RELAYS_WORD,
         "verified_by": context.settings.account,
         "verified_at": format_instant(datetime.now(UTC)),
     }
@@ -249,7 +284,8 @@ def to_html(document: dict[str, Any]) -> str:
     script = document["script"]
     facts = {
         "Campaign": f"{document['name']} ({document['campaign']})",
-        "State": document["state"] + (f", {document['reason']}" if document["reason"] else ""),
+        "State (the relay's word)": document["state"]
+        + (f", {document['reason']}" if document["reason"] else ""),
         "Script": f"{script['id']} version {script['version']}, {script['risk']}",
         "Digest": script["digest"],
         "Author": script["author"],
@@ -257,9 +293,9 @@ def to_html(document: dict[str, Any]) -> str:
         "Devices": document["query"]
         + (f", without {document['exclude']}" if document["exclude"] else ""),
         "Frozen set": document["target_set"],
-        "Made": f"{document['created_by']}, {document['created_at']}",
-        "Started": document["started_at"],
-        "Ended": document["ended_at"],
+        "Made (the relay's word)": f"{document['created_by']}, {document['created_at']}",
+        "Started (the relay's word)": document["started_at"],
+        "Ended (the relay's word)": document["ended_at"],
         "Without a signature": document["unverified"],
         "Verified": f"{document['verified_by']}, {document['verified_at']}",
     }
@@ -286,9 +322,13 @@ def to_html(document: dict[str, Any]) -> str:
         "td,th{border:1px solid #999;padding:.2em .6em;text-align:left}</style></head><body>",
         f"<h1>{html.escape(str(document['name']))}</h1>",
         _table((), facts.items()),
-        "<h2>Rings</h2>",
+        "<h2>Rings (the relay's word)</h2>",
         _table(("ring", "name", "targets", "states", "opened", "approved by"), rings),
-        *(["<h2>Causes</h2>", _table(("count", "cause", "example"), causes)] if causes else []),
+        *(
+            ["<h2>Causes (the relay's word)</h2>", _table(("count", "cause", "example"), causes)]
+            if causes
+            else []
+        ),
         *(["<h2>Advisories</h2>", _table(("id", "lack it", "on"), lacking)] if lacking else []),
         "<h2>Devices</h2>",
         _table(_COLUMNS, results),

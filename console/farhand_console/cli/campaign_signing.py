@@ -1,13 +1,16 @@
 """Orders of a campaign: verified, signed and handed over, ring by ring.
 
 R0 and R1 are signed for all rings at the start, each ring with the earliest time at which it may
-begin; the device refuses it before.  Of R2 and R3 only the first ring is: orders of the next one do
-not exist before the ring before has passed its gate by results that its devices signed and this
-console verified (`ring_standing`).  What the relay says about a ring counts only where it holds
-things up: an order that it calls cancelled is taken as one that could not be reached.
+begin; the device refuses it before.  They may wait for the rest of the seven days that an order can
+live, since nobody knows how long a ring takes.  Of R2 and R3 only the first ring is signed: orders
+of the next one do not exist before every ring before has passed its gate by results that its
+devices signed and this console verified (`ring_standings`).  What the relay says about a ring
+counts only where it holds things up: an order that it calls cancelled is taken as one that could
+not be reached.
 
-The frozen set goes into every order by its hash.  The console hashes what it read of the relay's
-list, and remembers the hash: a set that changes between two rings is not signed for.
+What is signed is what somebody asked for (`campaign_request`), of the risk that the manifest has.
+The frozen set goes into every order by its hash.  The whole of the relay's list is read and hashed
+before the first order is signed, and before any gate is judged.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from farhand_console.cli.base import Context
-from farhand_console.home import Home, write_private
+from farhand_console.cli.campaign_request import AHEAD, frozen_rings, order_id, to_sign
 from farhand_console.orders import UNSIGNED_STATES, OrderDraft, sign_order, verify_result
 from farhand_console.output import warn
 from farhand_console.relay import segments
@@ -34,7 +37,7 @@ from farhand_console.trust.devices import (
     pin_all,
     pins,
 )
-from farhand_protocol.campaigns import Tally, Verdict, judge_gate, splay_of, tally, target_set
+from farhand_protocol.campaigns import Tally, Verdict, judge_gate, splay_of, tally
 from farhand_protocol.errors import FarhandError, RefusedError
 from farhand_protocol.instants import parse_instant
 from farhand_protocol.manifest import manifest_digest
@@ -45,7 +48,7 @@ __all__ = [
     "approve_ring",
     "check_gate",
     "device_answer",
-    "ring_standing",
+    "ring_standings",
     "sign_rings",
     "start_campaign",
 ]
@@ -55,26 +58,30 @@ _BATCH = 500
 _BATCH_BYTES = 4 * 1024 * 1024
 # Codes of single orders, which are also the whole answer where every order has one.
 _REFUSED_ONE_BY_ONE = ("order-exists", "order-final")
-_AHEAD = ("R0", "R1")
 # What a target and a device answer have in common.
 _PROOF = ("key", "name", "group", "host_name", "enrolment", "token_envelope", "confirmation")
 
 
-def start_campaign(context: Context, campaign: str) -> dict[str, Any]:
+def start_campaign(context: Context, campaign: str, *, yes: bool = False) -> dict[str, Any]:
     """Verify every target, sign its order where its ring may be signed now, and start.
 
     Page after page: while the relay stores one batch of orders, the next one is verified and
     signed.  A target that cannot be verified is left out with a warning, its order is never signed;
     one that the relay does not take is named too.  A start that was cut short goes on where it was.
 
+    Args:
+        context: of the command.
+        campaign: its id.
+        yes: agree to a campaign of another console without being asked.
+
     Raises:
         FarhandError: `script-changed` when the relay's campaign is not the script it names,
             `no-targets` when no target could be verified.
-        RefusedError: `campaign-set-changed`.
+        RefusedError: `campaign-changed`, `campaign-set-changed`.
     """
     path = segments("campaigns", campaign)
-    plan = context.relay.get(path, Campaign)
-    rings = range(len(plan.plan.rings)) if plan.risk in _AHEAD else range(1)
+    plan = to_sign(context, campaign, yes=yes)
+    rings = range(len(plan.plan.rings)) if plan.risk in AHEAD else range(1)
     done = sign_rings(context, plan, set(rings))
     if not done.taken and not done.before:
         raise FarhandError("no-targets", "no device of the campaign can be verified")
@@ -96,10 +103,18 @@ class SignedRings(NamedTuple):
     skipped: list[dict[str, str]]
 
 
-def sign_rings(context: Context, plan: Campaign, rings: set[int]) -> SignedRings:
+def sign_rings(
+    context: Context, plan: Campaign, rings: set[int], *, opened: int = 0
+) -> SignedRings:
     """Sign for every planned target of these rings that can be verified.
 
     A ring whose orders would last beyond seven days from now is left for later.
+
+    Args:
+        context: of the command.
+        plan: from `campaign_request.to_sign`.
+        rings: which to sign for.
+        opened: the ring that this console knows to be open; later ones wait for the soaks between.
 
     Raises:
         FarhandError: `script-changed`.
@@ -113,18 +128,23 @@ def sign_rings(context: Context, plan: Campaign, rings: set[int]) -> SignedRings
     now = datetime.now(UTC).replace(microsecond=0)
     draft = OrderDraft(trust, envelope, plan.parameters, operator=context.settings.account, now=now)
     terms = _terms(plan)
-    begins = _beginnings(plan, now)
+    begins = _beginnings(plan, now, opened)
+    frozen = frozen_rings(context, plan)
     signer = context.signer()
     check = DeviceCheck(trust, context.home)
     handed: list[_Handed] = []
     skipped: list[dict[str, str]] = []
-    seen: list[tuple[str, int]] = []
     before = 0
     targets = context.relay.pages(f"{path}/targets", Target, limit=_BATCH)
     with ThreadPoolExecutor(max_workers=1) as pool:
         posting: Future[list[_Handed]] | None = None
         for page in _in_batches(targets):
-            seen += [(target.device, target.ring) for target in page]
+            for target in page:
+                # Read twice, so that 50,000 proofs need not be held; it has to be the same list.
+                if frozen.pop(target.device, None) != target.ring:
+                    raise RefusedError(
+                        "campaign-set-changed", "the relay's list of targets changed meanwhile"
+                    )
             mine = [target for target in page if target.ring in rings]
             planned = [target for target in mine if target.state == "planned"]
             before += len(mine) - len(planned)
@@ -132,16 +152,19 @@ def sign_rings(context: Context, plan: Campaign, rings: set[int]) -> SignedRings
             signed = []
             for target, device in _verified(context, check, due, skipped):
                 splay = timedelta(seconds=splay_of(device.id, plan.plan.splay_s))
+                begin = begins[target.ring] + splay
+                rest = timedelta(seconds=MAX_ORDER_LIFETIME_S) - (begin - now)
+                ahead = target.ring > opened
                 order, sealed = sign_order(
                     draft,
                     device,
                     signer,
                     now=now,
-                    begins=begins[target.ring] + splay,
-                    ttl_s=plan.ttl_s,
+                    begins=begin,
+                    ttl_s=int(rest.total_seconds()) if ahead else plan.ttl_s,
                     campaign=plan.campaign,
                     ring=target.ring,
-                    order_id=target.order,
+                    order_id=order_id(plan.campaign, device.id),
                     terms=terms,
                 )
                 signed.append(_Signed(order, target, sealed))
@@ -151,7 +174,6 @@ def sign_rings(context: Context, plan: Campaign, rings: set[int]) -> SignedRings
         if posting is not None:
             handed += posting.result()
     check.save()
-    _check_set(context.home, plan, seen)
     for one in handed:
         if one.code is not None:
             warn(f"{one.target.name[:80]}: {one.code}: the relay did not take its order")
@@ -165,37 +187,18 @@ def _terms(plan: Campaign) -> Terms | None:
     return msgspec.structs.replace(plan.plan.terms, target_set=plan.target_set)
 
 
-def _beginnings(plan: Campaign, now: datetime) -> dict[int, datetime]:
+def _beginnings(plan: Campaign, now: datetime, opened: int) -> dict[int, datetime]:
     """Return when each ring that may be signed now may begin at the earliest."""
     begins: dict[int, datetime] = {}
     soaked_s = 0
     for ring, each in enumerate(plan.plan.rings):
         # A ring that is open by now has its soaks behind it.
-        wait_s = soaked_s if ring > plan.open_ring else 0
+        wait_s = soaked_s if ring > opened else 0
         if wait_s + plan.plan.splay_s + plan.ttl_s <= MAX_ORDER_LIFETIME_S:
             begins[ring] = now + timedelta(seconds=wait_s)
-        if ring >= plan.open_ring:
+        if ring >= opened:
             soaked_s += each.soak_s
     return begins
-
-
-def _check_set(home: Home, plan: Campaign, seen: Sequence[tuple[str, int]]) -> None:
-    """Demand that the relay's list is what every order says, now as before."""
-    if plan.target_set is None:
-        return
-    file = home.folder / "campaigns" / plan.campaign
-    try:
-        known = file.read_text().strip()
-    except FileNotFoundError:
-        known = plan.target_set
-    if target_set(seen) != plan.target_set or known != plan.target_set:
-        raise RefusedError(
-            "campaign-set-changed",
-            "the relay's list of targets is not the set that was frozen",
-            hint="make the campaign again",
-        )
-    file.parent.mkdir(mode=0o700, exist_ok=True)
-    write_private(file, plan.target_set.encode())
 
 
 class Standing(NamedTuple):
@@ -205,29 +208,30 @@ class Standing(NamedTuple):
     settled_at: datetime | None
 
 
-def ring_standing(context: Context, campaign: str, ring: int) -> Standing:
-    """Count what the devices of a ring signed; nothing that the relay says makes it look better.
+def ring_standings(context: Context, plan: Campaign) -> list[Standing]:
+    """Count what the devices of each ring signed; nothing that the relay says makes it look better.
 
+    A result counts for the order that this campaign has for its device, and for its script only.
     An order that the relay calls final without its device's signature has not finished; one that it
     calls expired, gone or cancelled could not be reached.
+
+    Raises:
+        RefusedError: `campaign-set-changed` when the relay's list is not the frozen set.
     """
+    rings = frozen_rings(context, plan)
     check = DeviceCheck(context.trust(), context.home)
     devices: dict[str, VerifiedDevice] = {}
-    in_ring: dict[str, str] = {}
-    path = segments("campaigns", campaign)
-    for target in context.relay.pages(f"{path}/targets", Target):
-        if target.ring != ring:
-            continue
-        in_ring[target.device] = "planned"
+    states = dict.fromkeys(rings, "planned")
+    for target in context.relay.pages(segments("campaigns", plan.campaign, "targets"), Target):
         try:
             devices[target.device] = check.check(device_answer(target))
         except FarhandError:
             # Nobody signed for it; it is refused below where the console said so.
             continue
     check.save()
-    ended: list[datetime] = []
-    for order in context.relay.pages("/orders", OrderView, campaign=campaign, results="true"):
-        if order.device not in in_ring:
+    ended: dict[int, datetime] = {}
+    for order in context.relay.pages("/orders", OrderView, campaign=plan.campaign, results="true"):
+        if order.device not in rings:
             continue
         device = devices.get(order.device)
         if order.result is not None and device is not None:
@@ -235,62 +239,71 @@ def ring_standing(context: Context, campaign: str, ring: int) -> Standing:
                 result = verify_result(
                     order.result,
                     tenant=context.settings.tenant,
-                    order=order.order,
+                    order=order_id(plan.campaign, device.id),
                     device=device.id,
                     device_key=device.key,
+                    script=(plan.script, plan.version, plan.digest),
                 )
+                at = parse_instant(result.ended_at)
             except FarhandError:
-                in_ring[order.device] = "running"  # what nobody signed has not happened
+                states[order.device] = "running"  # what nobody signed has not happened
                 continue
-            in_ring[order.device] = result.state
-            ended.append(parse_instant(result.ended_at))
+            states[order.device] = result.state
+            ring = rings[order.device]
+            ended[ring] = max(at, ended.get(ring, at))
         elif order.state in UNSIGNED_STATES:
-            in_ring[order.device] = "expired"
+            states[order.device] = "expired"
         elif order.state == "refused" and device is None:
-            in_ring[order.device] = "refused"
+            states[order.device] = "refused"
         elif order.state in FINAL_STATES:
-            in_ring[order.device] = "running"
-    counts: dict[str, int] = {}
-    for state in in_ring.values():
-        counts[state] = counts.get(state, 0) + 1
-    return Standing(tally(counts), max(ended, default=None))
+            states[order.device] = "running"
+    counts: list[dict[str, int]] = [{} for _ in plan.plan.rings]
+    for name, state in states.items():
+        of_ring = counts[rings[name]]
+        of_ring[state] = of_ring.get(state, 0) + 1
+    return [Standing(tally(one), ended.get(number)) for number, one in enumerate(counts)]
 
 
 def check_gate(context: Context, plan: Campaign, ring: int) -> Verdict:
-    """Tell whether the ring may begin, by what the devices of the ring before it signed."""
+    """Tell whether the ring may begin, by what the devices of all rings before it signed.
+
+    All of them, since a ring may be empty, and would open the next one by itself.
+    """
     if ring == 0:
         return Verdict(code="open")
-    before = ring_standing(context, plan.campaign, ring - 1)
-    return judge_gate(
-        plan.plan.rings[ring - 1],
-        before.tally,
-        settled_at=before.settled_at,
-        at=datetime.now(UTC),
-    )
+    now = datetime.now(UTC)
+    before = ring_standings(context, plan)[:ring]
+    for each, standing in zip(plan.plan.rings, before, strict=False):
+        verdict = judge_gate(each, standing.tally, settled_at=standing.settled_at, at=now)
+        if verdict.code != "open":
+            return verdict
+    return Verdict(code="open")
 
 
-def approve_ring(context: Context, campaign: str, ring: int) -> dict[str, Any]:
+def approve_ring(
+    context: Context, campaign: str, ring: int, *, yes: bool = False
+) -> dict[str, Any]:
     """Say that a manual ring may begin, and sign its orders where they wait for that.
 
     Raises:
-        RefusedError: `campaign-gate` when R2 or R3 is asked for and the ring before has not passed
-            its gate by its devices' word.
+        RefusedError: `campaign-gate` when R2 or R3 is asked for and a ring before has not passed
+            its gate by its devices' word; `campaign-changed`, `campaign-set-changed`.
         FarhandError: `campaign-state`, `not-found`.
     """
     path = segments("campaigns", campaign)
-    plan = context.relay.get(path, Campaign)
+    plan = to_sign(context, campaign, yes=yes)
     if not 0 < ring < len(plan.plan.rings):
         raise FarhandError("not-found", "there is no such ring that waits for anybody")
-    by_results = plan.risk not in _AHEAD
+    by_results = plan.risk not in AHEAD
     if by_results:
         verdict = check_gate(context, plan, ring)
         if verdict.code != "open":
             raise RefusedError(
-                "campaign-gate", f"the ring before has not passed its gate: {verdict.code}"
+                "campaign-gate", f"the rings before have not passed their gates: {verdict.code}"
             )
     signed = 0
     if by_results:
-        done = sign_rings(context, plan, {ring})
+        done = sign_rings(context, plan, {ring}, opened=ring)
         signed = done.taken
         if done.skipped:
             context.relay.post(f"{path}/skip", Campaign, {"skipped": done.skipped}, wait_s=60)

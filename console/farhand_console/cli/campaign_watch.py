@@ -1,7 +1,8 @@
 """Following a campaign until it ends, and signing its next ring when its turn has come.
 
-A watch may be ended and started again at any time, here or on another console of an operator: all
-that it goes by is in the campaign and in what devices signed.  It waits for the relay's events and
+A watch may be ended and started again at any time, here or on another console of an operator, which
+asks first whether the campaign is what was meant: all else that it goes by is in what devices
+signed.  It waits for the relay's events and
 never polls faster than they come; a relay that is away is asked again until it is back.
 """
 
@@ -11,8 +12,9 @@ import time
 from typing import Any, Final
 
 from farhand_console.cli.base import Context
+from farhand_console.cli.campaign_request import AHEAD, asked_for, to_sign
 from farhand_console.cli.campaign_signing import check_gate, sign_rings
-from farhand_console.output import say, warn
+from farhand_console.output import printable, say, warn
 from farhand_console.relay import segments
 from farhand_console.relay.campaign_answers import Campaign, CampaignEvents, CampaignReport
 from farhand_protocol.errors import FarhandError
@@ -27,11 +29,18 @@ _AWAY_S: Final = 2.0
 _AWAY: Final = ("relay-unreachable", "relay-timeout", "relay-lost", "store-busy", "bus-unreachable")
 
 
-def follow(context: Context, campaign: str) -> None:
+def follow(context: Context, campaign: str, *, stay: bool = True, yes: bool = False) -> None:
     """Show progress on the terminal until the campaign ends, signing rings as they come due.
 
+    Args:
+        context: of the command.
+        campaign: its id.
+        stay: wait on while the campaign stands still, for somebody to let it go on.
+        yes: agree to a campaign of another console without being asked.
+
     Raises:
-        FarhandError: what the relay or the trust metadata refuse.
+        FarhandError: what the relay or the trust metadata refuse; `campaign-paused` unless `stay`.
+        RefusedError: `campaign-changed`, `campaign-set-changed`.
     """
     # Late: it takes as long to load as the rest of a short command.
     from rich.console import Console
@@ -39,6 +48,7 @@ def follow(context: Context, campaign: str) -> None:
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.fields[words]}"), BarColumn())
+    _agree(context, campaign, yes=yes)
     watch = _Watch(context, campaign)
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("campaign", total=None, words="")
@@ -51,12 +61,30 @@ def follow(context: Context, campaign: str) -> None:
                 progress.update(task, total=total or None, completed=done, words=words)
                 if report.state in _ENDED:
                     return
+                if report.state == "paused" and not stay:
+                    raise FarhandError(
+                        "campaign-paused",
+                        f"the campaign stands still: {printable(report.reason, 80)}",
+                        hint=f"farhand campaign report {campaign}; then resume and watch, or abort",
+                    )
                 watch.sign_due(report)
                 watch.wait()
             except FarhandError as error:
                 if error.code not in _AWAY:
                     raise
                 time.sleep(_AWAY_S)
+
+
+def _agree(context: Context, campaign: str, *, yes: bool) -> None:
+    """Make sure that it is what was asked for, before anything is drawn on the terminal."""
+    while True:
+        try:
+            asked_for(context, campaign, yes=yes)
+            return
+        except FarhandError as error:
+            if error.code not in _AWAY:
+                raise
+            time.sleep(_AWAY_S)
 
 
 def _words(report: CampaignReport) -> str:
@@ -71,6 +99,7 @@ class _Watch:
 
     def __init__(self, context: Context, campaign: str) -> None:
         self._context = context
+        self._campaign = campaign
         self._path = segments("campaigns", campaign)
         self._cursor: str | None = None
         self._told: set[Any] = set()
@@ -83,8 +112,10 @@ class _Watch:
 
     def sign_due(self, report: CampaignReport) -> None:
         """Sign the ring that the relay has opened, if its gate is open by its devices' word."""
-        plan = self._context.relay.get(self._path, Campaign)
+        plan = asked_for(self._context, self._campaign)
         ring = plan.open_ring
+        if not 0 <= ring < len(plan.plan.rings):
+            raise FarhandError("relay-answer", "the relay names a ring that is not in the plan")
         here = next((one for one in report.rings if one.ring == ring), None)
         if ring:
             self._tell("ring", ring, f"ring {plan.plan.rings[ring].name} is open")
@@ -93,7 +124,8 @@ class _Watch:
             self._tell("held", (ring, waits), f"the next ring waits: {waits}")
         if plan.state != "running" or ring == 0 or here is None or not here.counts.get("planned"):
             return
-        if plan.plan.rings[ring].approval == "manual" and plan.risk not in ("R0", "R1"):
+        plan = to_sign(self._context, self._campaign)
+        if plan.plan.rings[ring].approval == "manual" and plan.risk not in AHEAD:
             name = plan.plan.rings[ring].name
             self._tell("manual", ring, f"ring {name} waits for `farhand campaign approve`")
             return
@@ -102,7 +134,7 @@ class _Watch:
             # The relay is ahead of what devices signed, or the clock here is behind.
             self._tell("gate", (ring, verdict.code), f"not signed yet: {verdict.code}")
             return
-        done = sign_rings(self._context, plan, {ring})
+        done = sign_rings(self._context, plan, {ring}, opened=ring)
         if done.skipped:
             body = {"skipped": done.skipped}
             self._context.relay.post(f"{self._path}/skip", Campaign, body, wait_s=60)

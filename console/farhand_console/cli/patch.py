@@ -9,15 +9,14 @@ import click
 import msgspec
 
 from farhand_console.cli.base import Context, command, group
-from farhand_console.cli.campaign import again, create_campaign, inverse_of
+from farhand_console.cli.campaign import again, agreeing, create_campaign, inverse_of
 from farhand_console.cli.campaign_plan import plan_options
 from farhand_console.cli.campaign_report import FORMATS, report_of, write_report
+from farhand_console.cli.campaign_request import asked_for
 from farhand_console.cli.campaign_signing import start_campaign
 from farhand_console.cli.campaign_watch import follow
 from farhand_console.cli.patch_results import advisories, device_row
 from farhand_console.output import line, show_table
-from farhand_console.relay import segments
-from farhand_console.relay.campaign_answers import Campaign
 from farhand_protocol.campaigns import CampaignPlan
 
 __all__ = ["register"]
@@ -76,18 +75,20 @@ def register(root: click.Group) -> None:
 
     @command(patches)
     @click.argument("campaign")
-    def verify(context: Context, campaign: str) -> None:
+    @agreeing
+    def verify(context: Context, campaign: str, yes: bool) -> None:
         """Ask the devices that took updates in a campaign what they still lack."""
-        old = context.relay.get(segments("campaigns", campaign), Campaign)
+        old = asked_for(context, campaign, yes=yes)
         old = msgspec.structs.replace(old, plan=CampaignPlan())
         made = again(context, old, use="rollback", script=_CHECK)
         _carry_out(context, made["campaign"], wait=True)
 
     @command(patches)
     @click.argument("campaign")
-    def rollback(context: Context, campaign: str) -> None:
+    @agreeing
+    def rollback(context: Context, campaign: str, yes: bool) -> None:
         """Bring back the versions from before a campaign, on every device that took updates."""
-        old = context.relay.get(segments("campaigns", campaign), Campaign)
+        old = asked_for(context, campaign, yes=yes)
         script, pairs = inverse_of(old, None)
         made = again(context, old, use="rollback", script=script, pairs=pairs)
         _carry_out(context, made["campaign"], wait=True)
@@ -122,7 +123,7 @@ def _carry_out(context: Context, campaign: str, *, wait: bool) -> None:
     if not wait:
         context.show(started, lambda: line(started["campaign"]))
         return
-    follow(context, campaign)
+    follow(context, campaign, stay=False)
     report = report_of(context, campaign)
     rows = [device_row(result) for result in report["results"]]
     lacking = advisories(rows)

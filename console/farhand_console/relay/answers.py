@@ -384,8 +384,9 @@ class OrderLine(Answer, frozen=True, kw_only=True):
 
 
 class OrderView(OrderLine, frozen=True, kw_only=True):
-    """An order; `result` is the device's envelope."""
+    """An order; `envelope` is its operator's and `result` the device's."""
 
+    envelope: bytes | None = None
     result: bytes | None = None
 
 

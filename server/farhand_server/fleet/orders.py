@@ -97,8 +97,9 @@ class OrderLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrderResult(OrderLine, frozen=True, kw_only=True):
-    """An order in a list with its `result`, the envelope that the device signed."""
+    """An order in a list with its signed `envelope`, and `result` as the device signed it."""
 
+    envelope: bytes | None
     result: bytes | None
 
 
@@ -417,13 +418,15 @@ async def with_results(
         tenant: organisation.
         lines: from `list_orders`.
 
-    Returns: at least the first; together at most `MAX_RESULTS_BYTES` of results, or one result.
+    Returns: at least the first; together at most `MAX_RESULTS_BYTES` of what is signed, or one.
     """
     ids = [line.order for line in lines]
     sizes: dict[str, int] = {}
-    results: dict[str, bytes | None] = {}
+    signed: dict[str, tuple[bytes | None, bytes | None]] = {}
     of_tenant = orders.c.tenant == tenant
-    length = func.coalesce(func.length(orders.c.result), 0)
+    length = func.coalesce(func.length(orders.c.result), 0) + func.coalesce(
+        func.length(orders.c.envelope), 0
+    )
     for chunk in in_chunks(ids):
         query = select(orders.c.id, length).where(of_tenant, orders.c.id.in_(chunk))
         sizes.update((row[0], row[1]) for row in await c.execute(query))
@@ -434,10 +437,17 @@ async def with_results(
             break
         fitting += 1
     for chunk in in_chunks([order for order in ids[:fitting] if sizes.get(order)]):
-        query = select(orders.c.id, orders.c.result).where(of_tenant, orders.c.id.in_(chunk))
-        results.update((row[0], row[1]) for row in await c.execute(query))
+        query = select(orders.c.id, orders.c.envelope, orders.c.result).where(
+            of_tenant, orders.c.id.in_(chunk)
+        )
+        signed.update((row[0], (row[1], row[2])) for row in await c.execute(query))
+    nothing = (None, None)
     return [
-        OrderResult(**msgspec.structs.asdict(line), result=results.get(line.order))
+        OrderResult(
+            **msgspec.structs.asdict(line),
+            envelope=signed.get(line.order, nothing)[0],
+            result=signed.get(line.order, nothing)[1],
+        )
         for line in lines[:fitting]
     ]
 
