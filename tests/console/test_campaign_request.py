@@ -98,10 +98,10 @@ def test_a_campaign_of_another_console_is_shown_and_agreed_to(
 class Making(RingedFleet):
     """A relay that makes the campaign that it is asked for."""
 
-    def post(self, path: str, kind: Any, body: Any = None, **wait: Any) -> Any:
+    def post(self, path: str, _kind: Any, body: Any = None, **_wait: Any) -> Any:
         if path == "/campaigns":
             return self.plan()
-        return super().post(path, kind, body, **wait)
+        return super().post(path, _kind, body, **_wait)
 
 
 def test_what_is_remembered_is_what_was_typed(

@@ -107,4 +107,5 @@ def test_rings_breaker_kill_resume_and_retry(house: House, tmp_path: Path) -> No
     document = json.loads(tess.run("campaign", "report", campaign, "--format", "json").stdout)
     assert sorted(document["script"]["approved_by"]) == ["admin", "rob"]
     assert [row["signed"] for row in document["results"]] == [True] * 3
+    assert {row["operator"] for row in document["results"]} == {"tess"}
     assert document["target_set"] == found.target_set
