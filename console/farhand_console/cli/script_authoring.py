@@ -152,7 +152,7 @@ def _register_comparing(scripts: click.Group) -> None:
             if before is None:
                 hint(f"no version of {manifest.id} is published: all of it is new")
             for one in lines:
-                line(one)
+                line(one, len(one))
 
         context.show(answer, readable)
 
