@@ -248,7 +248,7 @@ def sealed_order(organisation: Organisation, fleet: RingedFleet, **changes: Any)
 
 
 def test_an_auditor_reads_who_signed_and_not_who_the_relay_names(
-    console: Open, organisation: Organisation
+    console: Open, organisation: Organisation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fleet = RingedFleet(organisation)
     order = msgspec.structs.replace(result_of(fleet, 0), operator="mallory")
@@ -278,3 +278,6 @@ def test_an_auditor_reads_who_signed_and_not_who_the_relay_names(
     assert row(order="o-" + "b" * 16, result=elsewhere.result)["signed"] is False
     document = audit_document(console(fleet), CAMPAIGN)
     assert {"created_by", "counts", "causes", "rings"} <= set(document["relays_word"])
+    told = msgspec.structs.replace(fleet.plan(), campaign="c-bbbbbbbbbbbbbbbb")
+    monkeypatch.setattr(fleet, "plan", lambda: told)
+    refused("campaign-changed", audit_document, console(fleet), CAMPAIGN)

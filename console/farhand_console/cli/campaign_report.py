@@ -33,7 +33,7 @@ from farhand_console.relay.answers import OrderView
 from farhand_console.relay.campaign_answers import Campaign, CampaignReport, Target
 from farhand_console.trust.devices import DeviceCheck, VerifiedDevice
 from farhand_protocol.envelopes import open_payload, signers
-from farhand_protocol.errors import FarhandError
+from farhand_protocol.errors import FarhandError, RefusedError
 from farhand_protocol.instants import format_instant
 from farhand_protocol.manifest import Manifest, manifest_digest
 from farhand_protocol.orders import FINAL_STATES
@@ -55,16 +55,23 @@ _COLUMNS: Final = (
 )  # fmt: skip
 # Nobody but the relay signs for these.
 _RELAYS_WORD: Final = (
-    "name", "state", "reason", "query", "created_by", "created_at", "started_at", "ended_at",
-    "counts", "rings", "causes",
+    "name", "state", "reason", "query", "exclude", "parameters", "target_set", "created_by",
+    "created_at", "started_at", "ended_at", "counts", "rings", "causes",
 )  # fmt: skip
 # A cell that begins so is a formula to a spreadsheet.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
+def _campaign(context: Context, campaign: str) -> Campaign:
+    plan = context.relay.get(segments("campaigns", campaign), Campaign)
+    if plan.campaign != campaign:
+        raise RefusedError("campaign-changed", "the relay answered with another campaign")
+    return plan
+
+
 def report_of(context: Context, campaign: str) -> dict[str, Any]:
     """Return the report; `unverified` counts final results that no device signature backs."""
-    plan = context.relay.get(segments("campaigns", campaign), Campaign)
+    plan = _campaign(context, campaign)
     report = context.relay.get(segments("campaigns", campaign, "report"), CampaignReport)
     check = DeviceCheck(context.trust(), context.home)
     devices: dict[str, VerifiedDevice] = {}
@@ -211,7 +218,7 @@ def audit_document(context: Context, campaign: str) -> dict[str, Any]:
     Raises:
         FarhandError: `script-changed` when the relay's campaign is not the script it names.
     """
-    plan = context.relay.get(segments("campaigns", campaign), Campaign)
+    plan = _campaign(context, campaign)
     report = report_of(context, campaign)
     results = [_audit_row(row) for row in report["results"]]
     rows = [device_row(row) for row in report["results"]]
@@ -290,9 +297,9 @@ def to_html(document: dict[str, Any]) -> str:
         "Digest": script["digest"],
         "Author": script["author"],
         "Approved by": ", ".join(script["approved_by"]) or "nobody",
-        "Devices": document["query"]
+        "Devices (the relay's word)": document["query"]
         + (f", without {document['exclude']}" if document["exclude"] else ""),
-        "Frozen set": document["target_set"],
+        "Frozen set (the relay's word)": document["target_set"],
         "Made (the relay's word)": f"{document['created_by']}, {document['created_at']}",
         "Started (the relay's word)": document["started_at"],
         "Ended (the relay's word)": document["ended_at"],
