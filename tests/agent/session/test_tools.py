@@ -361,6 +361,30 @@ async def test_commands_end_with_their_scope_however_many(tmp_path: Path) -> Non
         assert await asyncio.wait_for(ended.get(), 20) == -signal.SIGKILL
 
 
+async def test_a_command_that_starts_just_as_it_is_ended_is_ended(tmp_path: Path) -> None:
+    loop, asked, begin = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+    statuses: list[int] = []
+
+    def runner(argv: Sequence[str], **options: Any) -> Outcome:
+        loop.call_soon_threadsafe(asked.set)
+        assert begin.wait(20)
+        program = "import time; time.sleep(600)"
+        process = subprocess.Popen([sys.executable, "-c", program], env=options["env"])
+        statuses.append(process.wait())
+        return Outcome(0, b"", b"")
+
+    scene = Scene(tmp_path, "terminal", runner=runner)
+    async with ssh_pair(scene.terms) as pair:
+        tools = await channel(pair, "farhand-tools")
+        tools.send({"tool": "lock"})
+        await asyncio.wait_for(asked.wait(), 20)
+        scene.terms.scopes.withdraw("terminal", "taken back")
+        # By then whoever ends it has looked once, and found nothing.
+        loop.call_later(0.3, begin.set)
+        assert (await tools.answer())["error"]["code"] == "scope-missing"
+    assert statuses == [-signal.SIGKILL]
+
+
 async def test_services_come_from_the_collector(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

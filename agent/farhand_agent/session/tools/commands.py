@@ -13,6 +13,7 @@ import shutil
 import signal
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
+from functools import partial
 from typing import Final
 
 from farhand_agent.platforms.commands import (
@@ -34,6 +35,7 @@ MAX_LINE_BYTES: Final = 64 * 1024
 _MAX_BYTES: Final = 8 * 1024 * 1024
 _MAX_WORDS: Final = 300
 _MARK: Final = "FARHAND_TOOL"
+_LOOK_S: Final = 0.05
 
 
 class ToolUnsupported(FarhandError):
@@ -70,16 +72,18 @@ class ToolCommands:
                 may not be run, takes or prints too much, or (`needs_success`) ends with an error.
         """
         token = os.urandom(8).hex()
+        start = partial(
+            self._runner,
+            argv,
+            timeout_s=timeout_s,
+            max_bytes=_MAX_BYTES,
+            env={**self._environment, _MARK: token},
+        )
+        work = asyncio.get_running_loop().run_in_executor(None, start)
         try:
-            outcome = await asyncio.to_thread(
-                self._runner,
-                argv,
-                timeout_s=timeout_s,
-                max_bytes=_MAX_BYTES,
-                env={**self._environment, _MARK: token},
-            )
+            outcome = await asyncio.shield(work)
         except asyncio.CancelledError:
-            await asyncio.to_thread(end_marked, f"{_MARK}={token}")
+            await _end(work, f"{_MARK}={token}")
             raise
         except CommandMissing as error:
             raise ToolUnsupported(f"{error.message}, so this cannot be done here") from error
@@ -137,6 +141,17 @@ async def _lines(reader: asyncio.StreamReader) -> AsyncGenerator[bytes, None]:
             held = b""
     if held:
         yield held
+
+
+async def _end(work: asyncio.Future[Outcome], mark: str) -> None:
+    """Kill what a run has started, until its thread is done.
+
+    One look is not enough: a process that is about to be started bears no mark yet.
+    """
+    while not work.done():
+        await asyncio.to_thread(end_marked, mark)
+        await asyncio.wait({work}, timeout=_LOOK_S)
+    work.exception()  # that it was killed surprises nobody
 
 
 def _reason(program: str, outcome: Outcome) -> str:
