@@ -172,20 +172,21 @@ def run_warm(
         finally:
             for one in (theirs_in, theirs_out, theirs_err):
                 os.close(one)
-        asked = {"program": words[2], "arguments": words[3:], "env": env, "cwd": os.getcwd()}
-        connection.sendall(json.dumps(asked).encode())
-        connection.shutdown(socket.SHUT_WR)
-        answers = stack.enter_context(connection.makefile("rb"))
-        pid = int(answers.readline())
         said: list[bytes] = [b"", b""]
         threads = [threading.Thread(target=_tell, args=(told, stdin), daemon=True)]
         threads += [
             threading.Thread(target=_hear, args=(heard[n], said, n), daemon=True) for n in (0, 1)
         ]
+        # All run before the command does, so nothing that it sends comes between.
+        for thread in threads:
+            thread.start()
+        pipes.pop_all()  # each thread closes its own: one that is being read cannot be closed
+        asked = {"program": words[2], "arguments": words[3:], "env": env, "cwd": os.getcwd()}
+        connection.sendall(json.dumps(asked).encode())
+        connection.shutdown(socket.SHUT_WR)
+        answers = stack.enter_context(connection.makefile("rb"))
+        pid = int(answers.readline())
         try:
-            for thread in threads:
-                thread.start()
-            pipes.pop_all()  # each thread closes its own: one that is being read cannot be closed
             connection.settimeout(timeout_s)
             status = int(answers.readline())
         except BaseException as error:
@@ -217,8 +218,7 @@ def _all_ended(threads: list[threading.Thread], within_s: float) -> bool:
     """Wait a while for threads; tell whether all have ended."""
     deadline = time.monotonic() + within_s
     for thread in threads:
-        if thread.ident is not None:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        thread.join(max(0.0, deadline - time.monotonic()))
     return not any(thread.is_alive() for thread in threads)
 
 
