@@ -15,6 +15,17 @@ from farhand_server.store.schema.accounts import (
 )
 from farhand_server.store.schema.alerts import alerts, maintenance
 from farhand_server.store.schema.audit import audit
+from farhand_server.store.schema.care import (
+    address_proofs,
+    erased_tickets,
+    erasures,
+    notice_people,
+    notices,
+    person_merges,
+    referrals,
+    skills,
+    ticket_papers,
+)
 from farhand_server.store.schema.columns import metadata
 from farhand_server.store.schema.desk import (
     queues,
@@ -72,6 +83,7 @@ from farhand_server.store.schema.trust import (
 
 __all__ = [
     "accounts",
+    "address_proofs",
     "alerts",
     "api_tokens",
     "audit",
@@ -90,19 +102,25 @@ __all__ = [
     "devices",
     "dismissed_duplicates",
     "enrolment_tokens",
+    "erased_tickets",
+    "erasures",
     "grant_approvals",
     "idempotency_keys",
     "jump_keys",
     "maintenance",
     "metadata",
     "nameplates",
+    "notice_people",
+    "notices",
     "order_events",
     "orders",
     "package_versions",
     "packages",
+    "person_merges",
     "queues",
     "recording_chunks",
     "recordings",
+    "referrals",
     "relay_probes",
     "scripts",
     "section_changes",
@@ -111,12 +129,14 @@ __all__ = [
     "session_events",
     "session_members",
     "sessions",
+    "skills",
     "software_index",
     "software_moves",
     "tenants",
     "ticket_events",
     "ticket_links",
     "ticket_messages",
+    "ticket_papers",
     "ticket_participants",
     "tickets",
     "time_entries",
