@@ -105,6 +105,7 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
         role: one of `ROLES`.
         scopes: what the token allows within the role: `*`, an action, or `noun.*`.
         token: id of the token used, empty for the command line on the host.
+        person: who that is among the people the desk works for, empty where nobody said.
     """
 
     tenant: str
@@ -113,6 +114,7 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     role: Role
     scopes: frozenset[str] = frozenset({"*"})
     token: str = ""
+    person: str = ""
 
 
 class Resource(msgspec.Struct, frozen=True, kw_only=True):

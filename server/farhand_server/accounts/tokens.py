@@ -157,6 +157,7 @@ class Tokens:
                         accounts.c.id,
                         accounts.c.name,
                         accounts.c.role,
+                        accounts.c.person,
                     )
                     .join_from(
                         api_tokens,
@@ -183,6 +184,7 @@ class Tokens:
             role=row.role,
             scopes=frozenset(row.scopes.split()),
             token=row.token,
+            person=row.person or "",
         )
 
     async def revoke(self, c: AsyncConnection, token: str) -> None:

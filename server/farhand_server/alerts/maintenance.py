@@ -15,9 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import UsageError
 from farhand_server.clock import stamp
-from farhand_server.desk.wording import check_line
 from farhand_server.relay import Relay
 from farhand_server.store.schema import maintenance
+from farhand_server.wording import check_line
 
 __all__ = [
     "MAX_MAINTENANCE",

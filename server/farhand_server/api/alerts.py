@@ -28,7 +28,6 @@ from farhand_server.api.area import Area
 from farhand_server.api.guard import FromActor, FromRelay
 from farhand_server.api.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
 from farhand_server.desk.references import parse_reference
-from farhand_server.desk.wording import check_line
 from farhand_server.fleet.devices import find_device, lock_device
 from farhand_server.probes.poller import poll_for_ever
 from farhand_server.probes.registry import (
@@ -40,6 +39,7 @@ from farhand_server.probes.registry import (
 )
 from farhand_server.relay import Relay
 from farhand_server.store.schema import alerts
+from farhand_server.wording import check_line
 
 __all__ = ["AREA"]
 

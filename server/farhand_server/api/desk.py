@@ -22,6 +22,7 @@ from farhand_server.api.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode
 from farhand_server.api.revisions import etag
 from farhand_server.desk.closing import sweep_tickets_for_ever
 from farhand_server.desk.export import export_html, export_mbox
+from farhand_server.desk.heed import heed_events_for_ever
 from farhand_server.desk.links import Link, links_of
 from farhand_server.desk.merging import merged_into
 from farhand_server.desk.moves import add_message
@@ -52,9 +53,10 @@ from farhand_server.desk.timeline import (
     sessions_of,
 )
 from farhand_server.desk.walk_ins import create_walk_in
-from farhand_server.desk.wording import MAX_BODY_CHARS
 from farhand_server.fleet.devices import find_device, lock_device
+from farhand_server.heeders import HEEDERS
 from farhand_server.relay import Relay
+from farhand_server.wording import MAX_BODY_CHARS
 
 __all__ = ["AREA", "sight_of", "with_etag"]
 
@@ -98,6 +100,8 @@ class NewTicket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     reproducible: Reproducible | None = None
     repro_steps: _Body = ""
     complained_about: _Line | None = None
+    language: Annotated[str, msgspec.Meta(max_length=10)] = ""
+    category: Annotated[str, msgspec.Meta(max_length=200)] = ""
 
     def intake(self) -> Intake:
         """Return what the desk takes besides who and what."""
@@ -142,7 +146,7 @@ _GUARDIANS = ("admin", "auditor")
 def sight_of(actor: Actor, action: str) -> Sight:
     """Return what this actor sees of the tickets on which she does this."""
     desk = authorise(actor, action) == "all"
-    return Sight(actor.name, desk, actor.role in _GUARDIANS)
+    return Sight(actor.name, desk, actor.role in _GUARDIANS, actor.person or None)
 
 
 def with_etag(ticket: Ticket, *, status: int = 200) -> Response[Ticket]:
@@ -407,6 +411,7 @@ async def _device(c: AsyncConnection, relay: Relay, ticket: Ticket) -> TicketDev
 
 async def _start(relay: Relay) -> None:
     relay.tasks.spawn(sweep_tickets_for_ever(relay), name="tickets")
+    relay.tasks.spawn(heed_events_for_ever(relay, HEEDERS), name="heeders")
 
 
 AREA = Area(

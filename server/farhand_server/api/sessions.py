@@ -16,7 +16,6 @@ from farhand_server.api.guard import FromActor, FromRelay
 from farhand_server.api.paging import Cursor, Limit, Page, decode_cursor, page_of
 from farhand_server.desk.references import parse_reference
 from farhand_server.desk.tickets import find_ticket
-from farhand_server.desk.wording import check_line
 from farhand_server.gateway.node import make_gateway
 from farhand_server.gateway.rendezvous import Pairing, Phase
 from farhand_server.relay import Relay
@@ -27,6 +26,7 @@ from farhand_server.sessions.members import Member, make_members
 from farhand_server.sessions.rows import Session
 from farhand_server.sessions.service import make_sessions
 from farhand_server.sessions.states import STATES
+from farhand_server.wording import check_line
 
 __all__ = ["AREA"]
 

@@ -40,9 +40,9 @@ from farhand_server.desk.participants import (
 )
 from farhand_server.desk.ticket_states import WaitingFor
 from farhand_server.desk.tickets import Sight, Ticket, get_ticket
-from farhand_server.desk.wording import MAX_BODY_CHARS
 from farhand_server.errors import not_found
 from farhand_server.relay import Relay
+from farhand_server.wording import MAX_BODY_CHARS
 
 __all__ = ["AREA"]
 

@@ -20,8 +20,8 @@ from farhand_server.desk.queues import promised_in
 from farhand_server.desk.references import format_number
 from farhand_server.desk.tickets import Kind, Reproducible, Ticket, get_ticket
 from farhand_server.desk.timeline import add_event
-from farhand_server.desk.wording import check_body, check_line
 from farhand_server.relay import Relay
+from farhand_server.wording import check_body, check_line
 
 __all__ = ["TicketChange", "change_ticket"]
 

@@ -20,14 +20,15 @@ from farhand_server.desk.links import add_link, successor_of
 from farhand_server.desk.queues import get_queue
 from farhand_server.desk.ticket_states import WAITING_FOR, TicketEvent, next_state
 from farhand_server.desk.tickets import Intake, Sight, Ticket, create_ticket, get_ticket
-from farhand_server.desk.timeline import Message, add_event, insert_message
-from farhand_server.desk.wording import check_line
+from farhand_server.desk.timeline import Message, MessageKind, add_event, insert_message
 from farhand_server.errors import not_permitted
 from farhand_server.relay import Relay
 from farhand_server.store.schema import tickets
+from farhand_server.wording import check_line
 
 __all__ = [
     "MAX_TIER",
+    "SpokenKind",
     "add_message",
     "assign",
     "close",
@@ -41,6 +42,8 @@ __all__ = [
 ]
 
 MAX_TIER: Final = 3
+SpokenKind = Literal["reply", "note", "session", "chat", "call", "instruction"]
+_FOR_EVERYBODY: Final = ("reply", "chat", "instruction")
 # No chain of merges is longer (see desk.merging.MAX_MERGED).
 _MAX_HOPS: Final = 101
 
@@ -120,15 +123,21 @@ async def _say(
     relay: Relay,
     made: _Step,
     *,
-    kind: str,
+    kind: MessageKind,
     event: str,
     actor: str,
     body: str,
     detail: Mapping[str, Any] | None = None,
+    channel: str = "",
+    person: str | None = None,
+    language: str = "",
 ) -> Message:
     """Add the words and the event of a step."""
     row = made.before.row
-    message = await insert_message(c, relay.tenant, row, kind, actor, body, made.at)
+    message = await insert_message(
+        c, relay.tenant, row, kind, actor, body, made.at,
+        channel=channel, person=person, language=language,
+    )  # fmt: skip
     told = {"message": message.seq, **(detail or {})}
     await add_event(c, relay.tenant, row, event, actor, told, made.at)
     return message
@@ -142,15 +151,19 @@ async def add_message(
     relay: Relay,
     *,
     ref: str,
-    kind: Literal["reply", "note", "session"],
+    kind: SpokenKind,
     body: str,
     actor: str,
     sight: Sight | None = None,
     revision: int | None = None,
+    channel: str = "",
+    person: str | None = None,
+    language: str = "",
 ) -> Message:
-    """Say something on a ticket: a reply for everybody on it, or a note for the desk.
+    """Say something on a ticket: to everybody on it, or a note for the desk.
 
-    `session` is a note as well: what a session came to, as its operator's console tells it.  What
+    `reply`, `chat` and `instruction` are for everybody.  `session` and `call` are notes: what a
+    session came to, as its operator's console tells it, or what was said on the phone.  What
     is said on a merged ticket is said on the one it was merged into.  A requester's reply reopens a
     resolved ticket while its queue allows it; later, or when it is closed, it begins a linked one.
 
@@ -159,7 +172,7 @@ async def add_message(
             for a requester's note.
     """
     of_desk = sight is None or sight.desk
-    if not of_desk and kind != "reply":
+    if not of_desk and kind not in ("reply", "chat"):
         raise not_permitted("notes are for the desk")
     ticket = await get_ticket(c, relay.tenant, ref, sight=sight)
     for _ in range(_MAX_HOPS):
@@ -169,14 +182,19 @@ async def add_message(
         ticket = await get_ticket(c, relay.tenant, ticket.merged_into)
         revision = None
     if not of_desk and await _is_over(c, relay, ticket):
-        return await _succeed(c, relay, ticket, body=body, actor=actor)
-    what: TicketEvent = "reply" if kind == "reply" else "note"
+        return await _succeed(
+            c, relay, ticket, body=body, actor=actor, channel=channel, person=person
+        )
+    what: TicketEvent = "reply" if kind in _FOR_EVERYBODY else "note"
     event: TicketEvent = what if of_desk else "requester-reply"
     again = event == "requester-reply" and ticket.state == "resolved"
     changes = {"resolved_at": None, "reopen_count": ticket.reopen_count + 1} if again else None
     made = await _move(c, relay, ref=ticket.id, event=event, revision=revision, changes=changes)
     name = "requester-reply" if not of_desk else what
-    message = await _say(c, relay, made, kind=kind, event=name, actor=actor, body=body)
+    message = await _say(
+        c, relay, made, kind=kind, event=name, actor=actor, body=body,
+        channel=channel, person=person, language=language,
+    )  # fmt: skip
     if again:
         detail = {"message": message.seq}
         await add_event(c, relay.tenant, ticket.row, "reopened", actor, detail, made.at)
@@ -195,7 +213,14 @@ async def _is_over(c: AsyncConnection, relay: Relay, ticket: Ticket) -> bool:
 
 
 async def _succeed(
-    c: AsyncConnection, relay: Relay, old: Ticket, *, body: str, actor: str
+    c: AsyncConnection,
+    relay: Relay,
+    old: Ticket,
+    *,
+    body: str,
+    actor: str,
+    channel: str = "",
+    person: str | None = None,
 ) -> Message:
     """Put what was said into the ticket that follows one that is over, or begin that one.
 
@@ -206,8 +231,9 @@ async def _succeed(
     if following is not None:
         made = await _move(c, relay, ref=following, event="requester-reply", revision=None)
         return await _say(
-            c, relay, made, kind="reply", event="requester-reply", actor=actor, body=body
-        )
+            c, relay, made, kind="reply", event="requester-reply", actor=actor, body=body,
+            channel=channel, person=person,
+        )  # fmt: skip
     made_anew = await create_ticket(
         c,
         relay,
@@ -221,8 +247,13 @@ async def _succeed(
             security=old.security,
             complained_about=old.complained_about,
         ),
+        person=old.person,
+        organisation=old.organisation,
+        channel=channel,
     )
-    message = await insert_message(c, relay.tenant, made_anew.row, "reply", actor, body, at)
+    message = await insert_message(
+        c, relay.tenant, made_anew.row, "reply", actor, body, at, channel=channel, person=person
+    )
     detail = {"message": message.seq, "follows": old.number}
     await add_event(c, relay.tenant, made_anew.row, "requester-reply", actor, detail, at)
     await add_link(c, relay, ticket=made_anew, other=old, kind="relates", actor=actor)
@@ -464,7 +495,7 @@ async def reopen(
             "reopen_count": ticket.reopen_count + 1,
         },
     )
-    kind = "note" if of_desk else "reply"
+    kind: MessageKind = "note" if of_desk else "reply"
     await _say(c, relay, made, kind=kind, event="reopened", actor=actor, body=reason)
     return await get_ticket(c, relay.tenant, ticket.id)
 

@@ -15,10 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from farhand_protocol.errors import FarhandError
 from farhand_server.desk.tickets import Ticket
 from farhand_server.desk.timeline import add_event
-from farhand_server.desk.wording import check_line
 from farhand_server.errors import not_found, not_permitted
 from farhand_server.relay import Relay
 from farhand_server.store.schema import ticket_participants
+from farhand_server.wording import check_line
 
 __all__ = [
     "MAX_PARTICIPANTS",

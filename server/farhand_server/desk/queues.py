@@ -13,10 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError
 from farhand_server.desk.service import get_policy
-from farhand_server.desk.wording import check_line
 from farhand_server.errors import not_found
 from farhand_server.relay import Relay
 from farhand_server.store.schema import queues
+from farhand_server.wording import check_line
 
 __all__ = [
     "CLOSE_DAYS",

@@ -31,10 +31,10 @@ from farhand_server.desk.service_levels import (
 from farhand_server.desk.ticket_states import ENDED
 from farhand_server.desk.timeline import add_event
 from farhand_server.desk.unused import THE_RELAY
-from farhand_server.desk.wording import check_line
 from farhand_server.errors import not_found
 from farhand_server.relay import Relay
 from farhand_server.store.schema import calendars, service_policies, ticket_events, tickets
+from farhand_server.wording import check_line
 
 __all__ = [
     "ALWAYS_OPEN",

@@ -8,7 +8,7 @@ may *see* is decided here, by `Sight`.
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple, get_args
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 import msgspec
 from sqlalchemy import ColumnElement, RowMapping, and_, exists, func, insert, or_, select
@@ -29,10 +29,10 @@ from farhand_server.desk.references import format_number, parse_reference
 from farhand_server.desk.ticket_states import STATES
 from farhand_server.desk.timeline import add_event, insert_message
 from farhand_server.desk.unused import came_to_nothing
-from farhand_server.desk.wording import check_body, check_line
 from farhand_server.errors import not_found
 from farhand_server.relay import Relay
 from farhand_server.store.schema import tenants, ticket_participants, tickets
+from farhand_server.wording import check_body, check_line
 
 __all__ = [
     "KINDS",
@@ -75,7 +75,8 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     `state_reason` and `waiting_until` (RFC 3339) belong to a ticket that waits; `priority_reason`
     is there when a person overruled what impact and urgency make; `merged_into` reads as `number`;
     `due_at` is when the next thing that is promised (`policy`) is due, and `late` that something
-    was and is not done; both are known within a minute.
+    was and is not done; both are known within a minute.  `person` and `organisation` are whose it
+    is, where that is known; `down_from` and `down_to` when what it is about did not work.
     """
 
     id: str
@@ -101,6 +102,13 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     repro_steps: str
     complained_about: str | None
     identity_check: str
+    person: str | None
+    organisation: str | None
+    contract: str | None
+    language: str
+    category: str
+    down_from: str | None
+    down_to: str | None
     merged_into: str | None
     reopen_count: int
     created_by: str
@@ -134,17 +142,21 @@ class Intake(msgspec.Struct, frozen=True, kw_only=True):
     reproducible: Reproducible | None = None
     repro_steps: str = ""
     complained_about: str | None = None
+    language: str = ""
+    category: str = ""
 
 
 class Sight(NamedTuple):
     """What somebody sees: with `desk` every ticket, with `guarded` the security ones as well.
 
-    Without `desk` it is the tickets that are hers, or on which she takes part.
+    Without `desk` it is the tickets that are hers, or on which she takes part; `person` is who she
+    is, whichever of her addresses a ticket came from.
     """
 
     name: str
     desk: bool
     guarded: bool
+    person: str | None = None
 
     def condition(self) -> ColumnElement[bool] | None:
         """Return what a row of `tickets` must be; None when it may be anything."""
@@ -156,6 +168,8 @@ class Sight(NamedTuple):
             ticket_participants.c.name == self.name,
         )
         hers = or_(tickets.c.requester == self.name, tickets.c.created_by == self.name, takes_part)
+        if self.person:
+            hers = or_(hers, tickets.c.person == self.person)
         if not self.desk:
             return hers
         return or_(tickets.c.security.is_(False), tickets.c.owner == self.name, hers)
@@ -214,6 +228,9 @@ async def create_ticket(
     external_key: str | None = None,
     body: str | None = None,
     intake: Intake | None = None,
+    person: str | None = None,
+    organisation: str | None = None,
+    channel: str = "",
 ) -> Ticket:
     """Make a ticket inside the caller's write transaction.
 
@@ -227,6 +244,9 @@ async def create_ticket(
         external_key: its key in someone else's desk.
         body: first message, by `actor`.
         intake: the rest; an incident of middling weight without.
+        person: who the requester is, where that is known.
+        organisation: whose ticket it is.
+        channel: how it came; see `desk.timeline.Message`.
 
     Raises:
         FarhandError: `invalid`; `not-found` for a queue that does not exist.
@@ -263,6 +283,14 @@ async def create_ticket(
             repro_steps=_body(given.repro_steps, "steps to reproduce"),
             complained_about=_line(given.complained_about, "person complained about"),
             identity_check="",
+            person=person,
+            organisation=organisation,
+            contract=None,
+            language=given.language,
+            category=_line(given.category, "category") or "",
+            fields="{}",
+            down_from=None,
+            down_to=None,
             merged_into=None,
             reopen_count=0,
             created_by=actor,
@@ -274,10 +302,19 @@ async def create_ticket(
             **promised,
         )
     )
-    detail = {"kind": given.kind, "queue": given.queue, "priority": _priority(given)}
-    await add_event(c, tenant, number, "created", actor, detail, at)
+    detail: dict[str, Any] = {
+        "kind": given.kind,
+        "queue": given.queue,
+        "priority": _priority(given),
+        "channel": channel,
+    }
     if body and body.strip():
-        await insert_message(c, tenant, number, "reply", actor, body, at)
+        message = await insert_message(
+            c, tenant, number, "reply", actor, body, at,
+            channel=channel, person=person, language=given.language,
+        )  # fmt: skip
+        detail["message"] = message.seq
+    await add_event(c, tenant, number, "created", actor, detail, at)
     return await _by_number(c, tenant, number)
 
 

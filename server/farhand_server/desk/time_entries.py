@@ -15,9 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from farhand_protocol.identity import make_id
 from farhand_server.desk.references import format_number
 from farhand_server.desk.timeline import add_event
-from farhand_server.desk.wording import check_body
 from farhand_server.relay import Relay
 from farhand_server.store.schema import tickets, time_entries
+from farhand_server.wording import check_body
 
 __all__ = ["MAX_ACTIVE_S", "TimeEntry", "active_seconds", "list_time_entries", "record_time"]
 

@@ -7,19 +7,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final, Literal, get_args
 
 import msgspec
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_server.desk.references import format_number
-from farhand_server.desk.wording import check_body
-from farhand_server.store.schema import sessions, ticket_events, ticket_messages
+from farhand_server.store.schema import (
+    event_queue,
+    sessions,
+    ticket_events,
+    ticket_messages,
+)
+from farhand_server.wording import check_body
 
 __all__ = [
+    "MESSAGE_KINDS",
     "Event",
     "Message",
+    "MessageKind",
     "SessionLine",
     "add_event",
     "insert_message",
@@ -29,11 +36,19 @@ __all__ = [
 ]
 
 
+MessageKind = Literal["reply", "note", "session", "run", "system", "chat", "call", "instruction"]
+MESSAGE_KINDS: Final[tuple[MessageKind, ...]] = get_args(MessageKind)
+# What whoever asked for help is shown, unless whoever writes it says otherwise.
+_PUBLIC: Final = ("reply", "chat", "instruction")
+
+
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """Something said on a ticket; a `note` never leaves the desk.
+    """Something said on a ticket; what is not `public` never leaves the desk.
 
     `ticket` is where it was said: a merged one, in the thread of what it was merged into, or the
-    one that follows a ticket which is over.
+    one that follows a ticket which is over.  `channel` is how it came (mail, chat, phone, web,
+    device, webhook), empty for console and API; `person` is whose words these are where they are no
+    account's; `supersedes` the `seq` of the message that this one corrects.
     """
 
     seq: int
@@ -42,6 +57,11 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     author: str
     body: str
     at: str
+    public: bool = False
+    channel: str = ""
+    person: str | None = None
+    language: str = ""
+    supersedes: int | None = None
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,22 +88,56 @@ class SessionLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def insert_message(
-    c: AsyncConnection, tenant: str, number: int, kind: str, author: str, body: str, at: str
+    c: AsyncConnection,
+    tenant: str,
+    number: int,
+    kind: MessageKind,
+    author: str,
+    body: str,
+    at: str,
+    *,
+    public: bool | None = None,
+    channel: str = "",
+    person: str | None = None,
+    language: str = "",
+    supersedes: int | None = None,
 ) -> Message:
-    """Add a message; raises `invalid` for a text that cannot be one."""
-    body = check_body(body, "message")
-    row = {"tenant": tenant, "ticket": number, "kind": kind, "author": author, "at": at}
+    """Add a message.
+
+    Args:
+        c: connection of a write transaction.
+        tenant: organisation.
+        number: of the ticket.
+        kind: what it is.
+        author: name of an account, or of what else speaks.
+        body: the words.
+        at: when.
+        public: whether the requester is shown it; None goes by the kind.
+        channel: how it came.
+        person: whose words they are.
+        language: in which they are written, where that is known.
+        supersedes: the message that it corrects.
+
+    Raises:
+        FarhandError: `invalid` for a text that cannot be a message.
+    """
+    row: dict[str, Any] = {
+        "kind": kind,
+        "author": author,
+        "body": check_body(body, "message"),
+        "at": at,
+        "public": kind in _PUBLIC if public is None else public,
+        "channel": channel,
+        "person": person,
+        "language": language,
+        "supersedes": supersedes,
+    }
     made = await c.execute(
-        insert(ticket_messages).values(**row, body=body).returning(ticket_messages.c.seq)
+        insert(ticket_messages)
+        .values(tenant=tenant, ticket=number, **row)
+        .returning(ticket_messages.c.seq)
     )
-    return Message(
-        seq=made.scalar_one(),
-        ticket=format_number(number),
-        kind=kind,
-        author=author,
-        body=body,
-        at=at,
-    )
+    return Message(seq=made.scalar_one(), ticket=format_number(number), **row)
 
 
 async def add_event(
@@ -95,13 +149,14 @@ async def add_event(
     detail: Mapping[str, Any],
     at: str,
 ) -> None:
-    """Add an event."""
+    """Add an event, and queue it for whatever follows from it (`desk.heed`)."""
     text = json.dumps(detail, sort_keys=True)
-    await c.execute(
-        insert(ticket_events).values(
-            tenant=tenant, ticket=number, kind=kind, actor=actor, detail=text, at=at
-        )
+    made = await c.execute(
+        insert(ticket_events)
+        .values(tenant=tenant, ticket=number, kind=kind, actor=actor, detail=text, at=at)
+        .returning(ticket_events.c.seq)
     )
+    await c.execute(insert(event_queue).values(tenant=tenant, event=made.scalar_one()))
 
 
 async def list_messages(
@@ -114,7 +169,7 @@ async def list_messages(
     limit: int = 50,
     newest: bool = False,
 ) -> list[Message]:
-    """Return messages in the order they were written; a requester is never given notes.
+    """Return messages in the order they were written; a requester is given what is public.
 
     Args:
         c: any connection.
@@ -131,7 +186,7 @@ async def list_messages(
         ticket_messages.c.seq > after,
     ]
     if not with_notes:
-        where.append(ticket_messages.c.kind == "reply")
+        where.append(ticket_messages.c.public)
     order = ticket_messages.c.seq.desc() if newest else ticket_messages.c.seq
     query = select(ticket_messages).where(*where).order_by(order).limit(limit)
     found = [

@@ -18,9 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from farhand_protocol.errors import UsageError
 from farhand_protocol.identity import make_id
 from farhand_protocol.placements import is_group
-from farhand_server.desk.wording import check_line
 from farhand_server.relay import Relay
 from farhand_server.store.schema import devices
+from farhand_server.wording import check_line
 
 __all__ = ["AGENTLESS_KINDS", "NewAgentless", "add_agentless", "is_address"]
 

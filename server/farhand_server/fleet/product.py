@@ -21,11 +21,11 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError, UsageError
-from farhand_server.desk.wording import check_body, check_line
 from farhand_server.fleet.devices import lock_device
 from farhand_server.fleet.sections import read_section
 from farhand_server.relay import Relay
 from farhand_server.store.schema import device_products
+from farhand_server.wording import check_body, check_line
 
 __all__ = [
     "Product",

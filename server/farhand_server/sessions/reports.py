@@ -21,13 +21,13 @@ from farhand_server.clock import stamp
 from farhand_server.desk.moves import assign
 from farhand_server.desk.references import format_number
 from farhand_server.desk.tickets import get_ticket
-from farhand_server.desk.wording import check_body
 from farhand_server.relay import Relay
 from farhand_server.sessions import rows
 from farhand_server.sessions.bounds import LONGEST_S, NOTE_CHARS, SCOPES, SHA256
 from farhand_server.sessions.service import make_sessions
 from farhand_server.sessions.states import FINAL
 from farhand_server.sessions.walk_ins import resolve_walk_in
+from farhand_server.wording import check_body
 
 __all__ = ["ControlLink", "SessionReports", "make_reports"]
 

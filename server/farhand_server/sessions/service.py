@@ -25,7 +25,6 @@ from farhand_protocol.instants import parse_instant
 from farhand_server.accounts.authorisation import Actor
 from farhand_server.clock import stamp
 from farhand_server.desk.time_entries import record_time
-from farhand_server.desk.wording import check_body
 from farhand_server.errors import not_found, not_permitted
 from farhand_server.fleet.devices import agentless
 from farhand_server.fleet.query_sql import AGENT
@@ -36,6 +35,7 @@ from farhand_server.sessions.rows import Session
 from farhand_server.sessions.states import FINAL
 from farhand_server.sessions.walk_ins import resolve_unused, resolve_walk_in
 from farhand_server.store.schema import devices, time_entries
+from farhand_server.wording import check_body
 
 __all__ = ["DECISION_S", "Sessions", "make_sessions"]
 

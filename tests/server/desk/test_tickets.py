@@ -20,9 +20,9 @@ from farhand_server.desk import time_entries as times
 from farhand_server.desk.references import format_number, parse_reference
 from farhand_server.desk.ticket_states import STATES, TicketEvent, next_state
 from farhand_server.desk.walk_ins import create_walk_in
-from farhand_server.desk.wording import check_body, check_line
 from farhand_server.relay import Relay
 from farhand_server.store.schema import sessions, time_entries
+from farhand_server.wording import check_body, check_line
 from tests.server.desk.people import Desk
 from tests.server.relays import SignIn
 

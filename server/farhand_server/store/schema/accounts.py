@@ -34,6 +34,8 @@ accounts = Table(
     Column("role", Text, nullable=False),
     Column("password_hash", Text),
     Column("disabled_at", Text),
+    Column("person", Text),
+    Column("tier", Integer, nullable=False, default=1),  # 1 to 3; what it allows is a setting
     Column("created_at", Text, nullable=False),
     PrimaryKeyConstraint("tenant", "id"),
     UniqueConstraint("tenant", "name"),
@@ -52,6 +54,9 @@ api_tokens = Table(
     Column("expires_at", Text, nullable=False),
     Column("used_at", Text),
     Column("revoked_at", Text),
+    Column("how", Text, nullable=False, default=""),  # password, token, link, oidc
+    Column("address", Text, nullable=False, default=""),  # from where it was made
+    Column("last_used_at", Text),  # within a minute
     PrimaryKeyConstraint("tenant", "id"),
     UniqueConstraint("secret_sha256"),
     ForeignKeyConstraint(["tenant", "account"], ["accounts.tenant", "accounts.id"]),

@@ -16,6 +16,7 @@ from sqlalchemy import (
 from farhand_server.store.schema.columns import NUMBER, metadata, tenant
 
 __all__ = [
+    "event_queue",
     "queues",
     "ticket_events",
     "ticket_links",
@@ -44,6 +45,14 @@ tickets = Table(
     Column("requester", Text),
     Column("owner", Text),
     Column("tier", Integer, nullable=False),
+    Column("person", Text),
+    Column("organisation", Text),
+    Column("contract", Text),
+    Column("language", Text, nullable=False, default=""),
+    Column("category", Text, nullable=False, default=""),
+    Column("fields", Text, nullable=False, default="{}"),  # JSON, what its kind asks for besides
+    Column("down_from", Text),
+    Column("down_to", Text),
     Column("device", Text),
     Column("external_key", Text),
     Column("steps_tried", Text, nullable=False),
@@ -71,6 +80,8 @@ tickets = Table(
     Index("ix_tickets_merged", "tenant", "merged_into"),
     Index("ix_tickets_waiting", "tenant", "state", "waiting_until"),
     Index("ix_tickets_due", "tenant", "due_known", "due_at"),
+    Index("ix_tickets_person", "tenant", "person", "number"),
+    Index("ix_tickets_organisation", "tenant", "organisation", "number"),
 )
 
 queues = Table(
@@ -118,10 +129,17 @@ ticket_messages = Table(
     Column("seq", NUMBER, primary_key=True, autoincrement=True),
     tenant(),
     Column("ticket", Integer, nullable=False),
-    Column("kind", Text, nullable=False),  # reply, note, session, run
+    Column("kind", Text, nullable=False),  # desk.timeline.MESSAGE_KINDS
     Column("author", Text, nullable=False),
     Column("body", Text, nullable=False),
     Column("at", Text, nullable=False),
+    Column("public", Boolean, nullable=False, default=False),  # whether the requester is shown it
+    Column(
+        "channel", Text, nullable=False, default=""
+    ),  # mail, chat, phone, ...; empty for console and API
+    Column("person", Text),
+    Column("language", Text, nullable=False, default=""),
+    Column("supersedes", NUMBER),
     Index("ix_ticket_messages", "tenant", "ticket", "seq"),
 )
 
@@ -136,6 +154,14 @@ ticket_events = Table(
     Column("detail", Text, nullable=False),  # JSON
     Column("at", Text, nullable=False),
     Index("ix_ticket_events", "tenant", "ticket", "seq"),
+)
+
+event_queue = Table(
+    "event_queue",
+    metadata,
+    tenant(),
+    Column("event", NUMBER, nullable=False),  # of ticket_events; gone once it was heeded
+    PrimaryKeyConstraint("tenant", "event", name="event_queue_key"),
 )
 
 time_entries = Table(

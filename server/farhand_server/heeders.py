@@ -1,0 +1,18 @@
+"""Who heeds what happens on tickets: one line each, in the order in which they are asked."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from farhand_server.desk.heed import Heeder, heed_events
+from farhand_server.relay import Relay
+
+__all__ = ["HEEDERS", "heed_now"]
+
+HEEDERS: Final[tuple[Heeder, ...]] = ()
+
+
+async def heed_now(relay: Relay) -> None:
+    """Heed everything that is queued, and what is queued by that."""
+    while await heed_events(relay, HEEDERS):
+        pass
