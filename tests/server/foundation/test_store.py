@@ -32,8 +32,14 @@ async def _count(db: Database) -> int:
 async def test_migrating_an_empty_database_gives_the_schema(
     store: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
+    def ours(name: str | None, kind: str, _parents: object) -> bool:
+        # What each database finds the words of tickets by is its own: no table of the schema.
+        words = ("ticket_search_", "ix_ticket_search_")
+        return kind == "unique_constraint" or not (name or "").startswith(words)
+
     def differences(connection: Connection) -> list[object]:
-        return list(compare_metadata(MigrationContext.configure(connection), metadata))
+        context = MigrationContext.configure(connection, opts={"include_name": ours})
+        return list(compare_metadata(context, metadata))
 
     if store == "sqlite":
         url = sqlite_url(tmp_path / "fresh.db")
