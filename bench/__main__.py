@@ -17,6 +17,7 @@ import json
 import os
 import platform
 import sys
+import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,7 @@ def main() -> int:
             figures: list[Figure] = suite.run(quick=options.quick)
         except Exception as error:  # one suite's failure must not lose what others measured
             print(f"  failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            traceback.print_exc()
             failed.append(name)
             continue
         show(figures)
