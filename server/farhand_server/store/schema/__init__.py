@@ -28,6 +28,7 @@ from farhand_server.store.schema.care import (
 )
 from farhand_server.store.schema.columns import metadata
 from farhand_server.store.schema.desk import (
+    event_queue,
     queues,
     ticket_events,
     ticket_links,
@@ -72,6 +73,7 @@ from farhand_server.store.schema.knowledge import (
     question_answers,
     questions,
 )
+from farhand_server.store.schema.notify import notify_items, notify_settings
 from farhand_server.store.schema.orders import (
     campaign_counts,
     campaign_rings,
@@ -79,6 +81,14 @@ from farhand_server.store.schema.orders import (
     campaigns,
     order_events,
     orders,
+)
+from farhand_server.store.schema.people import (
+    addresses,
+    attachments,
+    blobs,
+    desk_settings,
+    organisations,
+    people,
 )
 from farhand_server.store.schema.probes import relay_probes
 from farhand_server.store.schema.recordings import recording_chunks, recordings
@@ -90,6 +100,12 @@ from farhand_server.store.schema.sessions import (
     session_members,
     sessions,
     waiting_grants,
+)
+from farhand_server.store.schema.signing_in import (
+    oidc_identities,
+    recovery_codes,
+    second_factors,
+    signin_steps,
 )
 from farhand_server.store.schema.ticket_work import (
     canned_replies,
@@ -111,6 +127,7 @@ from farhand_server.store.schema.trust import (
 __all__ = [
     "accounts",
     "address_proofs",
+    "addresses",
     "alerts",
     "api_tokens",
     "article_collection_items",
@@ -125,7 +142,9 @@ __all__ = [
     "articles",
     "assistant_talks",
     "assistant_turns",
+    "attachments",
     "audit",
+    "blobs",
     "calendars",
     "campaign_counts",
     "campaign_rings",
@@ -134,6 +153,7 @@ __all__ = [
     "canned_replies",
     "check_states",
     "checklist_templates",
+    "desk_settings",
     "device_heads",
     "device_hints",
     "device_merges",
@@ -145,6 +165,7 @@ __all__ = [
     "enrolment_tokens",
     "erased_tickets",
     "erasures",
+    "event_queue",
     "grant_approvals",
     "idempotency_keys",
     "jump_keys",
@@ -154,26 +175,34 @@ __all__ = [
     "nameplates",
     "notice_people",
     "notices",
+    "notify_items",
+    "notify_settings",
+    "oidc_identities",
     "order_events",
     "orders",
+    "organisations",
     "package_versions",
     "packages",
+    "people",
     "person_merges",
     "question_answers",
     "questions",
     "queues",
     "recording_chunks",
     "recordings",
+    "recovery_codes",
     "referrals",
     "relay_probes",
     "saved_filters",
     "scripts",
+    "second_factors",
     "section_changes",
     "sections",
     "service_policies",
     "session_events",
     "session_members",
     "sessions",
+    "signin_steps",
     "skills",
     "software_index",
     "software_moves",

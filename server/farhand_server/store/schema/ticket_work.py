@@ -1,4 +1,4 @@
-"""What the desk works with on tickets: words to search, lists, canned replies, checklists, forms."""
+"""What the desk works with on tickets: words to search, lists, replies, checklists, forms."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 # The terms of each ticket, as `desk.search_terms` makes them.  What finds them again is each
-# database's own (migration 0020): SQLite's FTS5, kept by triggers; columns that PostgreSQL computes.
+# database's own (migration 0020): FTS5 of SQLite, kept by triggers; computed columns of PostgreSQL.
 ticket_search = Table(
     "ticket_search",
     metadata,
