@@ -7,6 +7,8 @@
 - `@pytest.mark.needs("ssh", ...)`: programs that only the operating system's packages have.
 - Tests that share a fixture of their module stay together on one worker, which makes it once; what
   takes longest begins.
+- In CI a test that fails runs once more, and the summary names it (see CONTRIBUTING.md); more than
+  `MAX_RERUNS` of them are a failure, whatever became of them.
 - A guard: no process that a test started may be left when the session ends.
 
 With FARHAND_CI=1 whatever is missing is a failure; elsewhere such a test is skipped, with a reason.
@@ -32,6 +34,7 @@ from tests.support.servers import NatsServer, PostgresServer, ServerMissing
 from tests.support.warm import warm_programs
 
 IN_CI = os.environ.get("FARHAND_CI") == "1"
+MAX_RERUNS = 3
 LONGEST_FIRST = ("faults", "interop", "integration", "security")
 # A person's shell often lacks the folders where Debian puts sshd and its like.
 SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
@@ -81,6 +84,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     _patch.undo()
     while _places:
         shutil.rmtree(_places.pop(), ignore_errors=True)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail where more tests than a busy machine explains passed only when they ran again."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    again = reporter.stats.get("rerun", []) if reporter is not None else []
+    if len(again) > MAX_RERUNS and session.exitstatus == pytest.ExitCode.OK:
+        reporter.write_line(f"{len(again)} tests ran again, where {MAX_RERUNS} may", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
