@@ -90,7 +90,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail where more tests than a busy machine explains passed only when they ran again."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     again = reporter.stats.get("rerun", []) if reporter is not None else []
-    if len(again) > MAX_RERUNS and session.exitstatus == pytest.ExitCode.OK:
+    if reporter and len(again) > MAX_RERUNS and session.exitstatus == pytest.ExitCode.OK:
         reporter.write_line(f"{len(again)} tests ran again, where {MAX_RERUNS} may", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
