@@ -137,6 +137,8 @@ def sign_order(
     ends = begins + timedelta(seconds=ttl_s)
     if ttl_s < 1 or (ends - now).total_seconds() > MAX_ORDER_LIFETIME_S:
         raise FarhandError("order-lifetime", "an order lives at most seven days")
+    # Clocks differ; an order that lives its whole week has no room for that.
+    not_before = max(begins - _CLOCK_DIFFERENCE, ends - timedelta(seconds=MAX_ORDER_LIFETIME_S))
     manifest = draft.manifest
     order = Order(
         tenant=manifest.tenant,
@@ -155,7 +157,7 @@ def sign_order(
         ring=ring,
         targets_version=draft.targets_version,
         issued_at=format_instant(now),
-        not_before=format_instant(begins - _CLOCK_DIFFERENCE),
+        not_before=format_instant(not_before),
         expires=format_instant(ends),
         terms=terms,
         exemption=draft.exemption,

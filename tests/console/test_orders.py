@@ -20,7 +20,7 @@ from farhand_protocol.envelopes import (
 )
 from farhand_protocol.errors import FarhandError, RefusedError
 from farhand_protocol.identity import device_id
-from farhand_protocol.instants import format_instant
+from farhand_protocol.instants import format_instant, parse_instant
 from farhand_protocol.keys import SeedSigner
 from farhand_protocol.manifest import manifest_digest
 from farhand_protocol.orders import Order, Result
@@ -63,6 +63,22 @@ def test_an_order_says_what_its_signer_saw(organisation: Organisation) -> None:
     assert order.parameters == {"count": 3, "mode": "fast"}
     assert order.targets_version == 7
     assert order.expires == format_instant(NOW + timedelta(seconds=60))
+
+
+def test_no_order_lives_longer_than_its_week(organisation: Organisation) -> None:
+    week = timedelta(days=7)
+    for begins, ttl_s in ((NOW, 7 * 86_400), (NOW + timedelta(days=6), 86_400)):
+        _, sealed = sign_order(
+            draft(organisation),
+            device(organisation),
+            organisation.technician,
+            now=NOW,
+            begins=begins,
+            ttl_s=ttl_s,
+        )
+        order = open_payload(decode_envelope(sealed), Order)
+        assert parse_instant(order.expires) == NOW + week
+        assert parse_instant(order.expires) - parse_instant(order.not_before) <= week
 
 
 def test_what_may_not_run_is_not_signed(organisation: Organisation) -> None:
