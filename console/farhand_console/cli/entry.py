@@ -43,6 +43,7 @@ _COMMANDS = {
     "login": ("login", "Sign in to a relay and make the operator's key if there is none."),
     "operator": ("operator", "People whose keys devices trust."),
     "order": ("order", "Orders and their results."),
+    "outbox": ("outbox", "What the relay has to send, and what nobody took."),
     "patch": ("patch", "Updates across the fleet."),
     "proxy": ("session", "Carry a foreign ssh (ProxyCommand) to a device with an open session."),
     "queue": ("promises", "Where tickets wait."),

@@ -80,6 +80,9 @@ ACTIONS: dict[str, dict[str, Reach]] = {
     "campaign.read": _READERS,
     "campaign.create": _STAFF,
     "campaign.control": _STAFF,
+    # what goes out
+    "outbox.read": _OVERSIGHT,
+    "outbox.retry": _ADMIN,
     # the desk
     "ticket.read": {**_READERS, **_OWN},
     "ticket.create": {**_STAFF, **_OWN},

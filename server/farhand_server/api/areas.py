@@ -15,6 +15,7 @@ from farhand_server.api import (
     foundation,
     jump,
     orders,
+    outbox,
     promises,
     recordings,
     scripts,
@@ -39,4 +40,5 @@ AREAS: tuple[Area, ...] = (
     ticket_steps.AREA,
     promises.AREA,
     alerts.AREA,
+    outbox.AREA,
 )

@@ -82,6 +82,7 @@ from farhand_server.store.schema.orders import (
     order_events,
     orders,
 )
+from farhand_server.store.schema.outbox import outbox
 from farhand_server.store.schema.people import (
     addresses,
     attachments,
@@ -180,6 +181,7 @@ __all__ = [
     "oidc_identities",
     "order_events",
     "orders",
+    "outbox",
     "organisations",
     "package_versions",
     "packages",

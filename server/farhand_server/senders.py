@@ -1,0 +1,13 @@
+"""Which sender takes which kind of item of the outbox, listed here and nowhere else.
+
+To plug in: a coroutine `(relay, item)` that returns once the item was taken, or raises `TryLater`
+or `GiveUp` of `outbox.sending`; its line goes into `SENDERS`.
+"""
+
+from __future__ import annotations
+
+from farhand_server.outbox.sending import Sender
+
+__all__ = ["SENDERS"]
+
+SENDERS: tuple[tuple[str, Sender], ...] = ()
