@@ -41,6 +41,7 @@ _REFUSALS = frozenset(
     {
         "consent-refused",
         "consent-timeout",
+        "contract-used-up",
         "device-retired",
         "not-permitted",
         "policy-refused",

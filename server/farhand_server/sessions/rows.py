@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, RowMapping, and_, func, insert, or_, selec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.identity import is_session_id
+from farhand_server.contracts.cover import check_may_begin
 from farhand_server.desk.references import format_number
 from farhand_server.desk.tickets import find_ticket, get_ticket
 from farhand_server.desk.walk_ins import create_walk_in
@@ -266,15 +267,18 @@ async def resolve_ticket(
     is made in this transaction (or shared, desk/walk_ins.py).
 
     Raises:
-        FarhandError: `not-found`, `invalid`.
+        FarhandError: `not-found`, `invalid`; `contract-used-up` where its contract allows no more.
     """
     if ticket is not None:
-        return (await get_ticket(c, relay.tenant, ticket)).row, external_key
-    if external_key is not None:
+        number: int | None = (await get_ticket(c, relay.tenant, ticket)).row
+    elif external_key is not None:
         known = await find_ticket(c, relay.tenant, external_key)
-        return (None if known is None else known.row), external_key
-    made = await create_walk_in(c, relay, actor=actor, device=device, reason=reason)
-    return made.row, None
+        number = None if known is None else known.row
+    else:
+        made = await create_walk_in(c, relay, actor=actor, device=device, reason=reason)
+        number = made.row
+    await check_may_begin(c, relay, ticket=number, device=device)
+    return number, external_key
 
 
 async def create(
