@@ -24,7 +24,7 @@ from typing import IO, Any
 
 from farhand_agent.inventory.catalogue import CATALOGUE
 from tests.support.prepared import copy_prepared
-from tests.support.warm import run_warm
+from tests.support.warm import run_warm, start_warm
 
 __all__ = [
     "AgentHome",
@@ -107,7 +107,7 @@ class Process:
         self.stdout_lines: list[str] = []
         self.stderr_lines: list[str] = []
         self._fresh: queue.Queue[tuple[str, str]] = queue.Queue()
-        self.popen = subprocess.Popen(
+        self.popen = start_warm(words, env=env, stdin=stdin) or subprocess.Popen(
             words,
             env=env,
             stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,

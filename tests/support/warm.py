@@ -2,10 +2,10 @@
 
 A test gives dozens of short commands, and nine tenths of what each costs is loading its libraries.
 `run_warm` runs one in a process of its own, with arguments, environment, working folder, pipes and
-exit status of its own, as any other; only its modules are there from the beginning.  How a program
-starts from nothing is what `make demo`, the tests of the command lines and whatever runs for long
-(`Process`) show, and a command whose environment asks for another Python than that of the loaded
-process gets it.
+exit status of its own, as any other; only its modules are there from the beginning.  `start_warm`
+starts a relay so, which is used like a `subprocess.Popen` of text.  How a program starts from
+nothing is what `make demo`, the tests of the command lines and every agent show, and a command
+whose environment asks for another Python than that of the loaded process gets it.
 
     test process ── pipe that ends it ──> loaded process ── fork ──> keeper ── fork ──> command
          └── socket: words, environment, three pipes ──────────────────┘ pid, then status
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import io
 import json
 import os
 import runpy
@@ -29,16 +30,22 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
+from litestar import Litestar
 
+import farhand_server.app
+import farhand_server.serve
 from farhand_console.cli.entry import farhand
+from farhand_server.api.area import Area
+from farhand_server.api.areas import AREAS
+from farhand_server.relay import Relay
 
-__all__ = ["run_warm", "warm_programs"]
+__all__ = ["WarmProcess", "run_warm", "start_warm", "warm_programs"]
 
 PROGRAMS = ("farhand_agent", "farhand_console", "farhand_server")
 _ROOT = Path(__file__).parents[2]
@@ -160,18 +167,9 @@ def run_warm(
     if loaded is None:
         return None
     with ExitStack() as stack:
-        connection = stack.enter_context(closing(loaded.connect()))
-        theirs_in, ours_in = os.pipe()
-        ours_out, theirs_out = os.pipe()
-        ours_err, theirs_err = os.pipe()
         pipes = stack.enter_context(ExitStack())
-        told = pipes.enter_context(os.fdopen(ours_in, "wb"))
-        heard = [pipes.enter_context(os.fdopen(one, "rb")) for one in (ours_out, ours_err)]
-        try:
-            socket.send_fds(connection, [b"!"], [theirs_in, theirs_out, theirs_err])
-        finally:
-            for one in (theirs_in, theirs_out, theirs_err):
-                os.close(one)
+        connection, told, *heard = _ask_for(loaded, pipes)
+        stack.enter_context(closing(connection))
         said: list[bytes] = [b"", b""]
         threads = [threading.Thread(target=_tell, args=(told, stdin), daemon=True)]
         threads += [
@@ -181,11 +179,8 @@ def run_warm(
         for thread in threads:
             thread.start()
         pipes.pop_all()  # each thread closes its own: one that is being read cannot be closed
-        asked = {"program": words[2], "arguments": words[3:], "env": env, "cwd": os.getcwd()}
-        connection.sendall(json.dumps(asked).encode())
-        connection.shutdown(socket.SHUT_WR)
-        answers = stack.enter_context(connection.makefile("rb"))
-        pid = int(answers.readline())
+        answers, pid = _begin(connection, words, env)
+        stack.enter_context(answers)
         try:
             connection.settimeout(timeout_s)
             status = int(answers.readline())
@@ -199,6 +194,101 @@ def run_warm(
         if not _all_ended(threads, max(_SAID_S, deadline - time.monotonic())):
             raise subprocess.TimeoutExpired(words, timeout_s)
     return subprocess.CompletedProcess(words, status, said[0], said[1])
+
+
+class WarmProcess:
+    """A program that runs for long; as much of `subprocess.Popen` as its users want, and no more.
+
+    Attributes:
+        pid: of the program itself, not of its keeper.
+        returncode: its status once that was asked for, as `Popen` has it.
+        stdin: what it reads, to be written as text; closed from the beginning unless wanted.
+        stdout: what it says, as text.
+        stderr: what it says beside that.
+    """
+
+    def __init__(
+        self, loaded: _Loaded, words: list[str], env: dict[str, str], *, stdin: bool
+    ) -> None:
+        self.args = words
+        self.returncode: int | None = None
+        with ExitStack() as undone:
+            self._connection, told, out, err = _ask_for(loaded, undone)
+            undone.enter_context(closing(self._connection))
+            self._answers, self.pid = _begin(self._connection, words, env)
+            undone.pop_all()
+        self.stdin = io.TextIOWrapper(told, write_through=True) if stdin else None
+        if self.stdin is None:
+            told.close()
+        self.stdout = io.TextIOWrapper(out, errors="replace")
+        self.stderr = io.TextIOWrapper(err, errors="replace")
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return its status when it has ended; raises `subprocess.TimeoutExpired`."""
+        if self.returncode is None:
+            ready, _, _ = select.select([self._connection], [], [], timeout)
+            if not ready:
+                raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
+            self._connection.settimeout(_START_S)
+            with self._answers:
+                self.returncode = int(self._answers.readline())
+            self._connection.close()
+        return self.returncode
+
+    def poll(self) -> int | None:
+        """Return its status, None while it runs."""
+        with suppress(subprocess.TimeoutExpired):
+            return self.wait(0.0)
+        return None
+
+    def send_signal(self, sign: int) -> None:
+        """Signal it while it runs."""
+        if self.poll() is None:
+            # Its keeper took its status meanwhile: nobody else can have its number so soon.
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, sign)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.send_signal(signal.SIGKILL)
+
+
+def start_warm(words: list[str], *, env: dict[str, str], stdin: bool = False) -> WarmProcess | None:
+    """Start `PYTHON -m farhand_server run ...`; None where only a process from nothing will do."""
+    if words[:4] != [sys.executable, "-m", "farhand_server", "run"]:
+        return None
+    loaded = _keeper.fitting(env)
+    return None if loaded is None else WarmProcess(loaded, words, env, stdin=stdin)
+
+
+def _ask_for(loaded: _Loaded, undone: ExitStack) -> tuple[socket.socket, Any, Any, Any]:
+    """Return a connection for one command, and our ends of its three pipes.
+
+    Args:
+        loaded: the loaded process.
+        undone: closes the pipes, until whoever asks takes them over.
+    """
+    connection = loaded.connect()
+    theirs_in, ours_in = os.pipe()
+    ours_out, theirs_out = os.pipe()
+    ours_err, theirs_err = os.pipe()
+    told = undone.enter_context(os.fdopen(ours_in, "wb"))
+    out, err = (undone.enter_context(os.fdopen(one, "rb")) for one in (ours_out, ours_err))
+    try:
+        socket.send_fds(connection, [b"!"], [theirs_in, theirs_out, theirs_err])
+    finally:
+        for one in (theirs_in, theirs_out, theirs_err):
+            os.close(one)
+    return connection, told, out, err
+
+
+def _begin(connection: socket.socket, words: list[str], env: dict[str, str]) -> tuple[Any, int]:
+    """Let the command begin; returns what its keeper says from then on, and its process id."""
+    asked = {"program": words[2], "arguments": words[3:], "env": env, "cwd": os.getcwd()}
+    connection.sendall(json.dumps(asked).encode())
+    connection.shutdown(socket.SHUT_WR)
+    answers = connection.makefile("rb")
+    return answers, int(answers.readline())
 
 
 def _tell(pipe: Any, data: bytes) -> None:
@@ -228,10 +318,22 @@ def _all_ended(threads: list[threading.Thread], within_s: float) -> bool:
 def _load() -> None:
     for name in ("farhand_agent.cli", "farhand_agent.enrolment", "farhand_server.cli.commands"):
         importlib.import_module(name)
+    _make_the_application()
     context = click.Context(farhand)
     for name in farhand.list_commands(context):
         farhand.get_command(context, name)
     gc.freeze()
+
+
+def _make_the_application() -> None:
+    """Let every relay that is forked find its HTTP application made: it keeps only its relay."""
+    made = farhand_server.app.build_app(cast(Any, None))
+
+    def build_app(relay: Relay, _areas: Sequence[Area] = AREAS) -> Litestar:
+        made.state.relay = relay
+        return made
+
+    vars(farhand_server.serve)["build_app"] = build_app
 
 
 def _next_command(path: str) -> dict[str, Any] | None:
