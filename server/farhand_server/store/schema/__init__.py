@@ -15,6 +15,16 @@ from farhand_server.store.schema.accounts import (
 )
 from farhand_server.store.schema.alerts import alerts, maintenance
 from farhand_server.store.schema.audit import audit
+from farhand_server.store.schema.automation import (
+    bug_tickets,
+    bugs,
+    connectors,
+    inbound_hooks,
+    rule_firings,
+    rules,
+    seen_deliveries,
+    webhooks,
+)
 from farhand_server.store.schema.care import (
     address_proofs,
     erased_tickets,
@@ -26,6 +36,7 @@ from farhand_server.store.schema.care import (
     skills,
     ticket_papers,
 )
+from farhand_server.store.schema.channels import calls, chats, desk_presence, visits
 from farhand_server.store.schema.columns import metadata
 from farhand_server.store.schema.contracts import (
     contract_warnings,
@@ -156,17 +167,23 @@ __all__ = [
     "attachments",
     "audit",
     "blobs",
+    "bug_tickets",
+    "bugs",
     "calendars",
+    "calls",
     "campaign_counts",
     "campaign_rings",
     "campaign_slots",
     "campaigns",
     "canned_replies",
+    "chats",
     "check_states",
+    "checklist_templates",
+    "connectors",
     "contract_warnings",
     "contracts",
     "csat",
-    "checklist_templates",
+    "desk_presence",
     "desk_settings",
     "device_heads",
     "device_hints",
@@ -183,6 +200,7 @@ __all__ = [
     "grant_approvals",
     "hour_ledger",
     "idempotency_keys",
+    "inbound_hooks",
     "jump_keys",
     "kept_sections",
     "maintenance",
@@ -195,8 +213,8 @@ __all__ = [
     "oidc_identities",
     "order_events",
     "orders",
-    "outbox",
     "organisations",
+    "outbox",
     "package_versions",
     "packages",
     "people",
@@ -211,11 +229,14 @@ __all__ = [
     "relay_probes",
     "report_mails",
     "report_readers",
+    "rule_firings",
+    "rules",
     "saved_filters",
     "scripts",
     "second_factors",
     "section_changes",
     "sections",
+    "seen_deliveries",
     "service_policies",
     "session_events",
     "session_members",
@@ -241,5 +262,7 @@ __all__ = [
     "time_entries",
     "trust_metadata",
     "trust_targets",
+    "visits",
     "waiting_grants",
+    "webhooks",
 ]
