@@ -95,6 +95,7 @@ from farhand_server.store.schema.knowledge import (
     questions,
 )
 from farhand_server.store.schema.notify import notify_items, notify_settings
+from farhand_server.store.schema.mail import mail_recipients, mail_servers, mailboxes, mails
 from farhand_server.store.schema.orders import (
     campaign_counts,
     campaign_rings,
@@ -203,6 +204,10 @@ __all__ = [
     "inbound_hooks",
     "jump_keys",
     "kept_sections",
+    "mail_recipients",
+    "mail_servers",
+    "mailboxes",
+    "mails",
     "maintenance",
     "metadata",
     "nameplates",
