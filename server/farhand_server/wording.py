@@ -6,13 +6,16 @@ PostgreSQL cannot store or that no keyboard types.
 
 from __future__ import annotations
 
+import re
+
 from farhand_protocol.errors import UsageError
 
-__all__ = ["MAX_BODY_CHARS", "MAX_LINE_CHARS", "check_body", "check_line"]
+__all__ = ["MAX_BODY_CHARS", "MAX_LINE_CHARS", "check_body", "check_language", "check_line"]
 
 MAX_LINE_CHARS = 200
 MAX_BODY_CHARS = 64_000
 _ALLOWED_CONTROLS = frozenset("\n\t")
+_LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,3}", re.ASCII)
 
 
 def check_line(text: str, field: str, *, max_chars: int = MAX_LINE_CHARS) -> str:
@@ -47,6 +50,18 @@ def check_body(text: str, field: str, *, max_chars: int = MAX_BODY_CHARS) -> str
             f"the {field} must be text of 1 to {max_chars} characters without control characters",
         )
     return body
+
+
+def check_language(text: str) -> str:
+    """Return the tag of a language, such as `de` or `pt-BR`, or nothing for none.
+
+    Raises:
+        UsageError: `invalid`.
+    """
+    tag = text.strip()
+    if tag and not _LANGUAGE.fullmatch(tag):
+        raise UsageError("invalid", "a language is a tag, such as de or pt-BR")
+    return tag
 
 
 def _is_forbidden(character: str) -> bool:

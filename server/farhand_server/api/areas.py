@@ -20,6 +20,7 @@ from farhand_server.api import (
     recordings,
     scripts,
     sessions,
+    ticket_search,
     ticket_steps,
 )
 from farhand_server.api.area import Area
@@ -38,6 +39,7 @@ AREAS: tuple[Area, ...] = (
     scripts.AREA,
     desk.AREA,
     ticket_steps.AREA,
+    ticket_search.AREA,
     promises.AREA,
     alerts.AREA,
     outbox.AREA,

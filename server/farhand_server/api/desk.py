@@ -7,7 +7,7 @@ ticket of others.  Both are one `Sight`, made from the reach of the action and t
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Controller, Response, get, post
@@ -102,6 +102,7 @@ class NewTicket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     complained_about: _Line | None = None
     language: Annotated[str, msgspec.Meta(max_length=10)] = ""
     category: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    fields: dict[str, Any] = {}
 
     def intake(self) -> Intake:
         """Return what the desk takes besides who and what."""
@@ -417,6 +418,6 @@ async def _start(relay: Relay) -> None:
 AREA = Area(
     name="desk",
     controllers=[TicketController],
-    statuses={"ticket-state": 409, "export-too-large": 413},
+    statuses={"ticket-state": 409, "export-too-large": 413, "fields-invalid": 422},
     start=_start,
 )

@@ -15,6 +15,7 @@ from sqlalchemy import and_, or_, select
 
 from farhand_protocol.errors import FarhandError
 from farhand_server.clock import stamp
+from farhand_server.desk.downtime import sweep_downtime
 from farhand_server.desk.moves import close, resume
 from farhand_server.desk.queues import list_queues
 from farhand_server.desk.service import sweep_due
@@ -52,6 +53,7 @@ async def sweep_tickets(relay: Relay) -> None:
     for number in await _silent(relay):
         await _one(relay, number, "close")
     await sweep_due(relay)
+    await sweep_downtime(relay)
 
 
 async def _one(relay: Relay, number: int, what: str) -> None:

@@ -6,6 +6,7 @@ priority anew unless a person has overruled it; overruling needs a reason.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -13,15 +14,20 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError
+from farhand_protocol.instants import parse_instant
+from farhand_server.clock import stamp
+from farhand_server.desk.downtime import check_downtime
 from farhand_server.desk.merging import merged_into
 from farhand_server.desk.moves import step
 from farhand_server.desk.priorities import Level, Priority, priority_of, rank_priority
 from farhand_server.desk.queues import promised_in
 from farhand_server.desk.references import format_number
+from farhand_server.desk.search_index import index_head
+from farhand_server.desk.ticket_fields import check_fields
 from farhand_server.desk.tickets import Kind, Reproducible, Ticket, get_ticket
 from farhand_server.desk.timeline import add_event
 from farhand_server.relay import Relay
-from farhand_server.wording import check_body, check_line
+from farhand_server.wording import check_body, check_language, check_line
 
 __all__ = ["TicketChange", "change_ticket"]
 
@@ -37,7 +43,8 @@ class TicketChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """What is to change; what is not given stays.
 
     `priority` overrules the matrix, for `priority_reason`; the priority `auto` follows it again.
-    `identity_check` says how a person who asks for access was recognised.
+    `identity_check` says how a person who asks for access was recognised.  `fields` are those that
+    change, null empties one; `down_from` and `down_to` are times, and an empty one takes it away.
     """
 
     title: str | None = None
@@ -53,6 +60,11 @@ class TicketChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     repro_steps: str | None = None
     complained_about: str | None = None
     identity_check: str | None = None
+    language: str | None = None
+    category: str | None = None
+    fields: dict[str, Any] | None = None
+    down_from: str | None = None
+    down_to: str | None = None
 
 
 async def change_ticket(
@@ -81,10 +93,15 @@ async def change_ticket(
         raise FarhandError("revision-mismatch", f"{ticket.number} was changed meanwhile")
     wanted = _checked(change)
     await _check_people(c, relay, ticket, wanted)
+    check_downtime(wanted.get("down_from", ticket.down_from), wanted.get("down_to", ticket.down_to))
     promised: dict[str, object] = {}
     if wanted.get("queue", ticket.queue) != ticket.queue:
         promised = await promised_in(c, relay.tenant, wanted["queue"])
     wanted |= _weight(ticket, change)
+    if change.fields is not None:
+        fields = ticket.fields | change.fields
+        kept_fields = await check_fields(c, relay.tenant, wanted.get("kind", ticket.kind), fields)
+        wanted["fields"] = json.loads(kept_fields)
     before = msgspec.structs.asdict(ticket)
     moved = {name: (before[name], value) for name, value in wanted.items() if before[name] != value}
     if not moved:
@@ -92,10 +109,13 @@ async def change_ticket(
     columns = {name: value for name, (_, value) in moved.items()}
     if "priority" in columns:
         columns["priority"] = rank_priority(columns["priority"])
+    if "fields" in columns:
+        columns["fields"] = kept_fields
     kept = {"state_reason": ticket.state_reason, "waiting_until": ticket.waiting_until}
     at = await step(c, relay, ticket=ticket, state=ticket.state, changes=kept | columns | promised)
     detail = {name: {"from": old, "to": new} for name, (old, new) in moved.items()}
     await add_event(c, relay.tenant, ticket.row, "changed", actor, detail, at)
+    await index_head(c, relay.tenant, ticket.row)
     return await get_ticket(c, relay.tenant, ticket.id)
 
 
@@ -132,6 +152,13 @@ def _checked(change: TicketChange) -> dict[str, Any]:
     for name, field in _BODIES.items():
         if (text := getattr(change, name)) is not None:
             wanted[name] = check_body(text, field) if text.strip() else ""
+    if change.category is not None:
+        wanted["category"] = check_line(change.category, "category") if change.category else ""
+    if change.language is not None:
+        wanted["language"] = check_language(change.language)
+    for name in ("down_from", "down_to"):
+        if (text := getattr(change, name)) is not None:
+            wanted[name] = stamp(parse_instant(text)) if text else None
     return wanted
 
 

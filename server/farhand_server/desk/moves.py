@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.instants import parse_instant
 from farhand_server.clock import stamp
+from farhand_server.desk.checklist_items import check_nothing_open
 from farhand_server.desk.links import add_link, successor_of
 from farhand_server.desk.queues import get_queue
 from farhand_server.desk.ticket_states import WAITING_FOR, TicketEvent, next_state
@@ -443,7 +444,8 @@ async def resolve(
 
     Raises:
         FarhandError: `invalid`, `not-found`, `ticket-state`, `revision-mismatch`;
-            `identity-unchecked` for a request for access that nobody checked.
+            `identity-unchecked` for a request for access that nobody checked,
+            `checklist-open` while required items are.
     """
     found = await get_ticket(c, relay.tenant, ref, sight=sight)
     if found.kind == "access" and not found.identity_check:
@@ -452,6 +454,7 @@ async def resolve(
             f"nobody recorded how the person of {found.number} was recognised",
             hint=f"farhand ticket set {found.number} --identity-check HOW",
         )
+    await check_nothing_open(c, relay.tenant, found.row)
     await relay.audit.append(c, actor=actor, action="ticket.resolve", subject=found.number)
     changes = {"resolved_at": relay.stamp()}
     made = await _move(c, relay, ref=found.id, event="resolve", revision=revision, changes=changes)

@@ -12,12 +12,21 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import cache
-from typing import Final
+from functools import lru_cache
+from threading import local
+from typing import Any, Final
 
 import snowballstemmer
 
-__all__ = ["LANGUAGES", "MAX_WORD_CHARS", "fold", "plain_words", "stem_words"]
+__all__ = [
+    "LANGUAGES",
+    "MAX_WORD_CHARS",
+    "fold",
+    "plain_words",
+    "raw_words",
+    "stem_word",
+    "stem_words",
+]
 
 # Language tags, and what the stemmers call them.
 LANGUAGES: Final[dict[str, str]] = {
@@ -32,6 +41,9 @@ MAX_WORD_CHARS: Final = 40
 
 _WORD = re.compile(r"[^\W_]+(?:[-_.][^\W_]+)*")
 _PARTS = re.compile(r"[-_.]")
+_REMEMBERED: Final = 100_000
+# A stemmer keeps the word that it works on, so each thread has its own.
+_stemmers = local()
 # The Romanian letters with a cedilla are an old encoding's; the stemmer knows those with a comma.
 _CEDILLAS: Final = str.maketrans("şţŞŢ", "șțȘȚ")
 
@@ -42,8 +54,8 @@ def fold(word: str) -> str:
     return unicodedata.normalize("NFC", "".join(c for c in parted if not unicodedata.combining(c)))
 
 
-def _raw_words(text: str) -> list[str]:
-    """Return the words of a text; of `SN-12.4` also its parts."""
+def raw_words(text: str) -> list[str]:
+    """Return the words of a text as they are written; of `SN-12.4` also its parts."""
     found: list[str] = []
     for match in _WORD.finditer(unicodedata.normalize("NFKC", text).translate(_CEDILLAS)):
         whole = match[0]
@@ -59,7 +71,7 @@ def plain_words(text: str) -> list[str]:
 
     Returns: words of at most `MAX_WORD_CHARS` characters; longer ones are left out.
     """
-    return [folded for word in _raw_words(text) if (folded := fold(word))]
+    return [folded for word in raw_words(text) if (folded := fold(word))]
 
 
 def stem_words(text: str, language: str) -> list[str]:
@@ -71,9 +83,21 @@ def stem_words(text: str, language: str) -> list[str]:
 
     Returns: as many stems as `plain_words` returns words.
     """
-    name = LANGUAGES.get(language.partition("-")[0].lower())
-    if name is None:
+    tag = language.partition("-")[0].lower()
+    if tag not in LANGUAGES:
         return plain_words(text)
-    # One for each call: it keeps the word that it works on.
-    stem = cache(snowballstemmer.stemmer(name).stemWord)
-    return [fold(stem(word.casefold())) for word in _raw_words(text) if fold(word)]
+    return [stem_word(word, tag) for word in raw_words(text) if fold(word)]
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def stem_word(word: str, tag: str) -> str:
+    """Return the stem of one word, folded.
+
+    Args:
+        word: as `raw_words` returns it.
+        tag: a key of `LANGUAGES`.
+    """
+    known: dict[str, Any] = _stemmers.__dict__.setdefault("by_tag", {})
+    if tag not in known:
+        known[tag] = snowballstemmer.stemmer(LANGUAGES[tag])
+    return fold(known[tag].stemWord(word.casefold()))

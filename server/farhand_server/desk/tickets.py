@@ -8,6 +8,8 @@ may *see* is decided here, by `Sight`.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Any, Final, Literal, NamedTuple, get_args
 
 import msgspec
@@ -17,6 +19,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.instants import parse_instant
 from farhand_server.clock import stamp
+from farhand_server.desk.checklist_items import begin_checklists
+from farhand_server.desk.downtime import note_downtime
+from farhand_server.desk.frozen_devices import freeze_device
 from farhand_server.desk.priorities import (
     Level,
     Priority,
@@ -26,13 +31,15 @@ from farhand_server.desk.priorities import (
 )
 from farhand_server.desk.queues import DEFAULT_QUEUE, promised_in
 from farhand_server.desk.references import format_number, parse_reference
+from farhand_server.desk.search_index import index_head
+from farhand_server.desk.ticket_fields import check_fields
 from farhand_server.desk.ticket_states import STATES
 from farhand_server.desk.timeline import add_event, insert_message
 from farhand_server.desk.unused import came_to_nothing
 from farhand_server.errors import not_found
 from farhand_server.relay import Relay
 from farhand_server.store.schema import tenants, ticket_participants, tickets
-from farhand_server.wording import check_body, check_line
+from farhand_server.wording import check_body, check_language, check_line
 
 __all__ = [
     "KINDS",
@@ -42,6 +49,7 @@ __all__ = [
     "Sight",
     "Ticket",
     "TicketFilter",
+    "conditions_of",
     "create_ticket",
     "find_ticket",
     "get_ticket",
@@ -109,6 +117,7 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     category: str
     down_from: str | None
     down_to: str | None
+    fields: dict[str, Any] = {}
     merged_into: str | None
     reopen_count: int
     created_by: str
@@ -130,7 +139,8 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
 class Intake(msgspec.Struct, frozen=True, kw_only=True):
     """What a ticket begins with beyond its title.
 
-    `complained_about` is the account that a complaint is about; it never owns the ticket.
+    `complained_about` is the account that a complaint is about; it never owns the ticket.  `fields`
+    is what the form of the kind asks for; None where nobody could be asked, as in a mail.
     """
 
     kind: Kind = "incident"
@@ -144,6 +154,7 @@ class Intake(msgspec.Struct, frozen=True, kw_only=True):
     complained_about: str | None = None
     language: str = ""
     category: str = ""
+    fields: dict[str, Any] | None = None
 
 
 class Sight(NamedTuple):
@@ -193,7 +204,7 @@ class TicketFilter(msgspec.Struct, frozen=True, kw_only=True):
     q: str | None = None
 
 
-_COMPUTED: Final = ("id", "number", "priority", "merged_into")
+_COMPUTED: Final = ("id", "number", "priority", "merged_into", "fields")
 
 
 def ticket_of_row(row: RowMapping) -> Ticket:
@@ -205,6 +216,7 @@ def ticket_of_row(row: RowMapping) -> Ticket:
         number=format_number(number),
         priority=name_priority(row["priority"]),
         merged_into=format_number(merged) if merged else None,
+        fields=json.loads(row["fields"]),
         **values,
     )
 
@@ -249,11 +261,14 @@ async def create_ticket(
         channel: how it came; see `desk.timeline.Message`.
 
     Raises:
-        FarhandError: `invalid`; `not-found` for a queue that does not exist.
+        FarhandError: `invalid`, `fields-invalid`; `not-found` for a queue that does not exist.
     """
     tenant, at = relay.tenant, relay.stamp()
     given = intake or Intake()
     promised = await promised_in(c, tenant, given.queue)
+    fields = "{}"
+    if given.fields is not None:
+        fields = await check_fields(c, tenant, given.kind, given.fields)
     await lock_numbers(c, tenant)
     highest = await c.scalar(select(func.max(tickets.c.number)).where(tickets.c.tenant == tenant))
     number = (highest or 0) + 1
@@ -286,9 +301,9 @@ async def create_ticket(
             person=person,
             organisation=organisation,
             contract=None,
-            language=given.language,
+            language=check_language(given.language),
             category=_line(given.category, "category") or "",
-            fields="{}",
+            fields=fields,
             down_from=None,
             down_to=None,
             merged_into=None,
@@ -302,6 +317,7 @@ async def create_ticket(
             **promised,
         )
     )
+    await index_head(c, tenant, number)
     detail: dict[str, Any] = {
         "kind": given.kind,
         "queue": given.queue,
@@ -315,6 +331,10 @@ async def create_ticket(
         )  # fmt: skip
         detail["message"] = message.seq
     await add_event(c, tenant, number, "created", actor, detail, at)
+    if device:
+        await freeze_device(c, tenant, number, device)
+        await note_downtime(c, relay, number)
+    await begin_checklists(c, tenant, number, given.kind)
     return await _by_number(c, tenant, number)
 
 
@@ -412,7 +432,7 @@ async def list_tickets(
     Raises:
         FarhandError: `invalid` for a state or a kind that does not exist.
     """
-    where: list[ColumnElement[bool]] = [tickets.c.tenant == tenant, *_conditions(wanted)]
+    where: list[ColumnElement[bool]] = [tickets.c.tenant == tenant, *conditions_of(wanted)]
     if sight is not None and (seen := sight.condition()) is not None:
         where.append(seen)
     if before is not None:
@@ -421,10 +441,21 @@ async def list_tickets(
     return [ticket_of_row(row) for row in (await c.execute(query)).mappings()]
 
 
-def _conditions(wanted: TicketFilter) -> list[ColumnElement[bool]]:
+def conditions_of(
+    wanted: TicketFilter, *, hidden: Sequence[str] = _OUT_OF_SIGHT
+) -> list[ColumnElement[bool]]:
+    """Return what a row of `tickets` must be to be what is asked for.
+
+    Args:
+        wanted: what is asked for.
+        hidden: states that are left out where none is asked for.
+
+    Raises:
+        FarhandError: `invalid` for a state or a kind that does not exist.
+    """
     where: list[ColumnElement[bool]] = []
     if wanted.state is None:
-        where += [tickets.c.state.not_in(_OUT_OF_SIGHT), ~came_to_nothing()]
+        where += [tickets.c.state.not_in(hidden), ~came_to_nothing()]
     elif wanted.state not in STATES:
         raise FarhandError("invalid", f"a ticket is one of {', '.join(STATES)}")
     else:

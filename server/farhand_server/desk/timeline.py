@@ -14,6 +14,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_server.desk.references import format_number
+from farhand_server.desk.search_index import index_message
 from farhand_server.store.schema import (
     event_queue,
     sessions,
@@ -137,7 +138,9 @@ async def insert_message(
         .values(tenant=tenant, ticket=number, **row)
         .returning(ticket_messages.c.seq)
     )
-    return Message(seq=made.scalar_one(), ticket=format_number(number), **row)
+    seq = made.scalar_one()
+    await index_message(c, tenant, number, row["body"], public=row["public"], language=language)
+    return Message(seq=seq, ticket=format_number(number), **row)
 
 
 async def add_event(

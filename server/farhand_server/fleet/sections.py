@@ -47,6 +47,7 @@ from farhand_server.store.schema import sections
 __all__ = [
     "StoredSection",
     "check_hashes",
+    "items_of_body",
     "list_sections",
     "missing_sections",
     "read_blobs",
@@ -325,7 +326,11 @@ async def read_section(
 
 
 async def _current_items(c: AsyncConnection, row: RowMapping) -> list[dict[str, Any]]:
-    body: bytes = row["body"]
+    return await items_of_body(c, row["body"])
+
+
+async def items_of_body(c: AsyncConnection, body: bytes) -> list[dict[str, Any]]:
+    """Return the items of a body as it is kept, also of one that somebody holds on to."""
     if not is_packed(body):
         return await asyncio.to_thread(_items, body)
     entries = await asyncio.to_thread(unpack, body)

@@ -6,6 +6,8 @@ Revises: 0019
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -29,7 +31,7 @@ def _flag(name: str) -> sa.Column[bool]:
     return sa.Column(name, sa.Boolean(), nullable=False)
 
 
-def _table(name: str, key: list[str], *columns: sa.Column[object]) -> None:
+def _table(name: str, key: list[str], *columns: sa.Column[Any]) -> None:
     tenant = _text("tenant")
     op.create_table(
         name, tenant, *columns, sa.PrimaryKeyConstraint("tenant", *key, name=f"{name}_key")

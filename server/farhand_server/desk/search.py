@@ -1,0 +1,130 @@
+"""Searching tickets by words: the same question has the same answer on both databases.
+
+Every word must be found, anywhere in one ticket; what is found where stands in `search_terms`.
+Tickets with all the words in their own (title, requester, key, device) come first, then those where
+something said holds them; within both the newest first.  So a page is a range of the index, and its
+cursor the place and the number of the last ticket on it.  Who may not read notes is not found
+by them either; `Sight` holds as on every list.  Merged tickets are found, and say into which.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    and_,
+    column,
+    select,
+    table,
+    text,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from farhand_protocol.errors import UsageError
+from farhand_server.desk.search_terms import Clause, as_fts5, as_tsquery, question_of
+from farhand_server.desk.tickets import (
+    Sight,
+    Ticket,
+    TicketFilter,
+    conditions_of,
+    ticket_of_row,
+)
+from farhand_server.store.schema import ticket_search, tickets
+
+__all__ = ["Found", "search_tickets"]
+
+_OUT_OF_SIGHT: Final = ("spam",)
+# SQLite's index, which the schema does not know (migration 0020).
+_fts: Final = table("ticket_search_fts", column("rowid", Integer))
+_OWN_WORDS: Final = 0
+_WHAT_WAS_SAID: Final = 1
+
+
+class Found(NamedTuple):
+    """One ticket and its place in the answer, which is the cursor of what follows."""
+
+    ticket: Ticket
+    rank: int
+    seq: int
+
+
+async def search_tickets(
+    c: AsyncConnection,
+    tenant: str,
+    *,
+    words: str,
+    wanted: TicketFilter,
+    sight: Sight,
+    after: tuple[int, int] | None = None,
+    limit: int = 50,
+) -> list[Found]:
+    """Return the tickets in which all the words are, the best first.
+
+    Args:
+        c: any connection.
+        tenant: organisation.
+        words: as a person typed them; with a star behind it a word stands for what begins so.
+        wanted: what else must hold.
+        sight: who asks.
+        after: rank and seq of the last one already seen.
+        limit: at most so many.
+
+    Raises:
+        FarhandError: `invalid` for words of which none can be searched for, or for a filter.
+    """
+    question = question_of(words)
+    if not question:
+        raise UsageError("invalid", "there is no word to search for")
+    where = [tickets.c.tenant == tenant, *conditions_of(wanted, hidden=_OUT_OF_SIGHT)]
+    if (seen := sight.condition()) is not None:
+        where.append(seen)
+    rank, seq = after if after is not None else (_OWN_WORDS, None)
+    found: list[Found] = []
+    for place in (_OWN_WORDS, _WHAT_WAS_SAID):
+        if place < rank or len(found) >= limit:
+            continue
+        query = _ask(c.dialect.name, question, place, sight, seq if place == rank else None)
+        rows = await c.execute(query.where(*where).limit(limit - len(found)))
+        found += [Found(ticket_of_row(row), place, row["seq"]) for row in rows.mappings()]
+    return found
+
+
+def _ask(
+    dialect: str, question: tuple[Clause, ...], place: int, sight: Sight, before: int | None
+) -> Select[*tuple[Any, ...]]:
+    same = and_(
+        tickets.c.tenant == ticket_search.c.tenant, tickets.c.number == ticket_search.c.ticket
+    )
+    query = select(ticket_search.c.seq, tickets)
+    seq: ColumnElement[int] = ticket_search.c.seq
+    if dialect == "sqlite":
+        # FTS5 goes first, from its end: so the newest come out without the others being looked at.
+        seq = _fts.c.rowid
+        query = query.select_from(
+            _fts.join(ticket_search, ticket_search.c.seq == seq).join(tickets, same)
+        ).where(
+            text("ticket_search_fts MATCH :question").bindparams(
+                question=_fts5(question, place, sight)
+            )
+        )
+    else:
+        query = query.select_from(ticket_search.join(tickets, same))
+        where = "ticket_search_head @@ CAST(:question AS tsquery)"
+        if place == _WHAT_WAS_SAID:
+            column = "ticket_search_all" if sight.desk else "ticket_search_said"
+            where = f"{column} @@ CAST(:question AS tsquery) AND NOT ({where})"
+        query = query.where(text(where).bindparams(question=as_tsquery(question)))
+    if before is not None:
+        query = query.where(seq < before)
+    return query.order_by(seq.desc())
+
+
+def _fts5(question: tuple[Clause, ...], place: int, sight: Sight) -> str:
+    in_head = as_fts5(question, "head")
+    if place == _OWN_WORDS:
+        return in_head
+    anywhere = as_fts5(question, "head said notes" if sight.desk else "head said")
+    return f"({anywhere}) NOT ({in_head})"
