@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
+from farhand_server.contracts.assigning import heed_contract
 from farhand_server.desk.heed import Heeder, heed_events
 from farhand_server.relay import Relay
 
 __all__ = ["HEEDERS", "heed_now"]
 
-HEEDERS: Final[tuple[Heeder, ...]] = ()
+HEEDERS: Final[tuple[Heeder, ...]] = (
+    heed_contract,
+)
 
 
 async def heed_now(relay: Relay) -> None:

@@ -27,6 +27,7 @@ _COMMANDS = {
     "calendar": ("promises", "Hours in which the desk works."),
     "campaign": ("campaign", "One approved script on many devices."),
     "chat": ("chat", "Talk with the person at the device; on a terminal what is typed is sent."),
+    "contract": ("contract", "What customers agreed on: hours, rates, what is left."),
     "cp": ("copy", "Copy files: farhand cp [-r] SRC DST, one of them S:PATH."),
     "deploy": (
         "deploy",
@@ -64,6 +65,7 @@ _COMMANDS = {
         "Ask the person for one thing after the other; she answers done or cannot, and why.",
     ),
     "ticket": ("ticket", "Requests and what became of them."),
+    "time": ("time_entry", "Work on tickets, and what it comes to."),
     "token": ("token", "Enrolment tokens for new devices."),
     "tool": ("tools", "Small jobs on a device: farhand tool S NAME."),
     "trust": ("trust", "The organisation's trust root."),

@@ -13,6 +13,7 @@ import msgspec
 
 from farhand_console.cli.approve import register_approve
 from farhand_console.cli.base import Context, command, group, paged
+from farhand_console.cli.contract import tell_cover
 from farhand_console.cli.join import register_join
 from farhand_console.cli.joining import (
     DEFAULT_SCOPES,
@@ -112,6 +113,8 @@ def _register_open(sessions: click.Group) -> None:
         wish = make_wish(ticket, scopes, forward_to, minutes, reason, read_only=read_only)
         record = _still_open(context, device) if if_needed and device else None
         if record is None:
+            if ticket or device:
+                tell_cover(context, ticket, device)
             record = open_session_as(context, code, device, wish, wait_minutes=wait_minutes)
         prepare_host(context.home, record)
         answer = {

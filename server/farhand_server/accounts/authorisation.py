@@ -95,6 +95,14 @@ ACTIONS: dict[str, dict[str, Reach]] = {
     "time.read": _READERS,
     "queue.read": _READERS,
     "queue.write": _ADMIN,
+    # contracts, measures
+    "contract.read": _READERS,
+    "contract.write": _ADMIN,
+    "contract.assign": _STAFF,
+    "time.write": _STAFF,
+    "report.read": _READERS,
+    "report.write": _ADMIN,
+    "survey.skip": _STAFF,
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from farhand_server.api import (
     alerts,
     audit,
+    contracts,
     desk,
     device_records,
     fleet,
@@ -41,6 +42,7 @@ AREAS: tuple[Area, ...] = (
     ticket_steps.AREA,
     ticket_search.AREA,
     promises.AREA,
+    contracts.AREA,
     alerts.AREA,
     outbox.AREA,
 )

@@ -69,6 +69,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         rollover_s: at most so many that are left go on into the next period.
         groups: device groups that it covers; with `services` empty too, everything.
         services: names of services (a ticket's category) that it covers.
+        listed: whether it stands on the rate card, as an offer to everybody.
         show_time: whether the customer sees time entries unless told otherwise.
     """
 
@@ -91,6 +92,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     rollover_s: int = 0
     groups: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
+    listed: bool = False
     show_time: bool = True
 
     @property
@@ -131,6 +133,8 @@ def check_terms(terms: Terms) -> None:
         raise _invalid("a block of hours grants some")
     if terms.kind in ("included", "tm") and terms.has_balance:
         raise _invalid(f"a contract of kind {terms.kind} grants no hours")
+    if terms.listed and terms.organisation is not None:
+        raise _invalid("what is agreed with one organisation does not stand on the rate card")
     if terms.rollover_s and not terms.has_balance:
         raise _invalid("where no hours are granted, none roll over")
     for names, what in ((terms.groups, "device groups"), (terms.services, "services")):

@@ -56,6 +56,7 @@ async def test_the_public_routes_are_these(relay: Relay) -> None:
         "GET /api",
         "GET /api/openapi.json",
         "GET /api/none",  # the answer to any other page there: 404
+        "GET /api/v1/rate-card",
         "GET /healthz",
         "GET /metrics",
     }
