@@ -49,8 +49,8 @@ _PURPOSE: Final = b"farhand mail message-id\0"
 
 _OURS = re.compile(rf"<fh\.([a-z2-7]{{{_TOKEN_CHARS}}})@[^<>@\s]+>\Z", re.IGNORECASE | re.ASCII)
 # No blank, no bracket, no comma inside: what stands between two brackets is one id or is junk.
-_ID = re.compile(r"<([^<>\s,]{1,996})>")
-_BARE = re.compile(r"[^<>\s,\"']{1,200}@[^<>\s,\"'@]{1,200}")
+_ID = re.compile(r"<([^<>\s,\x00-\x1f\x7f]{1,996})>")
+_BARE = re.compile(r"[^<>\s,\"'\x00-\x1f\x7f]{1,200}@[^<>\s,\"'@\x00-\x1f\x7f]{1,200}")
 
 
 class OwnId(NamedTuple):
