@@ -95,6 +95,14 @@ ACTIONS: dict[str, dict[str, Reach]] = {
     "time.read": _READERS,
     "queue.read": _READERS,
     "queue.write": _ADMIN,
+    # what the desk knows
+    "knowledge.read": {**_READERS, **_OWN},
+    "knowledge.vote": {**_READERS, **_OWN},
+    "knowledge.write": _STAFF,
+    "knowledge.publish": _STAFF,
+    "knowledge.settings": _ADMIN,
+    "question.accept": {**_STAFF, **_OWN},
+    "question.moderate": _STAFF,
     # contracts, measures
     "contract.read": _READERS,
     "contract.write": _ADMIN,

@@ -57,6 +57,15 @@ async def test_the_public_routes_are_these(relay: Relay) -> None:
         "GET /api/openapi.json",
         "GET /api/none",  # the answer to any other page there: 404
         "GET /api/v1/rate-card",
+        "GET /api/v1/knowledge/suggest",
+        "GET /api/v1/knowledge/public",
+        "GET /api/v1/knowledge/public/none",
+        "GET /api/v1/knowledge/public/none/files/none",
+        "POST /api/v1/knowledge/public/none/vote",
+        "GET /api/v1/knowledge/questions",
+        "POST /api/v1/knowledge/questions",
+        "GET /api/v1/knowledge/questions/999999",
+        "POST /api/v1/knowledge/questions/999999/answers",
         "GET /healthz",
         "GET /metrics",
     }

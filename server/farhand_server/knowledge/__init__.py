@@ -1,0 +1,1 @@
+"""What the desk knows: articles, the search in them, and questions that people ask in public."""
