@@ -7,10 +7,15 @@ hold is refused, and a test walks every route of the application with every role
 A grant of `all` reaches everything of the tenant, `own` only what belongs to the actor (a
 requester's own tickets).  A route check passes no resource; whoever handles an `own` grant then
 asks again with the resource, or filters a list by `Reach`.
+
+Tiers stand beside roles: an admin may say that an action, or a part of one (`session.open:files`),
+needs a technician of tier 2 or 3 (`accounts.tiers`).  What her tier keeps from her comes with the
+actor as `barred`, and is refused here, too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -39,6 +44,8 @@ ACTIONS: dict[str, dict[str, Reach]] = {
     "me.write": _EVERYONE,
     "account.read": _OVERSIGHT,
     "account.write": _ADMIN,
+    "signin.settings": _ADMIN,
+    "notice.mine": _EVERYONE,
     "trust.read": _READERS,
     "trust.write": _ADMIN,
     "release.add": _ADMIN,
@@ -125,6 +132,8 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
         scopes: what the token allows within the role: `*`, an action, or `noun.*`.
         token: id of the token used, empty for the command line on the host.
         person: who that is among the people the desk works for, empty where nobody said.
+        tier: 1 to 3, of a technician.
+        barred: actions, and parts of actions, that need a higher tier than hers.
     """
 
     tenant: str
@@ -134,6 +143,8 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     scopes: frozenset[str] = frozenset({"*"})
     token: str = ""
     person: str = ""
+    tier: int = 1
+    barred: frozenset[str] = frozenset()
 
 
 class Resource(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,13 +153,20 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     owner: str | None = None
 
 
-def authorise(actor: Actor | None, action: str, resource: Resource | None = None) -> Reach:
+def authorise(
+    actor: Actor | None,
+    action: str,
+    resource: Resource | None = None,
+    *,
+    parts: Iterable[str] = (),
+) -> Reach:
     """Decide whether `actor` may do `action`.
 
     Args:
         actor: who asks; None when nobody signed in.
         action: a key of `ACTIONS`.
         resource: what it touches; None asks for the route alone.
+        parts: what of the action is meant, where a tier may be needed for one of them.
 
     Returns: how far it reaches. With `own` and no resource the caller must still filter.
 
@@ -164,6 +182,8 @@ def authorise(actor: Actor | None, action: str, resource: Resource | None = None
         raise not_permitted(f"a {actor.role} may not do this ({action})")
     if actor.scopes.isdisjoint({"*", action, action.partition(".")[0] + ".*"}):
         raise not_permitted(f"this token does not allow it ({action})")
+    if barred := actor.barred.intersection({action, *(f"{action}:{part}" for part in parts)}):
+        raise not_permitted(f"this needs a higher tier than {actor.tier} ({min(barred)})")
     if reach == "own" and resource is not None and resource.owner != actor.name:
         raise not_permitted("this is not yours")
     return reach

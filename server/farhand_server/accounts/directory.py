@@ -16,12 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from farhand_protocol.errors import FarhandError, UsageError
 from farhand_protocol.identity import make_id
 from farhand_server.accounts.authorisation import ROLES, Role
+from farhand_server.accounts.steps import make_steps
+from farhand_server.accounts.tiers import HIGHEST_TIER
 from farhand_server.accounts.tokens import make_tokens
 from farhand_server.errors import not_found
 from farhand_server.relay import Relay
 from farhand_server.store.schema import accounts
 
-__all__ = ["Account", "Directory", "make_directory"]
+__all__ = ["Account", "Directory", "is_account_name", "make_directory"]
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._@+-]{0,62}[a-z0-9])?\Z")
 
@@ -34,6 +36,13 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     role: Role
     created_at: str
     disabled_at: str | None
+    tier: int = 1
+    person: str | None = None
+
+
+def is_account_name(text: str) -> bool:
+    """Tell whether an account could have this name."""
+    return _NAME.match(text) is not None
 
 
 def make_directory(relay: Relay) -> Directory:
@@ -48,6 +57,8 @@ def _account(row: Any) -> Account:
         role=row.role,
         created_at=row.created_at,
         disabled_at=row.disabled_at,
+        tier=row.tier,
+        person=row.person,
     )
 
 
@@ -130,7 +141,30 @@ class Directory:
             .values(disabled_at=now)
         )
         await self._relay.service(make_tokens).revoke_all(c, account.id)
+        await self._relay.service(make_steps).end_all(c, account.id)
         return msgspec.structs.replace(account, disabled_at=now)
+
+    async def set_tier(self, c: AsyncConnection, name: str, tier: int, *, actor: str) -> Account:
+        """Set the tier of a technician.
+
+        Raises:
+            UsageError: `account-tier` outside 1 to 3.
+            FarhandError: `not-found`.
+        """
+        if not 1 <= tier <= HIGHEST_TIER:
+            raise UsageError("account-tier", f"tiers are 1 to {HIGHEST_TIER}")
+        account = await self.find(c, name)
+        if account is None:
+            raise not_found("account", name)
+        await self._relay.audit.append(
+            c, actor=actor, action="account.tier", subject=name, detail={"tier": tier}
+        )
+        await c.execute(
+            update(accounts)
+            .where(accounts.c.tenant == self._relay.tenant, accounts.c.id == account.id)
+            .values(tier=tier)
+        )
+        return msgspec.structs.replace(account, tier=tier)
 
     async def new_signin(self, c: AsyncConnection, name: str, *, actor: str) -> Account:
         """Check and audit that an account gets a new one-use sign-in token.

@@ -12,17 +12,18 @@ import hashlib
 from datetime import timedelta
 
 import msgspec
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.identity import make_id
 from farhand_protocol.tokens import SigninToken, format_signin_token, parse_signin_token
 from farhand_server.accounts.authorisation import Actor
+from farhand_server.accounts.tiers import barred_for
 from farhand_server.clock import stamp
 from farhand_server.errors import not_signed_in
 from farhand_server.relay import Relay
-from farhand_server.store.schema import accounts, api_tokens
+from farhand_server.store.schema import accounts, api_tokens, people
 
 __all__ = ["API_TTL", "SIGNIN_TTL", "IssuedToken", "Tokens", "make_tokens"]
 
@@ -53,15 +54,29 @@ class Tokens:
 
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
+        self._used: dict[str, str] = {}
 
     async def issue(
-        self, c: AsyncConnection, account: str, *, scopes: str = "*", ttl: timedelta = API_TTL
+        self,
+        c: AsyncConnection,
+        account: str,
+        *,
+        scopes: str = "*",
+        ttl: timedelta = API_TTL,
+        how: str = "",
+        address: str = "",
     ) -> IssuedToken:
-        """Make an API token for an account id, inside the caller's write transaction."""
+        """Make an API token for an account id, inside the caller's write transaction.
+
+        `how` and `address` say how somebody signed in and from where; her list of sign-ins shows
+        them.
+        """
         secret = self._relay.random(_SECRET_BYTES)
         text = _PREFIX + base64.urlsafe_b64encode(secret).decode("ascii").rstrip("=")
         digest = hashlib.sha256(text.encode()).hexdigest()
-        token, expires_at = await self._store(c, account, "api", digest, scopes, ttl)
+        token, expires_at = await self._store(
+            c, account, "api", digest, scopes, ttl, how=how, address=address
+        )
         return IssuedToken(id=token, text=text, expires_at=expires_at)
 
     async def issue_signin(self, c: AsyncConnection, account: str) -> str:
@@ -97,6 +112,9 @@ class Tokens:
         digest: str,
         scopes: str,
         ttl: timedelta,
+        *,
+        how: str = "",
+        address: str = "",
     ) -> tuple[str, str]:
         token = make_id("t", self._relay.random(16))
         now = self._relay.now()
@@ -111,6 +129,8 @@ class Tokens:
                 scopes=scopes,
                 created_at=stamp(now),
                 expires_at=expires_at,
+                how=how,
+                address=address[:64],
             )
         )
         return token, expires_at
@@ -157,13 +177,19 @@ class Tokens:
                         accounts.c.id,
                         accounts.c.name,
                         accounts.c.role,
-                        accounts.c.person,
+                        accounts.c.tier,
+                        func.coalesce(accounts.c.person, people.c.id).label("person"),
                     )
                     .join_from(
                         api_tokens,
                         accounts,
                         (api_tokens.c.tenant == accounts.c.tenant)
                         & (api_tokens.c.account == accounts.c.id),
+                    )
+                    .outerjoin(
+                        people,
+                        (people.c.tenant == accounts.c.tenant)
+                        & (people.c.account == accounts.c.name),
                     )
                     .where(
                         api_tokens.c.secret_sha256 == digest,
@@ -175,8 +201,10 @@ class Tokens:
                     )
                 )
             ).first()
-        if row is None:
-            raise not_signed_in("this sign-in has ended")
+            if row is None:
+                raise not_signed_in("this sign-in has ended")
+            barred = await barred_for(c, self._relay.tenant, row.role, row.tier)
+        self._used[row.token] = self._relay.stamp()
         return Actor(
             tenant=self._relay.tenant,
             account=row.id,
@@ -185,7 +213,26 @@ class Tokens:
             scopes=frozenset(row.scopes.split()),
             token=row.token,
             person=row.person or "",
+            tier=row.tier,
+            barred=barred,
         )
+
+    def last_used(self, token: str) -> str | None:
+        """Return when this node last saw a token, where that is not yet in the database."""
+        return self._used.get(token)
+
+    async def note_uses(self) -> None:
+        """Write when tokens were last used; a request must not wait for a write of its own."""
+        used, self._used = self._used, {}
+        if not used:
+            return
+        async with self._relay.db.write() as c:
+            for token, at in sorted(used.items()):
+                await c.execute(
+                    update(api_tokens)
+                    .where(api_tokens.c.tenant == self._relay.tenant, api_tokens.c.id == token)
+                    .values(last_used_at=at)
+                )
 
     async def revoke(self, c: AsyncConnection, token: str) -> None:
         """End one token."""

@@ -24,6 +24,7 @@ from farhand_server.api import (
     recordings,
     scripts,
     sessions,
+    signing_in,
     ticket_search,
     ticket_steps,
 )
@@ -33,6 +34,7 @@ __all__ = ["AREAS"]
 
 AREAS: tuple[Area, ...] = (
     foundation.AREA,
+    signing_in.AREA,
     audit.AREA,
     sessions.AREA,
     recordings.AREA,

@@ -7,16 +7,24 @@ needs an admin who is signed in.
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Annotated, Any
 
 import msgspec
 from litestar import Controller, Request, Response, get, post
 from litestar.params import FromPath, JSONBody
 
-from farhand_protocol.errors import UsageError
+from farhand_protocol.errors import FarhandError, UsageError
 from farhand_server.accounts.authorisation import PUBLIC, Role
 from farhand_server.accounts.directory import Account, make_directory
-from farhand_server.accounts.signin import Organisation, SignedIn, Who, make_signin
+from farhand_server.accounts.signin import (
+    Organisation,
+    PendingSignIn,
+    SignedIn,
+    Who,
+    make_signin,
+)
+from farhand_server.accounts.steps import make_steps
 from farhand_server.accounts.tokens import make_tokens
 from farhand_server.api.address import caller_address
 from farhand_server.api.area import Area
@@ -24,6 +32,7 @@ from farhand_server.api.guard import FromActor, FromRelay
 from farhand_server.api.health import healthz, metrics
 from farhand_server.api.idempotency import forget_old_keys
 from farhand_server.api.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
+from farhand_server.api.signing_in import sign_in_answer
 from farhand_server.errors import not_found
 from farhand_server.relay import Relay
 from farhand_server.trust.registrations import Registration, make_registrations
@@ -32,7 +41,10 @@ from farhand_server.trust.service import TrustStatus, make_trust
 
 __all__ = ["AREA"]
 
+_log = logging.getLogger(__name__)
+
 _SWEEP_EVERY_S = 3600.0
+_NOTE_EVERY_S = 60.0
 _METADATA = "application/json"
 _BYTES = "application/octet-stream"
 # Versioned files never change; what a browser or proxy keeps is checked by TUF anyway.
@@ -116,18 +128,21 @@ class SignInController(Controller):
     @post("/sign-in", action=PUBLIC, status_code=200, keep_answer=False)
     async def sign_in(
         self, request: _Anything, relay: FromRelay, data: JSONBody[SignInRequest]
-    ) -> Response[SignedIn]:
-        """Exchange a one-use token, or name and password, for an API token."""
+    ) -> Response[SignedIn | PendingSignIn]:
+        """Exchange a one-use token, or name and password, for an API token.
+
+        Where the account has a second factor the answer is 202, and `/sign-in/second` goes on.
+        """
         service = relay.service(make_signin)
         address = caller_address(request, relay)
         match data:
             case SignInRequest(token=str(token), name=None, password=None):
-                signed_in = await service.with_token(token, address=address)
+                answer = await service.with_token(token, address=address)
             case SignInRequest(token=None, name=str(name), password=str(password)):
-                signed_in = await service.with_password(name, password, address=address)
+                answer = await service.with_password(name, password, address=address)
             case _:
                 raise UsageError("invalid", "give a token, or a name and a password")
-        return Response(signed_in, headers=_NEVER)
+        return sign_in_answer(answer)
 
     @get("/me", action="me.read")
     async def me(self, relay: FromRelay, actor: FromActor) -> Me:
@@ -302,12 +317,24 @@ async def _sweep(relay: Relay) -> None:
     while True:
         await asyncio.sleep(_SWEEP_EVERY_S)
         await forget_old_keys(relay)
+        async with relay.db.write() as c:
+            await relay.service(make_steps).sweep(c)
+
+
+async def _note_uses(relay: Relay) -> None:
+    while True:
+        await asyncio.sleep(_NOTE_EVERY_S)
+        try:
+            await relay.service(make_tokens).note_uses()
+        except FarhandError as error:
+            _log.warning("when sign-ins were last used was not written: %s", error)
 
 
 async def _start(relay: Relay) -> None:
     trust = relay.service(make_trust)
     relay.tasks.spawn(trust.keep_fresh(), name="trust: keep fresh")
     relay.tasks.spawn(_sweep(relay), name="sweep idempotency keys")
+    relay.tasks.spawn(_note_uses(relay), name="note when sign-ins are used")
 
 
 AREA = Area(

@@ -143,6 +143,7 @@ async def test_all_failures_look_alike(relay: Relay, web: httpx.AsyncClient) -> 
             {"name": "gone", "password": _PASSWORD},
             {"name": "ann", "password": _PASSWORD + " " * 300},
             {"name": "\ud800".encode("utf-8", "surrogatepass").decode("latin-1"), "password": "x"},
+            {"name": "a\0b", "password": "x"},
             {"token": "fhl1:AAAA"},
             {"token": ""},
         )
