@@ -7,11 +7,13 @@ from typing import Final
 from farhand_server.contracts.assigning import heed_contract
 from farhand_server.desk.heed import Heeder, heed_events
 from farhand_server.relay import Relay
+from farhand_server.webhooks.delivery import heed_webhooks
 
 __all__ = ["HEEDERS", "heed_now"]
 
 HEEDERS: Final[tuple[Heeder, ...]] = (
     heed_contract,
+    heed_webhooks,
 )
 
 

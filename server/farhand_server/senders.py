@@ -7,7 +7,10 @@ or `GiveUp` of `outbox.sending`; its line goes into `SENDERS`.
 from __future__ import annotations
 
 from farhand_server.outbox.sending import Sender
+from farhand_server.webhooks.delivery import send_webhook
 
 __all__ = ["SENDERS"]
 
-SENDERS: tuple[tuple[str, Sender], ...] = ()
+SENDERS: tuple[tuple[str, Sender], ...] = (
+    ("webhook", send_webhook),
+)

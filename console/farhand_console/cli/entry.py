@@ -40,6 +40,7 @@ _COMMANDS = {
         "session",
         "Listen locally and carry to a destination the grant names: LPORT:HOST:PORT.",
     ),
+    "hook": ("webhook", "Programs that bring messages and alerts."),
     "key": ("login", "The operator's own key."),
     "login": ("login", "Sign in to a relay and make the operator's key if there is none."),
     "operator": ("operator", "People whose keys devices trust."),
@@ -71,6 +72,7 @@ _COMMANDS = {
     "trust": ("trust", "The organisation's trust root."),
     "wake": ("tools", "Wake a sleeping device through a neighbour in its network."),
     "watch": ("session", "Show what the terminals of a session show; Ctrl-C ends the watching."),
+    "webhook": ("webhook", "Programs that are told what happens."),
     "whoami": ("login", "Show who is signed in, where, and with which key."),
 }
 

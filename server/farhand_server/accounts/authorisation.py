@@ -90,6 +90,8 @@ ACTIONS: dict[str, dict[str, Reach]] = {
     # what goes out
     "outbox.read": _OVERSIGHT,
     "outbox.retry": _ADMIN,
+    "webhook.read": _OVERSIGHT,
+    "webhook.write": _ADMIN,
     # the desk
     "ticket.read": {**_READERS, **_OWN},
     "ticket.create": {**_STAFF, **_OWN},

@@ -27,6 +27,7 @@ from farhand_server.api import (
     signing_in,
     ticket_search,
     ticket_steps,
+    webhooks,
 )
 from farhand_server.api.area import Area
 
@@ -50,6 +51,7 @@ AREAS: tuple[Area, ...] = (
     contracts.AREA,
     alerts.AREA,
     outbox.AREA,
+    webhooks.AREA,
     knowledge.AREA,
     knowledge_public.AREA,
     questions.AREA,
