@@ -53,6 +53,12 @@ async def test_the_public_routes_are_these(relay: Relay) -> None:
     }
     assert public == {
         "POST /api/v1/sign-in",
+        "POST /api/v1/sign-in/forgot",
+        "POST /api/v1/sign-in/link",
+        "POST /api/v1/sign-in/link/use",
+        "POST /api/v1/sign-in/reset",
+        "POST /api/v1/sign-in/second",
+        "POST /api/v1/sign-in/second/key",
         "POST /api/v1/hooks/none",  # whoever shows the hook's secret
         "POST /api/v1/sign-in/forgot",
         "POST /api/v1/sign-in/link",
