@@ -6,6 +6,7 @@ or `GiveUp` of `outbox.sending`; its line goes into `SENDERS`.
 
 from __future__ import annotations
 
+from farhand_server.care.notices import send_notice
 from farhand_server.outbox.sending import Sender
 from farhand_server.webhooks.delivery import send_webhook
 
@@ -13,4 +14,5 @@ __all__ = ["SENDERS"]
 
 SENDERS: tuple[tuple[str, Sender], ...] = (
     ("webhook", send_webhook),
+    ("notice", send_notice),
 )

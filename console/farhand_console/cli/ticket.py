@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from farhand_console.cli import ticket_checks, ticket_steps
+from farhand_console.cli import ticket_care, ticket_checks, ticket_steps
 from farhand_console.cli.base import Context, command, group, paged
 from farhand_console.output import json_bytes, line, say, show_fields, show_table
 from farhand_console.relay import segments
@@ -60,6 +60,7 @@ def register(root: click.Group) -> None:
     tickets = group(root, "ticket", "Requests and what became of them.")
     _register_reading(tickets)
     _register_writing(tickets)
+    ticket_care.register(tickets)
     ticket_steps.register(tickets)
     ticket_checks.register(tickets)
 

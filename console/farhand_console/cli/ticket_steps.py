@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from farhand_console.cli.base import Context, command
+from farhand_console.cli.ticket_care import propose_owners
 from farhand_console.output import line, say, show_table
 from farhand_console.relay import segments
 from farhand_console.relay.answers import Page
@@ -30,9 +31,15 @@ def _step(context: Context, number: str, name: str, **body: object) -> None:
 def _register_steps(tickets: click.Group) -> None:
     @command(tickets)
     @click.argument("number")
-    @click.option("--owner", required=True)
-    def assign(context: Context, number: str, owner: str) -> None:
-        """Give the ticket to somebody."""
+    @click.option("--owner", help="Who has it from now on.")
+    @click.option("--skill", help="Propose who could have it, instead.")
+    def assign(context: Context, number: str, owner: str | None, skill: str | None) -> None:
+        """Give the ticket to somebody, or propose who could have it."""
+        if (owner is None) == (skill is None):
+            raise click.UsageError("give one of --owner and --skill")
+        if skill is not None:
+            propose_owners(context, number, skill)
+            return
         _step(context, number, "assign", owner=owner)
 
     @command(tickets)

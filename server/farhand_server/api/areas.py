@@ -9,6 +9,7 @@ from __future__ import annotations
 from farhand_server.api import (
     alerts,
     audit,
+    care,
     contracts,
     desk,
     device_records,
@@ -19,6 +20,7 @@ from farhand_server.api import (
     knowledge_public,
     orders,
     outbox,
+    people,
     promises,
     questions,
     recordings,
@@ -55,4 +57,6 @@ AREAS: tuple[Area, ...] = (
     knowledge.AREA,
     knowledge_public.AREA,
     questions.AREA,
+    care.AREA,
+    people.AREA,
 )

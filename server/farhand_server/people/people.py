@@ -44,6 +44,7 @@ __all__ = [
     "remove_address",
     "set_person",
     "verify_address",
+    "whose_account",
 ]
 
 PersonKind = Literal["user", "staff", "vendor", "system"]
@@ -188,6 +189,17 @@ async def get_person(c: AsyncConnection, tenant: str, ref: str) -> Person:
     raise not_found("person", ref)
 
 
+async def whose_account(
+    c: AsyncConnection, tenant: str, account: str
+) -> tuple[str | None, str | None]:
+    """Return the person with this account and her organisation (ids), or nothing twice."""
+    query = select(people.c.id, people.c.organisation).where(
+        people.c.tenant == tenant, people.c.account == account
+    )
+    row = (await c.execute(query)).first()
+    return (None, None) if row is None else (row.id, row.organisation)
+
+
 async def find_person(
     c: AsyncConnection, tenant: str, kind: AddressKind, value: str
 ) -> Person | None:
@@ -293,6 +305,7 @@ async def list_people(
     tenant: str,
     *,
     organisation: str | None = None,
+    kind: PersonKind | None = None,
     words: str = "",
     after: str = "",
     limit: int = 50,
@@ -303,6 +316,7 @@ async def list_people(
         c: any connection.
         tenant: who runs the desk.
         organisation: only those of this one (an id).
+        kind: only those of this one.
         words: each must be in the name.
         after: only later ids (the cursor).
         limit: at most so many.
@@ -310,6 +324,8 @@ async def list_people(
     where = [people.c.tenant == tenant, people.c.id > after]
     if organisation is not None:
         where.append(people.c.organisation == organisation)
+    if kind is not None:
+        where.append(people.c.kind == kind)
     for word in words.replace("\0", "").split()[:10]:
         where.append(people.c.name.icontains(word, autoescape=True))
     query = select(people).where(*where).order_by(people.c.id).limit(limit)

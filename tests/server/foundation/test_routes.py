@@ -53,6 +53,9 @@ async def test_the_public_routes_are_these(relay: Relay) -> None:
     }
     assert public == {
         "POST /api/v1/sign-in",
+        "POST /api/v1/verify",
+        "GET /api/v1/verify/none",
+        "GET /api/v1/card",
         "POST /api/v1/sign-in/forgot",
         "POST /api/v1/sign-in/link",
         "POST /api/v1/sign-in/link/use",
