@@ -41,6 +41,7 @@ SUITES = (
     "orders",
     "fleet",
     "inventory",
+    "desk",
 )
 _RESULTS = Path(__file__).parent / "results"
 

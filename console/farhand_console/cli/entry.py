@@ -26,8 +26,10 @@ _COMMANDS = {
     "bundle": ("bundle", "Support bundles that devices wrote."),
     "calendar": ("promises", "Hours in which the desk works."),
     "campaign": ("campaign", "One approved script on many devices."),
+    "canned": ("desk_work", "Replies that are written already."),
     "card": ("care", "How the desk is reached, and whether it is open."),
     "chat": ("chat", "Talk with the person at the device; on a terminal what is typed is sent."),
+    "checklist": ("desk_work", "What is to be done for a kind of request."),
     "contract": ("contract", "What customers agreed on: hours, rates, what is left."),
     "cp": ("copy", "Copy files: farhand cp [-r] SRC DST, one of them S:PATH."),
     "deploy": (
@@ -37,6 +39,8 @@ _COMMANDS = {
     "device": ("device", "The fleet."),
     "doctor": ("login", "Check this console: home, key, relay, clock, trust."),
     "exec": ("session", "Run a command as ssh does: farhand exec S -- COMMAND..."),
+    "filter": ("desk_work", "Lists of tickets kept under a name."),
+    "form": ("desk_work", "What a kind of ticket is asked."),
     "forward": (
         "session",
         "Listen locally and carry to a destination the grant names: LPORT:HOST:PORT.",

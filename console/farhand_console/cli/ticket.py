@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlencode
 
 import click
 import msgspec
 
-from farhand_console.cli import ticket_care, ticket_checks, ticket_steps
-from farhand_console.cli.base import Context, command, group, paged
+from farhand_console.cli import ticket_care, ticket_checks, ticket_steps, ticket_work
+from farhand_console.cli.base import Context, command, group, paged, parse_pairs
 from farhand_console.output import json_bytes, line, say, show_fields, show_table
 from farhand_console.relay import segments
 from farhand_console.relay.answers import Created, Page
 from farhand_console.relay.desk import (
+    FilledReply,
     ServiceTimer,
     Ticket,
+    TicketForm,
     TicketMessage,
     TicketView,
     TimeEntry,
@@ -34,6 +38,8 @@ KINDS = (
     "change",
     "problem",
 )
+# `:hello` and nothing else is the key of a canned reply.
+_SHORT = re.compile(r":[a-z0-9][a-z0-9._-]{0,39}", re.ASCII)
 LEVELS = ("high", "medium", "low")
 PRIORITIES = ("urgent", "high", "normal", "low")
 
@@ -42,6 +48,9 @@ def _described(function: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options that say what a ticket is about."""
     for option in (
         click.option("--complained-about", help="The account that a complaint is about."),
+        click.option("--field", "field", multiple=True, help="NAME=VALUE; farhand form list."),
+        click.option("--category", help="What it is about, in a word or two."),
+        click.option("--language", help="Of the requester: de, or pt-BR."),
         click.option("--repro-steps", help="How to make it happen."),
         click.option("--reproducible", type=click.Choice(["yes", "no", "sometimes"])),
         click.option("--steps-tried", help="What was tried already."),
@@ -63,6 +72,7 @@ def register(root: click.Group) -> None:
     ticket_care.register(tickets)
     ticket_steps.register(tickets)
     ticket_checks.register(tickets)
+    ticket_work.register(tickets)
 
 
 def _register_reading(tickets: click.Group) -> None:
@@ -76,7 +86,10 @@ def _register_reading(tickets: click.Group) -> None:
     @click.option("--device", help="The device's id.")
     @click.option("--due-before", help="Something is due by then, 2026-12-01T09:00:00Z.")
     @click.option("--late", is_flag=True, help="Something was due, and is not done.")
-    @click.option("--query", "q", help="Words in the title.")
+    @click.option("--query", "q", help="Words in the title; farhand ticket search looks further.")
+    @click.option("--filter", "kept", help="A list that somebody keeps: farhand filter list.")
+    @click.option("--sort", type=click.Choice(["newest", "oldest", "priority", "due", "updated"]))
+    @click.option("--export", type=click.Path(path_type=Path), help="FILE.csv or FILE.json: all.")
     @paged
     def list_tickets(
         context: Context,
@@ -90,10 +103,29 @@ def _register_reading(tickets: click.Group) -> None:
         due_before: str | None,
         late: bool,
         q: str | None,
+        kept: str | None,
+        sort: str | None,
+        export: Path | None,
         limit: int,
         cursor: str | None,
     ) -> None:
-        """List tickets, newest first; merged ones and spam only by --state."""
+        """List tickets, newest first; merged ones and spam only by --state.
+
+        A list that is kept (--filter) has its own terms and order; --sort and --export are for
+        those, or for all tickets.
+        """
+        if kept is not None or sort is not None or export is not None:
+            if any((state, owner, queue, kind, priority, tier, device, due_before, late, q)):
+                words = "--filter, --sort and --export take their terms from farhand filter save"
+                raise click.UsageError(words)
+            if export is not None:
+                _export_list(context, kept, export)
+                return
+            page = context.relay.get(
+                "/ticket-list", Page[Ticket], filter=kept, sort=sort, limit=limit, cursor=cursor
+            )
+            context.show(page, lambda: _show_list(page))
+            return
         page = context.relay.get(
             "/tickets",
             Page[Ticket],
@@ -110,16 +142,7 @@ def _register_reading(tickets: click.Group) -> None:
             limit=limit,
             cursor=cursor,
         )
-        context.show(
-            page,
-            lambda: show_table(
-                ("number", "priority", "state", "title", "requester", "owner", "updated"),
-                [
-                    (t.number, t.priority, _state(t), t.title, t.requester, t.owner, t.updated_at)
-                    for t in page.items
-                ],
-            ),
-        )
+        context.show(page, lambda: _show_list(page))
 
     @command(tickets)
     @click.argument("number")
@@ -154,6 +177,26 @@ def _register_reading(tickets: click.Group) -> None:
         _write(target, data, force=force)
         shown = {"path": str(target), "size_bytes": len(data)}
         context.show(shown, lambda: say(f"{target}: {len(data)} bytes"))
+
+
+def _show_list(page: Page[Ticket]) -> None:
+    names = ("number", "priority", "state", "title", "requester", "owner", "updated")
+    rows = [
+        (t.number, t.priority, _state(t), t.title, t.requester, t.owner, t.updated_at)
+        for t in page.items
+    ]
+    show_table(names, rows)
+
+
+def _export_list(context: Context, kept: str | None, target: Path) -> None:
+    form = target.suffix.removeprefix(".")
+    if form not in ("csv", "json"):
+        raise click.UsageError("the file's name ends with .csv or .json")
+    query = urlencode({"format": form} | ({"filter": kept} if kept else {}))
+    data = context.relay.get_bytes(f"/ticket-list/export?{query}", wait_s=600.0)
+    _write(target, data, force=False)
+    shown = {"path": str(target), "size_bytes": len(data)}
+    context.show(shown, lambda: say(f"{target}: {len(data)} bytes"))
 
 
 def _write(path: Path, data: bytes, *, force: bool) -> None:
@@ -236,6 +279,39 @@ def _show_ticket(ticket: TicketView, messages: list[TicketMessage], times: list[
         line(f"{entry.started_at}  {entry.account}  {entry.active_s / 60:.1f} min  {entry.note}")
 
 
+def _show_filled(filled: FilledReply) -> None:
+    """Show a reply as it would be sent, on stderr what it lacks."""
+    for words in filled.body.splitlines():
+        line(words, 4000)
+    for name in filled.missing:
+        say(f"no value for {{{name}}}")
+
+
+def _given(context: Context, options: dict[str, object]) -> dict[str, object]:
+    """Return what was given of the options that describe a ticket."""
+    body = {name: value for name, value in options.items() if value is not None}
+    pairs = body.pop("field", ())
+    if isinstance(pairs, tuple) and pairs:
+        kinds: dict[str, str] = {}
+        for form in context.relay.get("/ticket-forms", Page[TicketForm]).items:
+            kinds |= {name: str(field.get("type")) for name, field in form.fields.items()}
+        values = parse_pairs(pairs)
+        body["fields"] = {name: _value(kinds.get(name), text) for name, text in values.items()}
+    return body
+
+
+def _value(kind: str | None, text: str) -> object:
+    """Return what was typed for a field as what the field is; what cannot be is refused there."""
+    if kind == "boolean" and text in ("yes", "no", "true", "false"):
+        return text in ("yes", "true")
+    if kind in ("integer", "number"):
+        try:
+            return int(text) if kind == "integer" else float(text)
+        except ValueError:
+            return text
+    return text or None
+
+
 def _register_writing(tickets: click.Group) -> None:
     @command(tickets)
     @click.option("--title", required=True)
@@ -246,22 +322,59 @@ def _register_writing(tickets: click.Group) -> None:
     @_described
     def new(context: Context, **given: object) -> None:
         """Open a ticket."""
-        body = {name: value for name, value in given.items() if value is not None}
-        made = context.relay.post("/tickets", Created, body)
+        made = context.relay.post("/tickets", Created, _given(context, given))
         answer = {"id": made.id, "number": made.number}
         context.show(answer, lambda: line(answer["number"]))
 
-    def message_command(name: str, words: str) -> None:
-        @command(tickets, name, help=words)
-        @click.argument("number")
-        @click.argument("body")
-        def add(context: Context, number: str, body: str) -> None:
+    @command(tickets)
+    @click.argument("number")
+    @click.argument("body", required=False)
+    @click.option(
+        "--canned", metavar="KEY", help="A reply that is written already, or :KEY as BODY."
+    )
+    @click.option("--param", "params", multiple=True, help="NAME=VALUE, for {param.NAME}.")
+    @click.option("--language", default="", help="Of the canned reply; the ticket's by default.")
+    @click.option("--preview", is_flag=True, help="Show it and send nothing.")
+    def reply(
+        context: Context,
+        number: str,
+        body: str | None,
+        canned: str | None,
+        params: tuple[str, ...],
+        language: str,
+        preview: bool,
+    ) -> None:
+        """Answer the requester."""
+        if body is not None and canned is None and _SHORT.fullmatch(body):
+            body, canned = None, body
+        if (body is None) is (canned is None):
+            raise click.UsageError("give the words, or --canned")
+        if canned is None:
+            if params or language or preview:
+                raise click.UsageError("--param, --language and --preview belong to --canned")
             path = segments("tickets", number, "messages")
-            answer = context.relay.post(path, TicketMessage, {"kind": name, "body": body})
-            context.show(answer, lambda: say(f"{name} added"))
+            answer = context.relay.post(path, TicketMessage, {"kind": "reply", "body": body})
+            context.show(answer, lambda: say("reply added"))
+            return
+        use = {"key": canned, "language": language, "params": parse_pairs(params)}
+        path = segments("tickets", number, "canned")
+        filled = context.relay.post(path, FilledReply, use)
+        if preview:
+            context.show(filled, lambda: _show_filled(filled))
+            return
+        if filled.missing:
+            _show_filled(filled)
+        sent = context.relay.post(segments("tickets", number, "canned", "send"), TicketMessage, use)
+        context.show(sent, lambda: say(f"reply added: {filled.key} ({filled.language})"))
 
-    message_command("reply", "Answer the requester.")
-    message_command("note", "Add a note that only staff can read.")
+    @command(tickets)
+    @click.argument("number")
+    @click.argument("body")
+    def note(context: Context, number: str, body: str) -> None:
+        """Add a note that only staff can read."""
+        path = segments("tickets", number, "messages")
+        answer = context.relay.post(path, TicketMessage, {"kind": "note", "body": body})
+        context.show(answer, lambda: say("note added"))
 
     @command(tickets, "set")
     @click.argument("number")
@@ -270,9 +383,11 @@ def _register_writing(tickets: click.Group) -> None:
     @click.option("--priority", type=click.Choice([*PRIORITIES, "auto"]), help="auto: the matrix.")
     @click.option("--priority-reason", help="Why it is not what impact and urgency make.")
     @click.option("--identity-check", help="How the person who asks for access was recognised.")
+    @click.option("--down-from", help="Since when it did not work; '' for not at all.")
+    @click.option("--down-to", help="Until when.")
     def change(context: Context, number: str, **given: object) -> None:
         """Change what the ticket says of itself; what is not given stays."""
-        body = {name: value for name, value in given.items() if value is not None}
+        body = _given(context, given)
         if not body:
             raise UsageError("usage", "nothing was given to change", hint="farhand ticket set -h")
         answer = context.relay.post(segments("tickets", number, "details"), Ticket, body)

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 __all__ = [
     "Calendar",
+    "CannedReply",
+    "Checklist",
+    "ChecklistItem",
+    "FilledReply",
+    "InstructionStep",
     "KeptCalendar",
     "KeptPolicy",
     "Queue",
+    "SavedFilter",
+    "SectionSince",
     "ServicePolicy",
     "ServiceTimer",
     "SpecialDay",
     "Targets",
     "Ticket",
+    "TicketDevice",
+    "TicketForm",
+    "TicketFormSchema",
     "TicketLink",
     "TicketMessage",
     "TicketParticipant",
@@ -59,6 +71,11 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     policy: str | None = None
     due_at: str | None = None
     late: bool = False
+    language: str = ""
+    category: str = ""
+    fields: dict[str, Any] = {}
+    down_from: str | None = None
+    down_to: str | None = None
 
 
 class TicketLink(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +148,129 @@ class TimeEntry(msgspec.Struct, frozen=True, kw_only=True):
     note: str
     ticket: str | None = None
     session: str | None = None
+
+
+# What is worked with.
+
+
+class TicketFormSchema(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields of a form, as a JSON Schema says them."""
+
+    properties: dict[str, dict[str, Any]] = {}
+    required: list[str] = []
+
+
+class TicketForm(msgspec.Struct, frozen=True, kw_only=True):
+    """What a kind of ticket is asked."""
+
+    kind: str
+    form: TicketFormSchema
+    changed_by: str
+    changed_at: str
+
+    @property
+    def fields(self) -> dict[str, dict[str, Any]]:
+        """Return the fields by name."""
+        return self.form.properties
+
+    @property
+    def required(self) -> list[str]:
+        """Return the names of those that must be filled in."""
+        return self.form.required
+
+
+class CannedReply(msgspec.Struct, frozen=True, kw_only=True):
+    """A reply in one language."""
+
+    key: str
+    language: str
+    title: str
+    body: str
+    changed_by: str
+    changed_at: str
+
+
+class FilledReply(msgspec.Struct, frozen=True, kw_only=True):
+    """A reply as it would be sent; `missing` are variables without a value."""
+
+    key: str
+    language: str
+    body: str
+    missing: list[str]
+
+
+class Checklist(msgspec.Struct, frozen=True, kw_only=True):
+    """A checklist as tickets get it."""
+
+    name: str
+    title: str
+    holds_back: bool
+    items: list[dict[str, Any]]
+    kind: str | None = None
+
+
+class ChecklistItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One item of a ticket."""
+
+    place: int
+    checklist: str
+    words: str
+    required: bool
+    state: str
+    script: str | None = None
+    run: str | None = None
+    note: str = ""
+    changed_by: str | None = None
+    changed_at: str | None = None
+
+
+class InstructionStep(msgspec.Struct, frozen=True, kw_only=True):
+    """A step that the requester was asked to take."""
+
+    message: int
+    place: int
+    words: str
+    answer: str | None = None
+    reason: str = ""
+    answered_by: str | None = None
+    answered_at: str | None = None
+
+
+class SavedFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """A list of tickets under a name."""
+
+    name: str
+    owner: str
+    shared: bool
+    listing: dict[str, Any]
+    saved_at: str
+
+
+class SectionSince(msgspec.Struct, frozen=True, kw_only=True):
+    """What changed in a section since the ticket was made."""
+
+    name: str
+    status_then: str
+    status_now: str
+    count: int
+    changes: list[dict[str, Any]]
+
+
+class TicketDevice(msgspec.Struct, frozen=True, kw_only=True):
+    """The device of a ticket, then and now."""
+
+    ticket: str
+    device: str
+    name: str
+    os: str
+    kind: str
+    product: dict[str, Any]
+    warranty: str
+    then: list[dict[str, Any]]
+    since: list[SectionSince]
+    last_seen: str | None = None
+    down_from: str | None = None
+    down_to: str | None = None
 
 
 # What is promised.

@@ -10,6 +10,7 @@ from farhand_server.api import (
     alerts,
     audit,
     care,
+    checklists,
     contracts,
     desk,
     device_records,
@@ -29,6 +30,7 @@ from farhand_server.api import (
     signing_in,
     ticket_search,
     ticket_steps,
+    ticket_work,
     webhooks,
 )
 from farhand_server.api.area import Area
@@ -48,6 +50,8 @@ AREAS: tuple[Area, ...] = (
     scripts.AREA,
     desk.AREA,
     ticket_steps.AREA,
+    checklists.AREA,
+    ticket_work.AREA,
     ticket_search.AREA,
     promises.AREA,
     contracts.AREA,

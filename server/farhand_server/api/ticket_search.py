@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
 import msgspec
-from litestar import Controller, Response, delete, get, post
+from litestar import Controller, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.response import Stream
 
@@ -179,12 +179,14 @@ class ListController(Controller):
                 c, relay, owner=actor.name, name=name, listing=data.listing, shared=data.shared
             )
 
-    @delete("/ticket-filters/{name:str}", action="ticket.note", status_code=204)
-    async def drop(self, relay: FromRelay, actor: FromActor, name: FromPath[str]) -> Response[None]:
-        """Forget one's own list."""
+    @post("/ticket-filters/{name:str}/drop", action="ticket.note", status_code=200)
+    async def drop(
+        self, relay: FromRelay, actor: FromActor, name: FromPath[str]
+    ) -> Page[SavedFilter]:
+        """Forget one's own list; returns those that are left."""
         async with relay.db.write() as c:
             await drop_filter(c, relay, owner=actor.name, name=name)
-        return Response(None, status_code=204)
+            return Page(items=await list_filters(c, relay.tenant, actor.name))
 
 
 async def _listing(relay: Relay, actor: Actor, name: str | None, of: str | None) -> TicketListing:

@@ -16,6 +16,7 @@ from sqlalchemy import RowMapping, and_, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError, UsageError
+from farhand_server.desk.timeline import add_event
 from farhand_server.errors import not_found
 from farhand_server.relay import Relay
 from farhand_server.store.schema import (
@@ -178,6 +179,8 @@ async def set_item(
         "changed_at": relay.stamp(),
     }
     await c.execute(update(ticket_checklist_items).where(mine).values(values))
+    detail = {"place": place, "state": state, "run": run, "note": words}
+    await add_event(c, relay.tenant, number, "checklist-item", actor, detail, values["changed_at"])
     return _item({**row, **values})  # type: ignore[arg-type]
 
 

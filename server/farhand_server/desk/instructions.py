@@ -1,6 +1,6 @@
 """Instructions: steps that the requester is asked to take, and how each was answered.
 
-They are one message of the kind `instruction`, which everybody on the ticket sees, and its steps are
+They are one message of the kind `instruction`, which everybody on it sees, and its steps are
 rows.  Each is answered once, `done` or `cannot` (and why), with the time, by the requester or by
 the desk for her.  Inside a session the device shows steps by itself; these are for when there is
 none, in the portal and over the API.  The last answer is said in the thread as a reply of hers, so

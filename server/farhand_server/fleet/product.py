@@ -21,6 +21,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError, UsageError
+from farhand_server.desk.search_index import index_device
 from farhand_server.fleet.devices import lock_device
 from farhand_server.fleet.sections import read_section
 from farhand_server.relay import Relay
@@ -153,6 +154,7 @@ async def change_product(
         await c.execute(insert(device_products).values(row))
     else:
         await c.execute(update(device_products).where(*mine).values(values))
+    await index_device(c, relay.tenant, device)
     return await get_product(c, relay, device)
 
 

@@ -5,16 +5,11 @@ Each question says which tickets answer it; so it holds that SQLite and PostgreS
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
-
-import httpx
-import pytest
 
 from farhand_server.desk.search_index import reindex
 from farhand_server.relay import Relay
 from tests.server.desk.people import Desk
-from tests.server.relays import SignIn
 
 # Number, language, title, first message.
 _TICKETS = (
@@ -84,3 +79,96 @@ async def test_questions_in_five_languages_find_what_they_should(ann: Desk, rela
     assert answers == dict(_QUESTIONS)
     assert await reindex(relay) == len(_TICKETS)
     assert {q: await _found(ann, q) for q, _ in _QUESTIONS} == dict(_QUESTIONS)
+
+
+async def test_notes_are_found_by_the_desk_alone_and_sight_holds(ann: Desk, mia: Desk) -> None:
+    await mia.new("slow laptop", body="since the update")
+    await ann.new("other laptop", body="not hers")
+    await ann.new("intrusion on a laptop", security=True)
+    note = {"body": "suspect the flaky docking station", "kind": "note"}
+    assert (await ann.post("/1/messages", note)).status_code == 201
+    assert await _found(ann, "docking") == [1]
+    assert await _found(mia, "docking") == []
+    assert await _found(ann, "laptop") == [3, 2, 1]
+    assert await _found(mia, "laptop") == [1]
+    assert await _found(mia, "laptops updates") == [1]
+    # What was changed is found by its new words, and no more by its old ones.
+    assert (await ann.change("1", title="slow notebook")).status_code == 200
+    assert await _found(ann, "laptop slow") == []
+    assert await _found(ann, "notebook slow") == [1]
+    # Own words first, then what was said, each the newest first; pages join without a gap.
+    for number in range(4):
+        await ann.new(f"case {number}", body="the notebook again")
+    everything = await _found(ann, "notebook")
+    assert everything == [1, 7, 6, 5, 4]
+    paged: list[int] = []
+    cursor = None
+    while True:
+        params = {"q": "notebook", "limit": 2} | ({"cursor": cursor} if cursor else {})
+        answer = await ann.web.get("/api/v1/ticket-search", headers=ann.headers, params=params)
+        paged += [int(one["id"]) for one in answer.json()["items"]]
+        if (cursor := answer.json()["next"]) is None:
+            break
+    assert paged == everything
+    assert await _found(ann, "notebook", state="new") == [1, 7, 6, 5, 4]
+    assert await _found(ann, "notebook", owner="ann") == []
+    # Merged tickets are still found by their words, spam is not.
+    await ann.step("7", "merge", into="6")
+    await ann.step("5", "spam", reason="no")
+    assert await _found(ann, "notebook") == [1, 7, 6, 4]
+    nothing = await ann.web.get("/api/v1/ticket-search", headers=ann.headers, params={"q": "-!"})
+    assert nothing.json()["code"] == "invalid"
+
+
+async def test_lists_have_an_order_a_name_and_a_file(ann: Desk, mia: Desk) -> None:
+    async def ids(who: Desk, **params: Any) -> list[int]:
+        found: list[int] = []
+        while True:
+            got = await who.web.get("/api/v1/ticket-list", headers=who.headers, params=params)
+            assert got.status_code == 200, got.text
+            found += [int(one["id"]) for one in got.json()["items"]]
+            if got.json()["next"] is None:
+                return found
+            params["cursor"] = got.json()["next"]
+
+    for title, impact in (("a", "low"), ("=1+1", "high"), ("c", "medium"), ("d", "high")):
+        await ann.new(title, impact=impact, requester="mia")
+    await ann.step("1", "assign", owner="ann")
+    for sort, order in (
+        ("newest", [4, 3, 2, 1]),
+        ("oldest", [1, 2, 3, 4]),
+        ("priority", [2, 4, 3, 1]),
+        ("due", [1, 2, 3, 4]),
+    ):
+        for limit in (1, 2, 50):
+            assert await ids(ann, sort=sort, limit=limit) == order, sort
+    listing = {"wanted": {"owner": "none"}, "sort": "oldest", "columns": ["number", "title"]}
+    kept = await ann.web.post(
+        "/api/v1/ticket-filters/nobodys",
+        headers=ann.headers,
+        json={"listing": listing, "shared": True},
+    )
+    assert kept.status_code == 200, kept.text
+    assert await ids(ann, filter="nobodys") == [2, 3, 4]
+    for path, form in (("csv", "csv"), ("json", "json")):
+        got = await ann.web.get(
+            "/api/v1/ticket-list/export",
+            headers=ann.headers,
+            params={"filter": "nobodys", "format": form},
+        )
+        lines = got.text.splitlines()
+        if path == "csv":
+            assert lines == ["number,title", "FH-2,'=1+1", "FH-3,c", "FH-4,d"]
+        else:
+            assert lines[0] == '{"number":"FH-2","title":"=1+1"}'
+    refused = await mia.web.get("/api/v1/ticket-list/export", headers=mia.headers)
+    assert refused.status_code == 403
+    wrong = {"listing": {**listing, "columns": ["secrets"]}}
+    answer = await ann.web.post("/api/v1/ticket-filters/x", headers=ann.headers, json=wrong)
+    assert answer.json()["code"] == "invalid"
+    gone = await ann.web.post("/api/v1/ticket-filters/nobodys/drop", headers=ann.headers)
+    assert gone.json()["items"] == []
+    missing = await ann.web.get(
+        "/api/v1/ticket-list", headers=ann.headers, params={"filter": "nobodys"}
+    )
+    assert missing.json()["code"] == "not-found"
