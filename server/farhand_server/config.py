@@ -49,6 +49,7 @@ _OVERRIDES = (
     "tls_key",
     "log",
     "audit_heads",
+    "mail_listen",
 )
 
 
@@ -71,6 +72,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         audit_heads_every_s: how often, where the audit has grown.
         capacity: handshakes per second this node is sized for (reconnect windows follow it).
         drain_s: how long SIGTERM waits for open requests.
+        mail_listen: lmtp://HOST:PORT or smtp://HOST:PORT on which mail is taken in; empty: none.
         alert_tickets: from which severity an alert opens a ticket; `never` for none.
     """
 
@@ -91,6 +93,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     audit_heads_every_s: Annotated[float, msgspec.Meta(ge=1)] = 3600.0
     capacity: int = 500
     drain_s: float = 10.0
+    mail_listen: str = ""
     alert_tickets: Literal["warning", "critical", "never"] = "warning"
 
     @property

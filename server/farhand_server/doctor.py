@@ -17,10 +17,14 @@ import msgspec
 from sqlalchemy import func, select
 
 from farhand_protocol.errors import FarhandError
+from farhand_server.app import assemble
+from farhand_server.bus.local import LocalBus
 from farhand_server.certificate import expires_at
 from farhand_server.config import KEY_NAME, Settings
 from farhand_server.head_sinks import parse_sinks
 from farhand_server.home import open_bus, read_signer
+from farhand_server.mail.listener import parse_mail_listen
+from farhand_server.mail.mailboxes import server_of, servers_of
 from farhand_server.store.database import Database
 from farhand_server.store.schema import audit
 from farhand_server.tasks import Tasks
@@ -131,6 +135,26 @@ async def _audit_heads(settings: Settings, _now: datetime) -> Finding:
     return Finding(check="audit-heads", state="ok", words=f"sent to {places}")
 
 
+async def _mail(settings: Settings, _now: datetime) -> Finding:
+    if settings.mail_listen:
+        parse_mail_listen(settings.mail_listen)
+    tasks = Tasks()
+    db = Database(settings.database_url)
+    try:
+        await db.require_current()
+        signer = read_signer(Path(settings.home))
+        relay = assemble(settings, db=db, bus=LocalBus(tasks), signer=signer, tasks=tasks)
+        async with db.read() as c:
+            names = sorted(await servers_of(c, relay.tenant))
+            for name in names:
+                await server_of(c, relay, name)
+    finally:
+        await db.close()
+        await tasks.aclose()
+    words = f"{len(names)} servers, each password can be opened" if names else "no server named"
+    return Finding(check="mail", state="ok", words=words)
+
+
 _CHECKS: dict[str, Check] = {
     "key": _key,
     "database": _database,
@@ -139,6 +163,7 @@ _CHECKS: dict[str, Check] = {
     "certificate": _certificate,
     "bus": _bus,
     "audit-heads": _audit_heads,
+    "mail": _mail,
 }
 
 

@@ -6,12 +6,14 @@ from typing import Final
 
 from farhand_server.contracts.assigning import heed_contract
 from farhand_server.desk.heed import Heeder, heed_events
+from farhand_server.mail.answering import heed_mail
 from farhand_server.relay import Relay
 from farhand_server.webhooks.delivery import heed_webhooks
 
 __all__ = ["HEEDERS", "heed_now"]
 
 HEEDERS: Final[tuple[Heeder, ...]] = (
+    heed_mail,
     heed_contract,
     heed_webhooks,
 )

@@ -49,6 +49,7 @@ _COMMANDS = {
     "key": ("login", "The operator's own key."),
     "login": ("login", "Sign in to a relay and make the operator's key if there is none."),
     "notice": ("care", "What many people are told at once."),
+    "mail": ("mail", "Mail to the desk and from it."),
     "operator": ("operator", "People whose keys devices trust."),
     "order": ("order", "Orders and their results."),
     "organisation": ("organisation", "Organisations that the desk works for or asks."),

@@ -117,6 +117,11 @@ ACTIONS: dict[str, dict[str, Reach]] = {
     "time.read": _READERS,
     "queue.read": _READERS,
     "queue.write": _ADMIN,
+    # mail: a technician sees that of tickets that she sees
+    "mail.status": _READERS,
+    "mail.read": {**_OVERSIGHT, "technician": "own"},
+    "mail.hold": {"admin": "all", "technician": "own"},
+    "mail.write": _ADMIN,
     # what the desk knows
     "knowledge.read": {**_READERS, **_OWN},
     "knowledge.vote": {**_READERS, **_OWN},

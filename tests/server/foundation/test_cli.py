@@ -382,6 +382,7 @@ def test_doctor(command: Command, home: Path) -> None:
         "certificate",
         "bus",
         "audit-heads",
+        "mail",
     }
     assert {one["state"] for one in items} == {"ok"}
     assert "sqlite answers" in command("doctor", "--home", home)

@@ -1,0 +1,156 @@
+"""One folder on an IMAP server, read step by step: everything here blocks, and wants a thread.
+
+Reading marks nothing (`BODY.PEEK`); a mail is marked or moved by `settle` alone, which is called
+once it is kept.  What a server says is bounded where the protocol allows it: the size of a mail is
+asked for first, and then no more bytes than are taken.  Sources: RFC 3501, RFC 6851 for MOVE.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import imaplib
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from imap_tools import BaseMailBox, ImapToolsError, MailBox, MailBoxStartTls, MailBoxUnencrypted
+
+from farhand_protocol.complaints import plain_reason
+from farhand_protocol.errors import FarhandError
+from farhand_server.mail.mailboxes import Server
+
+__all__ = ["IMAP_TIMEOUT_S", "MAX_AT_ONCE", "Folder", "Found", "tls_context"]
+
+IMAP_TIMEOUT_S: Final = 30.0
+# Of one folder in one turn; the next turn goes on.
+MAX_AT_ONCE: Final = 200
+_SEEN: Final = "\\Seen"  # RFC 3501 s2.3.2
+_SIZE = re.compile(rb"RFC822\.SIZE (\d{1,15})")
+
+
+class Found(NamedTuple):
+    """One mail of a folder; `content` is its beginning only when it is larger than was asked."""
+
+    size: int
+    content: bytes
+
+
+def tls_context(ca: str) -> ssl.SSLContext:
+    """Return what checks a mail server's certificate: the system's roots, and one of the admin's.
+
+    Raises:
+        FarhandError: `mail-server` for a certificate that cannot be read.
+    """
+    context = ssl.create_default_context()
+    if ca:
+        try:
+            context.load_verify_locations(cadata=ca)
+        except (ssl.SSLError, ValueError) as error:
+            raise FarhandError("mail-server", "the certificate to trust cannot be read") from error
+    return context
+
+
+@contextlib.contextmanager
+def _translated(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (ImapToolsError, imaplib.IMAP4.error, OSError, EOFError, ValueError) as error:
+        # What servers answer may hold what they were sent; the words stay short.
+        words = plain_reason(error)[:200]
+        raise FarhandError("mail-unreachable", f"{what}: {words}") from error
+
+
+class Folder:
+    """A signed-in connection with its folder open; close it with `close`.
+
+    Args:
+        server: where and as whom.
+        password: hers.
+
+    Raises:
+        FarhandError: `mail-unreachable`, `mail-server`.
+    """
+
+    def __init__(self, server: Server, password: str) -> None:
+        self._server = server
+        with _translated("the IMAP server cannot be read"):
+            self._box = self._connect(server)
+        try:
+            with _translated("the IMAP server refused the sign-in or the folder"):
+                self._box.login(server.user, password, initial_folder=None)
+                self._box.folder.set(server.folder)
+                status = self._box.client.response("UIDVALIDITY")[1]
+                self.uid_validity = int((status or [b"0"])[0] or 0)
+        except BaseException:
+            self.abort()
+            raise
+
+    @staticmethod
+    def _connect(server: Server) -> BaseMailBox:
+        if server.security == "plain":
+            return MailBoxUnencrypted(server.host, server.port, timeout=IMAP_TIMEOUT_S)
+        context = tls_context(server.ca)
+        if server.security == "starttls":
+            return MailBoxStartTls(
+                server.host, server.port, timeout=IMAP_TIMEOUT_S, ssl_context=context
+            )
+        return MailBox(server.host, server.port, timeout=IMAP_TIMEOUT_S, ssl_context=context)
+
+    def unread(self, *, after: int | None) -> list[int]:
+        """Return the UIDs to take, lowest first.
+
+        Args:
+            after: those above this one; None, for a folder that was never read, takes what nobody
+                has seen: an old archive does not become tickets.
+        """
+        with _translated("the folder cannot be searched"):
+            criteria = "UNSEEN" if after is None else f"UID {after + 1}:*"
+            found = [int(one) for one in self._box.uids(criteria)]
+        # `N:*` holds the last mail even when it is below N (RFC 3501 s6.4.8).
+        return sorted(one for one in found if after is None or one > after)[:MAX_AT_ONCE]
+
+    def fetch(self, uid: int, *, limit: int) -> Found | None:
+        """Return a mail, or its beginning where it has more than `limit` bytes; None if it went."""
+        with _translated("a mail cannot be fetched"):
+            _, sized = self._box.client.uid("fetch", str(uid), "(RFC822.SIZE)")
+            match = next((m for one in sized if (m := _SIZE.search(_head(one)))), None)
+            if match is None:
+                return None
+            size = int(match[1])
+            asked = f"(BODY.PEEK[]<0.{limit if size <= limit else 64 * 1024}>)"
+            _, answered = self._box.client.uid("fetch", str(uid), asked)
+        content = next((one[1] for one in answered if isinstance(one, tuple)), None)
+        if content is None:
+            return None
+        return Found(size, bytes(content))
+
+    def settle(self, uid: int) -> None:
+        """Mark a kept mail as seen, or move it where the server's settings say."""
+        with _translated("a kept mail cannot be marked"):
+            if self._server.moved_to:
+                if not self._box.folder.exists(self._server.moved_to):
+                    self._box.folder.create(self._server.moved_to)
+                self._box.move(str(uid), self._server.moved_to)
+            else:
+                self._box.flag(str(uid), _SEEN, True)
+
+    def close(self) -> None:
+        """Sign out; a connection that is gone is gone."""
+        with contextlib.suppress(ImapToolsError, imaplib.IMAP4.error, OSError, EOFError):
+            self._box.logout()
+        self.abort()
+
+    def abort(self) -> None:
+        """Cut the connection at once, also from another thread while one waits in it."""
+        with contextlib.suppress(OSError, AttributeError):
+            self._box.client.sock.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError, imaplib.IMAP4.error, AttributeError):
+            self._box.client.shutdown()
+
+
+def _head(part: object) -> bytes:
+    if isinstance(part, tuple):
+        part = part[0]
+    return part if isinstance(part, bytes) else b""
