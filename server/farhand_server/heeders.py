@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from typing import Final
 
+from farhand_server.channels.chats import heed_chat
 from farhand_server.contracts.assigning import heed_contract
 from farhand_server.desk.heed import Heeder, heed_events
 from farhand_server.mail.answering import heed_mail
 from farhand_server.relay import Relay
+from farhand_server.rules.firing import heed_rules
 from farhand_server.webhooks.delivery import heed_webhooks
 
 __all__ = ["HEEDERS", "heed_now"]
 
 HEEDERS: Final[tuple[Heeder, ...]] = (
     heed_mail,
-    heed_contract,
     heed_webhooks,
+    heed_rules,
+    heed_contract,
+    heed_chat,
 )
 
 

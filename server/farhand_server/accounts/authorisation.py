@@ -91,6 +91,8 @@ ACTIONS: dict[str, dict[str, Reach]] = {
     "outbox.read": _OVERSIGHT,
     "outbox.retry": _ADMIN,
     "webhook.read": _OVERSIGHT,
+    "rule.read": _READERS,
+    "rule.write": _ADMIN,
     "webhook.write": _ADMIN,
     # people, and what is done for them beside tickets
     "organisation.read": _READERS,
@@ -117,19 +119,12 @@ ACTIONS: dict[str, dict[str, Reach]] = {
     "time.read": _READERS,
     "queue.read": _READERS,
     "queue.write": _ADMIN,
+    "telephone.settings": _ADMIN,
     # mail: a technician sees that of tickets that she sees
     "mail.status": _READERS,
     "mail.read": {**_OVERSIGHT, "technician": "own"},
     "mail.hold": {"admin": "all", "technician": "own"},
     "mail.write": _ADMIN,
-    # what the desk knows
-    "knowledge.read": {**_READERS, **_OWN},
-    "knowledge.vote": {**_READERS, **_OWN},
-    "knowledge.write": _STAFF,
-    "knowledge.publish": _STAFF,
-    "knowledge.settings": _ADMIN,
-    "question.accept": {**_STAFF, **_OWN},
-    "question.moderate": _STAFF,
     # contracts, measures
     "contract.read": _READERS,
     "contract.write": _ADMIN,
@@ -138,6 +133,14 @@ ACTIONS: dict[str, dict[str, Reach]] = {
     "report.read": _READERS,
     "report.write": _ADMIN,
     "survey.skip": _STAFF,
+    # what the desk knows
+    "knowledge.read": {**_READERS, **_OWN},
+    "knowledge.vote": {**_READERS, **_OWN},
+    "knowledge.write": _STAFF,
+    "knowledge.publish": _STAFF,
+    "knowledge.settings": _ADMIN,
+    "question.accept": {**_STAFF, **_OWN},
+    "question.moderate": _STAFF,
 }
 
 

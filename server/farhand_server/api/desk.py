@@ -53,6 +53,7 @@ from farhand_server.desk.timeline import (
     sessions_of,
 )
 from farhand_server.desk.walk_ins import create_walk_in
+from farhand_server.desk.watching import tell_ticket
 from farhand_server.fleet.devices import find_device, lock_device
 from farhand_server.heeders import HEEDERS
 from farhand_server.relay import Relay
@@ -297,7 +298,7 @@ class TicketController(Controller):
             if not sight.desk:
                 found = await get_ticket(c, relay.tenant, ticket, sight=sight)
                 await check_may_post(c, relay.tenant, found, actor.name)
-            return await add_message(
+            said = await add_message(
                 c,
                 relay,
                 ref=ticket,
@@ -305,7 +306,10 @@ class TicketController(Controller):
                 body=data.body,
                 actor=actor.name,
                 sight=sight,
+                person=actor.person or None,
             )
+        await tell_ticket(relay, int(said.ticket[3:]))
+        return said
 
     @get("/{ticket:str}/messages", action="ticket.read")
     async def messages(
