@@ -1,0 +1,1 @@
+"""Rules of the desk: what happens by itself when something happens on a ticket."""
