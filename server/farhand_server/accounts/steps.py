@@ -26,7 +26,9 @@ from farhand_server.store.schema import signin_steps
 
 __all__ = ["MAX_STEP_CHARS", "Step", "StepKind", "Steps", "make_steps"]
 
-StepKind = Literal["reset", "link", "second", "webauthn-new", "webauthn", "oidc", "oidc-done"]
+StepKind = Literal[
+    "reset", "link", "second", "webauthn-new", "webauthn", "oidc-begin", "oidc", "oidc-done"
+]
 
 # A longer word was never one of ours, and is not hashed.
 MAX_STEP_CHARS: Final = 128

@@ -53,6 +53,16 @@ async def test_the_public_routes_are_these(relay: Relay) -> None:
     }
     assert public == {
         "POST /api/v1/sign-in",
+        "POST /api/v1/sign-in/forgot",
+        "POST /api/v1/sign-in/link",
+        "POST /api/v1/sign-in/link/use",
+        "GET /api/v1/sign-in/oidc/begin/none",
+        "GET /api/v1/sign-in/oidc/callback",
+        "POST /api/v1/sign-in/oidc",
+        "POST /api/v1/sign-in/oidc/finish",
+        "POST /api/v1/sign-in/reset",
+        "POST /api/v1/sign-in/second",
+        "POST /api/v1/sign-in/second/key",
         "POST /api/v1/verify",
         "GET /api/v1/verify/none",
         "GET /api/v1/card",
