@@ -103,7 +103,11 @@ async def test_who_reads_what(ann: Library, mia: Library, anybody: Library) -> N
 async def test_translations_fall_back_and_grow_stale(ann: Library, anybody: Library) -> None:
     await ann.article(*STOP)
     at = "/knowledge/articles/how-to-stop"
-    german = {"language": "de", "title": "Wie man aufhört", "body": "Druckerpatrone: **Stopp**."}
+    german: dict[str, Any] = {
+        "language": "de",
+        "title": "Wie man aufhört",
+        "body": "Druckerpatrone: **Stopp**.",
+    }
     await ann.done(at + "/texts", german)
     shown = await anybody.read("/knowledge/public/how-to-stop", language="de")
     assert (shown["language"], shown["languages"]) == ("en", ["en"])  # not published yet
@@ -125,15 +129,16 @@ async def test_translations_fall_back_and_grow_stale(ann: Library, anybody: Libr
     assert (await ann.read("/knowledge/articles", stale="true"))["items"] == []
     # A translation may say what it was made of, by number or by digest.
     original = (await ann.read(at + "/texts/en"))["items"]
-    for given, from_rev in (
+    made_of: list[tuple[dict[str, Any], int]] = [
         ({"from_rev": 1}, 1),
         ({"original_sha256": original[0]["sha256"]}, 2),
         ({"original_sha256": "0" * 64}, 0),
-    ):
-        await ann.done(at + "/texts", german | given)
+    ]
+    for source, from_rev in made_of:
+        await ann.done(at + "/texts", german | source)
         newest = (await ann.read(at + "/texts/de"))["items"][0]
         assert (newest["from_rev"], newest["stale"]) == (from_rev, from_rev != 2)
-    assert await ann.refused(at + "/texts", german | {"from_rev": 9}) == "invalid"
+    assert await ann.refused(at + "/texts", {**german, "from_rev": 9}) == "invalid"
     assert await ann.refused(at + "/texts", german | {"language": "??"}) == "invalid"
 
 

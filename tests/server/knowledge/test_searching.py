@@ -64,9 +64,9 @@ async def test_questions_in_five_languages(ann: Library, anybody: Library) -> No
     assert hit["url"] == "http://127.0.0.1:8443/kb/stop-en"
     assert hit["snippet"] == "Press the red button. Everything ends at once."
     # Of an article in two languages it is the reader's that is shown.
-    body = {"language": "de", "title": "Sitzung beenden: Stop", "body": "Roter Knopf."}
-    await ann.done("/knowledge/articles/stop-en/texts", body)
+    german = {"language": "de", "title": "Sitzung beenden: Stop", "body": "Roter Knopf."}
+    await ann.done("/knowledge/articles/stop-en/texts", german)
     await ann.done("/knowledge/articles/stop-en/step", {"step": "publish"})
-    for language, title in (("de", body["title"]), ("en", "How to stop a session")):
+    for language, title in (("de", german["title"]), ("en", "How to stop a session")):
         found = await anybody.read("/knowledge/suggest", q="stop", language=language)
         assert [one["title"] for one in found["items"]] == [title]

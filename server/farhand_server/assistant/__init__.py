@@ -1,0 +1,1 @@
+"""An assistant that answers from articles and does nothing else; see `assistant.answers`."""
