@@ -72,3 +72,39 @@ def test_a_ticket_is_weighed_handed_on_merged_and_exported(
     assert admin.json("ticket", "close", first)["state"] == "closed"
     assert mia.refused("ticket", "set", second, "--title", "x", expect=3) == "not-permitted"
     assert admin.refused("ticket", "wait", second, "--for", "rain", expect=2) == "usage"
+
+
+def test_the_desk_works_with_what_it_keeps_ready(
+    people: dict[str, ConsoleHome], tmp_path: Path
+) -> None:
+    admin, mia = people["admin"], people["mia"]
+    form = tmp_path / "form.json"
+    form.write_text('{"properties": {"since": {"type": "string", "format": "date"}}}')
+    assert admin.json("form", "set", "suggestion", str(form))["kind"] == "suggestion"
+    items = ("--item", "Unpack it", "--optional", "patch.apt.apply::Updates")
+    admin.json("checklist", "set", "setup", "--kind", "suggestion", *items)
+    new = ("ticket", "new", "--kind", "suggestion", "--title", "Ein Netzwerkdrucker")
+    made = mia.json(*new, "--field", "since=2026-11-01", "--language", "de")["number"]
+    found = admin.json("ticket", "search", "Drucker")["items"]
+    assert [(one["number"], one["fields"]) for one in found] == [(made, {"since": "2026-11-01"})]
+    body = "Hallo {requester.name}: {param.what}"
+    admin.json("canned", "set", "hello", body, "--language", "de")
+    seen = admin.json("ticket", "reply", made, ":hello", "--preview")
+    assert seen["missing"] == ["param.what"]
+    assert admin.refused("ticket", "reply", made, ":hello") == "canned-incomplete"
+    said = admin.json("ticket", "reply", made, "--canned", "hello", "--param", "what=ja")
+    assert said["body"] == "Hallo mia: ja"
+    asked = admin.json("ticket", "instruct", made, "Plug it in", "Turn it up")
+    answered = mia.json("ticket", "answer-step", made, str(asked["seq"]), "1")
+    assert (answered["answer"], answered["answered_by"]) == ("done", "mia")
+    assert admin.refused("ticket", "resolve", made) == "checklist-open"
+    assert admin.json("ticket", "tick", made, "1", "--note", "done")["state"] == "done"
+    assert admin.json("ticket", "resolve", made)["state"] == "resolved"
+    columns = ("--columns", "number,title,fields", "--kind", "suggestion")
+    admin.json("filter", "save", "ideas", *columns)
+    target = tmp_path / "ideas.csv"
+    admin.json("ticket", "list", "--filter", "ideas", "--export", str(target))
+    row = f'{made},Ein Netzwerkdrucker,"{{""since"":""2026-11-01""}}"'
+    assert target.read_text().splitlines() == ["number,title,fields", row]
+    assert mia.refused("ticket", "device", made, expect=3) == "not-permitted"
+    assert admin.refused("ticket", "device", made) == "ticket-no-device"

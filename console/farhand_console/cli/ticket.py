@@ -236,6 +236,8 @@ _WHERE_GIVEN = (
     "repro_steps",
     "identity_check",
     "complained_about",
+    "category",
+    "language",
     "resolved_at",
     "closed_at",
 )
@@ -254,6 +256,13 @@ def _show_ticket(ticket: TicketView, messages: list[TicketMessage], times: list[
     fields: dict[str, object] = {name: getattr(ticket, name) for name in _ALWAYS}
     fields["state"] = _state(ticket)
     fields |= {name: value for name in _WHERE_GIVEN if (value := getattr(ticket, name))}
+    if (device := ticket.device_detail) is not None:
+        names = (device.get(name) for name in ("name", "make", "model", "serial"))
+        fields["device"] = " ".join(str(name) for name in names if name)
+        fields["warranty"] = device.get("warranty", "unknown")
+    if ticket.down_from:
+        fields["down"] = f"{ticket.down_from} to {ticket.down_to or 'now'}"
+    fields |= {f"field {name}": value for name, value in ticket.fields.items()}
     if ticket.security:
         fields["security"] = "seen by few"
     if ticket.reopen_count:

@@ -15,14 +15,14 @@ import msgspec
 from farhand_console.cli.base import Context, command
 from farhand_console.cli.run import published_script, wait_for_result
 from farhand_console.orders import OrderDraft, sign_order
-from farhand_console.output import printable, say, show_table
+from farhand_console.output import line, printable, say, show_table
 from farhand_console.relay import segments
 from farhand_console.relay.answers import OrderStates
 from farhand_console.relay.desk import Ticket, TicketMessage
 from farhand_console.trust.devices import VerifiedDevice, verify_device
 from farhand_protocol.errors import FarhandError, UsageError
 
-__all__ = ["PACKS", "register"]
+__all__ = ["PACKS", "differences_between", "register"]
 
 _PREFIX: Final = "check."
 _MAX_CHECKS: Final = 100
@@ -68,6 +68,7 @@ def register(tickets: click.Group) -> None:
         "--pack", help="first (unless checks are named), all, or a word such as disk or updates."
     )
     @click.option("--device", help="Id or unique name, where the ticket names none.")
+    @click.option("--twice", is_flag=True, help="Run them again, and tell what is different.")
     @click.option("--ttl", type=click.IntRange(60, 86_400), default=900, show_default=True)
     def check(
         context: Context,
@@ -75,9 +76,13 @@ def register(tickets: click.Group) -> None:
         checks: tuple[str, ...],
         pack: str | None,
         device: str | None,
+        twice: bool,
         ttl: int,
     ) -> None:
-        """Run approved checks on the ticket's device and write what they found into its thread."""
+        """Run approved checks on the ticket's device and write what they found into its thread.
+
+        With --twice a fault that comes and goes shows as what differs between two runs.
+        """
         ticket = context.relay.get(segments("tickets", number), Ticket)
         where = device or ticket.device
         if where is None:
@@ -85,23 +90,28 @@ def register(tickets: click.Group) -> None:
         wanted = _chosen(context, checks, pack)
         told = context.relay.get(segments("devices", where), dict)
         verified = verify_device(context.home, context.trust(), told, asked=where)
-        ordered = _order(context, wanted, verified, ticket.number, ttl)
-        if not context.as_json:
-            say(f"{len(ordered)} checks on {printable(verified.name)}: waiting")
-        items = [_result(context, one, verified, ttl) for one in ordered]
+        items = _run(context, wanted, verified, ticket.number, ttl)
+        body = _note(verified, items)
+        differences: list[dict[str, Any]] | None = None
+        if twice:
+            first, items = items, _run(context, wanted, verified, ticket.number, ttl)
+            differences = differences_between(first, items)
+            body = f"{_note(verified, items)}\n\n{_told(differences)}"
         said = context.relay.post(
             segments("tickets", ticket.id, "messages"),
             TicketMessage,
-            {"kind": "note", "body": _note(verified, items)},
+            {"kind": "note", "body": body},
         )
-        answer = {
+        answer: dict[str, Any] = {
             "ticket": ticket.number,
             "device": verified.id,
             "message": said.seq,
             "items": items,
             "next": None,
         }
-        context.show(answer, lambda: _show(items))
+        if differences is not None:
+            answer["differences"] = differences
+        context.show(answer, lambda: _show(items, differences))
         failed = [one["id"] for one in items if one["outcome"] not in ("succeeded", "no_change")]
         if failed:
             raise FarhandError("run-failed", f"without a result: {', '.join(failed)}")
@@ -132,6 +142,45 @@ def _chosen(context: Context, checks: tuple[str, ...], pack: str | None) -> list
     if len(chosen) > _MAX_CHECKS:
         raise UsageError("usage", f"at most {_MAX_CHECKS} checks at once")
     return chosen
+
+
+def _run(
+    context: Context, wanted: list[str], device: VerifiedDevice, ticket: str, ttl_s: int
+) -> list[dict[str, Any]]:
+    """Order the checks, wait for all of them, and return what they found."""
+    ordered = _order(context, wanted, device, ticket, ttl_s)
+    if not context.as_json:
+        say(f"{len(ordered)} checks on {printable(device.name)}: waiting")
+    return [_result(context, one, device, ttl_s) for one in ordered]
+
+
+def differences_between(
+    first: list[dict[str, Any]], second: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return the checks that did not find the same twice; a value alone is no difference.
+
+    Returns: `{"id", "first", "second"}` of each, with its outcome, state and summary.
+    """
+    names = ("outcome", "state", "summary")
+    found = []
+    for one, other in zip(first, second, strict=True):
+        before, after = ({name: run[name] for name in names} for run in (one, other))
+        if (before["outcome"], before["state"]) != (after["outcome"], after["state"]):
+            found.append({"id": one["id"], "first": before, "second": after})
+    return found
+
+
+def _told(differences: list[dict[str, Any]]) -> str:
+    if not differences:
+        return "Run twice: both times the same."
+    lines = ["Run twice, and different:"]
+    for one in differences:
+        first, second = (
+            f"{printable(one[run]['state'], 20)} ({printable(one[run]['summary'], 200)})"
+            for run in ("first", "second")
+        )
+        lines.append(f"- {one['id']}: {first}, then {second}")
+    return "\n".join(lines)
 
 
 def _order(
@@ -190,7 +239,10 @@ def _note(device: VerifiedDevice, items: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _show(items: list[dict[str, Any]]) -> None:
+def _show(items: list[dict[str, Any]], differences: list[dict[str, Any]] | None) -> None:
     show_table(
         ("state", "check", "summary"), [(one["state"], one["id"], one["summary"]) for one in items]
     )
+    if differences is not None:
+        for words in _told(differences).splitlines():
+            line(words, 1000)

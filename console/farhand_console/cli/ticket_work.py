@@ -11,9 +11,11 @@ from farhand_console.output import line, say, show_fields, show_table
 from farhand_console.relay import segments
 from farhand_console.relay.answers import Page
 from farhand_console.relay.desk import (
+    CampaignDevice,
     ChecklistItem,
     InstructionStep,
     Ticket,
+    TicketCampaign,
     TicketDevice,
     TicketMessage,
 )
@@ -27,6 +29,7 @@ def register(tickets: click.Group) -> None:
     _register_device(tickets)
     _register_checklist(tickets)
     _register_instructions(tickets)
+    _register_campaigns(tickets)
 
 
 def _register_search(tickets: click.Group) -> None:
@@ -212,3 +215,34 @@ def _register_instructions(tickets: click.Group) -> None:
         body = {"answer": "done" if cannot is None else "cannot", "reason": cannot or ""}
         step = context.relay.post(path, InstructionStep, body)
         context.show(step, lambda: line(f"{step.place}  {step.answer}  {step.words}"))
+
+
+def _register_campaigns(tickets: click.Group) -> None:
+    @command(tickets)
+    @click.argument("number")
+    @click.option("--add", metavar="CAMPAIGN", help="The ticket is about this one.")
+    @paged
+    def campaign(
+        context: Context, number: str, add: str | None, limit: int, cursor: str | None
+    ) -> None:
+        """Show the ticket's campaigns, and how each device stands in them."""
+        path = segments("tickets", number, "campaigns")
+        if add is not None:
+            context.relay.post(path, Page[TicketCampaign], {"campaign": add})
+        held = context.relay.get(path, Page[TicketCampaign])
+        rows = context.relay.get(
+            segments("tickets", number, "campaign-devices"),
+            Page[CampaignDevice],
+            limit=limit,
+            cursor=cursor,
+        )
+        answer = {"campaigns": held.items, "items": rows.items, "next": rows.next}
+        context.show(answer, lambda: _show_campaigns(held.items, rows.items))
+
+
+def _show_campaigns(held: list[TicketCampaign], rows: list[CampaignDevice]) -> None:
+    for one in held:
+        counts = ", ".join(f"{count} {state}" for state, count in one.counts.items())
+        line(f"{one.campaign}  {one.name}  {one.state}: {counts}")
+    names = ("device", "ring", "state", "exit", "refusal")
+    show_table(names, [(r.name, r.ring, r.state, r.exit_code, r.refusal) for r in rows])

@@ -8,6 +8,7 @@ import msgspec
 
 __all__ = [
     "Calendar",
+    "CampaignDevice",
     "CannedReply",
     "Checklist",
     "ChecklistItem",
@@ -23,6 +24,7 @@ __all__ = [
     "SpecialDay",
     "Targets",
     "Ticket",
+    "TicketCampaign",
     "TicketDevice",
     "TicketForm",
     "TicketFormSchema",
@@ -114,6 +116,7 @@ class TicketView(Ticket, frozen=True, kw_only=True):
     participants: list[TicketParticipant] = []
     links: list[TicketLink] = []
     merged: list[str] = []
+    device_detail: dict[str, Any] | None = None
 
 
 class Queue(msgspec.Struct, frozen=True, kw_only=True):
@@ -222,6 +225,29 @@ class ChecklistItem(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
     changed_by: str | None = None
     changed_at: str | None = None
+
+
+class TicketCampaign(msgspec.Struct, frozen=True, kw_only=True):
+    """A campaign that a ticket is about."""
+
+    campaign: str
+    name: str
+    script: str
+    state: str
+    counts: dict[str, int]
+
+
+class CampaignDevice(msgspec.Struct, frozen=True, kw_only=True):
+    """How a device stands in a campaign of the ticket."""
+
+    campaign: str
+    device: str
+    name: str
+    state: str
+    order: str
+    ring: int | None = None
+    exit_code: int | None = None
+    refusal: str | None = None
 
 
 class InstructionStep(msgspec.Struct, frozen=True, kw_only=True):

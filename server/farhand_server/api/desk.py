@@ -32,6 +32,7 @@ from farhand_server.desk.queues import DEFAULT_QUEUE
 from farhand_server.desk.references import format_number
 from farhand_server.desk.service import service_of
 from farhand_server.desk.service_levels import ServiceTimer
+from farhand_server.desk.ticket_devices import warranty_words
 from farhand_server.desk.tickets import (
     Intake,
     Kind,
@@ -55,6 +56,7 @@ from farhand_server.desk.timeline import (
 from farhand_server.desk.walk_ins import create_walk_in
 from farhand_server.desk.watching import tell_ticket
 from farhand_server.fleet.devices import find_device, lock_device
+from farhand_server.fleet.product import get_product
 from farhand_server.heeders import HEEDERS
 from farhand_server.relay import Relay
 from farhand_server.wording import MAX_BODY_CHARS
@@ -118,13 +120,17 @@ class NewMessage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class TicketDevice(msgspec.Struct, frozen=True, kw_only=True):
-    """The device of a ticket, where it is one of ours."""
+    """The device of a ticket, where it is one of ours; `warranty` is words for people."""
 
     id: str
     name: str
     os: str
     host_name: str
     last_seen: str | None
+    make: str | None
+    model: str | None
+    serial: str | None
+    warranty: str
 
 
 class TicketView(Ticket, frozen=True, kw_only=True):
@@ -411,7 +417,14 @@ async def _device(c: AsyncConnection, relay: Relay, ticket: Ticket) -> TicketDev
     row = await lock_device(c, relay.tenant, ticket.device or "", held=False)
     if row is None:
         return None
-    return TicketDevice(**{name: row[name] for name in TicketDevice.__struct_fields__})
+    product = await get_product(c, relay, row["id"])
+    return TicketDevice(
+        **{name: row[name] for name in ("id", "name", "os", "host_name", "last_seen")},
+        make=product.make,
+        model=product.model,
+        serial=product.serial,
+        warranty=warranty_words(product),
+    )
 
 
 async def _start(relay: Relay) -> None:

@@ -31,6 +31,13 @@ from farhand_server.desk.instructions import (
 from farhand_server.desk.merging import merged_into
 from farhand_server.desk.moves import add_message
 from farhand_server.desk.participants import check_may_post
+from farhand_server.desk.ticket_campaigns import (
+    CampaignOfTicket,
+    DeviceOfCampaign,
+    add_campaign,
+    campaigns_of,
+    devices_of,
+)
 from farhand_server.desk.ticket_devices import (
     DeviceOfTicket,
     FrozenSection,
@@ -86,6 +93,12 @@ class StepAnswer(_Given, frozen=True, kw_only=True):
 
     answer: Literal["done", "cannot"]
     reason: _Line = ""
+
+
+class NewCampaign(_Given, frozen=True, kw_only=True):
+    """The campaign that the ticket is about."""
+
+    campaign: _Line
 
 
 class FrozenItems(msgspec.Struct, frozen=True, kw_only=True):
@@ -281,10 +294,58 @@ class DeviceController(Controller):
         return FrozenItems(section=section, items=items)
 
 
+class CampaignController(Controller):
+    """Campaigns that a ticket is about."""
+
+    path = "/tickets"
+
+    @get("/{ticket:str}/campaigns", action="ticket.note")
+    async def campaigns(
+        self, relay: FromRelay, actor: FromActor, ticket: FromPath[str]
+    ) -> Page[CampaignOfTicket]:
+        """Return the campaigns of a ticket; they are bounded."""
+        sight = sight_of(actor, "ticket.note")
+        async with relay.db.read() as c:
+            found = await get_ticket(c, relay.tenant, ticket, sight=sight)
+            return Page(items=await campaigns_of(c, relay.tenant, found.row))
+
+    @post("/{ticket:str}/campaigns", action="ticket.work", status_code=200)
+    async def add(
+        self, relay: FromRelay, actor: FromActor, ticket: FromPath[str], data: JSONBody[NewCampaign]
+    ) -> Page[CampaignOfTicket]:
+        """Say that the ticket is about a campaign."""
+        sight = sight_of(actor, "ticket.work")
+        async with relay.db.write() as c:
+            found = await get_ticket(c, relay.tenant, ticket, sight=sight)
+            await add_campaign(c, relay, ticket=found, campaign=data.campaign, actor=actor.name)
+            return Page(items=await campaigns_of(c, relay.tenant, found.row))
+
+    @get("/{ticket:str}/campaign-devices", action="ticket.note")
+    async def devices(
+        self,
+        relay: FromRelay,
+        actor: FromActor,
+        ticket: FromPath[str],
+        cursor: Cursor = None,
+        limit: Limit = LIMIT_DEFAULT,
+    ) -> Page[DeviceOfCampaign]:
+        """Return how each device of the ticket's campaigns stands."""
+        sight = sight_of(actor, "ticket.note")
+        after = decode_cursor(cursor, str, str) or ("", "")
+        async with relay.db.read() as c:
+            found = await get_ticket(c, relay.tenant, ticket, sight=sight)
+            rows = await devices_of(
+                c, relay.tenant, found.row, after=(after[0], after[1]), limit=limit + 1
+            )
+        return page_of(rows, limit, lambda row: row, lambda row: (row.campaign, row.device))
+
+
 AREA = Area(
     name="ticket-work",
-    controllers=[CannedController, InstructionController, DeviceController],
+    controllers=[CannedController, InstructionController, DeviceController, CampaignController],
     statuses={
+        "campaign-limit": 409,
+        "campaign-ticket": 409,
         "canned-incomplete": 409,
         "section-not-frozen": 404,
         "step-answered": 409,

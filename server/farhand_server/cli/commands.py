@@ -21,6 +21,7 @@ from farhand_server.cli.main import Context, cli, run_async, shared_options
 from farhand_server.cli.output import configure_logging, say, show_json
 from farhand_server.clock import SystemClock
 from farhand_server.config import load_settings
+from farhand_server.desk.search_index import reindex as make_index_anew
 from farhand_server.doctor import Finding, examine
 from farhand_server.home import MadeHome, check_writable, lock_home, make_home, open_relay
 from farhand_server.serve import serve
@@ -222,6 +223,25 @@ def migrate(context: Context, home: str | None, as_json: bool, database: str | N
         show_json({"from": before, "to": after})
     else:
         say(f"the schema is at {after}" + ("" if before == after else f", it was at {before}"))
+
+
+@cli.command()
+@shared_options
+@_database
+@click.pass_obj
+def reindex(context: Context, home: str | None, as_json: bool, database: str | None) -> None:
+    """Make anew what tickets are searched by; the relay may run meanwhile."""
+    settings = load_settings(context.home(home), {"database": database})
+
+    async def work() -> int:
+        async with open_relay(settings) as relay:
+            return await make_index_anew(relay)
+
+    count = run_async(work())
+    if as_json or context.as_json:
+        show_json({"tickets": count})
+    else:
+        say(f"{count} tickets can be searched")
 
 
 @cli.command()

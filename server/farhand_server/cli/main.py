@@ -37,6 +37,7 @@ _COMMANDS = {
     "doctor": "Check home, database, clock, disk, bus and more.",
     "init": "Make a relay's home and its first admin.",
     "migrate": "Bring the database's schema to this version.",
+    "reindex": "Make anew what tickets are searched by.",
     "restore": "Make a home from a backup file.",
     "run": "Run the relay until SIGTERM.",
     "signin": "Print a new sign-in token for an account.",

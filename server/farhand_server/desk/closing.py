@@ -19,6 +19,7 @@ from farhand_server.desk.downtime import sweep_downtime
 from farhand_server.desk.moves import close, resume
 from farhand_server.desk.queues import list_queues
 from farhand_server.desk.service import sweep_due
+from farhand_server.desk.ticket_campaigns import tell_of_campaigns
 from farhand_server.desk.unused import THE_RELAY
 from farhand_server.relay import Relay
 from farhand_server.store.schema import tickets
@@ -54,6 +55,7 @@ async def sweep_tickets(relay: Relay) -> None:
         await _one(relay, number, "close")
     await sweep_due(relay)
     await sweep_downtime(relay)
+    await tell_of_campaigns(relay)
 
 
 async def _one(relay: Relay, number: int, what: str) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import delete, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.inventory import WITHHELD, SectionReport
+from farhand_server.desk.search_index import index_device
 from farhand_server.store.schema import device_hints
 
 __all__ = ["hints_of", "note_hints"]
@@ -110,3 +111,5 @@ async def note_hints(
     ]
     if rows:
         await c.execute(insert(device_hints), rows)
+    if report.name == "system":
+        await index_device(c, tenant, device)

@@ -12,7 +12,7 @@ from sqlalchemy import delete, insert, update
 from farhand_server.clock import stamp
 from farhand_server.desk.closing import sweep_tickets
 from farhand_server.relay import Relay
-from farhand_server.store.schema import devices, orders, section_changes
+from farhand_server.store.schema import campaigns, devices, orders, section_changes
 from tests.server.desk.people import Desk
 from tests.server.fleet.parts import FakeDevice, TokenKit
 from tests.server.relays import ManualClock, SignIn
@@ -268,3 +268,44 @@ async def test_down_time_is_filled_in_from_silence(
     assert changed["down_from"] == "2026-11-20T08:00:00.000000Z"
     wrong = await ann.change("1", down_to="2026-11-19T08:00:00Z")
     assert wrong.json()["code"] == "invalid"
+
+
+async def test_a_campaign_is_one_ticket_with_a_row_for_each_device(
+    ann: Desk, mia: Desk, relay: Relay
+) -> None:
+    token = await TokenKit().register(relay, uses=2)
+    kiosks = [await FakeDevice(relay, name).enrol(token) for name in ("one", "two")]
+    at = relay.stamp()
+    async with relay.db.write() as c:
+        row: dict[str, Any] = {"tenant": relay.tenant, "id": "c-1", "name": "patches"}
+        row |= {"script": "patch.apt.apply", "version": 1, "digest": "d", "risk": "R2"}
+        row |= {"query": "*", "parameters": "{}", "ttl_s": 60, "plan": "{}", "state": "running"}
+        await c.execute(insert(campaigns).values(**row, created_by="ann", created_at=at))
+        for place, device in enumerate(kiosks):
+            order: dict[str, Any] = {"tenant": relay.tenant, "id": f"o-{place}", "ring": 0}
+            order |= {"device": device.id, "campaign": "c-1", "script": "patch.apt.apply"}
+            order |= {"version": 1, "operator": "ann", "state": ("succeeded", "failed")[place]}
+            await c.execute(insert(orders).values(**order, created_at=at, updated_at=at))
+    await ann.new("patch everything", kind="change")
+    await ann.new("another")
+    (held,) = (await _post(ann, "/tickets/1/campaigns", {"campaign": "c-1"}))["items"]
+    assert (held["state"], held["counts"]) == ("running", {"failed": 1, "succeeded": 1})
+    taken = await ann.post("/2/campaigns", {"campaign": "c-1"})
+    assert taken.json()["code"] == "campaign-ticket"
+    assert (await ann.post("/2/campaigns", {"campaign": "c-9"})).json()["code"] == "not-found"
+    rows = await _get(ann, "/tickets/1/campaign-devices?limit=1")
+    assert rows["next"] is not None
+    rows = (await _get(ann, "/tickets/1/campaign-devices"))["items"]
+    assert {(one["name"], one["state"]) for one in rows} == {
+        ("one", "succeeded"),
+        ("two", "failed"),
+    }
+    assert (await mia.get("/1/campaigns")).status_code == 403
+    await sweep_tickets(relay)
+    assert (await ann.show("1"))["messages"] == []
+    async with relay.db.write() as c:
+        await c.execute(update(campaigns).values(state="finished"))
+    for _ in range(2):
+        await sweep_tickets(relay)
+    (told,) = (await ann.show("1"))["messages"]
+    assert told["body"] == "Campaign patches (c-1) is finished: 1 failed, 1 succeeded."

@@ -22,6 +22,7 @@ __all__ = [
     "checklist_templates",
     "kept_sections",
     "saved_filters",
+    "ticket_campaigns",
     "ticket_checklist_items",
     "ticket_forms",
     "ticket_instructions",
@@ -138,6 +139,21 @@ kept_sections = Table(
     Column("body_hash", Text, nullable=False),
     Column("body", LargeBinary, nullable=False),
     PrimaryKeyConstraint("tenant", "body_hash", name="kept_sections_key"),
+)
+
+# Campaigns that a ticket is about: one ticket, however many devices.
+ticket_campaigns = Table(
+    "ticket_campaigns",
+    metadata,
+    tenant(),
+    Column("campaign", Text, nullable=False),
+    Column("ticket", Integer, nullable=False),
+    Column("added_by", Text, nullable=False),
+    Column("added_at", Text, nullable=False),
+    Column("told", Boolean, nullable=False),  # how it ended
+    PrimaryKeyConstraint("tenant", "campaign", name="ticket_campaigns_key"),
+    Index("ix_ticket_campaigns_ticket", "tenant", "ticket"),
+    Index("ix_ticket_campaigns_told", "tenant", "told"),
 )
 
 # The steps of a message of the kind `instruction`, and how each was answered.

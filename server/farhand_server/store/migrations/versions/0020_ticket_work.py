@@ -183,6 +183,17 @@ def _devices_and_steps() -> None:
         sa.Column("body", sa.LargeBinary(), nullable=False),
     )
     _table(
+        "ticket_campaigns",
+        ["campaign"],
+        _text("campaign"),
+        _number("ticket"),
+        _text("added_by"),
+        _text("added_at"),
+        _flag("told"),
+    )
+    for name, column in (("ticket", "ticket"), ("told", "told")):
+        op.create_index(f"ix_ticket_campaigns_{name}", "ticket_campaigns", ["tenant", column])
+    _table(
         "ticket_instructions",
         ["message", "place"],
         sa.Column("message", NUMBER, nullable=False),
