@@ -19,6 +19,7 @@ from farhand_agent.errors import JournalFull, JournalUnusable
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.messages import (
     DeviceMessage,
+    HelpRequest,
     OrderProgress,
     ResultReport,
     SessionReport,
@@ -45,7 +46,7 @@ __all__ = [
     "set_aside",
 ]
 
-OutboxKind = Literal["progress", "result", "session"]
+OutboxKind = Literal["progress", "result", "session", "help"]
 # Before the kind of an outbox row that can never be delivered; it is kept and not sent.
 ASIDE: Final = "aside-"
 MAX_NOTE_CHARS: Final = 4000
@@ -83,6 +84,14 @@ CREATE TABLE log (
 );
 INSERT INTO clock VALUES (1, 0);
 """
+
+
+# What is posted as MessagePack of its fields; a result is posted as it is.
+_KINDS: Final[dict[str, type[OrderProgress | SessionReport | HelpRequest]]] = {
+    "progress": OrderProgress,
+    "session": SessionReport,
+    "help": HelpRequest,
+}
 
 
 class OrderRow(msgspec.Struct, frozen=True):
@@ -202,10 +211,16 @@ def report_message(row: OutboxRow, seq: int = 0) -> DeviceMessage:
             message = ResultReport(seq=seq, order=row.subject, envelope=row.body)
         else:
             fields = msgspec.msgpack.decode(row.body, type=dict[str, Any])
-            kind = OrderProgress if row.kind == "progress" else SessionReport
-            message = kind(**{**fields, "seq": seq})
+            message = _KINDS[row.kind](**{**fields, "seq": seq})
         message = decode_device_message(encode_message(message))
-    except (FarhandError, msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
+    except (
+        FarhandError,
+        msgspec.MsgspecError,
+        KeyError,
+        TypeError,
+        ValueError,
+        RecursionError,
+    ) as error:
         why = error.detail if isinstance(error, FarhandError) else str(error)
         raise FarhandError(
             "report-malformed", "a report can never be delivered", detail=why

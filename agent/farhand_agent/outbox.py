@@ -85,7 +85,8 @@ class Outbox:
             if not isinstance(answer, Ack | Nack):
                 raise RemoteError("message-malformed", "the relay's answer fits no report")
             refused = answer.code[:100] if isinstance(answer, Nack) else None
-            act = partial(Journal.acknowledge, seq=row.seq, refused=refused)
+            ref = answer.ref if isinstance(answer, Ack) else ""
+            act = partial(Journal.acknowledge, seq=row.seq, refused=refused, ref=ref)
         try:
             await self._journal.do(act)
         except FarhandError as error:

@@ -20,6 +20,7 @@ import msgspec
 from farhand_protocol.errors import RemoteError
 
 __all__ = [
+    "MAX_HELP_IMAGE_BYTES",
     "MAX_MESSAGE_BYTES",
     "MAX_PIPES",
     "TRUST_CHUNK_BYTES",
@@ -31,6 +32,7 @@ __all__ = [
     "EndSession",
     "Enrol",
     "FetchTrust",
+    "HelpRequest",
     "JoinReport",
     "MailboxBlob",
     "MailboxOpen",
@@ -61,6 +63,7 @@ __all__ = [
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 TRUST_CHUNK_BYTES = 512 * 1024
+MAX_HELP_IMAGE_BYTES = 700 * 1024
 MAX_PIPES = 8
 # Counts stay within what every JSON implementation carries exactly (RFC 8259 s6).
 MAX_COUNT = 2**53 - 1
@@ -216,6 +219,23 @@ class JoinReport(Message, frozen=True, kw_only=True, tag="join-report"):
     reason: Word = ""
 
 
+class HelpRequest(Message, frozen=True, kw_only=True, tag="help-request"):
+    """What somebody at the device asks the desk; repeated until answered, by Ack or Nack.
+
+    `id` is the device's own, so that it is asked once however often it is said; `image` is
+    a PNG or JPEG that the person chose, or empty; `at` is RFC 3339, when she asked.  The Ack's
+    `ref` names the ticket.
+    """
+
+    seq: Seq
+    id: Word
+    text: Text
+    at: Word
+    steps_tried: Text = ""
+    language: Word = ""
+    image: Annotated[bytes, msgspec.Meta(max_length=MAX_HELP_IMAGE_BYTES)] = b""
+
+
 # From the relay: a closed list.
 
 
@@ -237,9 +257,10 @@ class Welcome(Message, frozen=True, kw_only=True, tag="welcome"):
 
 
 class Ack(Message, frozen=True, kw_only=True, tag="ack"):
-    """The message `seq` is stored."""
+    """The message `seq` is stored; `ref` is what people call what came of it, or empty."""
 
     seq: Seq
+    ref: Word = ""
 
 
 class Nack(Message, frozen=True, kw_only=True, tag="nack"):
@@ -378,6 +399,7 @@ DeviceMessage: TypeAlias = (
     | SessionReport
     | RecordingChunk
     | JoinReport
+    | HelpRequest
 )
 RelayMessage: TypeAlias = (
     Welcome

@@ -26,6 +26,7 @@ from farhand_protocol.messages import (
     DeviceMessage,
     Enrol,
     FetchTrust,
+    HelpRequest,
     Nack,
     OrderProgress,
     Present,
@@ -58,6 +59,7 @@ class TestRelay:
         self.window_s = 0.0
         self.nack: dict[type, str] = {}
         self.silent: set[type] = set()
+        self.refs: dict[str, str] = {}
         self.audit_head = b""
         self.http_status = 0
         self.retry_after = ""
@@ -146,6 +148,8 @@ class TestRelay:
             answer: RelayMessage = Nack(seq=seq, code=self.nack[kind], message="no")
         elif isinstance(message, FetchTrust):
             answer = self._trust_file(message)
+        elif isinstance(message, HelpRequest):
+            answer = Ack(seq=seq, ref=self.refs.get(message.id, ""))
         else:
             assert isinstance(
                 message, Enrol | ReportSections | OrderProgress | ResultReport | SessionReport

@@ -103,6 +103,18 @@ def test_a_schedule_finds_a_breach_that_becomes_a_ticket_and_its_recovery_is_not
     assert {one["id"] for one in pack["items"]} >= {"disk.space"}
     assert all(one["signed"] for one in pack["items"])
 
+    # Somebody there asks for help; it becomes one ticket with the device.
+    asked = house.agent.json("help", "no", "sound")["request"]
+    calls = until(
+        lambda: [
+            one
+            for one in house.agent.json("help", "--list")["items"]
+            if one["request"] == asked and one["state"] == "taken"
+        ]
+    )
+    ticket = house.technician.json("ticket", "show", calls[0]["ticket"])
+    assert (ticket["title"], ticket["device"]) == ("no sound", house.agent.device)
+
     sign(house, _DAILY.format(warning=100.5))
     be_away_for_two_days(house)
     (recovered,) = until(lambda: alerts(house, "recovered"))

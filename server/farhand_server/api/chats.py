@@ -24,6 +24,7 @@ from farhand_server.channels.chats import (
     list_chats,
     person_seen,
 )
+from farhand_server.channels.help_requests import make_help_requests
 from farhand_server.channels.sweep import sweep_chats_for_ever
 from farhand_server.desk.merging import merged_into
 from farhand_server.desk.moves import add_message
@@ -32,6 +33,7 @@ from farhand_server.desk.queues import DEFAULT_QUEUE
 from farhand_server.desk.tickets import get_ticket
 from farhand_server.desk.timeline import Message, list_messages
 from farhand_server.desk.watching import tell_ticket, ticket_subject, wait_for
+from farhand_server.gateway.node import make_gateway
 from farhand_server.people.people import get_person
 from farhand_server.relay import Relay
 from farhand_server.wording import MAX_BODY_CHARS, MAX_LINE_CHARS
@@ -189,6 +191,7 @@ async def _say(relay: Relay, c: AsyncConnection, actor: Actor, ticket: str, text
 
 
 async def _start(relay: Relay) -> None:
+    relay.service(make_gateway).plug(relay.service(make_help_requests))
     relay.tasks.spawn(sweep_chats_for_ever(relay), name="chats")
 
 

@@ -40,6 +40,7 @@ _ALLOWED: dict[Role, frozenset[type[Any]]] = {
             messages.ResultReport,
             messages.SessionReport,
             messages.RecordingChunk,
+            messages.HelpRequest,
         }
     ),
     "enrol": frozenset({messages.Enrol, messages.FetchTrust}),
@@ -76,6 +77,7 @@ _HANDLERS: dict[type[Any], str] = {
     messages.JoinReport: "on_join_report",
     messages.AllocateNameplate: "on_allocate_nameplate",
     messages.MailboxReply: "on_mailbox_reply",
+    messages.HelpRequest: "on_help_request",
 }
 # What several services may hear.
 _SHARED = frozenset({"on_present", "on_session_report", "on_closed"})
@@ -134,6 +136,9 @@ class LinkHandler(Protocol):
     ) -> messages.RelayMessage | None: ...
     async def on_join_report(
         self, link: Link, message: messages.JoinReport
+    ) -> messages.RelayMessage | None: ...
+    async def on_help_request(
+        self, link: Link, message: messages.HelpRequest
     ) -> messages.RelayMessage | None: ...
     async def on_closed(self, link: Link) -> None: ...
 

@@ -46,7 +46,7 @@ async def test_a_visit_is_planned_moved_and_done(
     second = await _card(ann, visit)
     uid = [str(one.walk("VEVENT")[0]["UID"]) for one in (first, second)]
     assert uid[0] == uid[1]
-    assert [int(one.walk("VEVENT")[0]["SEQUENCE"]) for one in (first, second)] == [0, 1]
+    assert [int(str(one.walk("VEVENT")[0]["SEQUENCE"])) for one in (first, second)] == [0, 1]
     event = second.walk("VEVENT")[0]
     assert str(event["LOCATION"]) == "Rua 5, 2nd floor; ring twice"
     assert str(second["METHOD"]) == "REQUEST"

@@ -36,7 +36,13 @@ from farhand_server.store.schema.care import (
     skills,
     ticket_papers,
 )
-from farhand_server.store.schema.channels import calls, chats, desk_presence, visits
+from farhand_server.store.schema.channels import (
+    calls,
+    chats,
+    desk_presence,
+    help_requests,
+    visits,
+)
 from farhand_server.store.schema.columns import metadata
 from farhand_server.store.schema.contracts import (
     contract_warnings,
@@ -94,8 +100,8 @@ from farhand_server.store.schema.knowledge import (
     question_answers,
     questions,
 )
-from farhand_server.store.schema.notify import notify_items, notify_settings
 from farhand_server.store.schema.mail import mail_recipients, mail_servers, mailboxes, mails
+from farhand_server.store.schema.notify import notify_items, notify_settings
 from farhand_server.store.schema.orders import (
     campaign_counts,
     campaign_rings,
@@ -200,6 +206,7 @@ __all__ = [
     "erasures",
     "event_queue",
     "grant_approvals",
+    "help_requests",
     "hour_ledger",
     "idempotency_keys",
     "inbound_hooks",

@@ -14,7 +14,7 @@ from sqlalchemy import (
 
 from farhand_server.store.schema.columns import metadata, tenant
 
-__all__ = ["calls", "chats", "desk_presence", "visits"]
+__all__ = ["calls", "chats", "desk_presence", "help_requests", "visits"]
 
 chats = Table(
     "chats",
@@ -80,4 +80,15 @@ visits = Table(
     PrimaryKeyConstraint("tenant", "id", name="visits_key"),
     Index("ix_visits_ticket", "tenant", "ticket"),
     Index("ix_visits_starts", "tenant", "starts_at", "id"),
+)
+
+help_requests = Table(
+    "help_requests",
+    metadata,
+    tenant(),
+    Column("device", Text, nullable=False),
+    Column("id", Text, nullable=False),  # the device's own
+    Column("ticket", Integer, nullable=False),
+    Column("at", Text, nullable=False),
+    PrimaryKeyConstraint("tenant", "device", "id", name="help_requests_key"),
 )

@@ -71,3 +71,10 @@ def upgrade() -> None:
     )
     op.create_index("ix_visits_ticket", "visits", ["tenant", "ticket"])
     op.create_index("ix_visits_starts", "visits", ["tenant", "starts_at", "id"])
+    op.create_table(
+        "help_requests",
+        *_text("tenant", "device", "id"),
+        _number("ticket"),
+        *_text("at"),
+        sa.PrimaryKeyConstraint("tenant", "device", "id", name="help_requests_key"),
+    )

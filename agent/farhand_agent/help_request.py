@@ -1,0 +1,181 @@
+"""`farhand-agent help`: ask the desk for help, in words and with a picture, also without a line.
+
+What is asked waits in the journal's outbox until the relay has stored it, and becomes one ticket
+however often it is sent.  It starts nothing on this device and gives nobody access: that is what
+codes and grants are for.  Answers come by mail or on the desk's pages.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import msgspec
+
+from farhand_agent import local
+from farhand_agent.config import Home, load_settings
+from farhand_agent.home_option import home_option
+from farhand_agent.journal import Journal
+from farhand_agent.terminal import table
+from farhand_agent.wording import chosen_language, own_wording
+from farhand_protocol.errors import FarhandError, UsageError
+from farhand_protocol.identity import make_id
+from farhand_protocol.messages import MAX_HELP_IMAGE_BYTES
+
+__all__ = ["MAX_HELP_CHARS", "help_command", "is_image"]
+
+MAX_HELP_CHARS: Final = 8000
+_SHOWN_CHARS: Final = 80
+_LISTED: Final = 1000
+_MAGIC: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+
+
+def is_image(data: bytes) -> bool:
+    """Tell whether this begins as a PNG or a JPEG does."""
+    return data.startswith(_MAGIC)
+
+
+@click.command("help", short_help="Ask the people who look after this device for help.")
+@click.argument("words", nargs=-1)
+@click.option("--tried", default="", help="What you have tried already.")
+@click.option(
+    "--image",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A picture of what you see: PNG or JPEG, at most 700 KiB.",
+)
+@click.option("--list", "listing", is_flag=True, help="Show what was asked, and its ticket.")
+@home_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def help_command(
+    words: tuple[str, ...],
+    tried: str,
+    image: Path | None,
+    listing: bool,
+    home: Home,
+    as_json: bool,
+) -> None:
+    """Ask for help in your own WORDS; without any you are asked for them.
+
+    It works without a line, too: what you ask goes out as soon as there is one.
+    """
+    w = own_wording()
+    load_settings(home)
+    journal = Journal(home.journal)
+    try:
+        if listing:
+            _show(_asked(journal), as_json=as_json)
+            return
+        text = " ".join(words).strip()
+        if not text:
+            text, tried = _ask(tried)
+        request = make_id("h", secrets.token_bytes(10))
+        fields = {
+            "id": request,
+            "text": _checked(text),
+            "steps_tried": _checked(tried) if tried.strip() else "",
+            "at": journal.now_text(),
+            "language": chosen_language(os.environ),
+            "image": b"" if image is None else _read(image),
+        }
+        body = msgspec.msgpack.encode(fields)
+        journal.ask_for_help(request, words=text[:_SHOWN_CHARS], body=body)
+    finally:
+        journal.close()
+    # Where none runs, it sends what waits when it starts.
+    local.notify(home, "orders-changed")
+    if as_json:
+        click.echo(json.dumps({"request": request, "state": "waiting"}))
+    else:
+        click.echo(w("Your request is noted. It goes out as soon as there is a line."))
+        click.echo(w("farhand-agent help --list shows what becomes of it."))
+
+
+def _ask(tried: str) -> tuple[str, str]:
+    """Ask a person for her words."""
+    w = own_wording()
+    if not sys.stdin.isatty():
+        raise UsageError("help-empty", w("say in a few words what is wrong"))
+    text = click.prompt(w("What is wrong?"), type=str, prompt_suffix=" ")
+    if not tried:
+        tried = click.prompt(
+            w("What have you tried already? (Enter for nothing)"),
+            type=str, default="", show_default=False, prompt_suffix=" ",
+        )  # fmt: skip
+    return str(text), str(tried)
+
+
+def _checked(text: str) -> str:
+    """Return a text that the relay will store.
+
+    Raises:
+        UsageError: `help-malformed`.
+    """
+    kept = text.strip()
+    if not 0 < len(kept) <= MAX_HELP_CHARS or any(
+        (ord(one) < 32 and one not in "\n\t") or one == "\x7f" or "\ud800" <= one <= "\udfff"
+        for one in kept
+    ):
+        raise UsageError(
+            "help-malformed",
+            f"the text must have 1 to {MAX_HELP_CHARS} characters, and no control characters",
+        )
+    return kept
+
+
+def _read(path: Path) -> bytes:
+    """Return a picture.
+
+    Raises:
+        FarhandError: `image-unreadable`, `image-too-large`, `image-malformed`.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_HELP_IMAGE_BYTES + 1)
+    except OSError as error:
+        raise FarhandError("image-unreadable", f"cannot read {path}: {error.strerror}") from error
+    if len(data) > MAX_HELP_IMAGE_BYTES:
+        limit = MAX_HELP_IMAGE_BYTES // 1024
+        raise FarhandError("image-too-large", f"a picture may have {limit} KiB at most")
+    if not is_image(data):
+        raise FarhandError("image-malformed", f"{path} is neither a PNG nor a JPEG")
+    return data
+
+
+def _asked(journal: Journal) -> list[dict[str, Any]]:
+    """Return what was asked lately, oldest first, and what became of it."""
+    found: dict[str, dict[str, Any]] = {}
+    for record in journal.latest_log_records(_LISTED):
+        if record.kind not in ("help-asked", "help-taken", "report-refused"):
+            continue
+        detail = json.loads(record.detail)
+        name = str(detail.get("id", detail.get("subject", "")))
+        if record.kind == "help-asked":
+            found[name] = {
+                "request": name,
+                "at": record.at,
+                "text": detail["text"],
+                "state": "waiting",
+                "ticket": None,
+            }
+        elif name in found:
+            taken = record.kind == "help-taken"
+            found[name]["state"] = "taken" if taken else "refused"
+            found[name]["ticket"] = (detail["ticket"] or None) if taken else None
+    return list(found.values())
+
+
+def _show(items: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"items": items, "next": None}))
+        return
+    w = own_wording()
+    states = {"waiting": w("waiting"), "taken": w("taken"), "refused": w("refused")}
+    rows = [
+        (one["at"][:16], states[one["state"]], one["ticket"] or "", one["text"]) for one in items
+    ]
+    click.echo(table((w("asked"), w("state"), w("ticket"), w("what")), rows))
