@@ -7,14 +7,16 @@ row, and each line has a mark that a ledger holds once, so nothing is granted or
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import Final
+from zoneinfo import ZoneInfo
 
 import msgspec
-from sqlalchemy import func, insert, select
+from sqlalchemy import ColumnElement, and_, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError
+from farhand_server.clock import stamp
 from farhand_server.contracts.contracts import (
     Contract,
     get_contract,
@@ -100,48 +102,68 @@ async def list_lines(
     ]
 
 
-async def _sum(c: AsyncConnection, tenant: str, contract: str) -> int:
+def _lines_of(tenant: str, contract: str, before: str | None) -> ColumnElement[bool]:
+    mine = and_(hour_ledger.c.tenant == tenant, hour_ledger.c.contract == contract)
+    return mine if before is None else and_(mine, hour_ledger.c.at < before)
+
+
+async def _sum(c: AsyncConnection, tenant: str, contract: str, *, before: str | None = None) -> int:
     total = select(func.coalesce(func.sum(hour_ledger.c.seconds), 0)).where(
-        hour_ledger.c.tenant == tenant, hour_ledger.c.contract == contract
+        _lines_of(tenant, contract, before)
     )
     return int(await c.scalar(total) or 0)
 
 
-async def _opened(c: AsyncConnection, tenant: str, contract: str) -> str | None:
+async def _opened(
+    c: AsyncConnection, tenant: str, contract: str, *, before: str | None = None
+) -> str | None:
     query = select(func.max(hour_ledger.c.period)).where(
-        hour_ledger.c.tenant == tenant,
-        hour_ledger.c.contract == contract,
-        hour_ledger.c.kind == "grant",
+        _lines_of(tenant, contract, before), hour_ledger.c.kind == "grant"
     )
     period: str | None = await c.scalar(query)
     return period
 
 
-async def _used(c: AsyncConnection, tenant: str, contract: str, period: str) -> int:
+async def _used(
+    c: AsyncConnection, tenant: str, contract: str, period: str, *, before: str | None = None
+) -> int:
     """Return what time entries took in a period, reversals given back."""
     total = select(func.coalesce(func.sum(hour_ledger.c.seconds), 0)).where(
-        hour_ledger.c.tenant == tenant,
-        hour_ledger.c.contract == contract,
+        _lines_of(tenant, contract, before),
         hour_ledger.c.period == period,
         hour_ledger.c.entry.is_not(None),
     )
     return -int(await c.scalar(total) or 0)
 
 
-async def balance_of(c: AsyncConnection, relay: Relay, contract: Contract) -> Balance:
-    """Return what there is of a contract now, also when nobody opened its period yet.
+async def balance_of(
+    c: AsyncConnection, relay: Relay, contract: Contract, *, until: datetime | None = None
+) -> Balance:
+    """Return what there is of a contract, also when nobody opened its period yet.
 
     A contract that grants no hours has a balance of nothing.
+
+    Args:
+        c: any connection.
+        relay: the wiring.
+        contract: whose balance it is.
+        until: as it was then, by what had been written by then; now without it.
     """
-    tenant, terms, today = relay.tenant, contract.terms, today_of(relay, contract.terms)
+    tenant, terms = relay.tenant, contract.terms
+    is_past = until is not None and until < relay.now()
+    moment = until - timedelta(microseconds=1) if until is not None and is_past else relay.now()
+    before = stamp(until) if until is not None and is_past else None
+    today = moment.astimezone(ZoneInfo(terms.zone)).date()
     now = period_of(terms, today) if terms.has_balance else None
-    opened = await _opened(c, tenant, contract.name)
-    balance_s = await _sum(c, tenant, contract.name)
+    opened = await _opened(c, tenant, contract.name, before=before)
+    balance_s = await _sum(c, tenant, contract.name, before=before)
     due = due_lines(terms, opened=opened, balance_s=balance_s, today=today)
     balance_s += sum(line.seconds for line in due)
     begins = [line.period for line in due if line.kind == "grant"]
     period = begins[-1] if begins else opened
-    used = 0 if begins or period is None else await _used(c, tenant, contract.name, period)
+    used = 0
+    if period is not None and not begins:
+        used = await _used(c, tenant, contract.name, period, before=before)
     return _balance(now, balance_s, used)
 
 

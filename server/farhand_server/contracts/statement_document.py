@@ -13,28 +13,28 @@ __all__ = ["statement_document"]
 _WORDS: Final = {
     "en": (
         "Statement", "Draft", "Work", "Sums", "Date", "Ticket", "About", "Who", "What", "Worked",
-        "Billed", "From the balance", "At the rate", "Amount", "Fee", "Balance now", "late",
+        "Billed", "From the balance", "At the rate", "Amount", "Fee", "Balance at the end", "late",
         "taken back",
     ),
     "pt": (
         "Extrato", "Rascunho", "Trabalho", "Totais", "Data", "Pedido", "Assunto", "Quem", "O quê",
-        "Trabalhado", "Faturado", "Do saldo", "À tarifa", "Montante", "Mensalidade", "Saldo atual",
+        "Trabalhado", "Faturado", "Do saldo", "À tarifa", "Montante", "Mensalidade", "Saldo final",
         "tardio", "anulado",
     ),
     "de": (
         "Abrechnung", "Entwurf", "Arbeit", "Summen", "Datum", "Ticket", "Worum es geht", "Wer",
         "Was", "Gearbeitet", "Berechnet", "Vom Guthaben", "Zum Stundensatz", "Betrag",
-        "Grundgebühr", "Guthaben jetzt", "nachgetragen", "zurückgenommen",
+        "Grundgebühr", "Guthaben am Ende", "nachgetragen", "zurückgenommen",
     ),
     "ro": (
         "Situație", "Ciornă", "Lucru", "Totaluri", "Data", "Cerere", "Despre", "Cine", "Ce",
-        "Lucrat", "Facturat", "Din sold", "La tarif", "Sumă", "Abonament", "Sold acum", "întârziat",
-        "anulat",
+        "Lucrat", "Facturat", "Din sold", "La tarif", "Sumă", "Abonament", "Sold final",
+        "întârziat", "anulat",
     ),
     "ru": (
         "Ведомость", "Черновик", "Работы", "Итоги", "Дата", "Заявка", "О чём", "Кто", "Что",
         "Отработано", "Засчитано", "Из остатка", "По ставке", "Сумма", "Абонентская плата",
-        "Остаток сейчас", "внесено позже", "отменено",
+        "Остаток на конец", "внесено позже", "отменено",
     ),
 }  # fmt: skip
 _NAMES: Final = (

@@ -52,7 +52,7 @@ class StatementLine(msgspec.Struct, frozen=True, kw_only=True):
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
     """A month of a contract; a draft has no id.
 
-    `balance` is what there is now, not at the month's end; the ledger tells every step.
+    `balance` is what there was at the month's end, or is now before that.
     """
 
     id: str | None
@@ -180,9 +180,17 @@ async def _statement(
         charged_s=sum(line.charged_s for line in lines),
         amount_minor=sum(line.amount_minor for line in lines),
         made_at=made_at,
-        balance=await balance_of(c, relay, contract) if terms.has_balance else None,
+        balance=await _balance(c, relay, contract, month),
         lines=lines,
     )
+
+
+async def _balance(
+    c: AsyncConnection, relay: Relay, contract: Contract, month: str
+) -> Balance | None:
+    if not contract.terms.has_balance:
+        return None
+    return await balance_of(c, relay, contract, until=month_bounds(month, contract.terms.zone)[1])
 
 
 async def _lines(

@@ -268,7 +268,8 @@ async def create_ticket(
     given = intake or Intake()
     promised = await promised_in(c, tenant, given.queue)
     if person is None and requester:
-        person, organisation = await whose_account(c, tenant, requester)
+        person, its = await whose_account(c, tenant, requester)
+        organisation = organisation or its
     fields = "{}"
     if given.fields is not None:
         fields = await check_fields(c, tenant, given.kind, given.fields)

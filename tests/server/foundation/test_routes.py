@@ -83,6 +83,8 @@ async def test_the_public_routes_are_these(relay: Relay) -> None:
         "GET /api/openapi.json",
         "GET /api/none",  # the answer to any other page there: 404
         "GET /api/v1/rate-card",
+        "GET /api/v1/csat/none",
+        "POST /api/v1/csat/none",
         "POST /api/v1/assistant/ask",
         "POST /api/v1/assistant/talks/none/person",
         "GET /api/v1/knowledge/suggest",

@@ -1,0 +1,169 @@
+"""What the relay answers about figures, reports and surveys."""
+
+from __future__ import annotations
+
+import msgspec
+
+from farhand_console.relay.contracts import Balance
+
+__all__ = [
+    "ContractLine",
+    "Figures",
+    "Group",
+    "Measured",
+    "MonthReport",
+    "Opinion",
+    "Readers",
+    "Satisfaction",
+    "Spread",
+    "SurveySettings",
+    "TicketLine",
+    "TimeLine",
+]
+
+
+class Spread(msgspec.Struct, frozen=True, kw_only=True):
+    """How long something took."""
+
+    count: int
+    mean_s: float | None = None
+    median_s: float | None = None
+    p90_s: float | None = None
+
+
+class Satisfaction(msgspec.Struct, frozen=True, kw_only=True):
+    """How content people were."""
+
+    asked: int
+    answered: int
+    response_rate: float | None
+    rate: float | None
+    mean: float | None
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """The figures of a time."""
+
+    created: int
+    resolved: int
+    backlog: int
+    reopened: int
+    reopen_rate: float | None
+    first_response: Spread
+    first_response_business: Spread
+    next_response: Spread
+    next_response_business: Spread
+    resolution: Spread
+    resolution_business: Spread
+    satisfaction: Satisfaction
+    downtime_s: int
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """The figures of one part."""
+
+    name: str
+    figures: Figures
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """The figures of a time, and of its parts."""
+
+    begin: str
+    end: str
+    figures: Figures
+    groups: list[Group]
+
+
+class TicketLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A ticket of a month."""
+
+    ticket: str
+    title: str
+    kind: str
+    priority: str
+    open: bool
+    created_at: str
+    resolved_at: str | None
+    first_response_s: int | None
+    resolution_s: int | None
+    reopened: int
+    active_s: int
+    billed_s: int
+
+
+class TimeLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Work of a month."""
+
+    entry: str
+    ticket: str
+    title: str
+    account: str
+    ended_at: str
+    activity: str
+    note: str
+    contract: str
+    active_s: int
+    billed_s: int
+    debited_s: int
+    charged_s: int
+
+
+class ContractLine(msgspec.Struct, frozen=True, kw_only=True):
+    """What a contract's work came to in a month."""
+
+    contract: str
+    title: str
+    kind: str
+    active_s: int
+    billed_s: int
+    debited_s: int
+    charged_s: int
+    amount_minor: int
+    fee_minor: int
+    currency: str
+    balance: Balance | None
+
+
+class Opinion(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer to a survey."""
+
+    ticket: str
+    score: int
+    comment: str
+    answered_at: str
+
+
+class MonthReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The report of a month."""
+
+    month: str
+    organisation: str | None
+    title: str
+    zone: str
+    figures: Figures
+    by_priority: list[Group]
+    by_queue: list[Group]
+    active_s: int
+    billed_s: int
+    tickets: list[TicketLine]
+    time: list[TimeLine]
+    contracts: list[ContractLine]
+    satisfaction: list[Opinion]
+    complaints: list[TicketLine]
+
+
+class Readers(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is sent a report."""
+
+    addresses: list[str] = []
+    language: str = ""
+
+
+class SurveySettings(msgspec.Struct, frozen=True, kw_only=True):
+    """When people are asked how it was."""
+
+    on: bool = True
+    delay_s: int = 86_400
+    calendar: str | None = None
+    every_days: int = 7
