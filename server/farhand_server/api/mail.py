@@ -296,7 +296,9 @@ class MailboxController(Controller):
     ) -> Mailbox:
         """Make a mailbox, or change it."""
         async with relay.db.write() as c:
-            return await set_mailbox(c, relay, name=name, terms=data, actor=actor.name)
+            made = await set_mailbox(c, relay, name=name, terms=data, actor=actor.name)
+        relay.service(make_poller).wake()
+        return made
 
     @post("/{name:str}/remove", action="mail.write", status_code=200)
     async def remove(self, relay: FromRelay, actor: FromActor, name: FromPath[str]) -> Mailbox:

@@ -12,8 +12,10 @@ from farhand_protocol.instants import parse_instant
 from farhand_server.desk.queues import DEFAULT_QUEUE
 from farhand_server.mail.composing import Draft, File
 from farhand_server.mail.mailboxes import mailbox_of_queue
+from farhand_server.mail.markers import make_mark, marker_line
 from farhand_server.mail.message_ids import build_references
 from farhand_server.mail.outgoing import Letter
+from farhand_server.mail.sealing import mail_keys
 from farhand_server.mail.subjects import tag_subject
 from farhand_server.people.blobs import attachments_of, read_blob
 from farhand_server.relay import Relay
@@ -71,6 +73,10 @@ async def draft_of(c: AsyncConnection, relay: Relay, row: RowMapping) -> Draft:
     text = letter.text
     if left_out:
         text += "\n\n" + "\n".join(f"- {name}" for name in left_out)
+    marker, mark = "", ""
+    if ticket is not None:
+        marker = marker_line(letter.language)
+        mark = make_mark(relay.service(mail_keys).ids, ticket)
     auto = ""
     if row["auto"]:
         auto = "auto-replied" if thread.answered else "auto-generated"
@@ -89,6 +95,8 @@ async def draft_of(c: AsyncConnection, relay: Relay, row: RowMapping) -> Draft:
         thread_topic=thread.topic,
         auto=auto,
         language=letter.language,
+        marker=marker,
+        mark=mark,
         files=files,
     )
 

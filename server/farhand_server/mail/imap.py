@@ -21,7 +21,7 @@ from farhand_protocol.complaints import plain_reason
 from farhand_protocol.errors import FarhandError
 from farhand_server.mail.mailboxes import Server
 
-__all__ = ["IMAP_TIMEOUT_S", "MAX_AT_ONCE", "Folder", "Found", "tls_context"]
+__all__ = ["IMAP_TIMEOUT_S", "MAX_AT_ONCE", "Folder", "Found", "reason_of", "tls_context"]
 
 IMAP_TIMEOUT_S: Final = 30.0
 # Of one folder in one turn; the next turn goes on.
@@ -52,14 +52,20 @@ def tls_context(ca: str) -> ssl.SSLContext:
     return context
 
 
+def reason_of(error: Exception) -> str:
+    """Return why a mail server could not be used, in one line: the system's words, or its own."""
+    if isinstance(error, OSError) and error.strerror:
+        return plain_reason(error)[:200]
+    said = "".join(one if one.isprintable() else " " for one in str(error))
+    return " ".join(said.split())[:200] or type(error).__name__
+
+
 @contextlib.contextmanager
 def _translated(what: str) -> Iterator[None]:
     try:
         yield
     except (ImapToolsError, imaplib.IMAP4.error, OSError, EOFError, ValueError) as error:
-        # What servers answer may hold what they were sent; the words stay short.
-        words = plain_reason(error)[:200]
-        raise FarhandError("mail-unreachable", f"{what}: {words}") from error
+        raise FarhandError("mail-unreachable", f"{what}: {reason_of(error)}") from error
 
 
 class Folder:

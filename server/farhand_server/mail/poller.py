@@ -13,6 +13,7 @@ so, so that it keeps nobody behind it waiting.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from datetime import timedelta
 from typing import Final
@@ -60,6 +61,7 @@ class Poller:
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
         self._open: set[Folder] = set()
+        self._changed = asyncio.Event()
         # Which UID of a mailbox failed last, and how often; lost with the process, which is fine.
         self._stuck: dict[str, tuple[int, int]] = {}
         self._polls = Counter(
@@ -71,12 +73,34 @@ class Poller:
 
     async def run(self) -> None:
         """Poll for ever; runs until cancelled."""
+        try:
+            await self._free()
+        except FarhandError as error:
+            _log.warning("mailboxes were not freed: %s", error)
         while True:
             try:
                 await self.poll_due()
             except FarhandError as error:
                 _log.warning("mailboxes were not read: %s", error)
-            await asyncio.sleep(_LOOK_S)
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), _LOOK_S)
+
+    def wake(self) -> None:
+        """Look now instead of within seconds: somebody changed a mailbox."""
+        self._changed.set()
+
+    async def _free(self) -> None:
+        """Read at once what a killed relay was reading, where there is one node only."""
+        relay = self._relay
+        if relay.db.dialect != "sqlite":
+            return
+        async with relay.db.write() as c:
+            await c.execute(
+                update(mailboxes)
+                .where(mailboxes.c.tenant == relay.tenant)
+                .values(next_at=relay.stamp())
+            )
 
     def abort(self) -> None:
         """Cut what is open, so that no thread waits on a server while the relay stops."""

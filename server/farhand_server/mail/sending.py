@@ -22,12 +22,11 @@ import msgspec
 from sqlalchemy import RowMapping, and_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from farhand_protocol.complaints import plain_reason
 from farhand_protocol.errors import FarhandError
 from farhand_server.desk.timeline import add_event, insert_message
 from farhand_server.mail.composing import compose
 from farhand_server.mail.drafting import draft_of, give_sender
-from farhand_server.mail.imap import tls_context
+from farhand_server.mail.imap import reason_of, tls_context
 from farhand_server.mail.keeping import RAW_TYPE
 from farhand_server.mail.mailboxes import SMTP, Server, server_of
 from farhand_server.mail.outgoing import Letter, register_mail
@@ -177,9 +176,8 @@ async def connected(relay: Relay, server: Server, password: str) -> AsyncIterato
             if server.user:
                 await client.login(server.user, password)
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-            words = plain_reason(error)[:200]
             raise FarhandError(
-                "mail-unreachable", f"the SMTP server cannot be used: {words}"
+                "mail-unreachable", f"the SMTP server cannot be used: {reason_of(error)}"
             ) from error
         yield client
     finally:
@@ -226,7 +224,7 @@ async def _offer(
         answer = _refused(error)
     except (aiosmtplib.SMTPException, OSError) as error:
         # No answer: it stays counted.
-        words = f"the mail server did not answer: {plain_reason(error)[:150]}"
+        words = f"the mail server did not answer: {reason_of(error)}"
         return outcomes | {address: _Outcome("queued", words) for address in taken}
     else:
         answer = _Outcome("sent", "")
@@ -246,7 +244,7 @@ def _refused(error: Exception) -> _Outcome:
         return _Outcome("failed" if 500 <= error.code < 600 else "queued", words)
     if isinstance(error, UnicodeError):
         return _Outcome("failed", "the address has letters that this mail server cannot write to")
-    return _Outcome("queued", plain_reason(error)[:200])
+    return _Outcome("queued", reason_of(error))
 
 
 async def _note_attempt(relay: Relay, mail: int, by: int) -> None:

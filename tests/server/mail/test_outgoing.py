@@ -6,6 +6,7 @@ import pytest
 
 from farhand_protocol.errors import FarhandError
 from farhand_server.app import Relay
+from farhand_server.mail.markers import names_mark
 from farhand_server.mail.outgoing import hold_mail, queue_mail, send_held
 from farhand_server.outbox.items import put
 from tests.server.mail.desk_mail import (
@@ -61,6 +62,9 @@ async def test_a_reply_threads_and_each_recipient_has_an_outcome(
         html = reply.get_body(("html",))
         assert plain is not None
         assert "**Water** it." in plain.get_content()
+        lines = plain.get_content().splitlines()
+        assert lines[0] == "-- please answer above this line --"
+        assert names_mark(lines[-1])
         assert html is not None
         assert "<strong>Water</strong>" in html.get_content()
         assert "<script" not in html.get_content()
