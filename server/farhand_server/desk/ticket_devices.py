@@ -92,7 +92,7 @@ async def device_of_ticket(c: AsyncConnection, relay: Relay, ticket: Ticket) -> 
         raise FarhandError(
             "ticket-no-device",
             f"{ticket.number} is about no device of this relay",
-            hint=f"farhand ticket set {ticket.number} --device D",
+            hint="farhand ticket new --device D makes one that is",
         )
     product = await get_product(c, relay, row["id"])
     then = await _frozen(c, relay.tenant, ticket)
