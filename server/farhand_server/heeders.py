@@ -9,6 +9,7 @@ from farhand_server.contracts.assigning import heed_contract
 from farhand_server.desk.heed import Heeder, heed_events
 from farhand_server.mail.answering import heed_mail
 from farhand_server.measures.surveys import heed_resolution
+from farhand_server.notify.heeding import heed_notify
 from farhand_server.relay import Relay
 from farhand_server.rules.firing import heed_rules
 from farhand_server.webhooks.delivery import heed_webhooks
@@ -22,6 +23,7 @@ HEEDERS: Final[tuple[Heeder, ...]] = (
     heed_contract,
     heed_resolution,
     heed_chat,
+    heed_notify,
 )
 
 

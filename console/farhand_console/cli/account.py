@@ -1,13 +1,13 @@
-"""account add, list, disable, password: who may sign in to the relay (the first lock)."""
+"""account add, list, disable, set, password: who may sign in to the relay (the first lock)."""
 
 from __future__ import annotations
-
-import sys
 
 import click
 import msgspec
 
+from farhand_console.cli import account_care, factors
 from farhand_console.cli.base import Context, command, group, paged
+from farhand_console.cli.typed import type_secret
 from farhand_console.output import hint, line, show_fields, show_table
 from farhand_console.relay import segments
 from farhand_console.relay.answers import Account, AddedAccount, Nothing, Page
@@ -20,6 +20,8 @@ __all__ = ["register"]
 def register(root: click.Group) -> None:
     """Add the commands of this file."""
     accounts = group(root, "account", "Who may sign in to the relay.")
+    account_care.register(accounts)
+    factors.register(accounts)
 
     @command(accounts)
     @click.argument("name")
@@ -53,8 +55,8 @@ def register(root: click.Group) -> None:
         context.show(
             page,
             lambda: show_table(
-                ("name", "role", "disabled"),
-                [(a.name, a.role, a.disabled_at) for a in page.items],
+                ("name", "role", "tier", "disabled"),
+                [(a.name, a.role, a.tier, a.disabled_at) for a in page.items],
             ),
         )
 
@@ -66,31 +68,30 @@ def register(root: click.Group) -> None:
         answer = {"name": name, "disabled": True}
         context.show(answer, lambda: show_fields(answer))
 
+    @command(accounts, "set")
+    @click.argument("name")
+    @click.option(
+        "--tier",
+        required=True,
+        type=click.IntRange(1, 3),
+        help="Of a technician; what needs a tier is a setting.",
+    )
+    def set_account(context: Context, name: str, tier: int) -> None:
+        """Set a technician's tier."""
+        body = {"tier": tier}
+        account = context.relay.post(segments("accounts", name, "tier"), Account, body)
+        answer = {"name": account.name, "role": account.role, "tier": account.tier}
+        context.show(answer, lambda: show_fields(answer))
+
     @command(accounts)
     def password(context: Context) -> None:
         """Set your own password, for `farhand login URL --name NAME`."""
-        current = _ask("current password (empty if there is none)", confirm=False)
-        new = _ask("new password", confirm=True)
+        current = type_secret("current password (empty if there is none)", may_be_empty=True)
+        new = type_secret("new password", confirm=True)
         body = {"password": new, "current": current or None}
         context.relay.post("/me/password", Nothing, body)
         answer = {"changed": True}
         context.show(answer, lambda: show_fields(answer))
-
-
-def _ask(words: str, *, confirm: bool) -> str:
-    """Ask on the terminal, or read one line of stdin where there is none."""
-    if sys.stdin.isatty():
-        return str(
-            click.prompt(
-                words,
-                hide_input=True,
-                confirmation_prompt=confirm,
-                default=None if confirm else "",
-                show_default=False,
-                err=True,
-            )
-        )
-    return sys.stdin.readline(1024).rstrip("\n")
 
 
 def _pinned(context: Context, text: str) -> str:

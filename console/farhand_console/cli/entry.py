@@ -52,6 +52,8 @@ _COMMANDS = {
     "login": ("login", "Sign in to a relay and make the operator's key if there is none."),
     "mail": ("mail", "Mail to the desk and from it."),
     "notice": ("care", "What many people are told at once."),
+    "notices": ("notices", "What the desk tells you."),
+    "notify": ("notices", "What you want to be told, and how."),
     "operator": ("operator", "People whose keys devices trust."),
     "order": ("order", "Orders and their results."),
     "organisation": ("organisation", "Organisations that the desk works for or asks."),

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
 from farhand_console.audit import keep_head
 from farhand_console.cli.base import Context, command, group
+from farhand_console.cli.elsewhere import sign_in_elsewhere
+from farhand_console.cli.typed import type_secret
 from farhand_console.home import Settings, write_private
 from farhand_console.keys import create_key, read_public_key
-from farhand_console.output import line, printable, say, show_fields, show_table
+from farhand_console.output import hint, line, printable, say, show_fields, show_table
 from farhand_console.relay import Relay, check_url, fetch_certificate
-from farhand_console.relay.answers import Me, SignedIn
+from farhand_console.relay.answers import Me, SignedIn, SignInAnswer
 from farhand_protocol.errors import FarhandError, UsageError
 from farhand_protocol.identity import key_fingerprint, public_key_line
 from farhand_protocol.tokens import parse_signin_token
@@ -24,6 +28,8 @@ __all__ = ["register"]
 
 # Grants and orders hold for ten minutes of skew.
 _CLOCK_S = 300
+# A terminal is asked so often; the relay ends the sign-in after five.
+_FACTOR_TRIES = 3
 
 
 def register(root: click.Group) -> None:
@@ -34,12 +40,23 @@ def register(root: click.Group) -> None:
     @click.argument("url")
     @click.option("--token", help="The sign-in token you were given (fhl1:...).")
     @click.option("--name", help="Sign in by account name and password instead.")
+    @click.option("--oidc", is_flag=True, help="Sign in with an account elsewhere, by browser.")
+    @click.option("--no-browser", is_flag=True, help="With --oidc: the browser is elsewhere.")
     @click.option("--key", type=click.Path(dir_okay=False), help="Use this operator key file.")
     def login(
-        context: Context, url: str, token: str | None, name: str | None, key: str | None
+        context: Context,
+        url: str,
+        token: str | None,
+        name: str | None,
+        oidc: bool,
+        no_browser: bool,
+        key: str | None,
     ) -> None:
         """Sign in to a relay and make the operator's key if there is none."""
-        settings = _sign_in(context, check_url(url), token, name, key)
+        if no_browser and not oidc:
+            raise UsageError("usage", "--no-browser is for --oidc")
+        way = _Way(token=token, name=name, oidc=oidc, with_browser=not no_browser)
+        settings = _sign_in(context, check_url(url), way, key)
         file = (
             Path(settings.key_file) if settings.key_file else context.home.folder / "operator.key"
         )
@@ -100,18 +117,27 @@ def register(root: click.Group) -> None:
         context.show(answer, readable)
 
 
-def _sign_in(
-    context: Context, url: str, token: str | None, name: str | None, key: str | None
-) -> Settings:
+class _Way(NamedTuple):
+    """How somebody wants to sign in."""
+
+    token: str | None
+    name: str | None
+    oidc: bool
+    with_browser: bool
+
+
+def _sign_in(context: Context, url: str, way: _Way, key: str | None) -> Settings:
     before = context.home.settings_or_none()
+    token, name = way.token, way.name
+    body: dict[str, str] = {}
     if token:
         pinned = parse_signin_token(token)
         body = {"token": token}
         relay_key, fingerprint, tenant = pinned.relay_key, pinned.tls_sha256, pinned.tenant
         root_version, root_sha256 = pinned.root_version, pinned.root_sha256.hex()
-    elif name and before and before.url == url:
-        password = click.prompt("password", hide_input=True, err=True)
-        body = {"name": name, "password": password}
+    elif (name or way.oidc) and before and before.url == url:
+        if name and not way.oidc:
+            body = {"name": name, "password": type_secret("password")}
         relay_key, fingerprint = bytes.fromhex(before.relay_key), bytes.fromhex(before.tls_sha256)
         tenant = before.tenant
         root_version, root_sha256 = before.root_version, before.root_sha256
@@ -124,7 +150,7 @@ def _sign_in(
             "use a folder of its own: --home DIR",
         )
     elif before:
-        raise UsageError("usage", "give --name NAME, for a password, or --token")
+        raise UsageError("usage", "give --name NAME, for a password, --oidc or --token")
     else:
         raise UsageError(
             "usage",
@@ -143,7 +169,11 @@ def _sign_in(
         certificate = context.home.certificate_file
     relay = Relay(url, None, certificate)
     try:
-        answer = relay.post("/sign-in", SignedIn, body)
+        if body:
+            first = relay.post("/sign-in", SignInAnswer, body)
+        else:
+            first = sign_in_elsewhere(relay, with_browser=way.with_browser)
+        answer = _finish(relay, first)
     finally:
         relay.close()
     if answer.relay_key != relay_key or answer.organisation.tenant != tenant:
@@ -165,6 +195,34 @@ def _sign_in(
         context.home.save(settings)
     keep_head(context.home, answer.audit_head, relay_key)
     return settings
+
+
+def _finish(relay: Relay, answer: SignInAnswer) -> SignedIn:
+    """Ask for the second factor where one is due."""
+    for left in reversed(range(_FACTOR_TRIES)):
+        if not answer.pending:
+            break
+        if not {"totp", "recovery"} & set(answer.factors):
+            raise FarhandError(
+                "factor-browser",
+                "this account has a security key only, which works in a browser",
+                hint="add an authenticator app there, or sign in with --oidc",
+            )
+        code = type_secret("code of your authenticator app, or a recovery code")
+        body = {"pending": answer.pending, "code": code}
+        try:
+            answer = relay.post("/sign-in/second", SignInAnswer, body)
+        except FarhandError as error:
+            # What is read from a pipe is not asked for again.
+            if error.code != "factor-wrong" or not left or not sys.stdin.isatty():
+                raise
+            say(error.message)
+    done = answer.signed_in()
+    if done is None:
+        raise FarhandError("relay-answer", "the relay's answer to the sign-in cannot be read")
+    if answer.needs_factor:
+        hint("your role needs a second factor: farhand account factor add, then sign in again")
+    return done
 
 
 def _key_file(text: str) -> str:

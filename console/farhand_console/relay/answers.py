@@ -14,27 +14,37 @@ __all__ = [
     "Account",
     "AddedAccount",
     "Answer",
+    "Begun",
     "Claimed",
     "Created",
     "Device",
     "Differences",
+    "Factor",
+    "Factors",
     "FilledOrders",
     "JumpAddress",
     "JumpKeyAnswer",
     "Mail",
     "Me",
+    "MyNotice",
+    "NewTotp",
     "Nothing",
     "OrderLine",
     "OrderStates",
     "OrderView",
     "Page",
     "PipeToken",
+    "RecoveryCodes",
+    "ResetToken",
     "Script",
     "ScriptDetail",
     "Section",
     "SectionDifference",
     "SectionName",
     "Session",
+    "SignInAnswer",
+    "SignInLine",
+    "SignInSettings",
     "SignedIn",
     "Tags",
     "TokenRegistration",
@@ -87,6 +97,37 @@ class SignedIn(Answer, frozen=True, kw_only=True):
     audit_head: dict[str, Any]
 
 
+class SignInAnswer(Answer, frozen=True, kw_only=True):
+    """Signed in, or with `pending` a second factor of one of `factors` is due."""
+
+    pending: str = ""
+    factors: list[str] = []
+    token: str = ""
+    needs_factor: bool = False
+    account: Who | None = None
+    organisation: Organisation | None = None
+    relay_key: bytes = b""
+    audit_head: dict[str, Any] = {}
+
+    def signed_in(self) -> SignedIn | None:
+        """Return it as a finished sign-in; None while a factor is due, or where half is missing."""
+        if self.account is None or self.organisation is None or not self.token:
+            return None
+        return SignedIn(
+            token=self.token,
+            account=self.account,
+            organisation=self.organisation,
+            relay_key=self.relay_key,
+            audit_head=self.audit_head,
+        )
+
+
+class Begun(Answer, frozen=True, kw_only=True):
+    """What a browser opens to sign in."""
+
+    url: str
+
+
 class Me(Answer, frozen=True, kw_only=True):
     """Who is signed in."""
 
@@ -102,6 +143,79 @@ class Account(Answer, frozen=True, kw_only=True):
     role: str
     created_at: str
     disabled_at: str | None = None
+    tier: int = 1
+
+
+class Factor(Answer, frozen=True, kw_only=True):
+    """A second factor."""
+
+    id: str
+    kind: str
+    label: str
+    created_at: str
+    used_at: str | None = None
+
+
+class Factors(Answer, frozen=True, kw_only=True):
+    """One's second factors."""
+
+    items: list[Factor]
+    recovery_left: int
+    next: str | None = None
+
+
+class NewTotp(Answer, frozen=True, kw_only=True):
+    """What an authenticator app is given."""
+
+    id: str
+    secret: str
+    uri: str
+
+
+class RecoveryCodes(Answer, frozen=True, kw_only=True):
+    """New recovery codes."""
+
+    recovery_codes: list[str]
+
+
+class SignInLine(Answer, frozen=True, kw_only=True):
+    """Where somebody is signed in."""
+
+    id: str
+    how: str
+    address: str
+    created_at: str
+    expires_at: str
+    last_used_at: str | None = None
+    is_this: bool = False
+    is_enrolling: bool = False
+
+
+class ResetToken(Answer, frozen=True, kw_only=True):
+    """What sets a new password."""
+
+    name: str
+    token: str
+    url: str
+
+
+class MyNotice(Answer, frozen=True, kw_only=True):
+    """One thing that somebody was told."""
+
+    seq: int
+    kind: str
+    ticket: str | None = None
+    words: str
+    at: str
+    seen_at: str | None = None
+
+
+class SignInSettings(Answer, frozen=True, kw_only=True):
+    """How people sign in there."""
+
+    factor_roles: list[str]
+    links_for: str
+    tier_rights: dict[str, int]
 
 
 class AddedAccount(Answer, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
 """What is mailed about signing in: a link and why it came, in the person's language.
 
-Both go out as automatic mail through the outbox.  A link stands in the mail and nowhere else.
+Both go out through the outbox as mail that somebody asked for: what bounds automatic mail does not
+hold them back, their own rate does.  The link stands in the mail and nowhere else.
 """
 
 from __future__ import annotations
@@ -89,6 +90,6 @@ def mail_about(kind: MailKind, *, to: str, org: str, link: str, language: str) -
         "cc": [],
         "subject": subject,
         "text": f"{before.format(org=org)}\n\n{link}\n\n{after}\n",
-        "auto": True,
+        "auto": False,
         "language": chosen,
     }

@@ -1,0 +1,1 @@
+"""Who of the desk hears of what, and how."""
