@@ -47,6 +47,7 @@ _COMMANDS = {
         "Listen locally and carry to a destination the grant names: LPORT:HOST:PORT.",
     ),
     "hook": ("webhook", "Programs that bring messages and alerts."),
+    "kb": ("kb", "What the desk knows: articles, questions, collections."),
     "key": ("login", "The operator's own key."),
     "live": ("live", "People who wait in a chat."),
     "login": ("login", "Sign in to a relay and make the operator's key if there is none."),
