@@ -31,7 +31,14 @@ from farhand_server.store.schema import (
     tickets,
 )
 
-__all__ = ["fill_index", "index_device", "index_head", "index_message", "reindex"]
+__all__ = [
+    "fill_index",
+    "index_device",
+    "index_head",
+    "index_message",
+    "index_ticket",
+    "reindex",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -115,8 +122,7 @@ async def index_message(
     column = ticket_search.c.said if public else ticket_search.c.notes
     row = (await c.execute(select(column).where(mine).with_for_update())).first()
     if row is None:
-        await index_head(c, tenant, number)
-        await _index_messages(c, tenant, number)
+        await index_ticket(c, tenant, number)
         return
     terms = terms_of([body], language or await _language(c, tenant, number), row[0].split())
     await c.execute(update(ticket_search).where(mine).values({column: terms}))
@@ -125,6 +131,12 @@ async def index_message(
 async def _language(c: AsyncConnection, tenant: str, number: int) -> str:
     query = select(tickets.c.language).where(tickets.c.tenant == tenant, tickets.c.number == number)
     return await c.scalar(query) or ""
+
+
+async def index_ticket(c: AsyncConnection, tenant: str, number: int) -> None:
+    """Take a ticket and all that was said on it anew: after words of it were erased."""
+    await index_head(c, tenant, number)
+    await _index_messages(c, tenant, number)
 
 
 async def _index_messages(c: AsyncConnection, tenant: str, number: int) -> None:
@@ -192,8 +204,7 @@ async def fill_index(relay: Relay) -> int:
     while numbers := await _missing(relay):
         async with relay.db.write() as c:
             for number in numbers:
-                await index_head(c, relay.tenant, number)
-                await _index_messages(c, relay.tenant, number)
+                await index_ticket(c, relay.tenant, number)
         count += len(numbers)
     if count:
         _log.info("%s tickets were taken into the index", count)
