@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import click
 
 from farhand_console.cli.base import Context, command, group, paged
-from farhand_console.output import line, show_fields, show_table
+from farhand_console.output import line, say, show_fields, show_table
 from farhand_console.relay import segments
 from farhand_console.relay.answers import Page
 from farhand_console.relay.desk import (
     Calendar,
     KeptCalendar,
     KeptPolicy,
+    OpenNow,
     Queue,
     ServicePolicy,
     SpecialDay,
+    Taken,
     Targets,
     Window,
 )
-from farhand_protocol.errors import UsageError
+from farhand_protocol.errors import FarhandError, UsageError
 
 __all__ = ["register"]
 
@@ -96,7 +99,53 @@ def _register_calendars(calendars: click.Group) -> None:
     def show(context: Context, name: str) -> None:
         """Show a calendar; `always` is there from the start."""
         kept = context.relay.get(segments("calendars", name), KeptCalendar)
-        context.show(kept, lambda: _show_calendar(kept))
+
+        def readable() -> None:
+            _show_calendar(kept)
+            now = context.relay.get(segments("calendars", name, "now"), OpenNow)
+            line(_now(now))
+
+        context.show(kept, readable)
+
+    @command(calendars, "now")
+    @click.argument("name", default="always")
+    def show_now(context: Context, name: str) -> None:
+        """Tell whether it is open now, and when that changes."""
+        now = context.relay.get(segments("calendars", name, "now"), OpenNow)
+        context.show(now, lambda: line(_now(now)))
+
+    @command(calendars, "import")
+    @click.argument("name")
+    @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+    @click.option("--year", type=click.IntRange(1990, 2190), required=True, help="The first one.")
+    @click.option("--years", type=click.IntRange(1, 10), default=2, show_default=True)
+    @click.option("--yes", is_flag=True, help="Take them; without it they are only shown.")
+    def import_holidays(
+        context: Context, name: str, file: Path, year: int, years: int, yes: bool
+    ) -> None:
+        """Show the holidays of an .ics file, and with --yes take those that are new."""
+        try:
+            ics = file.read_bytes().decode("utf-8", "replace")
+        except OSError as error:
+            raise FarhandError("holidays-malformed", f"{file} cannot be read") from error
+        body = {"ics": ics, "first_year": year, "years": years, "take": yes}
+        taken = context.relay.post(segments("calendars", name, "holidays"), Taken, body)
+
+        def readable() -> None:
+            new = {one.day for one in taken.new}
+            rows = [
+                (one.day, "new" if one.day in new else "there", one.name)
+                for one in taken.found.days
+            ]
+            show_table(("day", "", "name"), rows)
+            for words in taken.found.left_out:
+                say(f"left out: {words}")
+            if taken.version is not None:
+                line(f"{name}  version {taken.version}")
+            elif new:
+                say("nothing was taken; --yes takes the new ones")
+
+        context.show(taken, readable)
 
     @command(calendars, "set")
     @click.argument("name")
@@ -126,6 +175,11 @@ def _register_calendars(calendars: click.Group) -> None:
         calendar = Calendar(zone=zone, week=tuple(week), days=tuple(special))
         kept = context.relay.post(segments("calendars", name), KeptCalendar, calendar)
         context.show(kept, lambda: line(f"{kept.name}  version {kept.version}"))
+
+
+def _now(now: OpenNow) -> str:
+    state = "open" if now.open else "closed"
+    return f"{state} now" + (f", until {now.changes_at}" if now.changes_at else "")
 
 
 def _show_calendar(kept: KeptCalendar) -> None:

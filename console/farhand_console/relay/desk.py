@@ -13,15 +13,18 @@ __all__ = [
     "Checklist",
     "ChecklistItem",
     "FilledReply",
+    "Holidays",
     "InstructionStep",
     "KeptCalendar",
     "KeptPolicy",
+    "OpenNow",
     "Queue",
     "SavedFilter",
     "SectionSince",
     "ServicePolicy",
     "ServiceTimer",
     "SpecialDay",
+    "Taken",
     "Targets",
     "Ticket",
     "TicketCampaign",
@@ -342,6 +345,30 @@ class ServicePolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     targets: dict[str, Targets]
     pauses: tuple[str, ...] = ()
+
+
+class OpenNow(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a calendar is open, and when that changes."""
+
+    calendar: str
+    zone: str
+    open: bool
+    changes_at: str | None
+
+
+class Holidays(msgspec.Struct, frozen=True, kw_only=True):
+    """What an .ics file says, and what of it is not understood."""
+
+    days: list[SpecialDay]
+    left_out: list[str]
+
+
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """Holidays of a file, those that are new, and the version of the calendar that took them."""
+
+    found: Holidays
+    new: list[SpecialDay]
+    version: int | None
 
 
 class KeptPolicy(msgspec.Struct, frozen=True, kw_only=True):

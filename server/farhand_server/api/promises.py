@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -11,7 +13,20 @@ from litestar.params import FromPath, JSONBody
 from farhand_server.api.area import Area
 from farhand_server.api.guard import FromActor, FromRelay
 from farhand_server.api.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
-from farhand_server.desk.calendars import Calendar
+from farhand_server.clock import stamp
+from farhand_server.desk.calendars import (
+    Calendar,
+    SpecialDay,
+    is_open,
+    next_closing,
+    next_opening,
+)
+from farhand_server.desk.holidays import (
+    MAX_ICS_BYTES,
+    Holidays,
+    merge_holidays,
+    read_holidays,
+)
 from farhand_server.desk.queues import Queue, QueueTerms, list_queues, set_queue
 from farhand_server.desk.service import (
     ALWAYS_OPEN,
@@ -34,6 +49,43 @@ class NewPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     policy: ServicePolicy
     calendar: Annotated[str, msgspec.Meta(max_length=80)] = ALWAYS_OPEN
+
+
+class IcsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An .ics file with holidays; only with `take` does the calendar take them."""
+
+    ics: Annotated[str, msgspec.Meta(max_length=MAX_ICS_BYTES)]
+    first_year: Annotated[int, msgspec.Meta(ge=1990, le=2190)]
+    years: Annotated[int, msgspec.Meta(ge=1, le=10)] = 2
+    take: bool = False
+
+
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """What a file says, what of that is new, and the version that has it; null when only shown."""
+
+    found: Holidays
+    new: list[SpecialDay]
+    version: int | None
+
+
+class OpenNow(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a calendar is open, and when that changes; null when it never does."""
+
+    calendar: str
+    zone: str
+    open: bool
+    changes_at: str | None
+
+
+def _open_now(kept: KeptCalendar, now: datetime) -> OpenNow:
+    opened = is_open(kept.calendar, now)
+    change = next_closing(kept.calendar, now) if opened else next_opening(kept.calendar, now)
+    return OpenNow(
+        calendar=kept.name,
+        zone=kept.calendar.zone,
+        open=opened,
+        changes_at=None if change is None else stamp(change),
+    )
 
 
 class QueueController(Controller):
@@ -78,6 +130,36 @@ class CalendarController(Controller):
         """Return the newest version of one."""
         async with relay.db.read() as c:
             return await get_calendar(c, relay.tenant, name)
+
+    @get("/{name:str}/now", action="queue.read")
+    async def now(self, relay: FromRelay, name: FromPath[str]) -> OpenNow:
+        """Tell whether it is open now."""
+        async with relay.db.read() as c:
+            kept = await get_calendar(c, relay.tenant, name)
+        return _open_now(kept, relay.now())
+
+    @post("/{name:str}/holidays", action="queue.write", status_code=200)
+    async def holidays(
+        self, relay: FromRelay, actor: FromActor, name: FromPath[str], data: JSONBody[IcsFile]
+    ) -> Taken:
+        """Show the holidays of an .ics file, or take those that the calendar does not name yet."""
+        found = await asyncio.to_thread(
+            read_holidays, data.ics.encode(), first_year=data.first_year, years=data.years
+        )
+        async with relay.db.write() as c:
+            kept = await get_calendar(c, relay.tenant, name)
+            merged = merge_holidays(kept.calendar, found)
+            there = {one.day for one in kept.calendar.days}
+            new = [one for one in merged.days if one.day not in there]
+            version = None
+            if data.take:
+                version = kept.version
+                if new:
+                    made = await set_calendar(
+                        c, relay, name=name, calendar=merged, actor=actor.name
+                    )
+                    version = made.version
+        return Taken(found=found, new=new, version=version)
 
     @post("/{name:str}", action="queue.write", status_code=200)
     async def set(
@@ -130,5 +212,10 @@ class PolicyController(Controller):
 AREA = Area(
     name="promises",
     controllers=[QueueController, CalendarController, PolicyController],
-    statuses={"queue-limit": 409, "calendar-invalid": 422, "service-policy-invalid": 422},
+    statuses={
+        "queue-limit": 409,
+        "calendar-invalid": 422,
+        "holidays-malformed": 422,
+        "service-policy-invalid": 422,
+    },
 )

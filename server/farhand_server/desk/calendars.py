@@ -29,6 +29,7 @@ __all__ = [
     "check_calendar",
     "due_after",
     "is_open",
+    "next_closing",
     "next_opening",
     "open_seconds",
 ]
@@ -191,5 +192,23 @@ def next_opening(calendar: Calendar, at: datetime) -> datetime | None:
         until = min(begin + timedelta(days=31), horizon)
         for opens, _ in _stretches(calendar, begin, until):
             return opens
+        begin = until
+    return None
+
+
+def next_closing(calendar: Calendar, at: datetime) -> datetime | None:
+    """Return when it closes that is open at an instant; `at` itself where it is closed.
+
+    None where it never closes.  Windows that meet, such as those of days around the clock, are one.
+    """
+    closes, begin, horizon = at, at, at + _HORIZON
+    while begin < horizon:
+        until = min(begin + timedelta(days=31), horizon)
+        for opens, end in _stretches(calendar, begin, until):
+            if opens > closes:
+                return closes
+            closes = end
+        if closes < until:
+            return closes
         begin = until
     return None
