@@ -11,7 +11,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.messages import MAX_MESSAGE_BYTES
-from farhand_server.accounts.authorisation import Actor
+from farhand_server.accounts.authorisation import Actor, authorise
 from farhand_server.api.area import Area
 from farhand_server.api.guard import FromActor, FromRelay
 from farhand_server.api.paging import (
@@ -57,6 +57,7 @@ from farhand_server.fleet.orders import (
     OrderLine,
     OrderResult,
     OrderView,
+    SignedOrder,
     cancel_order,
     check_orders,
     create_orders,
@@ -163,6 +164,8 @@ class OrderController(Controller):
         """Store orders, all or none, and tell their devices."""
         blobs = [one.envelope for one in data.items]
         checked = await check_orders(relay, blobs, actor=actor.name)
+        risks = {one.order.risk for one in checked if isinstance(one, SignedOrder)}
+        authorise(actor, "order.create", parts=risks)
         async with relay.db.write() as c:
             pairs = await create_orders(c, relay, checked=checked, actor=actor.name)
         relay.service(make_dispatch).kick(orders=[order for order, _ in pairs])
@@ -256,6 +259,7 @@ class CampaignController(Controller):
         self, relay: FromRelay, actor: FromActor, data: JSONBody[NewCampaign]
     ) -> Campaign:
         """Freeze the devices that match now."""
+        authorise(actor, "campaign.create", parts=[data.risk])
         presence = relay.service(make_gateway).presence
         async with relay.db.write() as c:
             return await create_campaign(c, relay, new=data, actor=actor.name, presence=presence)
@@ -312,6 +316,8 @@ class CampaignController(Controller):
         """Fill planned rows with signed orders; each item of the answer is about one of them."""
         blobs = [one.envelope for one in data.items]
         checked = await check_orders(relay, blobs, actor=actor.name)
+        risks = {one.order.risk for one in checked if isinstance(one, SignedOrder)}
+        authorise(actor, "campaign.create", parts=risks)
         async with relay.db.write() as c:
             filled = await fill_orders(
                 c, relay, campaign=campaign, checked=checked, actor=actor.name

@@ -22,7 +22,7 @@ from farhand_protocol.errors import FarhandError
 from farhand_protocol.grants import Grant
 from farhand_protocol.identity import is_session_id
 from farhand_protocol.instants import parse_instant
-from farhand_server.accounts.authorisation import Actor
+from farhand_server.accounts.authorisation import Actor, authorise
 from farhand_server.clock import stamp
 from farhand_server.desk.time_entries import record_time
 from farhand_server.errors import not_found, not_permitted
@@ -85,6 +85,7 @@ class Sessions:
         """
         relay = self._relay
         grant = self._checked_grant(actor, session, device, envelope)
+        authorise(actor, "session.open", parts=grant.scopes)
         try:
             async with relay.db.write() as c:
                 await self._require_device(c, device)
