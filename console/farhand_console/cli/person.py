@@ -8,6 +8,7 @@ from typing import Any
 import click
 import msgspec
 
+from farhand_console.cli import privacy
 from farhand_console.cli.base import Context, command, group, paged
 from farhand_console.output import line, show_fields, show_table
 from farhand_console.relay import segments
@@ -41,6 +42,7 @@ def register(root: click.Group) -> None:
     _register_reading(people)
     _register_writing(people)
     _register_addresses(people)
+    privacy.register(people)
 
 
 def _register_reading(people: click.Group) -> None:

@@ -28,6 +28,7 @@ from farhand_server.api import (
     orders,
     outbox,
     people,
+    privacy,
     promises,
     questions,
     recordings,
@@ -81,4 +82,5 @@ AREAS: tuple[Area, ...] = (
     assistant.AREA,
     care.AREA,
     people.AREA,
+    privacy.AREA,
 )

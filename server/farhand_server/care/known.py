@@ -1,0 +1,114 @@
+"""Under which ids, names and addresses somebody is known, and what in the desk is hers by them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
+
+import msgspec
+from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from farhand_server.people.merging import known_as
+from farhand_server.people.people import Person
+from farhand_server.store.schema import (
+    accounts,
+    addresses,
+    people,
+    ticket_messages,
+    ticket_participants,
+    tickets,
+)
+
+__all__ = ["Known", "chunks", "hers", "known_of", "said_by_her", "touched_tickets"]
+
+# Far below what either database takes as parameters of one statement.
+_CHUNK = 500
+# Who speaks on tickets and is nobody.
+_NOBODYS = frozenset({"relay", "mail", "monitor"})
+
+T = TypeVar("T", int, str)
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody is known by.
+
+    Attributes:
+        ids: hers, and those of records merged into hers.
+        account_ids: of accounts that are hers.
+        names: under which she stands on tickets: of accounts, and mail addresses; in lower case.
+        phones: her numbers.
+    """
+
+    ids: list[str]
+    account_ids: list[str]
+    names: list[str]
+    phones: list[str]
+
+
+async def known_of(c: AsyncConnection, tenant: str, person: Person) -> Known:
+    """Return what a person is known by."""
+    ids = await known_as(c, tenant, person.id)
+    rows = (
+        await c.execute(
+            select(people.c.account).where(people.c.tenant == tenant, people.c.id.in_(ids))
+        )
+    ).all()
+    named = [row.account for row in rows if row.account]
+    mine = or_(accounts.c.person.in_(ids), accounts.c.name.in_(named))
+    query = select(accounts.c.id, accounts.c.name).where(accounts.c.tenant == tenant, mine)
+    found = (await c.execute(query)).all()
+    reached = (
+        await c.execute(
+            select(addresses.c.kind, addresses.c.value).where(
+                addresses.c.tenant == tenant, addresses.c.person.in_(ids)
+            )
+        )
+    ).all()
+    names = {row.name for row in found} | {row.value for row in reached if row.kind != "phone"}
+    return Known(
+        ids=ids,
+        account_ids=sorted(row.id for row in found),
+        names=sorted({name.casefold() for name in names} - _NOBODYS),
+        phones=sorted(row.value for row in reached if row.kind == "phone"),
+    )
+
+
+def hers(known: Known) -> ColumnElement[bool]:
+    """Return what a row of `tickets` must be to be hers."""
+    by_name = func.lower(tickets.c.requester).in_(known.names)
+    return or_(tickets.c.person.in_(known.ids), by_name)
+
+
+def said_by_her(known: Known) -> ColumnElement[bool]:
+    """Return what a row of `ticket_messages` must be to be her words."""
+    by_name = func.lower(ticket_messages.c.author).in_(known.names)
+    return or_(ticket_messages.c.person.in_(known.ids), by_name)
+
+
+async def touched_tickets(c: AsyncConnection, tenant: str, known: Known) -> list[int]:
+    """Return the numbers of all tickets on which she stands anywhere, oldest first."""
+    of_tickets = select(tickets.c.number).where(
+        tickets.c.tenant == tenant,
+        or_(hers(known), func.lower(tickets.c.created_by).in_(known.names)),
+    )
+    of_messages = select(ticket_messages.c.ticket).where(
+        ticket_messages.c.tenant == tenant, said_by_her(known)
+    )
+    of_parts = select(ticket_participants.c.ticket).where(
+        and_(
+            ticket_participants.c.tenant == tenant,
+            func.lower(ticket_participants.c.name).in_(known.names),
+        )
+    )
+    found: set[int] = set()
+    for query in (of_tickets, of_messages, of_parts):
+        found.update(await c.scalars(query))
+    return sorted(found)
+
+
+def chunks(values: Iterable[T]) -> Iterator[Sequence[T]]:
+    """Yield values in lists that one statement takes."""
+    whole = list(values)
+    for start in range(0, len(whole), _CHUNK):
+        yield whole[start : start + _CHUNK]
