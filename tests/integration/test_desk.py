@@ -102,6 +102,8 @@ def test_the_desk_works_with_what_it_keeps_ready(
     assert admin.json("ticket", "resolve", made)["state"] == "resolved"
     columns = ("--columns", "number,title,fields", "--kind", "suggestion")
     admin.json("filter", "save", "ideas", *columns)
+    listed = admin.run("ticket", "list", "--filter", "ideas").stdout.decode()
+    assert "since" in listed
     target = tmp_path / "ideas.csv"
     admin.json("ticket", "list", "--filter", "ideas", "--export", str(target))
     row = f'{made},Ein Netzwerkdrucker,"{{""since"":""2026-11-01""}}"'

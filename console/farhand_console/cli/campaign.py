@@ -27,6 +27,7 @@ from farhand_console.output import show_fields, show_table
 from farhand_console.relay import segments
 from farhand_console.relay.answers import Page
 from farhand_console.relay.campaign_answers import Campaign, CampaignReport, Target
+from farhand_console.relay.desk import Ticket, TicketCampaign
 from farhand_console.scripts import approved
 from farhand_protocol.campaigns import CampaignPlan
 from farhand_protocol.errors import FarhandError, UsageError
@@ -57,6 +58,7 @@ def _register_making(campaigns: click.Group) -> None:
     @click.option("--param", "pairs", multiple=True, help="NAME=VALUE, once per parameter.")
     @click.option("--version", type=click.IntRange(1))
     @click.option("--ttl", type=click.IntRange(1, 7 * 86_400), default=86_400, help="Seconds.")
+    @click.option("--ticket", help="One ticket for all of it: farhand ticket campaign shows it.")
     @plan_options
     def create(
         context: Context,
@@ -66,12 +68,18 @@ def _register_making(campaigns: click.Group) -> None:
         pairs: tuple[str, ...],
         version: int | None,
         ttl: int,
+        ticket: str | None,
         plan: CampaignPlan,
     ) -> None:
         """Freeze the set of devices and their rings; nothing runs yet."""
+        if ticket is not None:  # before there is a campaign that it would not take
+            context.relay.get(segments("tickets", ticket), Ticket)
         answer = create_campaign(
             context, script, query, name=name, pairs=pairs, version=version, ttl_s=ttl, plan=plan
         )
+        if ticket is not None:
+            path = segments("tickets", ticket, "campaigns")
+            context.relay.post(path, Page[TicketCampaign], {"campaign": answer["campaign"]})
         context.show(answer, lambda: show_fields(answer))
 
     @command(campaigns)

@@ -17,6 +17,7 @@ from farhand_console.relay import segments
 from farhand_console.relay.answers import Created, Page
 from farhand_console.relay.desk import (
     FilledReply,
+    SavedFilter,
     ServiceTimer,
     Ticket,
     TicketForm,
@@ -124,7 +125,7 @@ def _register_reading(tickets: click.Group) -> None:
             page = context.relay.get(
                 "/ticket-list", Page[Ticket], filter=kept, sort=sort, limit=limit, cursor=cursor
             )
-            context.show(page, lambda: _show_list(page))
+            context.show(page, lambda: _show_kept(context, page, kept))
             return
         page = context.relay.get(
             "/tickets",
@@ -186,6 +187,16 @@ def _show_list(page: Page[Ticket]) -> None:
         for t in page.items
     ]
     show_table(names, rows)
+
+
+def _show_kept(context: Context, page: Page[Ticket], kept: str | None) -> None:
+    """Show a list with the columns that it is kept with."""
+    lists = context.relay.get("/ticket-filters", Page[SavedFilter]).items if kept else []
+    columns = next((one.listing["columns"] for one in lists if one.name == kept), None)
+    if columns is None:
+        _show_list(page)
+        return
+    show_table(columns, [[getattr(one, name, None) for name in columns] for one in page.items])
 
 
 def _export_list(context: Context, kept: str | None, target: Path) -> None:

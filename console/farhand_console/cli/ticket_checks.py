@@ -235,7 +235,8 @@ def _note(device: VerifiedDevice, items: list[dict[str, Any]]) -> str:
     for one in items:
         signed = "" if one["signed"] else " (not signed by the device)"
         state, summary = printable(one["state"], 20), printable(one["summary"], 200)
-        lines.append(f"- {state}: {one['id']}: {summary}{signed}")
+        # The order has the whole output, as the device signed it: farhand order show.
+        lines.append(f"- {state}: {one['id']}: {summary}{signed} [{one['order']}]")
     return "\n".join(lines)
 
 
