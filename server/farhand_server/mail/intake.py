@@ -96,10 +96,21 @@ class MailIntake:
             FarhandError: the store's.
         """
         count = 0
-        while (row := await self._claim()) is not None:
-            await self._understand(row)
+        while await self.understand_next():
             count += 1
         return count
+
+    async def understand_next(self) -> bool:
+        """Understand the oldest mail that is due; False where there is none.
+
+        Raises:
+            FarhandError: the store's.
+        """
+        row = await self._claim()
+        if row is None:
+            return False
+        await self._understand(row)
+        return True
 
     async def _claim(self) -> RowMapping | None:
         relay = self._relay
