@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from farhand_server.channels.chats import heed_chat
+from farhand_server.connectors.telling import heed_connectors
 from farhand_server.contracts.assigning import heed_contract
 from farhand_server.desk.heed import Heeder, heed_events
 from farhand_server.mail.answering import heed_mail
@@ -20,6 +21,7 @@ HEEDERS: Final[tuple[Heeder, ...]] = (
     heed_mail,
     heed_webhooks,
     heed_rules,
+    heed_connectors,
     heed_contract,
     heed_resolution,
     heed_chat,

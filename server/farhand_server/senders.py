@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from farhand_server.care.notices import send_notice
 from farhand_server.mail.sending import send_mail
+from farhand_server.connectors.telling import send_connector
 from farhand_server.outbox.sending import Sender
 from farhand_server.webhooks.delivery import send_webhook
 
@@ -16,5 +17,6 @@ __all__ = ["SENDERS"]
 SENDERS: tuple[tuple[str, Sender], ...] = (
     ("mail", send_mail),
     ("webhook", send_webhook),
+    ("connector", send_connector),
     ("notice", send_notice),
 )

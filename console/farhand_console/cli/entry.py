@@ -24,6 +24,7 @@ _COMMANDS = {
     "audit": ("audit", "The relay's record of what was done."),
     "automation": ("rule_desk", "What the desk does by itself."),
     "break-glass": ("break_glass", "Emergencies: an unapproved script, signed by two people."),
+    "bug": ("bug", "Faults that many tickets are about."),
     "bundle": ("bundle", "Support bundles that devices wrote."),
     "calendar": ("promises", "Hours in which the desk works."),
     "campaign": ("campaign", "One approved script on many devices."),
@@ -31,6 +32,7 @@ _COMMANDS = {
     "card": ("care", "How the desk is reached, and whether it is open."),
     "chat": ("chat", "Talk with the person at the device; on a terminal what is typed is sent."),
     "checklist": ("desk_work", "What is to be done for a kind of request."),
+    "connector": ("connector", "Other people's desks."),
     "contract": ("contract", "What customers agreed on: hours, rates, what is left."),
     "cp": ("copy", "Copy files: farhand cp [-r] SRC DST, one of them S:PATH."),
     "deploy": (

@@ -92,6 +92,10 @@ ACTIONS: dict[str, dict[str, Reach]] = {
     "outbox.retry": _ADMIN,
     "webhook.read": _OVERSIGHT,
     "rule.read": _READERS,
+    "connector.read": _READERS,
+    "connector.write": _ADMIN,
+    "bug.read": _READERS,
+    "bug.write": _STAFF,
     "rule.write": _ADMIN,
     "webhook.write": _ADMIN,
     # people, and what is done for them beside tickets

@@ -17,13 +17,13 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError, UsageError
+from farhand_server.accounts.sealing import make_sealing
 from farhand_server.errors import not_found
 from farhand_server.outbox.calling import check_address
 from farhand_server.outbox.items import put
 from farhand_server.relay import Relay
 from farhand_server.store.schema.automation import webhooks
 from farhand_server.webhooks.events import check_events, is_wanted
-from farhand_server.webhooks.sealing import make_sealing
 
 __all__ = [
     "MAX_WEBHOOKS",

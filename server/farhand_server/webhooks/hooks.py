@@ -21,12 +21,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError
 from farhand_server.accounts.rates import RateLimit
+from farhand_server.accounts.sealing import make_sealing
 from farhand_server.desk.queues import DEFAULT_QUEUE, get_queue
 from farhand_server.errors import not_found
 from farhand_server.relay import Relay
 from farhand_server.store.schema.automation import inbound_hooks
 from farhand_server.webhooks.endpoints import check_name, check_secret
-from farhand_server.webhooks.sealing import make_sealing
 from farhand_server.webhooks.signing import HEADER, hex_hmac, is_signed
 
 __all__ = [

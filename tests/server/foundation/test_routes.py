@@ -66,6 +66,7 @@ async def test_the_public_routes_are_these(relay: Relay) -> None:
         "POST /api/v1/verify",
         "GET /api/v1/verify/none",
         "GET /api/v1/card",
+        "POST /api/v1/connectors/none/events",  # whoever signs with the connector's secret
         "POST /api/v1/hooks/none",  # whoever shows the hook's secret
         "GET /api",
         "GET /api/openapi.json",

@@ -1,6 +1,6 @@
 """What goes out and comes in by itself: webhooks, hooks, rules, other desks, bugs.
 
-Secrets stand here sealed (`webhooks.sealing`), and nothing gives them out again.
+Secrets stand here sealed (`accounts.sealing`), and nothing gives them out again.
 """
 
 from __future__ import annotations
