@@ -20,6 +20,7 @@ from farhand_server.desk.timeline import list_events
 from farhand_server.heeders import heed_now
 from farhand_server.people.organisations import Organisation
 from farhand_server.relay import Relay
+from farhand_server.sessions.rows import resolve_ticket
 from farhand_server.store.schema import organisations, tickets
 from tests.server.contracts.conftest import Agree, NewTicket
 from tests.server.relays import TENANT, ManualClock, SignIn
@@ -112,6 +113,13 @@ async def test_hours_that_are_used_up_refuse_a_session_and_not_what_is_under_way
         with pytest.raises(FarhandError) as caught:
             await check_may_begin(c, relay, ticket=ticket.row, device=None)
     assert (caught.value.code, caught.value.exit_code) == ("contract-used-up", 3)
+    # Every way to a session goes through this, a code and a grant alike.
+    async with relay.db.write() as c:
+        with pytest.raises(FarhandError, match="used up"):
+            await resolve_ticket(
+                c, relay, ticket=ticket.number, external_key=None, device="d-laptop", actor="ann",
+                reason="",
+            )  # fmt: skip
     cover = await covered(relay, ticket.row)
     assert cover.balance is not None
     assert (cover.refuses, cover.balance.balance_s) == (True, -H)
