@@ -12,7 +12,7 @@ from tests.server.mail.corpus.writing import mail, multipart, part
 
 __all__ = ["big", "zip_of_death"]
 
-_MEGABYTE = 1024 * 1024
+_MEGABYTE = 1_000_000
 
 
 def big(world: World, *, really: bool) -> Iterator[Case]:
