@@ -4,7 +4,8 @@ Pure.  A database is given terms and asked for terms, never text, so that FTS5 o
 tsvector of PostgreSQL have nothing to decide and give the same answers.  Terms are of three kinds:
 
     drucker         the word itself, folded; of `SN-4711` also `sn4711`, beside `sn` and `4711`
-    s_druck         its stem, in the text's language, or in all that use its letters
+    s_druck         its stem, in the text's language, or in all that use its letters; none where
+                    it holds a digit
     p_drucker       an ending of a longer one: of a German compound (`Netzwerkdrucker`), or of what
                     holds digits, as serial numbers do
 
@@ -91,6 +92,8 @@ def _plain(word: str) -> str:
 
 
 def _stems(word: str, tag: str) -> list[str]:
+    if any(one.isdigit() for one in word):
+        return []  # numbers and codes have no forms
     tags = (tag,) if tag in LANGUAGES else _tags_of(word)
     stems = [_plain(stem_word(word, one)) for one in tags]
     return [stem for stem in stems if stem]
