@@ -47,8 +47,11 @@ def _register_queues(queues: click.Group) -> None:
     def list_queues(context: Context) -> None:
         """List queues; they are few, so all of them."""
         page = context.relay.get("/queues", Page[Queue])
-        rows = [(q.name, q.title, q.reopen_days, q.close_days, q.policy) for q in page.items]
-        names = ("name", "title", "days to reopen", "days to close", "sla")
+        rows = [
+            (q.name, q.title, q.reopen_days, q.close_days, q.policy, "open" if q.open else "closed")
+            for q in page.items
+        ]
+        names = ("name", "title", "days to reopen", "days to close", "sla", "now")
         context.show(page, lambda: show_table(names, rows))
 
     @command(queues, "set")

@@ -130,6 +130,7 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     reopen_days: int
     close_days: int
     policy: str | None = None
+    open: bool = True
 
 
 class TicketMessage(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 from litestar import Controller, get, post
 from litestar.params import FromPath, JSONBody
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_server.api.area import Area
 from farhand_server.api.guard import FromActor, FromRelay
@@ -88,16 +89,46 @@ def _open_now(kept: KeptCalendar, now: datetime) -> OpenNow:
     )
 
 
+class OpenQueue(Queue, frozen=True, kw_only=True):
+    """A queue, and whether it is open now; one that promises nothing is always open."""
+
+    calendar: str
+    open: bool
+    changes_at: str | None
+
+
+async def _calendar_of(c: AsyncConnection, tenant: str, policy: str | None) -> KeptCalendar:
+    if policy is None:
+        return await get_calendar(c, tenant, ALWAYS_OPEN)
+    kept = await get_policy(c, tenant, policy)
+    return await get_calendar(c, tenant, kept.calendar, kept.calendar_version)
+
+
 class QueueController(Controller):
     """Queues, by name."""
 
     path = "/queues"
 
     @get("/", action="queue.read")
-    async def list_all(self, relay: FromRelay) -> Page[Queue]:
+    async def list_all(self, relay: FromRelay) -> Page[OpenQueue]:
         """Return every queue; they are bounded."""
+        hours: dict[str | None, OpenNow] = {}
+        shown = []
         async with relay.db.read() as c:
-            return Page(items=await list_queues(c, relay.tenant))
+            for queue in await list_queues(c, relay.tenant):
+                if queue.policy not in hours:
+                    kept = await _calendar_of(c, relay.tenant, queue.policy)
+                    hours[queue.policy] = _open_now(kept, relay.now())
+                now = hours[queue.policy]
+                shown.append(
+                    OpenQueue(
+                        **msgspec.structs.asdict(queue),
+                        calendar=now.calendar,
+                        open=now.open,
+                        changes_at=now.changes_at,
+                    )
+                )
+        return Page(items=shown)
 
     @post("/{name:str}", action="queue.write", status_code=200)
     async def set(

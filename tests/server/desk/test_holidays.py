@@ -145,3 +145,14 @@ async def test_holidays_are_shown_before_they_are_taken(
     assert (now["open"], now["changes_at"]) == (False, "2026-11-23T09:00:00.000000Z")
     always = (await web.get("/api/v1/calendars/always/now", headers=ann)).json()
     assert (always["open"], always["changes_at"]) == (True, None)
+    await web.post(
+        "/api/v1/service-policies/gold",
+        json={"calendar": "office", "policy": {"targets": {}}},
+        headers=admin,
+    )
+    await web.post("/api/v1/queues/shop", json={"policy": "gold"}, headers=admin)
+    queues = (await web.get("/api/v1/queues", headers=ann)).json()["items"]
+    assert [(one["name"], one["calendar"], one["open"]) for one in queues] == [
+        ("desk", "always", True),
+        ("shop", "office", False),
+    ]
