@@ -1,4 +1,4 @@
-"""Makes the catalogues that the agent reads out of the .po files beside this one: `make words`.
+"""Makes the catalogues that agent and pages read out of the .po files: `make words`.
 
 It reads what these files are written in and no more: `msgid`, `msgid_plural`, `msgstr`, `msgstr[N]`
 with quoted strings, one or several lines each, and comments.  The result is the binary form of
@@ -13,7 +13,11 @@ import struct
 from pathlib import Path
 
 HERE = Path(__file__).parent
-MADE = HERE.parent / "farhand_agent" / "words"
+# What the agent says, and what the relay's pages do.
+FOLDERS = {
+    HERE: HERE.parent / "farhand_agent" / "words",
+    HERE.parents[1] / "server" / "words": HERE.parents[1] / "server/farhand_server/pages/words",
+}
 _MAGIC = 0x950412DE
 _HEADER_BYTES = 28
 
@@ -72,8 +76,9 @@ def make_mo(catalogue: dict[str, str]) -> bytes:
 
 def main() -> None:
     """Make every catalogue anew."""
-    for path in sorted(HERE.glob("*.po")):
-        (MADE / f"{path.stem}.mo").write_bytes(make_mo(read_po(path.read_text("utf-8"))))
+    for source, made in FOLDERS.items():
+        for path in sorted(source.glob("*.po")):
+            (made / f"{path.stem}.mo").write_bytes(make_mo(read_po(path.read_text("utf-8"))))
 
 
 if __name__ == "__main__":

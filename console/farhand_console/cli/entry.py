@@ -53,6 +53,7 @@ _COMMANDS = {
     "key": ("login", "The operator's own key."),
     "live": ("live", "People who wait in a chat."),
     "login": ("login", "Sign in to a relay and make the operator's key if there is none."),
+    "looks": ("looks", "How the relay's pages look."),
     "mail": ("mail", "Mail to the desk and from it."),
     "notice": ("care", "What many people are told at once."),
     "notices": ("notices", "What the desk tells you."),

@@ -14,14 +14,15 @@ from farhand_server.api import (
     care,
     chats,
     checklists,
-    contracts,
     connectors,
+    contracts,
     desk,
     device_records,
     fleet,
     foundation,
     jump,
     knowledge,
+    knowledge_library,
     knowledge_public,
     mail,
     measures,
@@ -46,6 +47,7 @@ from farhand_server.api import (
     webhooks,
 )
 from farhand_server.api.area import Area
+from farhand_server.pages import area as pages
 
 __all__ = ["AREAS"]
 
@@ -81,10 +83,12 @@ AREAS: tuple[Area, ...] = (
     connectors.AREA,
     bugs.AREA,
     knowledge.AREA,
+    knowledge_library.AREA,
     knowledge_public.AREA,
     questions.AREA,
     assistant.AREA,
     care.AREA,
     people.AREA,
     privacy.AREA,
+    pages.AREA,
 )

@@ -1,0 +1,205 @@
+"""Pages for anybody: where to begin, articles, how the desk is reached, whether all is well."""
+
+from __future__ import annotations
+
+import secrets
+from importlib.resources import files
+from typing import Annotated, Any, Final
+
+from litestar import Controller, Request, Response, get, post
+from litestar.datastructures import Cookie
+from litestar.params import FromPath, QueryParameter
+
+from farhand_protocol.errors import FarhandError
+from farhand_server.accounts.authorisation import PUBLIC
+from farhand_server.api.address import caller_address
+from farhand_server.api.guard import FromRelay
+from farhand_server.api.knowledge import picture_response
+from farhand_server.api.knowledge_public import make_public_rates
+from farhand_server.care.card import card_of
+from farhand_server.care.notices import current_notices
+from farhand_server.errors import not_found
+from farhand_server.knowledge.articles import ArticleFilter, get_article, list_articles
+from farhand_server.knowledge.files import read_file
+from farhand_server.knowledge.markdown import render as render_markdown
+from farhand_server.knowledge.readers import ANYBODY, CUSTOMER, Reader
+from farhand_server.knowledge.searching import MAX_QUERY_CHARS, search_articles
+from farhand_server.knowledge.texts import read_text
+from farhand_server.knowledge.votes import browser_voter, vote
+from farhand_server.pages.routing import Reading, look, see_other
+from farhand_server.pages.visitor import language_cookie, read_form
+from farhand_server.people.blobs import read_blob
+from farhand_server.people.organisations import LOCALES
+from farhand_server.relay import Relay
+
+__all__ = ["HelpPages"]
+
+_Anything = Request[Any, Any, Any]
+_VOTER_COOKIE: Final = "farhand_voter"
+_SHOWN: Final = 50
+_A_YEAR_S: Final = 365 * 86_400
+
+
+def _reader(reading: Reading) -> Reader:
+    return ANYBODY if reading.visitor.actor is None else CUSTOMER
+
+
+def _count(relay: Relay, request: _Anything) -> None:
+    relay.service(make_public_rates).reads.take(caller_address(request, relay))
+
+
+class HelpPages(Controller):
+    """What needs no sign-in."""
+
+    @get(["/", "/help"], action=PUBLIC, include_in_schema=False)
+    async def begin(self, request: _Anything, relay: FromRelay) -> Response[Any]:
+        """Return the first page: search, write, call."""
+        reading = await look(request, relay)
+        actor = reading.visitor.actor
+        async with relay.db.read() as c:
+            card = await card_of(c, relay)
+            person = actor.person if actor else ""
+            notices = await current_notices(c, relay, person=person or None, of_desk=False)
+        return reading.page("begin", card=card, notices=notices)
+
+    @get("/language/{language:str}", action=PUBLIC, include_in_schema=False)
+    async def speak(
+        self,
+        request: _Anything,
+        relay: FromRelay,
+        language: FromPath[str],
+        to: Annotated[str, QueryParameter(name="to", max_length=300)] = "/",
+    ) -> Response[Any]:
+        """Remember a language, and go back."""
+        if language not in LOCALES:
+            raise not_found("language", language)
+        # Only a path of ours: `//host` would lead elsewhere.
+        back = to if to.startswith("/") and to[1:2] not in ("/", "\\") else "/"
+        return see_other(back, [language_cookie(relay, language)])
+
+    @get("/kb", action=PUBLIC, include_in_schema=False)
+    async def articles(
+        self,
+        request: _Anything,
+        relay: FromRelay,
+        q: Annotated[str, QueryParameter(name="q", max_length=MAX_QUERY_CHARS)] = "",
+        after: Annotated[str, QueryParameter(name="after", max_length=80)] = "",
+    ) -> Response[Any]:
+        """Return articles, or what answers a question."""
+        _count(relay, request)
+        reading = await look(request, relay)
+        wanted = [reading.visitor.language]
+        async with relay.db.read() as c:
+            if q.strip():
+                hits = await search_articles(
+                    c, relay.tenant, query=q, reader=_reader(reading), wanted=wanted, limit=20
+                )
+                return reading.page("articles", q=q, hits=hits, rows=[], more="")
+            found = await list_articles(
+                c,
+                relay.tenant,
+                wanted=ArticleFilter(),
+                reader=_reader(reading),
+                after=after,
+                limit=_SHOWN + 1,
+            )
+            rows = []
+            for one in found[:_SHOWN]:
+                text = await read_text(c, relay.tenant, one, reader=_reader(reading), wanted=wanted)
+                rows.append((one.slug, text.title))
+        more = found[_SHOWN - 1].slug if len(found) > _SHOWN else ""
+        return reading.page("articles", q="", hits=[], rows=rows, more=more)
+
+    @get("/kb/{slug:str}", action=PUBLIC, include_in_schema=False)
+    async def article(
+        self, request: _Anything, relay: FromRelay, slug: FromPath[str]
+    ) -> Response[Any]:
+        """Return an article."""
+        _count(relay, request)
+        reading = await look(request, relay)
+        reader, wanted = _reader(reading), [reading.visitor.language]
+        async with relay.db.read() as c:
+            found = await get_article(c, relay.tenant, slug, reader=reader)
+            text = await read_text(c, relay.tenant, found, reader=reader, wanted=wanted)
+        html = render_markdown(text.body, files_at=f"/kb/{found.slug}/files/", articles_at="/kb/")
+        voted = request.query_params.get("voted") == "1"
+        return reading.page("article", article=found, text=text, body=html, voted=voted)
+
+    @get("/kb/{slug:str}/files/{name:str}", action=PUBLIC, include_in_schema=False)
+    async def picture(
+        self, request: _Anything, relay: FromRelay, slug: FromPath[str], name: FromPath[str]
+    ) -> Response[bytes]:
+        """Return a picture of an article."""
+        _count(relay, request)
+        reading = await look(request, relay)
+        async with relay.db.read() as c:
+            found = await get_article(c, relay.tenant, slug, reader=_reader(reading))
+            return picture_response(*await read_file(c, relay.tenant, found, name))
+
+    @post("/kb/{slug:str}/vote", action=PUBLIC, include_in_schema=False)
+    async def vote(
+        self, request: _Anything, relay: FromRelay, slug: FromPath[str]
+    ) -> Response[Any]:
+        """Take a vote, one of each browser."""
+        form = await read_form(request)
+        relay.service(make_public_rates).votes.take(caller_address(request, relay))
+        reading = await look(request, relay)
+        token = request.cookies.get(_VOTER_COOKIE, "") or secrets.token_urlsafe(32)
+        actor = reading.visitor.actor
+        async with relay.db.write() as c:
+            found = await get_article(c, relay.tenant, slug, reader=_reader(reading))
+            voter = browser_voter(token) if actor is None else actor.account
+            await vote(c, relay, article=found, voter=voter, useful=form.get("useful") == "yes")
+        kept = Cookie(
+            key=_VOTER_COOKIE,
+            value=token,
+            path="/",
+            max_age=_A_YEAR_S,
+            httponly=True,
+            secure=relay.settings.url.startswith("https:"),
+            samesite="lax",
+        )
+        return see_other(f"/kb/{found.slug}?voted=1", [kept])
+
+    @get("/contact", action=PUBLIC, include_in_schema=False)
+    async def contact(self, request: _Anything, relay: FromRelay) -> Response[Any]:
+        """Return how the desk is reached."""
+        reading = await look(request, relay)
+        async with relay.db.read() as c:
+            card = await card_of(c, relay)
+        return reading.page("contact", card=card)
+
+    @get("/status", action=PUBLIC, include_in_schema=False)
+    async def status(self, request: _Anything, relay: FromRelay) -> Response[Any]:
+        """Return whether the relay is well, and what is announced to everybody."""
+        reading = await look(request, relay)
+        well = True
+        for check in (relay.db.ping, relay.bus.ping):
+            try:
+                await check()
+            except FarhandError:
+                well = False
+        async with relay.db.read() as c:
+            notices = await current_notices(c, relay, person=None, of_desk=False)
+        return reading.page("status", well=well, notices=notices)
+
+    @get("/pages/style.css", action=PUBLIC, include_in_schema=False)
+    async def style(self, request: _Anything, relay: FromRelay) -> Response[str]:
+        """Return the one style sheet, in the organisation's colour."""
+        reading = await look(request, relay)
+        sheet = files("farhand_server.pages").joinpath("templates/style.css").read_text("utf-8")
+        return Response(
+            sheet.replace("#1f5f8b", reading.branding.colour),
+            media_type="text/css",
+            headers={"Cache-Control": "public, max-age=300", "X-Content-Type-Options": "nosniff"},
+        )
+
+    @get("/pages/logo", action=PUBLIC, include_in_schema=False)
+    async def logo(self, request: _Anything, relay: FromRelay) -> Response[bytes]:
+        """Return the organisation's logo."""
+        reading = await look(request, relay)
+        if not reading.branding.logo:
+            raise not_found("logo", "of this organisation")
+        async with relay.db.read() as c:
+            kept = await read_blob(c, relay.tenant, reading.branding.logo)
+        return picture_response(kept.media_type, kept.content)

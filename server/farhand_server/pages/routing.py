@@ -1,0 +1,116 @@
+"""What the routes of the pages share: the page of an error, and answers that lead elsewhere."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any, Final
+
+from litestar import Request, Response
+from litestar.datastructures import Cookie
+from litestar.exceptions import HTTPException
+
+from farhand_protocol.errors import FarhandError
+from farhand_server.pages.rendering import Branding, branding_of, render
+from farhand_server.pages.visitor import Visitor, stranger, visitor_of
+from farhand_server.relay import Relay
+
+__all__ = ["PAGE_ERRORS", "Reading", "look", "see_other"]
+
+_log = logging.getLogger(__name__)
+
+_STATUSES: Final = {
+    "not-found": 404,
+    "not-permitted": 403,
+    "origin-foreign": 403,
+    "questions-off": 404,
+    "rate-limited": 429,
+    "link-over": 410,
+    "proof-invalid": 410,
+    "reset-over": 410,
+    "survey-over": 410,
+    "survey-answered": 409,
+    "ticket-state": 409,
+    "revision-mismatch": 409,
+    "reopen-too-late": 409,
+    "body-too-large": 413,
+    "invalid": 422,
+    "password-length": 422,
+    "store-busy": 503,
+    "store-unreachable": 503,
+}
+_WORDS: Final = {
+    "not-found": "There is nothing here.",
+    "not-permitted": "You may not do this.",
+    "origin-foreign": "This form did not come from this site. Open the page again and repeat it.",
+    "rate-limited": "That was too often. Wait a minute, then try again.",
+    "link-over": "This link was used, or is too old. Ask for another one.",
+    "proof-invalid": "This link was used, or is too old. Ask for another one.",
+    "reset-over": "This link was used, or is too old. Ask for another one.",
+    "survey-over": "This link is too old.",
+    "survey-answered": "You have answered this already. Thank you.",
+    "reopen-too-late": "This request is over. Write a new one.",
+    "password-length": "The password must have 12 to 256 characters.",
+    "invalid": "Something in the form cannot be read. Go back and look at it again.",
+}
+_SOMETHING = "This did not work. Try again in a minute, or call us."
+
+
+class Reading:
+    """A request for a page: who reads it, how pages look, and how one is answered."""
+
+    def __init__(self, relay: Relay, visitor: Visitor, branding: Branding) -> None:
+        self.relay = relay
+        self.visitor = visitor
+        self.branding = branding
+
+    def page(self, template: str, *, status: int = 200, **values: Any) -> Response[Any]:
+        """Return a page."""
+        return render(self.visitor, self.branding, template, status=status, **values)
+
+
+async def look(request: Request[Any, Any, Any], relay: Relay) -> Reading:
+    """Find out who reads, and how the pages look."""
+    visitor = await visitor_of(request, relay)
+    async with relay.db.read() as c:
+        return Reading(relay, visitor, await branding_of(c, relay))
+
+
+def see_other(path: str, cookies: Sequence[Cookie] = ()) -> Response[Any]:
+    """Lead to another page after a form was taken (RFC 9110, 15.4.4)."""
+    headers = {"Location": path, "Cache-Control": "no-store"}
+    return Response(b"", status_code=303, headers=headers, cookies=list(cookies))
+
+
+# Litestar asks for the page of an error without waiting, so it is made without the store: nobody is
+# signed in on it, and it is in the house's plain looks.
+
+
+def _of_ours(request: Request[Any, Any, Any], error: FarhandError) -> Response[Any]:
+    if error.code == "not-signed-in":
+        return see_other("/sign-in")
+    status = _STATUSES.get(error.code, 400)
+    return _error_page(request, status, _WORDS.get(error.code, _SOMETHING))
+
+
+def _of_the_framework(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+    words = _WORDS["not-found"] if error.status_code == 404 else _SOMETHING
+    return _error_page(request, error.status_code, words)
+
+
+def _bug(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    _log.error("%s %s failed", request.method, request.scope["path"], exc_info=error)
+    return _error_page(request, 500, _SOMETHING)
+
+
+def _error_page(request: Request[Any, Any, Any], status: int, words: str) -> Response[Any]:
+    relay: Relay = request.app.state.relay
+    branding = Branding(name=relay.settings.org)
+    return render(stranger(request), branding, "error", status=status, words=words)
+
+
+PAGE_ERRORS: Final[dict[Any, Any]] = {
+    FarhandError: _of_ours,
+    HTTPException: _of_the_framework,
+    Exception: _bug,
+}

@@ -1,0 +1,247 @@
+"""The pages in a browser that runs no script: what they show, take and refuse."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from html.parser import HTMLParser
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import select
+
+from farhand_server.care.notices import NewNotice, create_notice, publish_notice
+from farhand_server.desk.moves import add_message, resolve
+from farhand_server.people.blobs import attach, keep_blob
+from farhand_server.people.people import PersonTerms, add_address, create_person
+from farhand_server.people.proofs import ask_proof
+from farhand_server.relay import Relay
+from farhand_server.store.schema.outbox import outbox
+from tests.server.relays import SignIn, serving
+
+EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>"
+HOME = "http://127.0.0.1:8443"
+VOID = {"meta", "link", "input", "img", "br"}
+
+
+class Page(HTMLParser):
+    """What a page is made of; raises where its elements do not close as they opened."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(answer.text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def of(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for one, attrs in self.tags if one == tag]
+
+
+def looked_at(answer: httpx.Response, status: int = 200) -> Page:
+    """Check what holds for every page."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src" not in policy
+    page = Page(answer)
+    assert page.of("script") == []
+    assert not [name for _, attrs in page.tags for name in attrs if name.startswith("on")]
+    assert not [attrs for _, attrs in page.tags if "style" in attrs]
+    labels = {one["for"] for one in page.of("label") if "for" in one}
+    for tag in ("input", "textarea", "select"):
+        for one in page.of(tag):
+            if one.get("type") not in ("hidden", "radio"):
+                assert one["id"] in labels, one
+    assert page.of("html")[0]["lang"]
+    assert len(page.of("h1")) == 1
+    return page
+
+
+@pytest.fixture
+async def browser(relay: Relay) -> AsyncIterator[httpx.AsyncClient]:
+    """A browser: it keeps cookies and says where its forms come from."""
+    with serving(relay) as app:
+        transport = httpx.ASGITransport(app=app, client=("192.0.2.1", 40000))
+        headers = {"Origin": HOME}
+        async with httpx.AsyncClient(transport=transport, base_url=HOME, headers=headers) as client:
+            yield client
+
+
+async def links(relay: Relay, part: str) -> list[str]:
+    """Return the links of this kind that are on their way by mail."""
+    await asyncio.gather(*relay.tasks._running)
+    async with relay.db.read() as c:
+        payloads = list(await c.scalars(select(outbox.c.payload).where(outbox.c.kind == "mail")))
+    words = " ".join(str(one) for one in payloads).replace("\\n", " ").split()
+    return [one.strip('"') for one in words if f"{HOME}/{part}/" in one]
+
+
+async def mia(relay: Relay) -> str:
+    async with relay.db.write() as c:
+        terms = PersonTerms(name="Mia", locale="en", zone="Europe/Lisbon")
+        person = await create_person(c, relay, terms=terms, actor="test")
+        await add_address(
+            c, relay, person=person.id, kind="mail", value="mia@example.org", actor="test",
+            is_verified=True,
+        )  # fmt: skip
+    return person.id
+
+
+async def signed_in(browser: httpx.AsyncClient, relay: Relay) -> None:
+    await mia(relay)
+    looked_at(await browser.post("/sign-in", data={"mail": "mia@example.org"}))
+    (link,) = await links(relay, "sign-in")
+    page = looked_at(await browser.get(link))
+    (token,) = [one["value"] for one in page.of("input") if one.get("name") == "token"]
+    looked_at(await browser.get(link))  # a scanner opens it as well
+    used = await browser.post("/sign-in/use", data={"token": token})
+    assert (used.status_code, used.headers["location"]) == (303, "/my")
+    cookie = used.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=lax" in cookie.replace("Lax", "lax")
+    again = await browser.post("/sign-in/use", data={"token": token})
+    looked_at(again, 410)
+
+
+@pytest.mark.parametrize("path", ["/", "/help", "/kb", "/contact", "/status", "/sign-in"])
+async def test_pages_for_anybody_speak_five_languages(
+    browser: httpx.AsyncClient, path: str
+) -> None:
+    seen = set()
+    for language in ("en", "pt", "de", "ro", "ru"):
+        answer = await browser.get(path, headers={"Accept-Language": language})
+        assert looked_at(answer).of("html")[0]["lang"] == language
+        seen.add(answer.text)
+    assert len(seen) == 5
+
+
+async def test_a_person_asks_answers_and_calls_it_solved(
+    browser: httpx.AsyncClient, relay: Relay
+) -> None:
+    assert (await browser.get("/my")).headers["location"] == "/sign-in"
+    await signed_in(browser, relay)
+    looked_at(await browser.get("/my"))
+    looked_at(await browser.get("/my/new"))
+    form = {"title": f"no sound {EVIL}", "body": EVIL, "kind": "incident", "steps_tried": ""}
+    made = await browser.post("/my/new", data=form)
+    assert made.status_code == 303, made.text
+    path = made.headers["location"]
+    number = path.rpartition("/")[2]
+    async with relay.db.write() as c:
+        said = await add_message(c, relay, ref=number, kind="reply", body=EVIL, actor="ann")
+        await add_message(c, relay, ref=number, kind="note", body="secret note", actor="ann")
+        kept = await keep_blob(c, relay, b"<svg onload=alert(1)>", "image/svg+xml")
+        await attach(c, relay.tenant, said.seq, 0, kept, 'pic"\r\nX: y.svg')
+    shown = await browser.get(path)
+    looked_at(shown)
+    assert "&lt;script&gt;" in shown.text
+    assert "secret note" not in shown.text
+    file = await browser.get(f"{path}/files/{said.seq}/0")
+    assert file.headers["content-type"] == "application/octet-stream"
+    assert file.headers["content-disposition"].startswith("attachment; filename*=UTF-8''")
+    assert "x" not in file.headers  # the name made no header
+    replied = await browser.post(f"{path}/reply", data={"body": "still"})
+    assert replied.status_code == 303
+    async with relay.db.write() as c:
+        await resolve(c, relay, ref=number, note="done", actor="ann")
+    page = looked_at(await browser.get(path))
+    assert f"/my/{number}/solved" in [one.get("action") for one in page.of("form")]
+    no = await browser.post(f"{path}/solved", data={"solved": "no", "body": "it is back"})
+    assert no.status_code == 303
+    async with relay.db.write() as c:
+        await resolve(c, relay, ref=number, note="done", actor="ann")
+    await browser.post(f"{path}/solved", data={"solved": "yes"})
+    assert "Over" in (await browser.get(path)).text
+    late = await browser.post(f"{path}/solved", data={"solved": "no", "body": "again"})
+    looked_at(late, 409)
+    looked_at(await browser.get("/my/FH-999"), 404)
+    gone = await browser.post("/sign-out", data={})
+    assert gone.headers["location"] == "/"
+    assert (await browser.get("/my")).headers["location"] == "/sign-in"
+
+
+async def test_nobody_reads_what_is_anothers(
+    browser: httpx.AsyncClient, relay: Relay, web: httpx.AsyncClient, sign_in: SignIn
+) -> None:
+    eve = await sign_in("requester", name="eve")
+    made = await web.post("/api/v1/tickets", headers=eve, json={"title": "hers", "body": "x"})
+    number = made.json()["number"]
+    await signed_in(browser, relay)
+    looked_at(await browser.get(f"/my/{number}"), 404)
+    looked_at(await browser.get(f"/my/{number}/files/1/0"), 404)
+    for step in ("reply", "solved"):
+        looked_at(await browser.post(f"/my/{number}/{step}", data={"body": "x"}), 404)
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", ""])
+async def test_another_sites_forms_do_nothing(
+    browser: httpx.AsyncClient, relay: Relay, origin: str
+) -> None:
+    await signed_in(browser, relay)
+    headers: dict[str, Any] = {"Origin": origin}
+    form = {"title": "a", "body": "b"}
+    looked_at(await browser.post("/my/new", data=form, headers=headers), 403)
+    del browser.headers["Origin"]
+    looked_at(await browser.post("/my/new", data=form), 403)
+    # Nor does the cookie open the API.
+    assert (await browser.get("/api/v1/tickets")).status_code == 401
+
+
+async def test_an_address_is_proved_by_its_button(browser: httpx.AsyncClient, relay: Relay) -> None:
+    from farhand_server.people.people import get_person
+
+    person = await mia(relay)
+    async with relay.db.write() as c:
+        her = await get_person(c, relay.tenant, person)
+        await ask_proof(c, relay, person=her, address="mia@work.example", actor="test")
+    (link,) = await links(relay, "verify")
+    for _ in range(2):
+        page = looked_at(await browser.get(link))
+    (token,) = [one["value"] for one in page.of("input") if one.get("name") == "token"]
+    looked_at(await browser.post("/verify", data={"token": token}))
+    looked_at(await browser.post("/verify", data={"token": token}), 410)
+    looked_at(await browser.get("/csat/none"), 404)
+    looked_at(await browser.post("/csat", data={"token": "none", "score": "5"}), 404)
+    looked_at(await browser.post("/csat", data={"token": "none", "score": "6"}), 422)
+    looked_at(await browser.get("/reset/none"))
+    looked_at(await browser.post("/reset", data={"token": "none", "password": "x"}), 410)
+
+
+async def test_looks_and_notices(
+    browser: httpx.AsyncClient, relay: Relay, web: httpx.AsyncClient, sign_in: SignIn
+) -> None:
+    admin = await sign_in("admin")
+    png = "iVBORw0KGgo="
+    looks = {"name": "Hilfe & Co", "colour": "#123456", "logo": png}
+    assert (await web.post("/api/v1/looks", headers=admin, json=looks)).status_code == 200
+    for wrong in ({"colour": "red;}"}, {"logo": "PHN2Zz4="}, {"name": "a\nb"}):
+        answer = await web.post("/api/v1/looks", headers=admin, json=looks | wrong)
+        assert answer.status_code == 422, wrong
+    async with relay.db.write() as c:
+        notice = await create_notice(
+            c, relay, new=NewNotice(title=EVIL[:60], body=EVIL), actor="root"
+        )
+        await publish_notice(c, relay, notice=notice.id, actor="root")
+    first = await browser.get("/")
+    looked_at(first)
+    assert "Hilfe &amp; Co" in first.text
+    assert "&lt;script&gt;" in first.text
+    assert "#123456" in (await browser.get("/pages/style.css")).text
+    logo = await browser.get("/pages/logo")
+    assert (logo.status_code, logo.headers["content-type"]) == (200, "image/png")
+    spoken = await browser.get("/language/de", params={"to": "//evil.example"})
+    assert spoken.headers["location"] == "/"
+    assert (await browser.get("/language/xx")).status_code == 404
+    assert looked_at(await browser.get("/")).of("html")[0]["lang"] == "de"
