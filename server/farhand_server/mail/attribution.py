@@ -23,8 +23,10 @@ __all__ = [
 _LONGEST: Final = 400
 _MAX_LINES: Final = 4
 _ADDRESS = re.compile(r"[^\s<>@:]{1,64}@[^\s<>@:]{1,190}\.[^\s<>@:]{2,}")
-# A year of ours or a time of day.
-_WHEN = re.compile(r"(?<!\d)(?:20\d\d|\d{1,2}[:.h]\d\d)(?!\d)")
+_BRACKETED = re.compile(r"<\s*[^\s<>@:]{1,64}@[^\s<>@:]{1,190}\s*>")
+_YEAR = re.compile(r"(?<!\d)20\d\d(?!\d)")
+_TIME = re.compile(r"(?<!\d)\d{1,2}[:.h]\d\d(?!\d)")
+_WHEN = re.compile(f"{_YEAR.pattern}|{_TIME.pattern}")
 _WROTE = re.compile(
     r"\b(?:wrote|writes|schrieb|escreveu|a scris|scris|написал\(?а?\)?|пишет|написала|пише)\b",
     re.IGNORECASE,
@@ -42,6 +44,7 @@ _OTHERS: Final = frozenset(
         "отправлено", "кому", "копия", "тема", "дата", "важность",
     )
 )  # fmt: skip
+_SUBJECT: Final = frozenset(("subject", "assunto", "betreff", "subiect", "тема"))
 _FORWARD_WORDS = re.compile(
     r"forward|encaminhad|weitergeleitet|redirec[țt]ionat|transmis|пересыла|переслан|переадресов",
     re.IGNORECASE,
@@ -77,13 +80,21 @@ def attribution_start(lines: Sequence[str], end: int, *, quoted: bool) -> int | 
         if not line or len(line) > _LONGEST or (start < end and line.endswith((".", "!", "?"))):
             break
         joined = f"{line} {joined}"
-        told_when = _WHEN.search(joined) is not None
-        told_who = _ADDRESS.search(joined) is not None or _WROTE.search(joined) is not None
-        if told_when and (told_who or quoted):
+        if _WHEN.search(joined) and (quoted or _is_plain(joined)):
             return start
     if quoted and (_ADDRESS.search(last) or _WROTE.search(last)):
         return end
     return None
+
+
+def _is_plain(attribution: str) -> bool:
+    # People tell, too, who wrote to whom and at what time; a program tells all of it.
+    if _BRACKETED.search(attribution) is not None:
+        return True
+    if _WROTE.search(attribution) is None:
+        return False
+    told_when = _YEAR.search(attribution) is not None and _TIME.search(attribution) is not None
+    return told_when or _ADDRESS.search(attribution) is not None
 
 
 def header_block(lines: Sequence[str], start: int) -> int:
@@ -98,7 +109,10 @@ def header_block(lines: Sequence[str], start: int) -> int:
             names.append((match[1] or match[3]).strip().lower())
             address = address or _ADDRESS.search(line) is not None
             when = when or _WHEN.search(line) is not None
-        elif not names or not line.strip() or len(line) > 2 * _LONGEST or at - start > 12:
+        elif names and not line.strip() and _is_known(lines, start) and _is_known(lines, at + 1):
+            # In HTML each may be a paragraph.
+            pass
+        elif not names or not line.strip() or len(line) > 2 * _LONGEST or at - start > 20:
             break
         elif not line.startswith((" ", "\t", "<")) and not lines[at - 1].rstrip().endswith(
             (",", ";")
@@ -107,9 +121,23 @@ def header_block(lines: Sequence[str], start: int) -> int:
             break
         at += 1
     known = sum(1 for name in names if name in _OTHERS)
-    if names and names[0] in _FROM and known >= 2:
+    told = address or when or any(name in _SUBJECT for name in names)
+    # Some programs tell when first, and then who.
+    second = len(names) > 1 and names[0] in _OTHERS and names[1] in _FROM
+    if names and (names[0] in _FROM or second) and known >= 2 and told:
         return at - start
+    if names and names[0] not in _OTHERS and any(name in _FROM for name in names):
+        # It begins further down; this line is the writer's own.
+        return 0
     return at - start if len(names) >= 3 and address and when else 0
+
+
+def _is_known(lines: Sequence[str], at: int) -> bool:
+    match = _HEADER.match(lines[at][: 2 * _LONGEST]) if at < len(lines) else None
+    if match is None:
+        return False
+    name = (match[1] or match[3]).strip().lower()
+    return name in _OTHERS or name in _FROM
 
 
 def is_original_line(line: str) -> bool:

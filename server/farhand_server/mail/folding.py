@@ -36,7 +36,7 @@ __all__ = ["Fold", "fold", "visible_text"]
 _MAX_SIGNATURE_LINES: Final = 15
 _MAX_SIGNATURE_CHARS: Final = 1500
 _FORWARDED = re.compile(r"\s*(?:fwd?|wg|enc|i|tr|wtr|пер|пересл)\s?:", re.IGNORECASE)
-_QUOTED = re.compile(r"\s{0,3}[>|](?!\w*>)")
+_QUOTED = re.compile(r"\s{0,3}>")
 _BLANKS = re.compile(r"\n{3,}")
 
 
@@ -178,14 +178,14 @@ class _Folder:
         if start is None:
             return None
         if quoted:
-            self._fold(start, after)
+            self._fold(self._with_rule(start), after)
             return self._fold_quoted(after, announced=True)
         if self._heads(after):
             # Headers with an announcement are somebody's forwarded mail.
             return len(self.lines)
         if not self._said_before(start):
             return None
-        self._fold(start, len(self.lines))
+        self._fold(self._with_rule(start), len(self.lines))
         return len(self.lines)
 
     def _fold_quoted(self, at: int, *, announced: bool) -> int:
@@ -195,7 +195,7 @@ class _Folder:
                 end = at + 1
             at += 1
         first = not any(self.lines[place].strip() for place in range(start))
-        last = self._is_end(at)
+        last = self._is_end(at) and not self._leads_up(start)
         # Apple Mail quotes its attribution with the rest.
         announced = announced or self._announces(start)
         if announced or ((first or last) and end - start >= 2):
@@ -205,6 +205,13 @@ class _Folder:
     def _announces(self, at: int) -> bool:
         line = self.lines[at].lstrip("> |")
         return attribution_start([line], 0, quoted=True) is not None
+
+    def _leads_up(self, at: int) -> bool:
+        # "I typed this:" and then lines with a prompt.
+        before = at - 1
+        while before >= 0 and not self.lines[before].strip():
+            before -= 1
+        return before >= 0 and self.lines[before].rstrip().endswith(":")
 
     def _is_end(self, at: int) -> bool:
         rest = (self.lines[place] for place in range(at, len(self.lines)))

@@ -47,6 +47,11 @@ def test_an_attribution_and_what_it_quotes_fold(attribution: str) -> None:
         "*From:* Anna <anna@example.com>\n*Sent:* Sunday\n*To:* Desk\n*Subject:* printer",
         "De : Anna <anna@example.com>\nEnvoyé : dimanche 22 novembre 2026 10:00\nÀ : Desk",
         "From: Anna\nSent: x\nTo: a@b.c;\n d@e.f\nSubject: y",
+        "From: Anna\n\nSent: x\n\nTo: Desk\n\nSubject: y",
+        "Gesendet: Sonntag, 22. November 2026 um 10:00 Uhr\nVon: Anna\nAn: Desk\nBetreff: x",
+        "On 22 Nov 2026 at 10:00, Anna <anna@example.com> wrote:",
+        "On Sunday, 22 November 2026 at 10:00, Anna wrote:",
+        "Am Sonntag, 22. November 2026 um 10:00 MEZ hat Anna <a@b.c> Folgendes geschrieben:",
     ],
 )
 @pytest.mark.parametrize(
@@ -70,12 +75,30 @@ def test_a_block_of_headers_folds_to_the_end(rule: str, block: str) -> None:
         "-- \njust that",
         "a -- b\n-- c",
         "> a\n> b",
+        "I typed this:\n\n> install\n> run",
+        "Yesterday at 10:00 Bob wrote:\nPlease call.",
+        "Please call anna@example.com at 10:00:\nshe knows.",
+        "It goes so:\nFrom: Lisbon\nTo: Porto\nDate: Monday\nand back.",
+        "| a | b |\n| 1 | 2 |",
         "From: Anna\nSent: Sunday\nTo: Desk\nSubject: printer\n\nall of it",
         "",
     ],
 )
 def test_what_only_looks_like_history_stays(text: str) -> None:
     assert visible_text(text) == text.strip()
+
+
+def test_a_line_of_the_writer_in_front_of_headers_stays() -> None:
+    headers = "From: Anna <a@b.c>\nSent: Sunday, 22 November 2026 10:00\nTo: Desk\nSubject: x"
+    assert visible_text(f"Room: 14\n{headers}\n\nold") == "Room: 14"
+
+
+def test_a_line_of_dashes_goes_with_its_attribution() -> None:
+    text = (
+        "It works.\n\n------- Original Message -------\n"
+        "On Sunday, November 22nd, 2026 at 10:00 AM, Anna <anna@example.com> wrote:\n\n> old"
+    )
+    assert visible_text(text) == "It works."
 
 
 def test_forwarded_mail_stays() -> None:
