@@ -5,8 +5,9 @@
 what is there and nothing else.  What a requester may read is kept apart from what she may not.  A
 correction of a message adds words and takes none away: both can still be read in the thread.
 
-`reindex` makes everything anew: after an upgrade from a version without the index, which the relay
-notices by itself, or by `farhand-server reindex`.
+A ticket's row is always locked before its row here, so two who write at once wait, never for each
+other.  `reindex` makes everything anew: after an upgrade from a version without the index, which
+the relay notices by itself, or by `farhand-server reindex`.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ async def index_head(c: AsyncConnection, tenant: str, number: int) -> None:
 
 async def _head(c: AsyncConnection, tenant: str, number: int) -> str:
     query = select(tickets).where(tickets.c.tenant == tenant, tickets.c.number == number)
-    ticket = (await c.execute(query)).mappings().one()
+    ticket = (await c.execute(query.with_for_update())).mappings().one()
     texts = [f"FH-{number}", *(ticket[name] or "" for name in _TICKET_WORDS)]
     texts += _leaves(json.loads(ticket["fields"]))
     if ticket["person"]:
@@ -120,17 +121,18 @@ async def index_message(
     """
     mine = and_(ticket_search.c.tenant == tenant, ticket_search.c.ticket == number)
     column = ticket_search.c.said if public else ticket_search.c.notes
-    row = (await c.execute(select(column).where(mine).with_for_update())).first()
+    by_default = await _language(c, tenant, number)
+    row = (await c.execute(select(column).where(mine))).first()
     if row is None:
         await index_ticket(c, tenant, number)
         return
-    terms = terms_of([body], language or await _language(c, tenant, number), row[0].split())
+    terms = terms_of([body], language or by_default, row[0].split())
     await c.execute(update(ticket_search).where(mine).values({column: terms}))
 
 
 async def _language(c: AsyncConnection, tenant: str, number: int) -> str:
     query = select(tickets.c.language).where(tickets.c.tenant == tenant, tickets.c.number == number)
-    return await c.scalar(query) or ""
+    return await c.scalar(query.with_for_update()) or ""
 
 
 async def index_ticket(c: AsyncConnection, tenant: str, number: int) -> None:
