@@ -126,7 +126,7 @@ def header_block(lines: Sequence[str], start: int) -> int:
     second = len(names) > 1 and names[0] in _OTHERS and names[1] in _FROM
     if names and (names[0] in _FROM or second) and known >= 2 and told:
         return at - start
-    if names and names[0] not in _OTHERS and any(name in _FROM for name in names):
+    if names and names[0] not in _OTHERS | _FROM and any(name in _FROM for name in names):
         # It begins further down; this line is the writer's own.
         return 0
     return at - start if len(names) >= 3 and address and when else 0
