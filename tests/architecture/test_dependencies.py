@@ -17,6 +17,7 @@ LOADED_BY_NAME = {
     ("console", "bcrypt"): "cryptography needs it for OpenSSH keys with a passphrase",
     ("server", "aiosqlite"): "SQLAlchemy loads it for sqlite+aiosqlite addresses",
     ("server", "asyncpg"): "SQLAlchemy loads it for postgresql+asyncpg addresses",
+    ("server", "linkify-it-py"): "markdown-it-py loads it to make links of addresses",
 }
 
 

@@ -70,10 +70,10 @@ class Arrival(NamedTuple):
 def marks_of(raw: bytes) -> Marks:
     """Return what a mail is told apart by; blocks for as long as 40 MB take to be hashed.
 
-    Line ends do not count: a mail server may change them on the way.
+    Line ends do not count, nor do empty lines at the end: a mail server may change them on the way.
     """
-    head, _, body = raw.replace(b"\r\n", b"\n").partition(b"\n\n")
-    digest = hashlib.sha256(body).hexdigest()
+    head, _, body = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").partition(b"\n\n")
+    digest = hashlib.sha256(body.rstrip(b"\n")).hexdigest()
     try:
         headers = email.parser.BytesHeaderParser().parsebytes(head[:_MAX_HEADER_BYTES] + b"\n\n")
         found = find_ids(str(headers.get("message-id", "")), limit=1)

@@ -169,7 +169,7 @@ class Listener:
             ident="Farhand",
             tls_context=context,
             timeout=_IDLE_S,
-            command_call_limit={"*": 100, "RCPT": 2000, "NOOP": 20},
+            command_call_limit={"*": 1000, "RCPT": 10_000, "NOOP": 100},
         )
 
     def joined(self, peer: _Peer) -> bool:

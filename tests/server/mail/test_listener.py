@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import smtplib
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -16,8 +17,9 @@ from farhand_server.app import Relay
 from farhand_server.mail.intake import make_intake
 from farhand_server.mail.listener import MAX_CONNECTIONS, Listener, make_listener, parse_mail_listen
 from tests.server.mail.desk_mail import DESK, EVE, all_mails, all_tickets, letter, open_mailbox
+from tests.server.relays import RelayParts
 
-PATIENCE_S = 30
+PATIENCE_S = 60
 T = TypeVar("T")
 
 
@@ -87,6 +89,20 @@ async def test_smtp_refuses_what_is_too_large_and_answers_once(relay: Relay) -> 
         assert (size, answer) == (40 * 1024 * 1024, 552)
     (one,) = await all_mails(relay, "in")
     assert one["source"] == "smtp"
+
+
+async def test_a_file_of_thirty_megabytes_comes_in(relay: Relay, relay_parts: RelayParts) -> None:
+    if relay_parts.name != "sqlite":
+        pytest.skip("once is enough: the other store is as slow with it as this one")
+    await open_mailbox(relay)
+    lines = base64.encodebytes(bytes(30_000_000)).decode()
+    headers = ["Content-Type: video/mp4", "Content-Transfer-Encoding: base64"]
+    raw = letter(lines.replace("\n", "\r\n"), headers=headers)
+    async with listening(relay) as listener:
+        await speak(listener.port, lambda peer: peer.sendmail(EVE, [DESK], raw))
+    await relay.service(make_intake).work_off()
+    (row,) = await all_mails(relay, "in")
+    assert (row["state"], row["reason"]) == ("done", "new")
 
 
 async def test_without_the_store_a_mail_is_put_off(
