@@ -66,7 +66,7 @@ def test_a_browser_that_brings_the_state_ends_it(monkeypatch: pytest.MonkeyPatch
         browsers[0].start()
         return True
 
-    monkeypatch.setattr(elsewhere.webbrowser, "open", browse)
+    monkeypatch.setattr("webbrowser.open", browse)
     answer = elsewhere.sign_in_elsewhere(relay, with_browser=True)  # type: ignore[arg-type]
     browsers[0].join(timeout=20)
     assert answer.pending == "p"

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError
 from farhand_server.accounts.directory import Account, is_account_name, make_directory
-from farhand_server.accounts.mails import mail_about
+from farhand_server.accounts.mails import SIGN_IN_KEY, mail_about
 from farhand_server.accounts.persons import join_person
 from farhand_server.accounts.rates import RateLimit
 from farhand_server.accounts.signin import PendingSignIn, SignedIn, make_signin
@@ -89,7 +89,8 @@ class Links:
                 link=f"{self._relay.settings.url}/sign-in/{token}",
                 language=person.locale if person else "",
             )
-            await put(c, self._relay, kind="mail", payload=payload)
+            key = SIGN_IN_KEY + self._relay.random(8).hex()
+            await put(c, self._relay, kind="mail", payload=payload, key=key)
 
     async def use(self, token: str, *, address: str) -> SignedIn | PendingSignIn:
         """Sign in with a link's token, which is used up by that.

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
-__all__ = ["MailKind", "mail_about"]
+__all__ = ["SIGN_IN_KEY", "MailKind", "mail_about"]
+
+# What the keys of these items of the outbox begin with; what they say is shown to nobody.
+SIGN_IN_KEY: Final = "sign-in "
 
 MailKind = Literal["reset", "link"]
 

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError
 from farhand_server.accounts.directory import is_account_name, make_directory
-from farhand_server.accounts.mails import mail_about
+from farhand_server.accounts.mails import SIGN_IN_KEY, mail_about
 from farhand_server.accounts.passwords import make_passwords
 from farhand_server.accounts.persons import person_of_account, verified_mail
 from farhand_server.accounts.rates import RateLimit
@@ -91,7 +91,8 @@ class Resets:
                 link=self._link(token),
                 language=(await get_person(c, self._relay.tenant, person)).locale,
             )
-            await put(c, self._relay, kind="mail", payload=payload)
+            key = SIGN_IN_KEY + self._relay.random(8).hex()
+            await put(c, self._relay, kind="mail", payload=payload, key=key)
 
     async def make(self, name: str, *, actor: str) -> ResetToken:
         """Make a token that an admin hands over.

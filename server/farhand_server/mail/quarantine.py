@@ -11,10 +11,12 @@ from sqlalchemy import RowMapping, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError
+from farhand_server.accounts.mails import SIGN_IN_KEY
 from farhand_server.errors import not_found
 from farhand_server.people.blobs import read_blob
 from farhand_server.relay import Relay
 from farhand_server.store.schema.mail import mail_recipients, mails
+from farhand_server.store.schema.outbox import outbox
 
 __all__ = [
     "MAX_SHOWN_CHARS",
@@ -121,8 +123,8 @@ async def show_mail(c: AsyncConnection, tenant: str, mail: int) -> MailView:
     """
     row = await _row(c, tenant, mail)
     beginning = ""
-    if row["raw"] is not None:
-        content = (await read_blob(c, tenant, row["raw"])).content[: 4 * MAX_SHOWN_CHARS]
+    if (kept := await _content(c, tenant, row)) is not None:
+        content = kept[: 4 * MAX_SHOWN_CHARS]
         beginning = content.decode("utf-8", "replace").replace("\r\n", "\n")[:MAX_SHOWN_CHARS]
     query = select(mail_recipients).where(
         mail_recipients.c.tenant == tenant, mail_recipients.c.mail == mail
@@ -143,9 +145,25 @@ async def raw_of(c: AsyncConnection, tenant: str, mail: int) -> bytes:
     Raises:
         FarhandError: `not-found`, also where nothing of it is kept.
     """
-    row = await _row(c, tenant, mail)
-    if row["raw"] is None:
+    content = await _content(c, tenant, await _row(c, tenant, mail))
+    if content is None:
         raise not_found("mail's text", str(mail))
+    return content
+
+
+async def _content(c: AsyncConnection, tenant: str, row: RowMapping) -> bytes | None:
+    """Return what is kept of a mail; nothing of one whose link opens an account.
+
+    Such a link is for whoever reads that mailbox, not for whoever may look at the desk's mail; its
+    item of the outbox outlives it.
+    """
+    query = select(outbox.c.id).where(
+        outbox.c.tenant == tenant,
+        outbox.c.id == row["item"],
+        outbox.c.key.startswith(SIGN_IN_KEY, autoescape=True),
+    )
+    if row["raw"] is None or await c.scalar(query) is not None:
+        return None
     return (await read_blob(c, tenant, row["raw"])).content
 
 

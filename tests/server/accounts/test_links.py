@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from sqlalchemy import func, select
 
@@ -13,6 +14,8 @@ from farhand_server.accounts.links import LINKS_FOR
 from farhand_server.accounts.persons import join_person
 from farhand_server.app import Relay
 from farhand_server.desk.tickets import create_ticket
+from farhand_server.mail.outgoing import Letter, register_mail
+from farhand_server.people.blobs import keep_blob
 from farhand_server.people.people import (
     PersonTerms,
     add_address,
@@ -22,6 +25,8 @@ from farhand_server.people.people import (
 )
 from farhand_server.people.settings import set_setting
 from farhand_server.store.schema import accounts, people, tickets
+from farhand_server.store.schema.mail import mails as mail_table
+from farhand_server.store.schema.outbox import outbox
 from tests.server.accounts.people import PASSWORD, Mails, SignUp
 from tests.server.relays import ManualClock
 
@@ -94,6 +99,26 @@ async def test_a_lost_password_is_set_anew_by_mail(
     taken = {"token": made["token"], "password": _NEW}
     assert (await web.post("/api/v1/sign-in/reset", json=taken)).json()["code"] == "reset-over"
     assert (await web.post("/api/v1/accounts/no/reset", headers=root)).status_code == 404
+
+
+async def test_nobody_reads_a_link_out_of_the_desks_mail(
+    relay: Relay, web: httpx.AsyncClient, mails: Mails, signed_up: SignUp
+) -> None:
+    root, auditor = await signed_up("root", "admin"), await signed_up("otto", "auditor")
+    await _staff_person(relay, "root", "root@example.org")
+    await web.post("/api/v1/sign-in/forgot", json={"name": "root"})
+    token = (await mails())[0]["token"]
+    async with relay.db.write() as c:
+        item = (await c.execute(select(outbox))).mappings().one()
+        letter = msgspec.json.decode(item["payload"], type=Letter)
+        mail = await register_mail(c, relay, letter, mark=item["id"])
+        raw = await keep_blob(c, relay, letter.text.encode(), "message/rfc822")
+        await c.execute(mail_table.update().values(raw=raw, item=item["id"]))
+    for headers in (root, auditor):
+        shown = await web.get(f"/api/v1/mail/mails/{mail}", headers=headers)
+        assert shown.status_code == 200, shown.text
+        assert token not in shown.text
+        assert (await web.get(f"/api/v1/mail/mails/{mail}/raw", headers=headers)).status_code == 404
 
 
 async def test_a_reset_asks_for_the_second_factor_still(
