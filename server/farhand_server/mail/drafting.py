@@ -14,10 +14,10 @@ from farhand_server.mail.composing import Draft, File
 from farhand_server.mail.mailboxes import mailbox_of_queue
 from farhand_server.mail.markers import make_mark, marker_line
 from farhand_server.mail.message_ids import build_references
-from farhand_server.mail.outgoing import Letter
+from farhand_server.mail.outgoing import Letter, LetterFile
 from farhand_server.mail.sealing import mail_keys
 from farhand_server.mail.subjects import tag_subject
-from farhand_server.people.blobs import attachments_of, read_blob
+from farhand_server.people.blobs import Attachment, attachments_of, read_blob
 from farhand_server.relay import Relay
 from farhand_server.store.schema import tickets
 from farhand_server.store.schema.mail import mail_recipients, mailboxes, mails
@@ -69,7 +69,7 @@ async def draft_of(c: AsyncConnection, relay: Relay, row: RowMapping) -> Draft:
             mailboxes.c.tenant == relay.tenant, mailboxes.c.name == row["mailbox"]
         )
     )
-    files, left_out = await _files(c, relay.tenant, letter.message)
+    files, left_out = await _files(c, relay.tenant, letter)
     text = letter.text
     if left_out:
         text += "\n\n" + "\n".join(f"- {name}" for name in left_out)
@@ -143,14 +143,13 @@ async def _thread(c: AsyncConnection, tenant: str, ticket: int, mail: int) -> _T
     )
 
 
-async def _files(
-    c: AsyncConnection, tenant: str, message: int | None
-) -> tuple[list[File], list[str]]:
-    """Return the files of a message, and the names of those that are too much for a mail."""
-    if message is None:
-        return [], []
+async def _files(c: AsyncConnection, tenant: str, letter: Letter) -> tuple[list[File], list[str]]:
+    """Return the files that go along, and the names of those that are too much for a mail."""
     files, left_out, room = [], [], MAX_FILES_BYTES
-    for one in await attachments_of(c, tenant, [message]):
+    going: list[LetterFile | Attachment] = [*letter.files]
+    if letter.message is not None:
+        going += await attachments_of(c, tenant, [letter.message])
+    for one in going:
         if one.size > room:
             left_out.append(one.name)
             continue

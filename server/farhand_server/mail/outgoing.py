@@ -38,6 +38,7 @@ __all__ = [
     "MAX_RECIPIENTS_OUT",
     "UNDO_S",
     "Letter",
+    "LetterFile",
     "hold_mail",
     "queue_letter",
     "queue_mail",
@@ -49,6 +50,14 @@ KIND: Final = "mail"
 UNDO_S: Final = 15.0
 MAX_RECIPIENTS_OUT: Final = 60
 _Address = Annotated[str, msgspec.Meta(max_length=254)]
+
+
+class LetterFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that goes along, kept as a blob."""
+
+    name: str
+    sha256: str
+    size: int
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +77,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     auto: bool = False
     language: str = ""
     mail: int | None = None
+    files: list[LetterFile] = []
 
 
 async def queue_mail(

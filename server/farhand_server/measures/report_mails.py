@@ -17,14 +17,15 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError, UsageError
-from farhand_server.contracts.documents import as_html, as_text
+from farhand_server.contracts.documents import Document, as_csv, as_html, as_text
 from farhand_server.contracts.formats import format_month
 from farhand_server.contracts.months import month_before, month_bounds, month_of
 from farhand_server.mail.loops import may_write_automatically
-from farhand_server.mail.outgoing import Letter, queue_letter
+from farhand_server.mail.outgoing import Letter, LetterFile, queue_letter
 from farhand_server.measures.report_document import report_document
 from farhand_server.measures.report_words import words_of
 from farhand_server.measures.reports import month_report
+from farhand_server.people.blobs import keep_blob
 from farhand_server.people.organisations import check_locale, get_organisation
 from farhand_server.people.people import normalise_address
 from farhand_server.relay import Relay
@@ -191,19 +192,33 @@ async def _send(c: AsyncConnection, relay: Relay, organisation: str, month: str)
         Letter(
             to=readers.addresses,
             subject=f"{document.title}: {report.title}",
-            text=_text(document.title, words_of(readers.language), month, readers.language)
-            + "\n\n```\n" + as_text(document).replace("`", "'") + "```\n",
-            html=as_html(document),
+            text=_text(document, words_of(readers.language), month),
+            files=[
+                await _file(c, relay, f"{month}.html", as_html(document), "text/html"),
+                await _file(c, relay, f"{month}.csv", as_csv(document), "text/csv"),
+            ],
             auto=True,
             language=readers.language,
         ),
         key=f"report:{organisation}:{month}",
-    )  # fmt: skip
+    )
     return 1
 
 
-def _text(title: str, words: dict[str, str], month: str, language: str) -> str:
-    return f"{title}\n\n{words['attached'].format(month=format_month(month, language))}"
+async def _file(
+    c: AsyncConnection, relay: Relay, name: str, text: str, media_type: str
+) -> LetterFile:
+    content = text.encode()
+    sha256 = await keep_blob(c, relay, content, media_type)
+    return LetterFile(name=name, sha256=sha256, size=len(content))
+
+
+def _text(document: Document, words: dict[str, str], month: str) -> str:
+    """Return what the mail says itself: the first two tables, as they are written."""
+    said = words["attached"].format(month=format_month(month, document.language))
+    first = as_text(document._replace(sections=document.sections[:2]))
+    # A mark of code would end the block in which nothing of a name is taken for Markdown.
+    return f"{said}\n\n```\n{first.replace('`', chr(39))}```\n"
 
 
 async def _mail_for_ever(relay: Relay) -> None:

@@ -19,6 +19,7 @@ from farhand_server.contracts.terms import Terms
 from farhand_server.heeders import heed_now
 from farhand_server.measures.report_mails import Readers, set_readers, sweep_reports
 from farhand_server.measures.surveys import sweep_surveys
+from farhand_server.people.blobs import read_blob
 from farhand_server.people.organisations import OrganisationTerms, create_organisation
 from farhand_server.people.people import PersonTerms, add_address, create_person
 from farhand_server.relay import Relay
@@ -165,6 +166,9 @@ async def test_the_same_minutes_everywhere(
     assert await sweep_reports(relay) == 1
     assert await sweep_reports(relay) == 0
     (sent,) = await _letters(relay, to="boss@acme.example")
-    assert sent["html"] == html
+    async with relay.db.read() as c:
+        files = [(await read_blob(c, relay.tenant, one["sha256"])).content for one in sent["files"]]
+    assert files[0].decode() == html
+    assert "FH-1" in files[1].decode()
     assert "25\u00a0min" in sent["text"]
     assert "November 2026" in sent["subject"]
