@@ -110,3 +110,40 @@ def test_the_desk_works_with_what_it_keeps_ready(
     assert target.read_text().splitlines() == ["number,title,fields", row]
     assert mia.refused("ticket", "device", made, expect=3) == "not-permitted"
     assert admin.refused("ticket", "device", made) == "ticket-no-device"
+
+
+def test_people_are_known_told_and_erased(people: dict[str, ConsoleHome], tmp_path: Path) -> None:
+    admin, mia = people["admin"], people["mia"]
+    admin.json("organisation", "set", "acme", "--title", "Acme", "--retention", "730")
+    assert admin.json("organisation", "show", "acme")["retention_days"] == 730
+    person = admin.json(
+        "person", "add", "Mia S.", "--organisation", "acme", "--mail", "mia@acme.example"
+    )["id"]
+    admin.json("person", "set", person, "--account", "mia", "--notes", "prefers mail")
+    admin.json("person", "verify", person, "mia@acme.example", "--confirm", "called back")
+    assert "verified" in admin.run("person", "show", "mia@acme.example").stdout.decode()
+    number = mia.json("ticket", "new", "--title", "screen dead", "--body", "dark")["number"]
+    assert "Acme" in admin.run("ticket", "person", number).stdout.decode()
+    admin.json("ticket", "paper", number, "--kind", "invoice", "--number", "R 17")
+    found = admin.json("ticket", "papers", "--number", "r-17")["items"]
+    assert [one["ticket"] for one in found] == [number]
+    admin.json("skill", "add", "admin", "screens", "--ends", "2099-01-01")
+    proposed = admin.json("ticket", "assign", number, "--skill", "screens")["items"]
+    assert [one["account"] for one in proposed] == ["admin"]
+    maker = ("--kind", "vendor", "--organisation", "acme", "--mail", "rma@maker.example")
+    admin.json("person", "add", "Maker", *maker)
+    sent = admin.json("ticket", "vendor", number, "--to", "rma@maker.example", "--carrier", "DHL")
+    assert (sent["vendor_name"], sent["carrier"]) == ("acme", "DHL")
+    card = admin.json("card", "--phone", "+351 21 000")
+    assert (card["phone"], card["hours"]["open"]) == ("+351 21 000", True)
+    told = ("notice", "new", "--title", "2.0", "--body", "is here", "--organisation", "acme")
+    admin.json(*told, "--publish")
+    assert [one["title"] for one in mia.json("notice", "list")["items"]] == ["2.0"]
+    export = tmp_path / "mia.json"
+    assert admin.json("person", "export", person, "-o", str(export))["tickets"] >= 1
+    assert "screen dead" in export.read_text()
+    erase = ("person", "erase", person, "--reason", "asked", "--yes")
+    assert admin.refused(*erase) == "person-has-tickets"
+    assert admin.json(*erase, "--force")["counts"]["addresses"] == 1
+    assert admin.json("ticket", "show", number)["title"] == "[erased]"
+    assert mia.refused("ticket", "list") == "not-signed-in"

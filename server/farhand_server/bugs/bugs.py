@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError, UsageError
 from farhand_server.bugs.words import draft
+from farhand_server.care.notices import notice_of_fix
 from farhand_server.desk.references import format_number
 from farhand_server.desk.ticket_states import ENDED
 from farhand_server.desk.tickets import Sight, Ticket, get_ticket, lock_numbers
@@ -338,6 +339,17 @@ async def change_state(
         else:
             words = "was rejected" if state == "rejected" else "is open again"
             await _note(c, relay, ticket, f"{changed.id} ({changed.title}) {words}.", actor)
+    if version:
+        # A draft as well: one for all of the tickets' people, which somebody of the desk publishes.
+        await notice_of_fix(
+            c,
+            relay,
+            bug=changed.id,
+            title=changed.title,
+            fixed_in=version,
+            numbers=await _linked(c, relay.tenant, bug.row),
+            actor=actor,
+        )
     if state == "fixed":
         await queue_for_all(
             c,

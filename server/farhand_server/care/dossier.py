@@ -109,7 +109,7 @@ async def dossier_of(c: AsyncConnection, relay: Relay, *, ref: str, after: int =
     _, known = await _whom(c, tenant, ref)
     numbers = [one for one in await touched_tickets(c, tenant, known) if one > after]
     page = numbers[:TICKETS_AT_ONCE]
-    told = [await _ticket(c, tenant, number) for number in page]
+    told = await _tickets(c, tenant, page)
     rest = len(numbers) > len(page)
     if after:
         return Dossier(
@@ -165,18 +165,32 @@ def _holding(column: str) -> list[Table]:
     ]
 
 
-async def _ticket(c: AsyncConnection, tenant: str, number: int) -> TicketDossier:
-    own = await _rows(c, tickets, tickets.c.tenant == tenant, tickets.c.number == number)
-    rows: dict[str, list[Row]] = {}
+async def _tickets(c: AsyncConnection, tenant: str, numbers: Sequence[int]) -> list[TicketDossier]:
+    """Return some tickets with what hangs on them, each table asked once."""
+    own = await _rows(c, tickets, tickets.c.tenant == tenant, tickets.c.number.in_(numbers))
+    rows: dict[int, dict[str, list[Row]]] = {number: {} for number in numbers}
     for table in _holding("ticket"):
-        found = await _rows(c, table, table.c.tenant == tenant, table.c.ticket == number)
-        if found:
-            rows[table.name] = found
-    said = [row["seq"] for row in rows.get("ticket_messages", [])]
-    files: list[Attachment] = []
+        of_some = table.c.ticket.in_(numbers)
+        for row in await _rows(c, table, table.c.tenant == tenant, of_some):
+            rows[row["ticket"]].setdefault(table.name, []).append(row)
+    said = {
+        row["seq"]: number
+        for number, tables in rows.items()
+        for row in tables.get("ticket_messages", [])
+    }
+    files: dict[int, list[Attachment]] = {number: [] for number in numbers}
     for some in chunks(said):
-        files += await attachments_of(c, tenant, some)
-    return TicketDossier(number=format_number(number), ticket=own[0], files=files, rows=rows)
+        for one in await attachments_of(c, tenant, some):
+            files[said[one.message]].append(one)
+    return [
+        TicketDossier(
+            number=format_number(row["number"]),
+            ticket=row,
+            files=files[row["number"]],
+            rows=rows[row["number"]],
+        )
+        for row in own
+    ]
 
 
 async def _mails(c: AsyncConnection, tenant: str, known: Known) -> list[Row]:
