@@ -399,7 +399,7 @@ async def test_an_article_answers_a_ticket_and_a_ticket_makes_one(
 async def test_the_index_is_made_anew(
     ada: Library, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("farhand_server.api.knowledge._REINDEXED_AT_ONCE", 2)
+    monkeypatch.setattr("farhand_server.api.knowledge_library._REINDEXED_AT_ONCE", 2)
     for n in range(3):
         await ada.article(f"a-{n}", f"Zebra {n}", "x", publish=n == 0)
     async with relay.db.write() as c:
