@@ -168,7 +168,17 @@ def test_usage_errors_are_words(command: Command) -> None:
     assert command.err.splitlines()[-1].startswith("farhand-server: hint: ")
     whole = command("--help")
     assert "Usage:" in whole
-    for name in ("init", "run", "token", "signin", "backup", "restore", "migrate", "doctor"):
+    for name in (
+        "init",
+        "run",
+        "token",
+        "signin",
+        "backup",
+        "restore",
+        "migrate",
+        "doctor",
+        "reindex",
+    ):
         [shown] = [line.split(maxsplit=1)[1] for line in whole.splitlines() if f"  {name} " in line]
         assert shown.endswith("."), "no help is cut short"
         assert "..." not in shown
@@ -405,6 +415,7 @@ def test_doctor(command: Command, home: Path) -> None:
 def test_migrate(command: Command, home: Path) -> None:
     newest = newest_revision()
     assert command.json("migrate", "--home", home) == {"from": newest, "to": newest}
+    assert command.json("reindex", "--home", home) == {"tickets": 0}
     (home / "farhand.db").unlink()
     assert command.json("migrate", "--home", home) == {"from": None, "to": newest}
     # Another organisation's database, or none at all, is not taken for this one's.
