@@ -7,7 +7,7 @@ The order, and the first that names a ticket of ours wins:
 | 0 | a bounce: what came back | nobody: it is noted, reopens nothing |
 | 1 | a token of ours in In-Reply-To, then References, newest to oldest | all, see below |
 | 2 | the same ids: one that is stored, the customer's first included | all, see below |
-| 3 | the tag `[FH-12]` in the subject | participants only |
+| 3 | the tag `[FH-12]` in the subject | participants only; a bounce that names one |
 | 4 | nothing: a new ticket | |
 
 Walking *all* references is what keeps an answer in its ticket when a program in between rewrote
@@ -22,7 +22,7 @@ nothing, since numbers are guessed.  A merged ticket leads to where it went.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -30,14 +30,16 @@ from farhand_server.mail.message_ids import OwnId
 from farhand_server.mail.parsed import ParsedMail
 from farhand_server.mail.subjects import find_tags
 
-__all__ = ["Decision", "Lookups", "asked_ids", "asked_tags", "thread"]
+__all__ = ["Decision", "Lookups", "asked_ids", "asked_people", "asked_tags", "thread"]
+
+_MAX_FAILED: Final = 10
 
 
 class Lookups(NamedTuple):
     """What the decision asks.
 
-    None of them waits: a caller with a database asks it beforehand, for `asked_ids` and
-    `asked_tags`, and hands over what it learnt.
+    None of them waits: a caller with a database asks it beforehand, for `asked_ids`, `asked_tags`
+    and `asked_people`, and hands over what it learnt.
 
     own: what a Message-ID of ours says; None for others (`read_message_id` with the key).
     stored: number of the ticket that holds a mail with this Message-ID, in whatever mailbox.
@@ -80,13 +82,18 @@ def asked_tags(mail: ParsedMail) -> tuple[int, ...]:
     return tuple(dict.fromkeys((*find_tags(mail.subject), *find_tags(bounced))))
 
 
+def asked_people(mail: ParsedMail) -> tuple[str, ...]:
+    """Return the addresses of which it may matter whether they take part."""
+    senders = (mail.sender.mail,) if mail.sender is not None else ()
+    failed = mail.bounce.recipients[:_MAX_FAILED] if mail.bounce is not None else ()
+    return tuple(dict.fromkeys((*senders, *(one.mail for one in failed))))
+
+
 def thread(mail: ParsedMail, lookups: Lookups) -> Decision:
     """Return where a mail goes; never raises but what a look-up raises."""
     named = _by_token(mail, lookups) or _by_stored(mail, lookups)
     if mail.bounce is not None or mail.auto.kind == "bounce":
-        # What came back may have lost its Message-ID; its subject can do no harm here, since a
-        # bounce is only ever noted.
-        return _bounce(named or _by_tag(mail, lookups))
+        return _bounce(named or _by_failed(mail, lookups))
     if named is None:
         tagged = _by_tag(mail, lookups)
         if tagged is None or not _takes_part(mail, lookups, tagged):
@@ -131,6 +138,16 @@ def _by_tag(mail: ParsedMail, lookups: Lookups) -> _Named | None:
         if (ticket := lookups.follow(number)) is not None:
             return _Named(ticket, number, "tag", "")
     return None
+
+
+def _by_failed(mail: ParsedMail, lookups: Lookups) -> _Named | None:
+    # What came back may have lost its Message-ID.  Anybody can write a bounce with a number in it,
+    # so it must also name somebody to whom we do write about that ticket.
+    tagged = _by_tag(mail, lookups)
+    if tagged is None or mail.bounce is None:
+        return None
+    failed = (one.mail for one in mail.bounce.recipients[:_MAX_FAILED])
+    return tagged if any(lookups.takes_part(tagged.ticket, who) for who in failed) else None
 
 
 def _takes_part(mail: ParsedMail, lookups: Lookups, named: _Named) -> bool:

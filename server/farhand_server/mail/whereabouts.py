@@ -15,7 +15,7 @@ from farhand_protocol.errors import UsageError
 from farhand_server.mail.message_ids import OwnId, read_message_id
 from farhand_server.mail.parsed import ParsedMail
 from farhand_server.mail.sealing import mail_keys
-from farhand_server.mail.threading import Lookups, asked_ids, asked_tags
+from farhand_server.mail.threading import Lookups, asked_ids, asked_people, asked_tags
 from farhand_server.people.people import normalise_address
 from farhand_server.relay import Relay
 from farhand_server.store.schema import addresses, people, ticket_participants, tickets
@@ -39,13 +39,17 @@ async def look_up(c: AsyncConnection, relay: Relay, mail: ParsedMail) -> Lookups
     numbers = {one.ticket for one in own.values()} | set(stored.values()) | set(asked_tags(mail))
     ways = {number: await _follow(c, relay.tenant, number) for number in numbers}
     asked = numbers | {way for way in ways.values() if way is not None}
-    sender = mail.sender.mail if mail.sender is not None else ""
-    known_on = {number for number in asked if await _takes_part(c, relay.tenant, number, sender)}
+    known_on = {
+        (number, who)
+        for number in asked
+        for who in asked_people(mail)
+        if await _takes_part(c, relay.tenant, number, who)
+    }
     return Lookups(
         own=own.get,
         stored=stored.get,
         follow=ways.get,
-        takes_part=lambda number, address: address == sender and number in known_on,
+        takes_part=lambda number, address: (number, address) in known_on,
     )
 
 

@@ -7,9 +7,16 @@ from collections.abc import Mapping
 import pytest
 
 from farhand_server.mail.message_ids import OwnId, make_message_id, read_message_id
-from farhand_server.mail.parsed import Address, AutoClass, Bounce, ParsedMail
+from farhand_server.mail.parsed import Address, AutoClass, Bounce, FailedRecipient, ParsedMail
 from farhand_server.mail.subjects import find_tags, plain_subject, tag_subject
-from farhand_server.mail.threading import Decision, Lookups, asked_ids, asked_tags, thread
+from farhand_server.mail.threading import (
+    Decision,
+    Lookups,
+    asked_ids,
+    asked_people,
+    asked_tags,
+    thread,
+)
 
 KEY = b"k" * 32
 ANNA = Address("anna@example.com", "Anna")
@@ -124,8 +131,13 @@ def test_a_bounce_goes_by_what_came_back() -> None:
     bounce = Bounce(original_ids=(token(11),), original_subject="[FH-12] hello")
     one = decide(mail(bounce=bounce))
     assert (one.kind, one.ticket, one.by, one.may_reopen) == ("bounce", 11, "token", False)
-    bare = decide(mail(bounce=Bounce(original_subject="[FH-12] hello")))
+    failed = (FailedRecipient(mail="bob@example.com"),)
+    by_tag = mail(bounce=Bounce(original_subject="[FH-12] hello", recipients=failed))
+    bare = decide(by_tag, parts={12: {"bob@example.com"}})
     assert (bare.kind, bare.ticket, bare.by) == ("bounce", 12, "tag")
+    # A number is guessed; that somebody of that ticket was not reached is not.
+    assert decide(by_tag, parts={12: {ANNA.mail}}) == Decision(kind="bounce")
+    assert asked_people(by_tag) == (ANNA.mail, "bob@example.com")
     assert decide(mail(bounce=Bounce())) == Decision(kind="bounce")
 
 
