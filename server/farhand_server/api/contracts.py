@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Annotated, Literal
 
@@ -131,6 +132,11 @@ def document_response(text: str, form: str, name: str) -> Response[str]:
     return Response(text, headers=headers, media_type=media)
 
 
+def _written(statement: Statement, language: str, form: str) -> str:
+    document = statement_document(statement, language, with_sums=form == "html")
+    return as_html(document) if form == "html" else as_csv(document)
+
+
 class ContractController(Controller):
     """Contracts, by name."""
 
@@ -241,8 +247,7 @@ class ContractController(Controller):
             found = await statement_of(c, relay, name=name, month=month)
         if form == "json":
             return Response(found)
-        document = statement_document(found, language, with_sums=form == "html")
-        text = as_html(document) if form == "html" else as_csv(document)
+        text = await asyncio.to_thread(_written, found, language, form)
         return document_response(text, form, f"{found.contract}-{found.month}")
 
     @post("/{name:str}/statements/{month:str}", action="contract.write", status_code=200)

@@ -136,8 +136,7 @@ class ReportController(Controller):
             report = await month_report(c, relay, month=month, organisation=organisation)
         if form == "json":
             return Response(report)
-        document = report_document(report, wanted, language)
-        text = as_html(document) if form == "html" else as_csv(document)
+        text = await asyncio.to_thread(_written, report, wanted, language, form)
         return document_response(text, form, f"{wanted}-{report.month}")
 
     @get("/readers/of/{organisation:str}", action="report.read")
@@ -159,6 +158,11 @@ class ReportController(Controller):
             return await set_readers(
                 c, relay, organisation=organisation, readers=data, actor=actor.name
             )
+
+
+def _written(report: MonthReport, part: Part, language: str, form: str) -> str:
+    document = report_document(report, part, language)
+    return as_html(document) if form == "html" else as_csv(document)
 
 
 def _part(text: str) -> Part:

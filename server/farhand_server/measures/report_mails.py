@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Annotated, Final
 
@@ -194,8 +195,8 @@ async def _send(c: AsyncConnection, relay: Relay, organisation: str, month: str)
             subject=f"{document.title}: {report.title}",
             text=_text(document, words_of(readers.language), month),
             files=[
-                await _file(c, relay, f"{month}.html", as_html(document), "text/html"),
-                await _file(c, relay, f"{month}.csv", as_csv(document), "text/csv"),
+                await _file(c, relay, f"{month}.{form}", document, write)
+                for form, write in (("html", as_html), ("csv", as_csv))
             ],
             auto=True,
             language=readers.language,
@@ -206,10 +207,14 @@ async def _send(c: AsyncConnection, relay: Relay, organisation: str, month: str)
 
 
 async def _file(
-    c: AsyncConnection, relay: Relay, name: str, text: str, media_type: str
+    c: AsyncConnection,
+    relay: Relay,
+    name: str,
+    document: Document,
+    write: Callable[[Document], str],
 ) -> LetterFile:
-    content = text.encode()
-    sha256 = await keep_blob(c, relay, content, media_type)
+    content = (await asyncio.to_thread(write, document)).encode()
+    sha256 = await keep_blob(c, relay, content, f"text/{name.rpartition('.')[2]}")
     return LetterFile(name=name, sha256=sha256, size=len(content))
 
 
