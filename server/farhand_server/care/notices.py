@@ -399,4 +399,5 @@ async def _write_to(c: AsyncConnection, relay: Relay, notice: Notice, person: Pe
         text=text,
         language=language,
         key=f"notice:{notice.id}:{person.id}",
+        auto=True,
     )

@@ -124,6 +124,8 @@ async def erase_mails(c: AsyncConnection, relay: Relay, which: ColumnElement[boo
             .where(which_ones)
             .values(
                 raw=None,
+                letter=None,
+                refs="",
                 envelope_from="",
                 sender="",
                 subject=ERASED,

@@ -15,9 +15,12 @@ from farhand_server.people.organisations import LOCALES, get_organisation
 from farhand_server.people.people import Person
 from farhand_server.relay import Relay
 
-__all__ = ["PROOF_WORDS", "language_of", "more_words", "post_letter"]
+__all__ = ["PROOF_KEY", "PROOF_WORDS", "language_of", "more_words", "post_letter"]
 
 _ENGLISH: Final = "en"
+# Begins as the keys of mails about signing in do (`accounts.mails`): a link that proves something
+# is for whoever reads that mailbox, and is shown to nobody at the desk.
+PROOF_KEY: Final = "sign-in proof "
 
 # Subject and text; {org} is who runs the desk, {link} the address to open.
 PROOF_WORDS: Final[dict[str, tuple[str, str]]] = {
@@ -88,6 +91,7 @@ async def post_letter(
     language: str,
     key: str,
     ticket: int | None = None,
+    auto: bool = False,
 ) -> None:
     """Put a mail into the outbox; the same key again is the same letter.
 
@@ -100,13 +104,14 @@ async def post_letter(
         language: one of `LOCALES`.
         key: names the letter.
         ticket: the ticket that it is about, so that an answer comes back there.
+        auto: that nobody asked for it: it does not go to whoever has had enough of those.
     """
     payload = {
         "to": [to],
         "cc": [],
         "subject": subject,
         "text": text,
-        "auto": ticket is None,
+        "auto": auto,
         "language": language,
     }
     if ticket is not None:

@@ -25,7 +25,7 @@ from farhand_protocol.errors import FarhandError
 from farhand_protocol.instants import parse_instant
 from farhand_server.clock import stamp
 from farhand_server.errors import RateLimited
-from farhand_server.people.letters import PROOF_WORDS, language_of, post_letter
+from farhand_server.people.letters import PROOF_KEY, PROOF_WORDS, language_of, post_letter
 from farhand_server.people.merging import check_not_erased, merge_people, survivor_of
 from farhand_server.people.people import (
     AddressKind,
@@ -113,7 +113,7 @@ async def ask_proof(
         subject=subject,
         text=text.format(org=relay.settings.org, link=link),
         language=language,
-        key=f"proof:{digest}",
+        key=PROOF_KEY + digest,
     )
     return Proof(address=value, expires_at=expires_at)
 

@@ -7,6 +7,7 @@ import re
 
 from sqlalchemy import select
 
+from farhand_server.accounts.mails import SIGN_IN_KEY
 from farhand_server.people.people import get_person, person_of_address
 from farhand_server.relay import Relay
 from farhand_server.store.schema import address_proofs, outbox
@@ -192,3 +193,4 @@ async def test_no_token_stands_in_the_audit(
     async with relay.db.read() as c:
         keys = list(await c.scalars(select(outbox.c.key)))
     assert token not in str(keys)
+    assert any(key.startswith(SIGN_IN_KEY) for key in keys), "nobody reads it at the desk"

@@ -13,6 +13,7 @@ from farhand_server.care.retention import sweep_words
 from farhand_server.care.words import ERASED
 from farhand_server.desk.participants import Participant, add_participant
 from farhand_server.desk.tickets import get_ticket
+from farhand_server.mail.outgoing import Letter, queue_letter
 from farhand_server.people.blobs import attach, keep_blob
 from farhand_server.relay import Relay
 from farhand_server.store.schema import (
@@ -156,6 +157,10 @@ async def _mia(relay: Relay, ada: Caller, ann: Caller, sign_in: SignIn) -> tuple
             )
         )
     await _mail(relay, sender="mia@home.example", message=seq, raw=b"From: Mia Santos")
+    async with relay.db.write() as c:
+        # One that waits to go to her, and one that quotes her.
+        letter = Letter(to=["mia@home.example"], subject="Re: my landlord", text="Mia Santos said")
+        await queue_letter(c, relay, letter)
     await ann.post(f"/people/{made['id']}/addresses/ask", value="mia@home.example")
     return made["id"], caller
 
@@ -177,7 +182,7 @@ async def test_who_is_erased_is_nowhere_and_what_was_counted_stays(
         "tickets": 1,
         "messages": 1,
         "attachments": 1,
-        "mails": 1,
+        "mails": 2,
         "addresses": 2,
     }
     after = await _everything(relay)
@@ -300,7 +305,7 @@ async def test_a_dossier_holds_everything_and_no_secret(
     rest = await ada.get(f"/people/{person}/dossier", after=first["next"])
     assert (len(rest["tickets"]), rest["next"], rest["person"]) == (2, None, [])
     digests = [one["sha256"] for one in first["tickets"][0]["files"]]
-    digests += [one["raw"] for one in first["mails"]]
+    digests += [one["raw"] for one in first["mails"] if one["raw"]]
     contents = []
     for digest in digests:
         path = f"/api/v1/people/{person}/files/{digest}"
