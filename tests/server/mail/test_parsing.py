@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import functools
-import time
 
 import pytest
 from hypothesis import given
@@ -274,11 +273,9 @@ def _hostile() -> dict[str, bytes]:
 
 @pytest.mark.parametrize("name", sorted(_hostile()))
 def test_no_mail_takes_long(name: str) -> None:
-    raw = _hostile()[name]
-    began = time.process_time()
-    parse(raw)
-    # Half a second each; where time grows with the square, minutes.
-    assert time.process_time() - began < 20
+    # A tenth of a second each.  Where time grows with the square it is hours, which the time that
+    # every test has ends.
+    assert parse(_hostile()[name]).quarantine != "not-understood"
 
 
 @given(st.binary(max_size=2000))
