@@ -43,6 +43,7 @@ def cited(answer: Any) -> set[str]:
     return {one["slug"] for one in answer["citations"]}
 
 
+@pytest.mark.parametrize("relay_parts", ["sqlite"], indirect=True)
 async def test_everybody_is_answered_from_what_she_may_read(
     ada: Library, mia: Library, anybody: Library
 ) -> None:
@@ -118,6 +119,8 @@ async def test_a_stranger_reaches_a_person_by_her_address(
     assert await anybody.refused("/assistant/ask", ASK) == "rate-limited"
 
 
+# What is plain code above the store is tried on one store.
+@pytest.mark.parametrize("relay_parts", ["sqlite"], indirect=True)
 async def test_an_assistant_elsewhere_is_given_public_articles_and_believed_no_further(
     ada: Library, mia: Library, anybody: Library, relay: Relay, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -142,6 +142,8 @@ async def test_translations_fall_back_and_grow_stale(ann: Library, anybody: Libr
     assert await ann.refused(at + "/texts", german | {"language": "??"}) == "invalid"
 
 
+# What is plain code above the store is tried on one store.
+@pytest.mark.parametrize("relay_parts", ["sqlite"], indirect=True)
 async def test_the_house_decides_its_languages(
     ada: Library, ann: Library, anybody: Library
 ) -> None:
@@ -158,6 +160,7 @@ async def test_the_house_decides_its_languages(
     assert settings == {"questions": False, "four_eyes": False, "languages": ["ru", "ro"]}
 
 
+@pytest.mark.parametrize("relay_parts", ["sqlite"], indirect=True)
 async def test_four_eyes(ada: Library, ann: Library) -> None:
     await ada.done("/knowledge/settings", {"four_eyes": True})
     await ann.article(*STOP, publish=False)
@@ -180,6 +183,7 @@ async def test_two_people_at_once(ann: Library, ada: Library) -> None:
     assert len(kept) == 1 + sum(one.status_code == 200 for one in answers)
 
 
+@pytest.mark.parametrize("relay_parts", ["sqlite"], indirect=True)
 async def test_details(ann: Library) -> None:
     await ann.article(*STOP, publish=False)
     await ann.article("other", "Other", "x", publish=False)
@@ -224,6 +228,7 @@ async def test_details(ann: Library) -> None:
     assert await ann.refused("/knowledge/articles", new) == "article-exists"
 
 
+@pytest.mark.parametrize("relay_parts", ["sqlite"], indirect=True)
 async def test_what_is_due_for_review(ann: Library) -> None:
     for n, due in enumerate(("2026-10-01", "2026-11-22", "2027-01-01")):
         await ann.article(f"a-{n}", f"A {n}", "x", publish=False, review_due=due)
@@ -302,6 +307,7 @@ async def test_a_vote_counts_once(ann: Library, mia: Library, anybody: Library) 
     assert (await anybody.get(at)).status_code == 405
 
 
+@pytest.mark.parametrize("relay_parts", ["sqlite"], indirect=True)
 async def test_strangers_are_counted(anybody: Library, relay: Relay, clock: ManualClock) -> None:
     rates = relay.service(make_public_rates)
     for _ in range(MAX_READS_A_MINUTE - 1):

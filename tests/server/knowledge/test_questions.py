@@ -17,6 +17,8 @@ async def is_open(ada: Library) -> None:
     await ada.done("/knowledge/settings", {"questions": True})
 
 
+# What is plain code above the store is tried on one store.
+@pytest.mark.parametrize("relay_parts", ["sqlite"], indirect=True)
 async def test_they_are_closed_until_an_admin_opens_them(anybody: Library, ann: Library) -> None:
     for answer in (
         await anybody.get(AT),
