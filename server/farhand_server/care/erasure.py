@@ -18,7 +18,6 @@ from sqlalchemy import and_, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError
-from farhand_server.accounts.tokens import make_tokens
 from farhand_server.care.known import Known, chunks, hers, known_of, said_by_her, touched_tickets
 from farhand_server.care.words import (
     ERASED,
@@ -39,6 +38,7 @@ from farhand_server.store.schema import (
     accounts,
     address_proofs,
     addresses,
+    api_tokens,
     assistant_talks,
     assistant_turns,
     calls,
@@ -46,6 +46,7 @@ from farhand_server.store.schema import (
     erased_tickets,
     erasures,
     idempotency_keys,
+    jump_keys,
     mail_recipients,
     mails,
     notify_items,
@@ -335,8 +336,9 @@ async def _erase_accounts(c: AsyncConnection, relay: Relay, known: Known) -> Non
             delete(table).where(table.c.tenant == tenant, table.c.account.in_(known.names))
         )
     for account in known.account_ids:
-        await relay.service(make_tokens).revoke_all(c, account)
         for table in (
+            api_tokens,
+            jump_keys,
             second_factors,
             recovery_codes,
             signin_steps,

@@ -19,6 +19,7 @@ from farhand_server.relay import Relay
 from farhand_server.store.schema import (
     accounts,
     address_proofs,
+    api_tokens,
     attachments,
     blobs,
     csat,
@@ -198,6 +199,10 @@ async def test_who_is_erased_is_nowhere_and_what_was_counted_stays(
     async with relay.db.read() as c:
         assert (await c.execute(select(csat.c.score, csat.c.comment))).one() == (2, ERASED)
         assert await c.scalar(select(func.count()).select_from(address_proofs)) == 0
+        hers = select(accounts.c.id).where(accounts.c.name.startswith("erased-"))
+        assert len(list(await c.scalars(hers))) == 1
+        tokens = select(api_tokens.c.id).where(api_tokens.c.account.in_(hers))
+        assert list(await c.scalars(tokens)) == []
         row = (await c.execute(select(attachments.c.name, attachments.c.sha256))).one()
         assert row.name == ERASED
         kept = list(await c.scalars(select(blobs.c.sha256)))
