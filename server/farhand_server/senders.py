@@ -7,8 +7,8 @@ or `GiveUp` of `outbox.sending`; its line goes into `SENDERS`.
 from __future__ import annotations
 
 from farhand_server.care.notices import send_notice
-from farhand_server.mail.sending import send_mail
 from farhand_server.connectors.telling import send_connector
+from farhand_server.mail.sending import send_mail
 from farhand_server.outbox.sending import Sender
 from farhand_server.webhooks.delivery import send_webhook
 
