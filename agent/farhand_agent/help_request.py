@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import sqlite3
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -18,18 +19,23 @@ import click
 import msgspec
 
 from farhand_agent import local
+from farhand_agent.audit import append_log
 from farhand_agent.config import Home, load_settings
 from farhand_agent.home_option import home_option
 from farhand_agent.journal import Journal
+from farhand_agent.journal_tables import post_report
 from farhand_agent.terminal import table
 from farhand_agent.wording import chosen_language, own_wording
+from farhand_agent.write_points import LOG_WRITTEN
 from farhand_protocol.errors import FarhandError, UsageError
 from farhand_protocol.identity import make_id
 from farhand_protocol.messages import MAX_HELP_IMAGE_BYTES
 
-__all__ = ["MAX_HELP_CHARS", "help_command", "is_image"]
+__all__ = ["MAX_HELP_CHARS", "MAX_HELP_WAITING", "help_command", "is_image"]
 
 MAX_HELP_CHARS: Final = 8000
+# Each may hold an image, and the resident agent reads them together.
+MAX_HELP_WAITING: Final = 5
 _SHOWN_CHARS: Final = 80
 _LISTED: Final = 1000
 _MAGIC: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
@@ -83,7 +89,7 @@ def help_command(
             "image": b"" if image is None else _read(image),
         }
         body = msgspec.msgpack.encode(fields)
-        journal.ask_for_help(request, words=text[:_SHOWN_CHARS], body=body)
+        _post(journal, request, words=text[:_SHOWN_CHARS], body=body)
     finally:
         journal.close()
     # Where none runs, it sends what waits when it starts.
@@ -93,6 +99,28 @@ def help_command(
     else:
         click.echo(w("Your request is noted. It goes out as soon as there is a line."))
         click.echo(w("farhand-agent help --list shows what becomes of it."))
+
+
+def _post(journal: Journal, request: str, *, words: str, body: bytes) -> None:
+    """Put what somebody asks into the outbox, and its beginning into the log.
+
+    Raises:
+        FarhandError: `help-queue-full` where the relay has not taken the earlier ones yet.
+    """
+    at = journal.now_text()
+
+    def act(c: sqlite3.Connection) -> None:
+        (waiting,) = c.execute("SELECT count(*) FROM outbox WHERE kind = 'help'").fetchone()
+        if waiting >= MAX_HELP_WAITING:
+            raise FarhandError(
+                "help-queue-full",
+                f"{waiting} calls for help wait on this device for a line",
+                hint="they go out by themselves; or call the desk",
+            )
+        post_report(c, at, "help", request, body)
+        append_log(c, at, "help-asked", {"id": request, "text": words})
+
+    journal.commit(LOG_WRITTEN, act)
 
 
 def _ask(tried: str) -> tuple[str, str]:

@@ -66,7 +66,6 @@ from farhand_protocol.errors import FarhandError
 from farhand_protocol.instants import format_instant, from_unix
 
 __all__ = [
-    "MAX_HELP_WAITING",
     "SESSION_GRANTED",
     "SESSION_STOPPING",
     "Journal",
@@ -80,8 +79,6 @@ _BUSY_TIMEOUT_S = 20.0
 # Refusals of statements that nobody signed are remembered only so far; a hostile relay can fill
 # this ring and nothing else.
 _MAX_REFUSALS = 5_000
-# Each may hold an image, and the resident agent reads them together.
-MAX_HELP_WAITING = 5
 T = TypeVar("T")
 
 
@@ -427,13 +424,7 @@ class Journal:
         return [OutboxRow(*row) for row in rows]
 
     def acknowledge(self, seq: int, *, refused: str | None = None, ref: str = "") -> None:
-        """Drop a report that the relay has stored, or (with a code) refused for good.
-
-        Args:
-            seq: of the outbox.
-            refused: the relay's code.
-            ref: what people call what came of it; kept in the log for a call for help.
-        """
+        """Drop a report that the relay stored (as `ref`), or (with a code) refused for good."""
         at = self.now_text()
 
         def act(c: sqlite3.Connection) -> None:
@@ -446,32 +437,6 @@ class Journal:
                 append_log(c, at, "help-taken", {"id": rows[0][1], "ticket": ref})
 
         self.commit(OUTBOX_ACKED, act)
-
-    def ask_for_help(self, request: str, *, words: str, body: bytes) -> None:
-        """Post what somebody asks the desk.
-
-        Args:
-            request: its id.
-            words: their beginning, for the log.
-            body: MessagePack of the HelpRequest's fields.
-
-        Raises:
-            FarhandError: `help-queue-full` where the relay has not taken the earlier ones yet.
-        """
-        at = self.now_text()
-
-        def act(c: sqlite3.Connection) -> None:
-            (waiting,) = c.execute("SELECT count(*) FROM outbox WHERE kind = 'help'").fetchone()
-            if waiting >= MAX_HELP_WAITING:
-                raise FarhandError(
-                    "help-queue-full",
-                    f"{waiting} calls for help wait on this device for a line",
-                    hint="they go out by themselves; or call the desk",
-                )
-            post_report(c, at, "help", request, body)
-            append_log(c, at, "help-asked", {"id": request, "text": words})
-
-        self.commit(LOG_WRITTEN, act)
 
     def set_aside(self, seq: int) -> None:
         """Keep a report that can never be delivered, so that it holds up none behind it."""

@@ -12,7 +12,7 @@ import pytest
 
 from farhand_agent.cli import cli
 from farhand_agent.config import Home
-from farhand_agent.journal import MAX_HELP_WAITING
+from farhand_agent.help_request import MAX_HELP_WAITING
 from farhand_protocol.messages import MAX_HELP_IMAGE_BYTES, HelpRequest
 from tests.agent.agents import resident
 from tests.agent.relay import WAIT_S, TestRelay

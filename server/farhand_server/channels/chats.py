@@ -20,24 +20,21 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from farhand_server.care.card import card_of
 from farhand_server.channels.words import nobody_there
 from farhand_server.clock import stamp
-from farhand_server.desk.calendars import is_open
 from farhand_server.desk.heed import HeededEvent
 from farhand_server.desk.references import format_number
-from farhand_server.desk.service import ALWAYS_OPEN, get_calendar
 from farhand_server.desk.tickets import Intake, Ticket, create_ticket, get_ticket
 from farhand_server.desk.timeline import insert_message
 from farhand_server.desk.unused import THE_RELAY
 from farhand_server.errors import not_found
 from farhand_server.mail.outgoing import queue_mail
 from farhand_server.people.people import get_person, main_address
-from farhand_server.people.settings import get_setting
 from farhand_server.relay import Relay
 from farhand_server.store.schema import chats, desk_presence, ticket_messages
 
 __all__ = [
-    "CALENDAR_SETTING",
     "GONE_S",
     "LATE_S",
     "SEEN_EVERY_S",
@@ -58,7 +55,6 @@ __all__ = [
 State = Literal["live", "late", "over"]
 STATES: Final[tuple[State, ...]] = get_args(State)
 
-CALENDAR_SETTING: Final = "chat.calendar"
 LATE_S: Final = 60.0
 GONE_S: Final = 60.0
 SEEN_EVERY_S: Final = 20.0
@@ -149,7 +145,9 @@ async def get_chat(c: AsyncConnection, relay: Relay, number: int) -> Chat:
     if row is None:
         raise not_found("chat", format_number(number))
     return msgspec.structs.replace(
-        _chat(row), somebody=await somebody_there(c, relay), open=await _open_now(c, relay)
+        _chat(row),
+        somebody=await somebody_there(c, relay),
+        open=(await card_of(c, relay)).hours.open,
     )
 
 
@@ -187,12 +185,6 @@ async def somebody_there(c: AsyncConnection, relay: Relay) -> bool:
         desk_presence.c.tenant == relay.tenant, desk_presence.c.seen_at > since
     )
     return await c.scalar(query.limit(1)) is not None
-
-
-async def _open_now(c: AsyncConnection, relay: Relay) -> bool:
-    name = await get_setting(c, relay.tenant, CALENDAR_SETTING, str, default=ALWAYS_OPEN)
-    kept = await get_calendar(c, relay.tenant, name)
-    return is_open(kept.calendar, relay.now())
 
 
 async def person_seen(relay: Relay, number: int) -> None:

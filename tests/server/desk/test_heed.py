@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_server.desk.heed import HeededEvent, heed_events
@@ -48,10 +49,11 @@ async def test_each_event_is_heeded_once_and_a_failing_heeder_harms_nobody(
 
 
 async def test_what_is_rolled_back_is_not_heeded(relay: Relay) -> None:
-    try:
+    async def fails() -> None:
         async with relay.db.write() as c:
             await create_ticket(c, relay, title="No sound", actor="mia")
             raise RuntimeError("power cut")
-    except RuntimeError:
-        pass
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        await fails()
     assert await heed_events(relay, ()) == 0
