@@ -114,7 +114,7 @@ async def list_ordered(
     """
     check_listing(listing)
     where = [tickets.c.tenant == tenant, *conditions_of(listing.wanted)]
-    if sight is not None and (seen := sight.condition()) is not None:
+    if sight is not None and (seen := sight.condition(tenant)) is not None:
         where.append(seen)
     by = _ORDERS[listing.sort]
     found: list[Ticket] = []

@@ -79,8 +79,15 @@ async def search_tickets(
     if not question:
         raise UsageError("invalid", "there is no word to search for")
     where = [tickets.c.tenant == tenant, *conditions_of(wanted, hidden=_OUT_OF_SIGHT)]
-    if (seen := sight.condition()) is not None:
+    if (seen := sight.condition(tenant)) is not None:
         where.append(seen)
+    if not sight.desk:
+        # Of hers, which are few, those with the words: not of all with the words those of hers.
+        own = ticket_search.alias("of_hers")
+        of_hers = select(own.c.seq).where(
+            own.c.tenant == tenant, own.c.ticket.in_(sight.numbers(tenant))
+        )
+        where.append(_seq(c.dialect.name).in_(of_hers))
     rank, seq = after if after is not None else (_OWN_WORDS, None)
     found: list[Found] = []
     for place in (_OWN_WORDS, _WHAT_WAS_SAID):
@@ -92,6 +99,10 @@ async def search_tickets(
     return found
 
 
+def _seq(dialect: str) -> ColumnElement[int]:
+    return _fts.c.rowid if dialect == "sqlite" else ticket_search.c.seq
+
+
 def _ask(
     dialect: str, question: tuple[Clause, ...], place: int, sight: Sight, before: int | None
 ) -> Select[*tuple[Any, ...]]:
@@ -99,10 +110,9 @@ def _ask(
         tickets.c.tenant == ticket_search.c.tenant, tickets.c.number == ticket_search.c.ticket
     )
     query = select(ticket_search.c.seq, tickets)
-    seq: ColumnElement[int] = ticket_search.c.seq
+    seq = _seq(dialect)
     if dialect == "sqlite":
         # FTS5 goes first, from its end: so the newest come out without the others being looked at.
-        seq = _fts.c.rowid
         query = query.select_from(
             _fts.join(ticket_search, ticket_search.c.seq == seq).join(tickets, same)
         ).where(

@@ -13,7 +13,18 @@ from collections.abc import Sequence
 from typing import Any, Final, Literal, NamedTuple, get_args
 
 import msgspec
-from sqlalchemy import ColumnElement, RowMapping, and_, exists, func, insert, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    RowMapping,
+    and_,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    union,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError
@@ -170,10 +181,30 @@ class Sight(NamedTuple):
     guarded: bool
     person: str | None = None
 
-    def condition(self) -> ColumnElement[bool] | None:
-        """Return what a row of `tickets` must be; None when it may be anything."""
+    def numbers(self, tenant: str) -> CompoundSelect[int]:
+        """Return the numbers of the tickets that are hers, each part of them out of an index."""
+        own = tickets.alias("own")
+        parts = [
+            select(own.c.number).where(own.c.tenant == tenant, own.c.requester == self.name),
+            select(own.c.number).where(own.c.tenant == tenant, own.c.created_by == self.name),
+            select(ticket_participants.c.ticket).where(
+                ticket_participants.c.tenant == tenant, ticket_participants.c.name == self.name
+            ),
+        ]
+        if self.person:
+            hers = (own.c.tenant == tenant, own.c.person == self.person)
+            parts.append(select(own.c.number).where(*hers))
+        return union(*parts)
+
+    def condition(self, tenant: str | None = None) -> ColumnElement[bool] | None:
+        """Return what a row of `tickets` must be; None when it may be anything.
+
+        With the tenant, which lists name, what is hers is looked up and not every ticket looked at.
+        """
         if self.desk and self.guarded:
             return None
+        if not self.desk and tenant is not None:
+            return tickets.c.number.in_(self.numbers(tenant))
         takes_part = exists().where(
             ticket_participants.c.tenant == tickets.c.tenant,
             ticket_participants.c.ticket == tickets.c.number,
@@ -437,7 +468,7 @@ async def list_tickets(
         FarhandError: `invalid` for a state or a kind that does not exist.
     """
     where: list[ColumnElement[bool]] = [tickets.c.tenant == tenant, *conditions_of(wanted)]
-    if sight is not None and (seen := sight.condition()) is not None:
+    if sight is not None and (seen := sight.condition(tenant)) is not None:
         where.append(seen)
     if before is not None:
         where.append(tickets.c.number < before)

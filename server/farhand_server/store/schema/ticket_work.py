@@ -179,6 +179,7 @@ for _name, _columns in {
     "queue_state": ("queue", "state", "number"),
     "owner": ("owner", "number"),
     "requester": ("requester", "number"),
+    "created_by": ("created_by", "number"),
     "priority": ("priority", "number"),
     "updated": ("updated_at", "number"),
     "due_order": ("due_at", "number"),

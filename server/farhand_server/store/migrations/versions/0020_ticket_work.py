@@ -50,6 +50,7 @@ def upgrade() -> None:
         ("queue_state", ["queue", "state", "number"]),
         ("owner", ["owner", "number"]),
         ("requester", ["requester", "number"]),
+        ("created_by", ["created_by", "number"]),
         ("priority", ["priority", "number"]),
         ("updated", ["updated_at", "number"]),
         ("due_order", ["due_at", "number"]),
