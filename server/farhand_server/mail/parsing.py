@@ -74,7 +74,7 @@ def _parse(raw: bytes, envelope_from: str | None) -> ParsedMail:
     try:
         root = read_parts(raw.lstrip(b"\r\n"))
     except TooMuch as error:
-        return _quarantined(raw, envelope_from, digest, error.code)
+        return _quarantined(raw, envelope_from, digest, error.reason)
     head = _Head(root, envelope_from)
     if not any(True for _ in root.header_names()):
         return ParsedMail(quarantine="no-headers", body_sha256=digest, defects=head.told())

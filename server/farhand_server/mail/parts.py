@@ -18,7 +18,6 @@ from email.parser import BytesParser
 from email.policy import compat32
 from typing import Any, cast
 
-from farhand_protocol.errors import FarhandError
 from farhand_server.mail.headers import Parameters, decode_base64, read_parameters
 from farhand_server.mail.limits import MAX_DEPTH, MAX_HEADER_CHARS, MAX_HEADERS, MAX_PARTS
 
@@ -27,8 +26,12 @@ __all__ = ["Part", "TooMuch", "read_header_block", "read_parts"]
 _TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,60}/[a-z0-9!#$&^_.+-]{1,100}\Z")
 
 
-class TooMuch(FarhandError):
-    """More parts, or deeper ones, than are looked at; the code says which."""
+class TooMuch(Exception):
+    """More parts, or deeper ones, than are looked at; `reason` says which."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class Part(Message):
@@ -68,9 +71,9 @@ class Part(Message):
         payload.count = self.count
         self.count[0] += 1
         if self.count[0] > MAX_PARTS:
-            raise TooMuch("too-many-parts", f"more than {MAX_PARTS} parts")
+            raise TooMuch("too-many-parts")
         if payload.depth > MAX_DEPTH:
-            raise TooMuch("too-deep", f"parts in parts in parts, more than {MAX_DEPTH}")
+            raise TooMuch("too-deep")
         self.children.append(payload)
         super().attach(payload)
 
