@@ -430,18 +430,18 @@ class Journal:
         def act(c: sqlite3.Connection) -> None:
             rows = c.execute("SELECT kind, subject FROM outbox WHERE seq = ?", (seq,)).fetchall()
             c.execute("DELETE FROM outbox WHERE seq = ?", (seq,))
-            if refused and rows:
-                detail = {"kind": rows[0][0], "subject": rows[0][1], "code": refused}
-                append_log(c, at, "report-refused", detail)
-            elif rows and rows[0][0] == "help":
-                append_log(c, at, "help-taken", {"id": rows[0][1], "ticket": ref})
+            for kind, subject in rows:
+                if refused:
+                    detail = {"kind": kind, "subject": subject, "code": refused}
+                    append_log(c, at, "report-refused", detail)
+                elif kind == "help":
+                    append_log(c, at, "help-taken", {"id": subject, "ticket": ref})
 
         self.commit(OUTBOX_ACKED, act)
 
     def set_aside(self, seq: int) -> None:
         """Keep a report that can never be delivered, so that it holds up none behind it."""
-        at = self.now_text()
-        self.commit(OUTBOX_ACKED, lambda c: set_aside(c, at, seq))
+        self.commit(OUTBOX_ACKED, lambda c: set_aside(c, self.now_text(), seq))
 
     # Sessions.
 
