@@ -193,7 +193,7 @@ class Outbox:
         taken: list[_Taken] = []
         for kind in await _due_kinds(self._relay, list(senders)):
             room = min(free - len(taken), _OF_A_KIND - self._busy[kind])
-            if room > 0:
+            if room > 0 and not self._stopping:
                 taken += await _claim(self._relay, kind, room)
         return taken
 
