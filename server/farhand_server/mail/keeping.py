@@ -37,6 +37,7 @@ __all__ = [
     "keep_mail",
     "keep_refused",
     "marks_of",
+    "note_place",
 ]
 
 # As much as a blob holds (`people.blobs`): files of 30 MB, which are 41 MB in base64.
@@ -57,7 +58,7 @@ class Marks(NamedTuple):
 class Arrival(NamedTuple):
     """How a mail came: to which mailbox, over what, from which envelope sender.
 
-    `uid` with `uid_validity` is where it lay over IMAP; that place is noted with it.
+    `uid` with `uid_validity` says, over IMAP, how far the folder was read: noted with it.
     """
 
     mailbox: str
@@ -110,7 +111,7 @@ async def keep_mail(
     made = await _insert(c, relay, marks, arrival, size=len(raw), state="kept", reason="")
     if made is not None:
         await _put_raw(c, relay, made, raw)
-    await _note_place(c, relay, arrival)
+    await note_place(c, relay, arrival)
     return made
 
 
@@ -133,7 +134,7 @@ async def keep_refused(
     made = await _insert(c, relay, marks, arrival, size=size, state="quarantined", reason=reason)
     if made is not None and head:
         await _put_raw(c, relay, made, head)
-    await _note_place(c, relay, arrival)
+    await note_place(c, relay, arrival)
     return made
 
 
@@ -192,8 +193,8 @@ async def _insert(
     return found
 
 
-async def _note_place(c: AsyncConnection, relay: Relay, arrival: Arrival) -> None:
-    """Note how far the folder was read, in the same transaction as the mail."""
+async def note_place(c: AsyncConnection, relay: Relay, arrival: Arrival) -> None:
+    """Note how far a folder was read, where that is known."""
     if arrival.uid is None:
         return
     await c.execute(

@@ -2,8 +2,9 @@
 
     claim     the mailbox's next time moves on, which only one node manages
     look      in a thread: what came since the UID that was kept last
-    keep      each mail is committed, and its UID with it, before it is marked or moved
-    settle    only then is it marked or moved; a lost mark costs a second look, no second mail
+    keep      each mail is committed before it is marked or moved
+    settle    only then is it marked or moved, and its UID counts as read from the next commit on; a
+              kill before that costs a second look at it, which finds it kept
 
 A folder with another UIDVALIDITY is another folder: what nobody has seen in it is taken.  A mail
 whose UID brings the connection down time and again is passed over after `MAX_STUCK` tries and said
@@ -32,6 +33,7 @@ from farhand_server.mail.keeping import (
     keep_mail,
     keep_refused,
     marks_of,
+    note_place,
 )
 from farhand_server.mail.mailboxes import Server, imap_name, server_of
 from farhand_server.metrics import make_metrics
@@ -205,41 +207,38 @@ class Poller:
                 mailboxes.c.tenant == relay.tenant, mailboxes.c.name == name
             )
             row = (await c.execute(query)).one()
-        after = row.uid if row.uid_validity == folder.uid_validity else None
+        after = done = row.uid if row.uid_validity == folder.uid_validity else None
         kept = 0
         for uid in await asyncio.to_thread(folder.unread, after=after):
-            arrival = Arrival(name, "imap", uid=uid, uid_validity=folder.uid_validity)
+            here = Arrival(name, "imap", uid=uid, uid_validity=folder.uid_validity)
             if self._stuck.get(name, (0, 0)) >= (uid, MAX_STUCK):
-                await self._pass_over(arrival)
-                continue
-            try:
-                found = await asyncio.to_thread(folder.fetch, uid, limit=MAX_TAKEN_BYTES)
-            except FarhandError:
-                before = self._stuck.get(name, (0, 0))
-                self._stuck[name] = (uid, before[1] + 1 if before[0] == uid else 1)
-                raise
-            if found is None:
-                continue
-            kept += await self._keep(found, arrival)
-            if found.size <= MAX_TAKEN_BYTES:
-                await asyncio.to_thread(folder.settle, uid)
+                await self._pass_over(here)
+            elif (found := await self._fetch(folder, here)) is not None:
+                if found.size > MAX_TAKEN_BYTES:
+                    await self._refuse(found, here)
+                else:
+                    # Until it is marked, only what was marked before counts as read.
+                    kept += await self._keep(found, here._replace(uid=done))
+                    await asyncio.to_thread(folder.settle, uid)
+            done = uid
+        if done != after:
+            async with relay.db.write() as c:
+                await note_place(c, relay, Arrival(name, "imap", "", done, folder.uid_validity))
         await asyncio.to_thread(folder.close)
         return kept
+
+    async def _fetch(self, folder: Folder, here: Arrival) -> Found | None:
+        uid = here.uid or 0
+        try:
+            return await asyncio.to_thread(folder.fetch, uid, limit=MAX_TAKEN_BYTES)
+        except FarhandError:
+            before = self._stuck.get(here.mailbox, (0, 0))
+            self._stuck[here.mailbox] = (uid, before[1] + 1 if before[0] == uid else 1)
+            raise
 
     async def _keep(self, found: Found, arrival: Arrival) -> int:
         """Commit a mail; returns 1 where it was not kept before."""
         relay = self._relay
-        if found.size > MAX_TAKEN_BYTES:
-            reason = (
-                f"it has {found.size} bytes, and {MAX_TAKEN_BYTES} are taken;"
-                " it is still in the mailbox"
-            )
-            marks = await asyncio.to_thread(marks_of, found.content)
-            async with relay.db.write() as c:
-                await keep_refused(
-                    c, relay, marks=marks, head=found.content, reason=reason, arrival=arrival
-                )
-            return 0
         marks = await asyncio.to_thread(marks_of, found.content)
         async with relay.db.write() as c:
             made = await keep_mail(c, relay, raw=found.content, marks=marks, arrival=arrival)
@@ -247,6 +246,16 @@ class Poller:
             return 0
         relay.service(make_intake).wake()
         return 1
+
+    async def _refuse(self, found: Found, arrival: Arrival) -> None:
+        """List a mail that is too large, with its beginning; it stays as it is, unread."""
+        words = f"it has {found.size} bytes, and {MAX_TAKEN_BYTES} are taken"
+        reason = f"{words}; it is still in the mailbox"
+        marks = await asyncio.to_thread(marks_of, found.content)
+        async with self._relay.db.write() as c:
+            await keep_refused(
+                c, self._relay, marks=marks, head=found.content, reason=reason, arrival=arrival
+            )
 
     async def _pass_over(self, arrival: Arrival) -> None:
         """Go past a mail that cannot be fetched, and list it."""

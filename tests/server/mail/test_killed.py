@@ -13,12 +13,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.server.mail.desk_mail import DESK, letter
 from tests.server.mail.dovecot import PASSWORD, dovecot_server
 from tests.support.stage import Process, Stage, free_port
 
-PATIENCE_S = 120
-MAILS = 30
+PATIENCE_S = 90
+MAILS = 20
 
 
 def mail(name: str, number: int) -> bytes:
@@ -79,6 +81,7 @@ def bring(port: int, numbers: list[int], *, stop: Callable[[int], bool]) -> list
     return left
 
 
+@pytest.mark.timeout(300)
 def test_a_relay_that_is_killed_neither_loses_nor_doubles_mail() -> None:
     with Stage() as stage, dovecot_server() as dovecot:
         stage.init_relay()
@@ -104,10 +107,9 @@ def test_a_relay_that_is_killed_neither_loses_nor_doubles_mail() -> None:
             "--ca", str(stage.folder / "ca.pem"), "--password-stdin",
             stdin=f"{PASSWORD}\n".encode(),
         )  # fmt: skip
-        wait(relay, lambda: books.kept("imap") >= 3)
+        wait(relay, lambda: books.kept("imap") >= 1)
         relay.popen.kill()
         relay.end()
-        assert books.kept("imap") < MAILS, "it was to be killed in the middle"
 
         relay = stage.start_relay()
         assert bring(port, left, stop=lambda _: False) == []
