@@ -6,6 +6,7 @@ the original goes on it is stale, and shown as such, never hidden.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from typing import Final
@@ -239,6 +240,16 @@ async def list_revisions(
     return [_text(row, original) for row in (await c.execute(query)).mappings()]
 
 
+def _indexed(article: Article, language: str, title: str, body: str) -> dict[str, int]:
+    return index_words(
+        title=title,
+        body=plain_text(body),
+        tags=article.tags,
+        category=article.category,
+        language=language,
+    )
+
+
 async def index_article(c: AsyncConnection, tenant: str, article: Article) -> None:
     """Make the search index of one article anew, in the transaction that changed it.
 
@@ -255,12 +266,9 @@ async def index_article(c: AsyncConnection, tenant: str, article: Article) -> No
             revs.append((True, one.published_rev))
         for published, rev in revs:
             text = await _row(c, tenant, article.id, one.language, rev)
-            words = index_words(
-                title=text["title"],
-                body=plain_text(text["body"]),
-                tags=article.tags,
-                category=article.category,
-                language=one.language,
+            # A long text takes as long as a hundred requests.
+            words = await asyncio.to_thread(
+                _indexed, article, one.language, text["title"], text["body"]
             )
             same = {"tenant": tenant, "article": article.id, "language": one.language}
             rows += [
