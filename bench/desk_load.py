@@ -34,7 +34,6 @@ _SAID = 10  # messages of a ticket
 _EVENTS = 3
 _LATIN = "aeioubcdfglmnprst"
 _CYRILLIC = "аеиоубвгдклмнпрст"
-_HASH_SIZE = "INSERT INTO ticket_search_fts(ticket_search_fts, rank) VALUES ('hashsize', ?)"
 _START = datetime(2025, 1, 1, tzinfo=UTC)
 
 
@@ -106,8 +105,6 @@ def _load_sqlite(path: str, parts: _Parts) -> None:
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         connection.execute("PRAGMA cache_size = -400000")
-        # In a few large pieces, which need no merging.
-        connection.execute(_HASH_SIZE, (256 * 1024 * 1024,))
         for table, rows in parts:
             connection.execute("BEGIN IMMEDIATE")
             names = [one.name for one in table.columns]
@@ -118,7 +115,6 @@ def _load_sqlite(path: str, parts: _Parts) -> None:
             )
             connection.execute("COMMIT")
         # What both databases do by themselves sooner or later.
-        connection.execute(_HASH_SIZE, (1024 * 1024,))
         connection.execute("INSERT INTO ticket_search_fts(ticket_search_fts) VALUES ('optimize')")
         connection.execute("ANALYZE")
     finally:
