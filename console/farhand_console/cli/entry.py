@@ -29,7 +29,10 @@ _COMMANDS = {
     "calendar": ("promises", "Hours in which the desk works."),
     "campaign": ("campaign", "One approved script on many devices."),
     "canned": ("desk_work", "Replies that are written already."),
-    "card": ("care", "How the desk is reached, and whether it is open."),
+    "card": (
+        "care",
+        "Show how the desk is reached and whether it is open; with options, write the card.",
+    ),
     "chat": ("chat", "Talk with the person at the device; on a terminal what is typed is sent."),
     "checklist": ("desk_work", "What is to be done for a kind of request."),
     "connector": ("connector", "Other people's desks."),
