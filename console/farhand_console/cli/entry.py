@@ -59,7 +59,10 @@ _COMMANDS = {
     "looks": ("looks", "How the relay's pages look."),
     "mail": ("mail", "Mail to the desk and from it."),
     "notice": ("care", "What many people are told at once."),
-    "notices": ("notices", "What the desk tells you."),
+    "notices": (
+        "notices",
+        "Show what you were told and have not seen; what is shown counts as seen.",
+    ),
     "notify": ("notices", "What you want to be told, and how."),
     "operator": ("operator", "People whose keys devices trust."),
     "order": ("order", "Orders and their results."),
