@@ -104,8 +104,8 @@ def _password(from_stdin: bool) -> str:
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     if not sys.stdin.isatty():
-        raise FarhandError(
-            "passphrase-needed", "nobody can be asked for the password", hint="--password-stdin"
+        raise UsageError(
+            "usage", "nobody can be asked for the password", hint="--password-stdin reads it"
         )
     return str(click.prompt("the mail server's password", hide_input=True, err=True))
 
