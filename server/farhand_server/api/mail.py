@@ -13,14 +13,14 @@ from litestar import Controller, Response, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 from sqlalchemy import func, select
 
-from farhand_protocol.errors import FarhandError
+from farhand_protocol.errors import FarhandError, UsageError
 from farhand_server.accounts.authorisation import Actor, authorise
 from farhand_server.api.area import Area
 from farhand_server.api.desk import sight_of
 from farhand_server.api.guard import FromActor, FromRelay
 from farhand_server.api.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
 from farhand_server.desk.tickets import get_ticket
-from farhand_server.errors import not_found, not_permitted
+from farhand_server.errors import not_found
 from farhand_server.mail.answering import NOTIFY
 from farhand_server.mail.intake import make_intake
 from farhand_server.mail.listener import make_listener
@@ -168,7 +168,7 @@ class MailController(Controller):
                 sight = sight_of(actor, "ticket.read")
                 number = (await get_ticket(c, relay.tenant, ticket, sight=sight)).row
             elif authorise(actor, "mail.read") != "all":
-                raise not_permitted("name the ticket whose mails you want")
+                raise UsageError("invalid", "name the ticket whose mails you want")
             rows = await list_mails(
                 c,
                 relay.tenant,
