@@ -5,7 +5,7 @@ script runners, session processes, the command line); SQLite in WAL mode with sy
 each write one transaction that is on the disk when the call returns, and kill -9 at any moment
 leaves the state before or after it.  Nothing here does I/O other than SQLite, and nothing decides.
 
-Every write goes through `Journal.commit` under its write point's name, where a crash is interesting.
+Every write goes through `Journal.commit` under its write point: where a crash is interesting.
 
     order:   accepted -> running -> succeeded | failed | timeout | interrupted
                       -> cancelled | refused | expired          (before the body started)
