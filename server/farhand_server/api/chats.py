@@ -112,7 +112,7 @@ class ChatController(Controller):
         return page_of(rows, limit, lambda row: row, lambda row: (row.began_at, row.ticket[3:]))
 
     @get("/watch", action="ticket.work")
-    async def watch(self, relay: FromRelay, actor: FromActor, wait: _Wait = 30.0) -> Page[Chat]:
+    async def watch(self, relay: FromRelay, actor: FromActor, wait: _Wait = 0.0) -> Page[Chat]:
         """Return the chats that nobody answered yet; none only once `wait` seconds are over."""
 
         async def look() -> list[Chat]:

@@ -145,7 +145,7 @@ class CallController(Controller):
         relay: FromRelay,
         actor: FromActor,
         after: Annotated[str, QueryParameter(name="after", max_length=40)] = "",
-        wait: _Wait = 30.0,
+        wait: _Wait = 0.0,
     ) -> Page[CallView]:
         """Return calls that ring and began after a time; none only once `wait` is over."""
         sight = sight_of(actor, "ticket.work")

@@ -130,7 +130,6 @@ async def test_the_public_routes_are_these(relay: Relay) -> None:
 
 
 # Who may do what is decided before any store is asked.
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("relay_parts", ["sqlite"], indirect=True)
 async def test_every_route_with_every_role(
     relay: Relay, web: httpx.AsyncClient, sign_in: SignIn
@@ -240,7 +239,6 @@ async def test_problems(web: httpx.AsyncClient, sign_in: SignIn) -> None:
         assert problem["detail"]
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("relay_parts", ["sqlite"], indirect=True)
 async def test_a_body_nested_too_deep_is_invalid_everywhere(
     relay: Relay, web: httpx.AsyncClient, sign_in: SignIn
