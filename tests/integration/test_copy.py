@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from tests.support.stage import ConsoleHome, Process, Stage
+from tests.support.warm import WarmProcess
 
 LARGE_BYTES = 400_000_000
 GROWTH_KIB = 64 * 1024
@@ -74,7 +75,7 @@ def parts(folder: Path) -> list[Path]:
     return [one for one in folder.iterdir() if one.name.startswith(".farhand-part-")]
 
 
-def until_part_has(folder: Path, size: int, process: subprocess.Popen[Any]) -> None:
+def until_part_has(folder: Path, size: int, process: subprocess.Popen[Any] | WarmProcess) -> None:
     """Wait until a part has grown to `size` bytes, while the copy still runs."""
     deadline = time.monotonic() + 90
     while not any(one.stat().st_size >= size for one in parts(folder)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from farhand_protocol.errors import FarhandError
@@ -19,10 +20,9 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 
 
 def asking(**more: Any) -> HelpRequest:
-    return HelpRequest(
-        **{"seq": 3, "id": "h-1", "text": "No sound\nsince noon", "at": "2026-01-01T00:00:00Z"}
-        | more
-    )
+    at = "2026-01-01T00:00:00Z"
+    said = HelpRequest(seq=3, id="h-1", text="No sound\nsince noon", at=at)
+    return msgspec.structs.replace(said, **more)
 
 
 async def test_it_becomes_one_ticket_with_its_picture(relay: Relay) -> None:
@@ -40,7 +40,8 @@ async def test_it_becomes_one_ticket_with_its_picture(relay: Relay) -> None:
     assert (ticket.title, ticket.device, ticket.language) == ("No sound since noon", "d-1", "pt")
     assert (said.channel, said.author) == ("device", "device:d-1")
     assert (picture.name, picture.media_type, picture.size) == ("picture.png", "image/png", 108)
-    other = await helps.on_help_request(SimpleNamespace(device="d-2"), message)  # type: ignore[arg-type]
+    elsewhere: Any = SimpleNamespace(device="d-2")
+    other = await helps.on_help_request(elsewhere, message)
     assert isinstance(other, Ack)
     assert other.ref != first.ref  # another device's request of the same id is another one
 

@@ -25,7 +25,7 @@ _TICKETS = (
 )
 
 # What is asked, and the numbers of the tickets that are found, the best first.
-_QUESTIONS = (
+_QUESTIONS: tuple[tuple[str, list[int]], ...] = (
     ("printer", [1]),
     ("printing queue", [1]),
     ("crash", [2]),
@@ -102,13 +102,13 @@ async def test_notes_are_found_by_the_desk_alone_and_sight_holds(ann: Desk, mia:
     everything = await _found(ann, "notebook")
     assert everything == [1, 7, 6, 5, 4]
     paged: list[int] = []
-    cursor = None
+    wanted = {"q": "notebook", "limit": "2"}
     while True:
-        params = {"q": "notebook", "limit": 2} | ({"cursor": cursor} if cursor else {})
-        answer = await ann.web.get("/api/v1/ticket-search", headers=ann.headers, params=params)
+        answer = await ann.web.get("/api/v1/ticket-search", headers=ann.headers, params=wanted)
         paged += [int(one["id"]) for one in answer.json()["items"]]
         if (cursor := answer.json()["next"]) is None:
             break
+        wanted["cursor"] = cursor
     assert paged == everything
     assert await _found(ann, "notebook", state="new") == [1, 7, 6, 5, 4]
     assert await _found(ann, "notebook", owner="ann") == []

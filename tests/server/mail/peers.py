@@ -28,7 +28,7 @@ class Peer:
     def mails(self) -> list[EmailMessage]:
         """Return what was taken, as the standard library reads it."""
         return [
-            email.message_from_bytes(one.original_content or b"", policy=email.policy.default)  # type: ignore[misc]
+            email.message_from_bytes(one.original_content or b"", policy=email.policy.default)
             for one in self.taken
         ]
 

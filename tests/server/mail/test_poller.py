@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -11,6 +12,7 @@ from sqlalchemy import update
 from farhand_protocol.errors import FarhandError
 from farhand_server.app import Relay
 from farhand_server.mail import poller as polling
+from farhand_server.mail.imap import Folder, Found
 from farhand_server.mail.intake import make_intake
 from farhand_server.mail.mailboxes import ServerTerms, get_mailbox
 from farhand_server.mail.poller import MAX_STUCK, make_poller
@@ -27,7 +29,7 @@ def dovecot() -> Iterator[Dovecot]:
         yield server
 
 
-def terms(dovecot: Dovecot, user: str, **more: str) -> ServerTerms:
+def terms(dovecot: Dovecot, user: str, **more: Any) -> ServerTerms:
     return ServerTerms(
         host="localhost", port=dovecot.port, user=user, password=PASSWORD, ca=dovecot.ca, **more
     )
@@ -92,14 +94,14 @@ async def test_what_cannot_be_taken_is_listed_and_holds_nobody_up(
     await asyncio.to_thread(dovecot.deliver, user, large, letter())
     await open_mailbox(relay, imap=terms(dovecot, user))
     monkeypatch.setattr(polling, "MAX_TAKEN_BYTES", 66_000)
-    fetch = polling.Folder.fetch
+    fetch = Folder.fetch
 
-    def fails_at_two(self: polling.Folder, uid: int, *, limit: int) -> polling.Found | None:
+    def fails_at_two(self: Folder, uid: int, *, limit: int) -> Found | None:
         if uid == 2:
             raise FarhandError("mail-unreachable", "the connection broke")
         return fetch(self, uid, limit=limit)
 
-    monkeypatch.setattr(polling.Folder, "fetch", fails_at_two)
+    monkeypatch.setattr(Folder, "fetch", fails_at_two)
     for _ in range(MAX_STUCK):
         assert await poll(relay, clock) == 0
         async with relay.db.read() as c:

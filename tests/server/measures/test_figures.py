@@ -166,7 +166,7 @@ def test_parts_add_up_and_none_is_a_person() -> None:
     ]
     whole = figures(*stories)
     for grouping in ("queue", "tier", "contract"):
-        groups = figures_by(stories, [], begin=BEGIN, end=END, grouping=grouping)  # type: ignore[arg-type]
+        groups = figures_by(stories, [], begin=BEGIN, end=END, grouping=grouping)
         assert sum(one.figures.resolved for one in groups) == whole.resolved == 9
     assert not {"owner", "actor", "account", "technician"} & set(Story.__struct_fields__)
     assert is_a_person("ann")

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from tests.server.mail.corpus.automatic import automatic
 from tests.server.mail.corpus.big import big as big_messages
 from tests.server.mail.corpus.encodings import encodings
+from tests.server.mail.corpus.hand_written import written
 from tests.server.mail.corpus.replies import replies
 from tests.server.mail.corpus.threads import threads
 from tests.server.mail.corpus.world import Case, World
-from tests.server.mail.corpus.written import written
 
 __all__ = ["messages"]
 

@@ -49,7 +49,9 @@ def upgrade() -> None:
         sa.Column("letter", sa.Text()),
         sa.Column("raw", sa.Text()),
         sa.Column("size", sa.Integer(), nullable=False),
-        *_texts("envelope_from", "sender", "subject", "auto", "refs", "thread_index", "thread_topic"),
+        *_texts(
+            "envelope_from", "sender", "subject", "auto", "refs", "thread_index", "thread_topic"
+        ),
         *_texts("state", "reason"),
         sa.Column("tries", sa.Integer(), nullable=False),
         *_texts("lease_until"),
