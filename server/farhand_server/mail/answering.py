@@ -1,10 +1,11 @@
 """What follows by mail from what happens on a ticket: a heeder; it writes rows and sends nothing.
 
     reply       of the desk, public     to the requester, in copy to who takes part
-    resolved    by a person             that it is believed to be solved, and how to say no
+    resolved    by a person, a rule     that it is believed to be solved, and how to say no
     reopened    by the desk             that somebody works on it again
 
-What a requester writes herself is not sent back to her, and notes never leave.
+What a requester writes herself is not sent back to her, and notes never leave.  What a rule wrote
+no person wrote: it goes as automatic mail, within the bounds of such (`mail.loops`).
 """
 
 from __future__ import annotations

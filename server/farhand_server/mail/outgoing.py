@@ -71,7 +71,6 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     subject: str = ""
     text: str = ""
     cc: list[_Address] = []
-    html: str = ""
     ticket: int | None = None
     message: int | None = None
     auto: bool = False

@@ -6,9 +6,12 @@ import pytest
 
 from farhand_protocol.errors import FarhandError
 from farhand_server.app import Relay
+from farhand_server.mail.loops import MAX_AUTO_AN_HOUR
 from farhand_server.mail.markers import names_mark
 from farhand_server.mail.outgoing import hold_mail, queue_mail, send_held
+from farhand_server.mail.placing import ACKNOWLEDGE
 from farhand_server.outbox.items import put
+from farhand_server.people.settings import set_setting
 from tests.server.mail.desk_mail import (
     DESK,
     EVE,
@@ -156,3 +159,21 @@ async def test_others_put_letters_into_the_outbox_and_nobody_is_written_to_witho
             await send_all(relay)
         assert [mail["Subject"] for mail in peer.mails()] == ["0", "1", "2"]
         assert {address for one in peer.taken for address in one.rcpt_tos} == {EVE}
+
+
+async def test_what_a_rule_wrote_is_automatic_mail(relay: Relay) -> None:
+    async with smtp_peer() as peer:
+        await open_mailbox(relay)
+        await use_smtp(relay, peer.port)
+        async with relay.db.write() as c:
+            await set_setting(c, relay, ACKNOWLEDGE, value=False, actor="ada")
+        await arrive(relay, letter())
+        for number in range(MAX_AUTO_AN_HOUR + 1):
+            await answer(relay, 1, f"Thank you, {number}.", actor="rule:thanks")
+        out = await all_mails(relay, "out")
+        # No more than one address is sent of machines; and nobody is there to take one back.
+        assert [(one["auto"], one["envelope_from"]) for one in out] == [
+            ("auto", "")
+        ] * MAX_AUTO_AN_HOUR
+        assert await send_all(relay) == MAX_AUTO_AN_HOUR
+        assert {str(one["Auto-Submitted"]) for one in peer.mails()} == {"auto-replied"}
