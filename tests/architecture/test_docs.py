@@ -77,6 +77,20 @@ def test_every_claim_names_tests_that_exist() -> None:
     assert not gone, "docs/threat-model.md names tests that are not there: " + ", ".join(gone)
 
 
+# What a desk is asked for.
+
+
+def test_every_row_of_the_desk_names_a_test_that_exists() -> None:
+    title = "Everything a desk is asked for, where it is, and the test that drives it"
+    found = rows(section((DOCS / "desk.md").read_text("utf-8"), title))
+    assert len(found) > 60
+    for number, _what, _where, test in found:
+        path, _, name = test.strip("`").partition("::")
+        there = names_in(f"tests/{path}")
+        assert there, f"{number}: tests/{path} is not there, or holds no test"
+        assert not name or name in there, f"{number}: tests/{path} has no {name}"
+
+
 # The limits.
 
 
