@@ -13,7 +13,6 @@ from farhand_server.api.guard import FromActor, FromRelay
 from farhand_server.care.dossier import Dossier, dossier_of, file_of, note_export
 from farhand_server.care.erasure import Erasure, erase_person
 from farhand_server.care.retention import sweep_words_for_ever
-from farhand_server.desk.search_index import fill_index
 from farhand_server.relay import Relay
 
 __all__ = ["AREA"]
@@ -69,7 +68,7 @@ class PrivacyController(Controller):
     ) -> Erasure:
         """Erase her; there is no way back."""
         async with relay.db.write() as c:
-            erased = await erase_person(
+            return await erase_person(
                 c,
                 relay,
                 ref=person,
@@ -78,8 +77,6 @@ class PrivacyController(Controller):
                 force=data.force,
                 whole_tickets=data.whole_tickets,
             )
-        await fill_index(relay)
-        return erased
 
 
 async def _start(relay: Relay) -> None:

@@ -4,8 +4,9 @@
 
 What is hers is found by `care.known`: tickets that are hers, messages that she wrote, mails that
 came from her or went to her, her account.  What others wrote stays, also where they wrote of her,
-unless the words of her tickets are to go whole.  The audit is a chain and stays as it is; the
-erasure itself is a record there, and a row that says how much was erased and why.
+unless the words of her tickets are to go whole.  The search finds her tickets, and those that she
+spoke on, by what is left.  The audit is a chain and stays as it is; the erasure itself is a record
+there, and a row that says how much was erased and why.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from farhand_server.care.words import (
     scrub_events,
 )
 from farhand_server.desk.references import format_number
+from farhand_server.desk.search_index import index_ticket
 from farhand_server.desk.ticket_states import ENDED
 from farhand_server.people.merging import check_not_erased, survivor_of
 from farhand_server.people.people import Person, get_person
@@ -133,6 +135,8 @@ async def erase_person(
     counts["addresses"] = await _erase_names(c, relay, known)
     await _erase_beside(c, relay, known)
     await _erase_accounts(c, relay, known)
+    for number in sorted({*mine, *touched}):
+        await index_ticket(c, tenant, number)
     erasure = Erasure(
         person=person.id,
         reason=why,

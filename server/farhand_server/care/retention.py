@@ -19,7 +19,7 @@ from farhand_protocol.errors import FarhandError
 from farhand_server.care.erasure import note_erased
 from farhand_server.care.words import erase_words_on
 from farhand_server.clock import stamp
-from farhand_server.desk.search_index import fill_index
+from farhand_server.desk.search_index import index_ticket
 from farhand_server.desk.unused import THE_RELAY
 from farhand_server.relay import Relay
 from farhand_server.store.schema import erased_tickets, organisations, tickets
@@ -63,7 +63,6 @@ async def sweep_words(relay: Relay) -> int:
         while done := await _erase_some(relay, organisation, before, days):
             count += done
     if count:
-        await fill_index(relay)
         _log.info("the words of %s tickets were erased, as their organisations ask", count)
     return count
 
@@ -81,6 +80,8 @@ async def _erase_some(relay: Relay, organisation: str, before: str, days: int) -
             detail={"tickets": numbers, "days": days},
         )
         await erase_words_on(c, relay, numbers)
+        for number in numbers:
+            await index_ticket(c, relay.tenant, number)
         await note_erased(c, relay, numbers, "retention")
         return len(numbers)
 

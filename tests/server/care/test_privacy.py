@@ -270,6 +270,29 @@ async def test_a_name_that_is_a_word_of_the_desk_breaks_no_measure(
     assert events[0]["actor"] == ERASED
 
 
+async def test_erased_words_are_found_no_more_and_what_stays_is(
+    relay: Relay, ada: Caller, ann: Caller, sign_in: SignIn
+) -> None:
+    person, caller = await _mia(relay, ada, ann, sign_in)
+    await ann.post("/tickets", title="somebody else's boiler", body="It is cold.")
+    other = Participant(name="mia-93", part="cc", can_post=True)
+    async with relay.db.write() as c:
+        ticket = await get_ticket(c, relay.tenant, "FH-2")
+        await add_participant(c, relay, ticket=ticket, who=other, actor="ann")
+    await caller.post("/tickets/FH-2/messages", body="My neighbour whistles.")
+
+    async def found(words: str) -> list[str]:
+        hits = await ann.get("/ticket-search", q=words)
+        return [hit["number"] for hit in hits["items"]]
+
+    assert (await found("landlord"), await found("whistles")) == (["FH-1"], ["FH-2"])
+    await ada.post(f"/people/{person}/erase", reason="asked", force=True)
+    for words in ("landlord", "whistles", "Santos", "neighbour"):
+        assert await found(words) == [], words
+    assert (await found("boiler"), await found("shall look")) == (["FH-2"], ["FH-1"])
+    assert await found("FH-1") == ["FH-1"]
+
+
 async def test_two_of_one_content_lose_only_one(
     relay: Relay, ada: Caller, ann: Caller, sign_in: SignIn
 ) -> None:
@@ -352,6 +375,10 @@ async def test_words_are_kept_as_long_as_the_organisation_says(
     assert await sweep_words(relay) == 0
     await ada.post("/organisations/acme", retention_days=90)
     assert await sweep_words(relay) == 3
+    hits = (await ann.get("/ticket-search", q="landlord"))["items"]
+    assert hits == []
+    hits = (await ann.get("/ticket-search", q="mia-93"))["items"]
+    assert len(hits) == 1, "names are no words, and are found as before"
     assert await sweep_words(relay) == 0
     shown = {}
     for number in range(1, 7):
