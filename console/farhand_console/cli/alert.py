@@ -39,6 +39,29 @@ class _Alert(msgspec.Struct, frozen=True, kw_only=True):
     flapping: bool
 
 
+class _DigestLine(msgspec.Struct, frozen=True, kw_only=True):
+    check: str
+    came: int
+    went: int
+    warning: int
+    critical: int
+    devices: int
+
+
+class _Digest(msgspec.Struct, frozen=True, kw_only=True):
+    since: str
+    until: str
+    lines: list[_DigestLine]
+
+
+class _DigestTerms(msgspec.Struct, frozen=True, kw_only=True):
+    addresses: list[str]
+    every: str
+    hour: int
+    zone: str
+    language: str
+
+
 class _Counts(msgspec.Struct, frozen=True, kw_only=True):
     warning: int
     critical: int
@@ -107,6 +130,43 @@ def register(root: click.Group) -> None:
         path = segments("alerts", alert, "acknowledge")
         found = context.relay.post(path, _Alert, {"note": note})
         context.show(found, lambda: line(f"{found.id}  {found.state}"))
+
+    @command(alerts)
+    @click.option("--days", type=click.IntRange(1, 92), default=7, show_default=True)
+    def digest(context: Context, days: int) -> None:
+        """Show what checks found in the last days: what came, what went, what stays."""
+        found = context.relay.get("/check-digest", _Digest, days=days)
+        rows = [
+            (one.check, one.critical, one.warning, one.devices, one.came, one.went)
+            for one in found.lines
+        ]
+        names = ("check", "critical", "warning", "devices", "came", "went")
+        context.show(found, lambda: show_table(names, rows))
+
+    @command(alerts, "digest-mail")
+    @click.option("--to", "addresses", multiple=True, help="An address; may be given again.")
+    @click.option("--every", type=click.Choice(["day", "week"]), default="week", show_default=True)
+    @click.option("--hour", type=click.IntRange(0, 23), default=7, show_default=True)
+    @click.option("--zone", default="UTC", show_default=True, help="Europe/Lisbon, for one.")
+    @click.option("--language", type=click.Choice(["en", "pt", "de", "ro", "ru"]), default="en")
+    def digest_mail(
+        context: Context,
+        addresses: tuple[str, ...],
+        every: str,
+        hour: int,
+        zone: str,
+        language: str,
+    ) -> None:
+        """Say who is mailed the digest, each day or each Monday; nobody without --to."""
+        body = {
+            "addresses": list(addresses),
+            "every": every,
+            "hour": hour,
+            "zone": zone,
+            "language": language,
+        }
+        kept = context.relay.post("/check-digest/terms", _DigestTerms, body)
+        context.show(kept, lambda: line(", ".join(kept.addresses) or "nobody"))
 
 
 def _what(alert: _Alert) -> str:

@@ -29,6 +29,15 @@ from farhand_server.api.guard import FromActor, FromRelay
 from farhand_server.api.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
 from farhand_server.desk.references import parse_reference
 from farhand_server.fleet.devices import find_device, lock_device
+from farhand_server.measures.check_digest import (
+    MAX_DIGEST_DAYS,
+    CheckDigest,
+    DigestTerms,
+    check_digest,
+    digest_terms,
+    set_digest_terms,
+    start_digests,
+)
 from farhand_server.probes.poller import poll_for_ever
 from farhand_server.probes.registry import (
     NewProbe,
@@ -47,6 +56,7 @@ _State = Annotated[str | None, QueryParameter(name="state", max_length=20)]
 _Severity = Annotated[str | None, QueryParameter(name="severity", max_length=20)]
 _DeviceRef = Annotated[str | None, QueryParameter(name="device", max_length=200)]
 _Line = Annotated[str, msgspec.Meta(max_length=400)]
+_Days = Annotated[int, QueryParameter(name="days", ge=1, le=MAX_DIGEST_DAYS)]
 _Seconds = Annotated[int, msgspec.Meta(ge=60, le=int(MAX_MAINTENANCE.total_seconds()))]
 
 
@@ -222,15 +232,44 @@ class ProbeController(Controller):
             return Page(items=await list_probes(c, relay.tenant, row["id"]))
 
 
+class DigestController(Controller):
+    """What checks found, added up."""
+
+    path = "/check-digest"
+
+    @get("/", action="alert.read")
+    async def show(self, relay: FromRelay, days: _Days = 7) -> CheckDigest:
+        """Return what checks found in the last days."""
+        until = relay.now()
+        async with relay.db.read() as c:
+            since = until - timedelta(days=days)
+            return await check_digest(c, relay.tenant, since=since, until=until)
+
+    @get("/terms", action="alert.read")
+    async def terms(self, relay: FromRelay) -> DigestTerms:
+        """Return who is sent it, and when."""
+        async with relay.db.read() as c:
+            return await digest_terms(c, relay.tenant)
+
+    @post("/terms", action="queue.write", status_code=200)
+    async def set(
+        self, relay: FromRelay, actor: FromActor, data: JSONBody[DigestTerms]
+    ) -> DigestTerms:
+        """Set who is sent it, and when."""
+        async with relay.db.write() as c:
+            return await set_digest_terms(c, relay, terms=data, actor=actor.name)
+
+
 async def _start(relay: Relay) -> None:
     """Begin to look after what time alone changes, and at what the relay itself looks at."""
+    await start_digests(relay)
     relay.tasks.spawn(sweep_for_ever(relay), name="alerts")
     relay.tasks.spawn(poll_for_ever(relay), name="probes")
 
 
 AREA = Area(
     name="alerts",
-    controllers=[AlertController, MaintenanceController, ProbeController],
+    controllers=[AlertController, MaintenanceController, ProbeController, DigestController],
     statuses={"alert-closed": 409, "probe-exists": 409, "probes-full": 409},
     start=_start,
 )
