@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
@@ -111,7 +112,7 @@ def _show_view(view: CallView) -> None:
 
 
 def _current(context: Context) -> str:
-    me = context.relay.get("/me", dict[str, object])["name"]
+    me = context.relay.get("/me", dict[str, Any])["account"]["name"]
     page = context.relay.get("/calls", Page[Call], limit=100)
     mine = [one.id for one in page.items if one.account == me and one.state == "talking"]
     if len(mine) != 1:

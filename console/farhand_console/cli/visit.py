@@ -114,7 +114,7 @@ def _register_plans(visits: click.Group) -> None:
 
 
 def _me(context: Context) -> str:
-    return str(context.relay.get("/me", dict[str, Any])["name"])
+    return str(context.relay.get("/me", dict[str, Any])["account"]["name"])
 
 
 def _register_looks(visits: click.Group) -> None:

@@ -32,7 +32,7 @@ from farhand_server.channels.calls import (
     list_calls,
     log_call,
 )
-from farhand_server.desk.tickets import Sight, Ticket, TicketFilter, list_tickets
+from farhand_server.desk.tickets import Sight, Ticket, TicketFilter, get_ticket, list_tickets
 from farhand_server.desk.watching import wait_for
 from farhand_server.errors import not_signed_in
 from farhand_server.people.settings import get_setting, set_setting
@@ -130,13 +130,19 @@ class CallController(Controller):
 
     @get("/", action="time.read")
     async def list_all(
-        self, relay: FromRelay, cursor: Cursor = None, limit: Limit = LIMIT_DEFAULT
+        self,
+        relay: FromRelay,
+        actor: FromActor,
+        cursor: Cursor = None,
+        limit: Limit = LIMIT_DEFAULT,
     ) -> Page[Call]:
         """Return calls."""
         after = decode_cursor(cursor, str, str)
         before = (str(after[0]), str(after[1])) if after else None
         async with relay.db.read() as c:
-            rows = await list_calls(c, relay.tenant, before=before, limit=limit + 1)
+            rows = await list_calls(
+                c, relay.tenant, before=before, limit=limit + 1, sight=sight_of(actor, "time.read")
+            )
         return page_of(rows, limit, lambda row: row, lambda row: (row.began_at, row.id))
 
     @get("/watch", action="ticket.work")
@@ -163,7 +169,10 @@ class CallController(Controller):
         """Return a call."""
         async with relay.db.read() as c:
             found = await get_call(c, relay.tenant, call)
-            return await _view(c, relay, found, sight_of(actor, "time.read"))
+            sight = sight_of(actor, "time.read")
+            if found.ticket is not None:
+                await get_ticket(c, relay.tenant, found.ticket, sight=sight)
+            return await _view(c, relay, found, sight)
 
     @post("/{call:str}/end", action="ticket.work", status_code=200)
     async def end(

@@ -89,6 +89,7 @@ class VisitController(Controller):
                 state=in_state,
                 since=since,
                 after=(str(place[0]), str(place[1])) if place else None,
+                sight=sight,
                 limit=limit + 1,
             )
         return page_of(rows, limit, lambda row: row, lambda row: (row.starts_at, row.id))

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal, get_args
 
 import msgspec
-from sqlalchemy import RowMapping, Select, and_, insert, or_, select, update
+from sqlalchemy import RowMapping, Select, and_, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -30,7 +30,7 @@ from farhand_server.desk.time_entries import record_time
 from farhand_server.errors import not_found
 from farhand_server.people.people import find_person, normalise_address, person_of_address
 from farhand_server.relay import Relay
-from farhand_server.store.schema import calls, people
+from farhand_server.store.schema import calls, people, tickets
 from farhand_server.wording import check_line
 
 __all__ = [
@@ -144,6 +144,7 @@ async def list_calls(
     state: State | None = None,
     before: tuple[str, str] | None = None,
     limit: int = 50,
+    sight: Sight | None = None,
 ) -> list[Call]:
     """Return calls, the newest first.
 
@@ -153,8 +154,12 @@ async def list_calls(
         state: only those.
         before: only earlier ones than this time and id (the cursor).
         limit: at most so many.
+        sight: who asks; calls on tickets that she may not see are left out.
     """
     where = [calls.c.tenant == tenant]
+    if sight is not None and (seen := sight.condition(tenant)) is not None:
+        its = and_(tickets.c.tenant == calls.c.tenant, tickets.c.number == calls.c.ticket)
+        where.append(or_(calls.c.ticket.is_(None), exists().where(its, seen)))
     if state is not None:
         where.append(calls.c.state == state)
     if before is not None:

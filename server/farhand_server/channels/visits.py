@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 from icalendar import Calendar, Event, vCalAddress, vText
-from sqlalchemy import RowMapping, and_, insert, or_, select, update
+from sqlalchemy import RowMapping, and_, exists, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError, UsageError
@@ -34,7 +34,7 @@ from farhand_server.mail.outgoing import queue_mail
 from farhand_server.people.blobs import attach, keep_blob
 from farhand_server.people.people import get_person, main_address
 from farhand_server.relay import Relay
-from farhand_server.store.schema import visits
+from farhand_server.store.schema import tickets, visits
 from farhand_server.wording import check_body, check_line
 
 __all__ = [
@@ -125,6 +125,7 @@ async def list_visits(
     since: str | None = None,
     after: tuple[str, str] | None = None,
     limit: int = 50,
+    sight: Sight | None = None,
 ) -> list[Visit]:
     """Return visits by when they begin.
 
@@ -137,11 +138,15 @@ async def list_visits(
         since: only those that begin then or later (RFC 3339).
         after: only later ones than this beginning and id (the cursor).
         limit: at most so many.
+        sight: who asks; visits of tickets that she may not see are left out.
 
     Raises:
         FarhandError: `invalid` for a time that is none.
     """
     where = [visits.c.tenant == tenant]
+    if sight is not None and (seen := sight.condition(tenant)) is not None:
+        its = and_(tickets.c.tenant == visits.c.tenant, tickets.c.number == visits.c.ticket)
+        where.append(exists().where(its, seen))
     if technician is not None:
         where.append(visits.c.technician == technician)
     if ticket is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from importlib.resources import files
 from typing import Annotated, Any, Final
@@ -37,6 +38,8 @@ __all__ = ["HelpPages"]
 _Anything = Request[Any, Any, Any]
 _VOTER_COOKIE: Final = "farhand_voter"
 _SHOWN: Final = 50
+# `//host` and what browsers take for it (a backslash, a tab in between) would lead elsewhere.
+_OUR_PATH: Final = re.compile(r"/(?:[A-Za-z0-9_.~%-]+/?)*\Z")
 _A_YEAR_S: Final = 365 * 86_400
 
 
@@ -73,8 +76,7 @@ class HelpPages(Controller):
         """Remember a language, and go back."""
         if language not in LOCALES:
             raise not_found("language", language)
-        # Only a path of ours: `//host` would lead elsewhere.
-        back = to if to.startswith("/") and to[1:2] not in ("/", "\\") else "/"
+        back = to if _OUR_PATH.match(to) else "/"
         return see_other(back, [language_cookie(relay, language)])
 
     @get("/kb", action=PUBLIC, include_in_schema=False)
@@ -141,7 +143,7 @@ class HelpPages(Controller):
         self, request: _Anything, relay: FromRelay, slug: FromPath[str]
     ) -> Response[Any]:
         """Take a vote, one of each browser."""
-        form = await read_form(request)
+        form = await read_form(request, relay)
         relay.service(make_public_rates).votes.take(caller_address(request, relay))
         reading = await look(request, relay)
         token = request.cookies.get(_VOTER_COOKIE, "") or secrets.token_urlsafe(32)

@@ -41,7 +41,7 @@ class LinkPages(Controller):
     @post("/sign-in", action=PUBLIC, include_in_schema=False)
     async def send(self, request: _Anything, relay: FromRelay) -> Response[Any]:
         """Mail a link; what is answered is always the same."""
-        form = await read_form(request)
+        form = await read_form(request, relay)
         relay.service(make_links).ask(form.get("mail", ""), address=caller_address(request, relay))
         reading = await look(request, relay)
         return reading.page("sign_in", sent=True)
@@ -57,7 +57,7 @@ class LinkPages(Controller):
     @post("/sign-in/use", action=PUBLIC, include_in_schema=False)
     async def use_link(self, request: _Anything, relay: FromRelay) -> Response[Any]:
         """Sign in, once for each link."""
-        form = await read_form(request)
+        form = await read_form(request, relay)
         answer = await relay.service(make_links).use(
             form.get("token", ""), address=caller_address(request, relay)
         )
@@ -69,7 +69,7 @@ class LinkPages(Controller):
     @post("/sign-out", action=PUBLIC, include_in_schema=False)
     async def sign_out(self, request: _Anything, relay: FromRelay) -> Response[Any]:
         """End the sign-in of this browser."""
-        await read_form(request)
+        await read_form(request, relay)
         reading = await look(request, relay)
         if reading.visitor.actor is not None:
             await relay.service(make_signin).sign_out(reading.visitor.actor)
@@ -88,7 +88,7 @@ class LinkPages(Controller):
     @post("/verify", action=PUBLIC, include_in_schema=False)
     async def prove(self, request: _Anything, relay: FromRelay) -> Response[Any]:
         """Prove an address, once."""
-        form = await read_form(request)
+        form = await read_form(request, relay)
         relay.service(make_signin).count_try(caller_address(request, relay))
         async with relay.db.write() as c:
             proof = await prove(c, relay, form.get("token", ""))
@@ -106,7 +106,7 @@ class LinkPages(Controller):
     @post("/reset", action=PUBLIC, include_in_schema=False)
     async def reset(self, request: _Anything, relay: FromRelay) -> Response[Any]:
         """Set a new password, once for each link."""
-        form = await read_form(request)
+        form = await read_form(request, relay)
         await relay.service(make_resets).use(
             form.get("token", ""),
             form.get("password", ""),
@@ -128,7 +128,7 @@ class LinkPages(Controller):
     @post("/csat", action=PUBLIC, include_in_schema=False)
     async def answer(self, request: _Anything, relay: FromRelay) -> Response[Any]:
         """Take the answer, once."""
-        form = await read_form(request)
+        form = await read_form(request, relay)
         relay.service(make_signin).count_try(caller_address(request, relay))
         score = form.get("score", "")
         if score not in ("1", "2", "3", "4", "5"):

@@ -130,7 +130,7 @@ def language_cookie(relay: Relay, language: str) -> Cookie:
     )
 
 
-def check_origin(request: Request[Any, Any, Any]) -> None:
+def check_origin(request: Request[Any, Any, Any], relay: Relay) -> None:
     """Refuse a form that another site had this browser send.
 
     Raises:
@@ -141,18 +141,20 @@ def check_origin(request: Request[Any, Any, Any]) -> None:
         # Browsers send it with every POST; whoever does not is none and has no cookie to abuse.
         is_ours = SESSION_COOKIE not in request.cookies
     else:
-        is_ours = urlsplit(origin).netloc == request.headers.get("host", "")
+        # Behind a proxy that writes its own Host, the relay's address is what browsers were shown.
+        ours = {request.headers.get("host", ""), urlsplit(relay.settings.url).netloc}
+        is_ours = urlsplit(origin).netloc in ours - {""}
     if not is_ours:
         raise RefusedError("origin-foreign", "this form does not come from a page of this relay")
 
 
-async def read_form(request: Request[Any, Any, Any]) -> dict[str, str]:
+async def read_form(request: Request[Any, Any, Any], relay: Relay) -> dict[str, str]:
     """Return the fields of a form, the last of each name; checks where it comes from.
 
     Raises:
         FarhandError: `origin-foreign`, `invalid`, `body-too-large`.
     """
-    check_origin(request)
+    check_origin(request, relay)
     data = await request.body()
     if len(data) > MAX_FORM_BYTES:
         raise FarhandError("body-too-large", "the form is too large")

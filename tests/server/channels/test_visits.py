@@ -86,3 +86,19 @@ async def test_nobody_was_there_and_called_off(
     listed = (await ann.get("/visits", technician="ann")).json()["items"]
     assert [one["id"] for one in listed] == [visit]
     assert (await ann.get("/visits", state="done")).json()["items"] == []
+
+
+async def test_of_a_security_ticket_others_see_neither_visit_nor_call(
+    ann: Caller, admin: Caller, clock: ManualClock
+) -> None:
+    guarded = {"title": "stolen laptop", "security": True}
+    number = (await admin.post("/tickets", guarded)).json()["number"]
+    planned = await admin.post("/visits", {"ticket": number} | _terms(clock, in_h=2))
+    assert planned.status_code == 201, planned.text
+    call = {"direction": "in", "number": "112233", "minutes": 1, "note": "x", "ticket": number}
+    logged = (await admin.post("/calls/log", call)).json()
+    assert (await ann.get("/visits")).json()["items"] == []
+    assert (await ann.get("/calls")).json()["items"] == []
+    assert (await ann.get(f"/calls/{logged['id']}")).status_code == 404
+    assert len((await admin.get("/visits")).json()["items"]) == 1
+    assert len((await admin.get("/calls")).json()["items"]) == 1
