@@ -12,6 +12,7 @@ import msgspec
 
 from farhand_console.cli import ticket_care, ticket_checks, ticket_steps, ticket_work
 from farhand_console.cli.base import Context, command, group, paged, parse_pairs
+from farhand_console.cli.thread import show_thread
 from farhand_console.output import json_bytes, line, say, show_fields, show_table
 from farhand_console.relay import segments
 from farhand_console.relay.answers import Created, Page
@@ -147,7 +148,8 @@ def _register_reading(tickets: click.Group) -> None:
 
     @command(tickets)
     @click.argument("number")
-    def show(context: Context, number: str) -> None:
+    @click.option("--quoted", is_flag=True, help="With what mails quote of others.")
+    def show(context: Context, number: str, quoted: bool) -> None:
         """Show a ticket with its thread and its time."""
         relay = context.relay
         ticket = relay.get(segments("tickets", number), TicketView)
@@ -155,7 +157,7 @@ def _register_reading(tickets: click.Group) -> None:
         messages = list(relay.pages(path, TicketMessage))
         times = _time_entries(context, ticket.id)
         answer = msgspec.to_builtins(ticket) | {"messages": messages, "time_entries": times}
-        context.show(answer, lambda: _show_ticket(ticket, messages, times))
+        context.show(answer, lambda: _show_ticket(ticket, messages, times, quoted=quoted))
 
     @command(tickets)
     @click.argument("number")
@@ -263,7 +265,9 @@ def _promise(timer: ServiceTimer) -> str:
     return f"{timer.state} {timer.met_at or ''}".rstrip()
 
 
-def _show_ticket(ticket: TicketView, messages: list[TicketMessage], times: list[TimeEntry]) -> None:
+def _show_ticket(
+    ticket: TicketView, messages: list[TicketMessage], times: list[TimeEntry], *, quoted: bool
+) -> None:
     fields: dict[str, object] = {name: getattr(ticket, name) for name in _ALWAYS}
     fields["state"] = _state(ticket)
     fields |= {name: value for name in _WHERE_GIVEN if (value := getattr(ticket, name))}
@@ -288,12 +292,7 @@ def _show_ticket(ticket: TicketView, messages: list[TicketMessage], times: list[
         line(f"{timer.metric}  {_promise(timer)}")
     for link in ticket.links:
         line(f"{link.kind} {link.ticket} ({link.state})  {link.title}")
-    for message in messages:
-        line("")
-        elsewhere = f", {message.ticket}" if message.ticket not in ("", ticket.number) else ""
-        line(f"{message.at}  {message.author}  ({message.kind}{elsewhere})")
-        for words in message.body.splitlines():
-            line("  " + words, 4000)
+    show_thread(ticket.number, messages, quoted=quoted)
     for entry in times:
         line("")
         line(f"{entry.started_at}  {entry.account}  {entry.active_s / 60:.1f} min  {entry.note}")

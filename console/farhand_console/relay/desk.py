@@ -134,7 +134,10 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TicketMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """Something said on a ticket; `ticket` is where, which may be a merged one."""
+    """Something said on a ticket; `ticket` is where, which may be a merged one.
+
+    `folded` are the ranges of the body that a mail quotes.
+    """
 
     seq: int
     ticket: str = ""
@@ -142,6 +145,7 @@ class TicketMessage(msgspec.Struct, frozen=True, kw_only=True):
     author: str
     body: str
     at: str
+    folded: list[tuple[int, int]] = []
 
 
 class TimeEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -34,6 +34,7 @@ from farhand_server.desk.tickets import get_ticket
 from farhand_server.desk.timeline import Message, list_messages
 from farhand_server.desk.watching import tell_ticket, ticket_subject, wait_for
 from farhand_server.gateway.node import make_gateway
+from farhand_server.mail.showing import with_folds
 from farhand_server.people.people import get_person
 from farhand_server.relay import Relay
 from farhand_server.wording import MAX_BODY_CHARS, MAX_LINE_CHARS
@@ -166,7 +167,7 @@ class ChatController(Controller):
 
         async def look() -> list[Message]:
             async with relay.db.read() as c:
-                return await list_messages(
+                said = await list_messages(
                     c,
                     relay.tenant,
                     numbers,
@@ -174,6 +175,7 @@ class ChatController(Controller):
                     after=after,
                     limit=LIMIT_DEFAULT,
                 )
+            return await with_folds(relay, said)
 
         subject = ticket_subject(relay.tenant, found.row)
         return Page(items=await wait_for(relay, subject, look, wait_s=wait))

@@ -58,6 +58,7 @@ from farhand_server.desk.watching import tell_ticket
 from farhand_server.fleet.devices import find_device, lock_device
 from farhand_server.fleet.product import get_product
 from farhand_server.heeders import HEEDERS
+from farhand_server.mail.showing import with_folds
 from farhand_server.relay import Relay
 from farhand_server.wording import MAX_BODY_CHARS
 
@@ -252,6 +253,8 @@ class TicketController(Controller):
         async with relay.db.read() as c:
             found = await get_ticket(c, relay.tenant, ticket, sight=sight)
             view = await _view(c, relay, found, sight)
+        said = await with_folds(relay, view.messages)
+        view = msgspec.structs.replace(view, messages=said)
         return Response(view, headers={"ETag": etag(found.revision)})
 
     @get("/{ticket:str}/export", action="ticket.read")
@@ -339,6 +342,7 @@ class TicketController(Controller):
                 after=after[0] if after else 0,
                 limit=limit + 1,
             )
+        rows = await with_folds(relay, rows)
         return page_of(rows, limit, lambda row: row, lambda row: (row.seq,))
 
     @get("/{ticket:str}/events", action="time.read")

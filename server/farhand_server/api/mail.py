@@ -6,7 +6,7 @@ she sees, by naming it.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from litestar import Controller, Response, get, post
@@ -49,6 +49,8 @@ from farhand_server.mail.quarantine import (
     release_mail,
     show_mail,
 )
+from farhand_server.mail.rendering import CSP_WITH_PICTURES
+from farhand_server.mail.showing import html_of_mail, picture_of_mail
 from farhand_server.mail.trying import Tried, try_servers
 from farhand_server.outbox.sending import make_outbox
 from farhand_server.people.settings import get_setting, set_setting
@@ -65,6 +67,12 @@ _State = Annotated[
 _Direction = Annotated[Literal["in", "out"] | None, QueryParameter(name="direction")]
 _Ticket = Annotated[str | None, QueryParameter(name="ticket", max_length=200)]
 _Id = FromPath[int]
+# With what a stranger made, and a browser may show.
+_FOREIGN: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+}
 
 
 class MailTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -199,6 +207,25 @@ class MailController(Controller):
                 "X-Content-Type-Options": "nosniff",
             },
         )
+
+    @get("/mails/{mail:int}/html", action="mail.read")
+    async def html(self, relay: FromRelay, actor: FromActor, mail: _Id) -> Response[str]:
+        """Return a mail's own HTML, made harmless: it runs nothing and fetches nothing."""
+        seen = await _seen(relay, actor, mail)
+        path = f"/api/v1/mail/mails/{mail}/pictures/"
+        page = await html_of_mail(relay, mail, message=seen.message, pictures=path)
+        headers = {"Content-Security-Policy": CSP_WITH_PICTURES, **_FOREIGN}
+        return Response(page, media_type="text/html", headers=headers)
+
+    @get("/mails/{mail:int}/pictures/{place:int}", action="mail.read")
+    async def picture(
+        self, relay: FromRelay, actor: FromActor, mail: _Id, place: FromPath[int]
+    ) -> Response[bytes]:
+        """Return a picture that stands in a mail's HTML."""
+        seen = await _seen(relay, actor, mail)
+        found = await picture_of_mail(relay, seen.message, place)
+        headers = {"Content-Security-Policy": "default-src 'none'; sandbox", **_FOREIGN}
+        return Response(found.content, media_type=found.media_type, headers=headers)
 
     @post("/mails/{mail:int}/hold", action="mail.hold", status_code=200)
     async def hold(self, relay: FromRelay, actor: FromActor, mail: _Id) -> MailView:

@@ -41,6 +41,10 @@ MessageKind = Literal["reply", "note", "session", "run", "system", "chat", "call
 MESSAGE_KINDS: Final[tuple[MessageKind, ...]] = get_args(MessageKind)
 # What whoever asked for help is shown, unless whoever writes it says otherwise.
 _PUBLIC: Final = ("reply", "chat", "instruction")
+# What a message is kept as, but for the ticket's number.
+_COLUMNS: Final = (
+    "seq", "kind", "author", "body", "at", "public", "channel", "person", "language", "supersedes",
+)  # fmt: skip
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +53,9 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     `ticket` is where it was said: a merged one, in the thread of what it was merged into, or the
     one that follows a ticket which is over.  `channel` is how it came (mail, chat, phone, web,
     device, webhook), empty for console and API; `person` is whose words these are where they are no
-    account's; `supersedes` the `seq` of the message that this one corrects.
+    account's; `supersedes` the `seq` of the message that this one corrects.  `folded` are the
+    ranges of the body, in characters (from, to), that a mail quotes: found when it is shown, not
+    kept.
     """
 
     seq: int
@@ -63,6 +69,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     person: str | None = None
     language: str = ""
     supersedes: int | None = None
+    folded: list[tuple[int, int]] = []
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,7 +202,7 @@ async def list_messages(
     found = [
         Message(
             ticket=format_number(row["ticket"]),
-            **{name: row[name] for name in Message.__struct_fields__ if name != "ticket"},
+            **{name: row[name] for name in _COLUMNS},
         )
         for row in (await c.execute(query)).mappings()
     ]

@@ -23,6 +23,7 @@ from farhand_server.desk.watching import tell_ticket
 from farhand_server.errors import not_found
 from farhand_server.knowledge.readers import CUSTOMER
 from farhand_server.knowledge.searching import search_articles
+from farhand_server.mail.showing import split_folded, with_folds
 from farhand_server.pages.rendering import KIND_WORDS
 from farhand_server.pages.routing import Reading, look, see_other
 from farhand_server.pages.visitor import read_form
@@ -84,7 +85,7 @@ class PortalPages(Controller):
     @post("/new", action=PUBLIC, include_in_schema=False)
     async def create(self, request: _Anything, relay: FromRelay) -> Response[Any]:
         """Offer what may answer it already, then make the ticket."""
-        form = await read_form(request)
+        form = await read_form(request, relay)
         reading = await look(request, relay)
         actor = reading.visitor.signed_in()
         _sight(reading, "ticket.create")
@@ -139,8 +140,10 @@ class PortalPages(Controller):
         files: dict[int, list[Any]] = {}
         for one in kept:
             files.setdefault(one.message, []).append(one)
+        said = await with_folds(relay, said)
+        pieces = {one.seq: split_folded(one) for one in said}
         me = {reading.visitor.signed_in().name, found.requester}
-        return reading.page("ticket", ticket=found, said=said, files=files, me=me)
+        return reading.page("ticket", ticket=found, said=said, pieces=pieces, files=files, me=me)
 
     @get("/{ticket:str}/files/{message:int}/{place:int}", action=PUBLIC, include_in_schema=False)
     async def file(
@@ -178,7 +181,7 @@ class PortalPages(Controller):
         self, request: _Anything, relay: FromRelay, ticket: FromPath[str]
     ) -> Response[Any]:
         """Say something more; a resolved request is opened again by it."""
-        form = await read_form(request)
+        form = await read_form(request, relay)
         reading = await look(request, relay)
         actor = reading.visitor.signed_in()
         sight = _sight(reading, "ticket.reply")
@@ -205,7 +208,7 @@ class PortalPages(Controller):
         self, request: _Anything, relay: FromRelay, ticket: FromPath[str]
     ) -> Response[Any]:
         """Call a resolved request solved, or not; she is asked in words."""
-        form = await read_form(request)
+        form = await read_form(request, relay)
         reading = await look(request, relay)
         actor = reading.visitor.signed_in()
         sight = _sight(reading, "ticket.reopen")

@@ -55,6 +55,8 @@ def looked_at(answer: httpx.Response, status: int = 200) -> Page:
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "script-src" not in policy
+    # With `no-referrer` a browser would send its own forms without their origin.
+    assert answer.headers["referrer-policy"] == "same-origin"
     page = Page(answer)
     assert page.of("script") == []
     assert not [name for _, attrs in page.tags for name in attrs if name.startswith("on")]
@@ -172,6 +174,24 @@ async def test_a_person_asks_answers_and_calls_it_solved(
     assert (await browser.get("/my")).headers["location"] == "/sign-in"
 
 
+async def test_what_her_mail_quotes_is_folded(browser: httpx.AsyncClient, relay: Relay) -> None:
+    await signed_in(browser, relay)
+    made = await browser.post("/my/new", data={"title": "a", "body": "b", "kind": "incident"})
+    path = made.headers["location"]
+    quote = f"On Mon, 16 Nov 2026 at 10:00, Ann <ann@desk.example> wrote:\n> {EVIL}\n> Thanks"
+    async with relay.db.write() as c:
+        await add_message(
+            c, relay, ref=path.rpartition("/")[2], kind="reply", body=f"Yes.\n\n{quote}",
+            actor="mia@example.org", channel="mail",
+        )  # fmt: skip
+    shown = await browser.get(path)
+    assert len(looked_at(shown).of("details")) == 1
+    folded = shown.text.partition("<details>")[2].partition("</details>")[0]
+    assert "<summary>Quoted words</summary>" in folded
+    assert "&lt;script&gt;" in folded
+    assert "Yes." not in folded
+
+
 async def test_nobody_reads_what_is_anothers(
     browser: httpx.AsyncClient, relay: Relay, web: httpx.AsyncClient, sign_in: SignIn
 ) -> None:
@@ -241,7 +261,10 @@ async def test_looks_and_notices(
     assert "#123456" in (await browser.get("/pages/style.css")).text
     logo = await browser.get("/pages/logo")
     assert (logo.status_code, logo.headers["content-type"]) == (200, "image/png")
-    spoken = await browser.get("/language/de", params={"to": "//evil.example"})
-    assert spoken.headers["location"] == "/"
+    for elsewhere in ("//evil.example", "/\t/evil.example", "/\\evil", "/\r\nX: y", "/€", "x"):
+        spoken = await browser.get("/language/de", params={"to": elsewhere})
+        assert spoken.headers["location"] == "/", elsewhere
+    spoken = await browser.get("/language/de", params={"to": "/my/FH-1"})
+    assert spoken.headers["location"] == "/my/FH-1"
     assert (await browser.get("/language/xx")).status_code == 404
     assert looked_at(await browser.get("/")).of("html")[0]["lang"] == "de"
