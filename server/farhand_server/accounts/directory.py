@@ -28,6 +28,10 @@ __all__ = ["Account", "Directory", "is_account_name", "make_directory"]
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._@+-]{0,62}[a-z0-9])?\Z")
 
 
+# Who else acts on tickets: what these did is not a person's doing, for rules, clocks and mails.
+NOT_PEOPLE: Final = frozenset({"relay", "mail", "monitor", "hook", "connector", "rule", "none"})
+
+
 class Account(msgspec.Struct, frozen=True, kw_only=True):
     """An account as the API shows it."""
 
@@ -42,7 +46,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
 def is_account_name(text: str) -> bool:
     """Tell whether an account could have this name."""
-    return _NAME.match(text) is not None
+    return _NAME.match(text) is not None and text not in NOT_PEOPLE
 
 
 def make_directory(relay: Relay) -> Directory:
@@ -81,10 +85,11 @@ class Directory:
             UsageError: `account-name`, `account-role`.
             FarhandError: `account-exists`.
         """
-        if not _NAME.match(name):
+        if not is_account_name(name):
+            words = "an account name has 1 to 64 characters of a-z 0-9 . _ @ + -"
             raise UsageError(
                 "account-name",
-                "an account name has 1 to 64 characters of a-z 0-9 . _ @ + -",
+                f"{name} is no person" if name in NOT_PEOPLE else words,
                 hint="begin and end with a letter or digit",
             )
         if role not in ROLES:

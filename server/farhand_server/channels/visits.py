@@ -261,13 +261,15 @@ async def finish_visit(
     if end.minutes is not None and not 0 <= end.minutes <= _LONGEST.total_seconds() / 60:
         raise UsageError("invalid", "a visit takes 0 minutes to a week")
     worked = ends - starts if end.minutes is None else timedelta(minutes=end.minutes)
+    # Whoever was there early was there before now.
+    begun = min(starts, relay.now() - worked)
     entry = await record_time(
         c,
         relay,
         ticket=number,
         account=found.technician,
-        started_at=found.starts_at,
-        ended_at=stamp(starts + worked),
+        started_at=stamp(begun),
+        ended_at=stamp(begun + worked),
         active_s=int(worked.total_seconds()),
         note=outcome[:200].split("\n", 1)[0],
         origin="visit",

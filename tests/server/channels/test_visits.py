@@ -59,6 +59,8 @@ async def test_a_visit_is_planned_moved_and_done(
     assert done.json()["state"] == "done"
     after = (await ann.get(f"/tickets/{number}")).json()
     assert (after["state"], after["active_s"]) == ("open", 1500)
+    (entry,) = after["time_entries"]
+    assert entry["ended_at"] <= relay.stamp()  # it was done before its day
     again = await ann.post(f"/visits/{visit}/finish", {"outcome": "again"})
     assert (again.status_code, again.json()["code"]) == (409, "visit-state")
 

@@ -262,7 +262,9 @@ async def test_accounts_are_added_listed_and_disabled(
     assert (await _actions(relay)).count("account.disable") == 1
 
 
-@pytest.mark.parametrize("name", ["", "A", "a b", "-a", "a-", "a\n", "ü", "a" * 65, "a\x1b[2Ja"])
+@pytest.mark.parametrize(
+    "name", ["", "A", "a b", "-a", "a-", "a\n", "ü", "a" * 65, "a\x1b[2Ja", "relay", "mail"]
+)
 async def test_odd_account_names_are_refused(
     web: httpx.AsyncClient, sign_in: SignIn, name: str
 ) -> None:
