@@ -7,7 +7,7 @@ roster (kept by admins' keys, not here) is what a device believes.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import func, insert, select, update
