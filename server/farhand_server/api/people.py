@@ -11,7 +11,7 @@ from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError, UsageError
-from farhand_server.accounts.authorisation import PUBLIC, authorise
+from farhand_server.accounts.authorisation import PUBLIC, Actor, authorise
 from farhand_server.accounts.directory import make_directory
 from farhand_server.accounts.rates import RateLimit
 from farhand_server.api.address import caller_address
@@ -46,6 +46,7 @@ from farhand_server.people.people import (
     set_person,
 )
 from farhand_server.people.proofs import Proof, ask_proof, confirm_address, prove, read_proof
+from farhand_server.people.protection import is_protected
 from farhand_server.relay import Relay
 from farhand_server.store.schema import accounts
 from farhand_server.wording import MAX_BODY_CHARS
@@ -238,6 +239,18 @@ async def _give_account(
         await c.execute(update(accounts).where(mine, accounts.c.id == row.id).values(person=person))
 
 
+def _who(person: Person) -> dict[str, Any]:
+    """Return what decides whether somebody may sign in."""
+    return {"kind": person.kind, "active": person.active}
+
+
+async def _check_hers(c: AsyncConnection, relay: Relay, actor: Actor, *persons: Person) -> None:
+    """Let only an admin change what opens the tickets or the account of somebody protected."""
+    for person in persons:
+        if await is_protected(c, relay.tenant, person):
+            authorise(actor, "person.confirm")
+
+
 class PersonController(Controller):
     """People; `{person}` is an id, an account or a mail address."""
 
@@ -308,6 +321,8 @@ class PersonController(Controller):
             found = await get_person(c, relay.tenant, person)
             await check_not_erased(c, relay.tenant, found)
             check_if_match(request, found.revision)
+            if any(given.get(name, now) != now for name, now in _who(found).items()):
+                await _check_hers(c, relay, actor, found)
             if "account" in given:
                 await _give_account(c, relay, found.id, given.pop("account"), actor.name)
                 found = await get_person(c, relay.tenant, found.id)
@@ -328,10 +343,11 @@ class PersonController(Controller):
     async def merge(
         self, relay: FromRelay, actor: FromActor, person: FromPath[str], data: JSONBody[Merge]
     ) -> Response[PersonView]:
-        """Make two people one; both must have a verified mail address."""
+        """Make two people one; both must have a verified mail address, so an admin does."""
         async with relay.db.write() as c:
             source = await get_person(c, relay.tenant, person)
             target = await get_person(c, relay.tenant, data.into)
+            await _check_hers(c, relay, actor, source, target)
             made = await merge_people(c, relay, source=source, target=target, actor=actor.name)
             return await _answer(c, relay, made.id)
 
@@ -349,6 +365,8 @@ class AddressController(Controller):
         async with relay.db.write() as c:
             found = await get_person(c, relay.tenant, person)
             await check_not_erased(c, relay.tenant, found)
+            if data.kind == "mail":
+                await _check_hers(c, relay, actor, found)
             await add_address(
                 c, relay, person=found.id, kind=data.kind, value=data.value, actor=actor.name
             )
@@ -365,6 +383,8 @@ class AddressController(Controller):
             known = await addresses_of(c, relay.tenant, found.id)
             if not any((one.kind, one.value) == (data.kind, value) for one in known):
                 raise not_found("address", data.value)
+            if data.kind == "mail":
+                await _check_hers(c, relay, actor, found)
             await remove_address(c, relay, kind=data.kind, value=value, actor=actor.name)
             return await _answer(c, relay, found.id)
 
@@ -377,6 +397,7 @@ class AddressController(Controller):
             raise UsageError("invalid", "only a mail address is asked; confirm another by hand")
         async with relay.db.write() as c:
             found = await get_person(c, relay.tenant, person)
+            await _check_hers(c, relay, actor, found)
             return await ask_proof(c, relay, person=found, address=data.value, actor=actor.name)
 
     @post("/confirm", action="person.confirm", status_code=200)

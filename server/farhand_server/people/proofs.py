@@ -7,7 +7,7 @@
 Only the token's SHA-256 is kept.  Reading the link changes nothing, because scanners of mail
 follow links; a POST proves.  An address that somebody else claims without proof changes hands, and
 who was known by nothing else is the same person from then on.  One that somebody has proven does
-not.
+not.  Who became protected since (`people.protection`) is given an address by an admin only.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ from farhand_server.people.people import (
     remove_address,
     verify_address,
 )
+from farhand_server.people.protection import is_protected
 from farhand_server.relay import Relay
-from farhand_server.store.schema import address_proofs
+from farhand_server.store.schema import accounts, address_proofs
 from farhand_server.wording import check_line
 
 __all__ = ["PROOF_TTL", "Proof", "ask_proof", "confirm_address", "prove", "read_proof"]
@@ -186,12 +187,27 @@ async def prove(c: AsyncConnection, relay: Relay, token: str) -> Proof:
     person = await get_person(c, tenant, await survivor_of(c, tenant, row["person"]))
     await check_not_erased(c, tenant, person)
     value = row["value"]
+    if not await _is_proven(c, tenant, person.id, value):
+        await _check_asker(c, tenant, person, row["asked_by"])
     owner = await find_person(c, tenant, _MAIL, value)
     if owner is not None and owner.id == person.id:
         await verify_address(c, relay, kind=_MAIL, value=value, actor=person.id)
     else:
         await _take_over(c, relay, person=person, owner=owner, value=value)
     return Proof(address=value, expires_at=row["expires_at"])
+
+
+async def _check_asker(c: AsyncConnection, tenant: str, person: Person, asked_by: str) -> None:
+    """Refuse a link that was asked for before the person had more to lose."""
+    if not await is_protected(c, tenant, person):
+        return
+    query = select(accounts.c.role).where(
+        accounts.c.tenant == tenant,
+        accounts.c.name == asked_by,
+        accounts.c.disabled_at.is_(None),
+    )
+    if await c.scalar(query) != "admin":
+        raise _invalid()
 
 
 async def _take_over(

@@ -162,7 +162,7 @@ async def _mia(relay: Relay, ada: Caller, ann: Caller, sign_in: SignIn) -> tuple
         # One that waits to go to her, and one that quotes her.
         letter = Letter(to=["mia@home.example"], subject="Re: my landlord", text="Mia Santos said")
         await queue_letter(c, relay, letter)
-    await ann.post(f"/people/{made['id']}/addresses/ask", value="mia@home.example")
+    await ada.post(f"/people/{made['id']}/addresses/ask", value="mia@home.example")
     return made["id"], caller
 
 
