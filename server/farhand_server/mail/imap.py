@@ -89,6 +89,7 @@ class Folder:
                 self._box.folder.set(server.folder)
                 status = self._box.client.response("UIDVALIDITY")[1]
                 self.uid_validity = int((status or [b"0"])[0] or 0)
+                self.last_uid = self._last_uid()
         except BaseException:
             self.abort()
             raise
@@ -104,18 +105,31 @@ class Folder:
             )
         return MailBox(server.host, server.port, timeout=IMAP_TIMEOUT_S, ssl_context=context)
 
-    def unread(self, *, after: int | None) -> list[int]:
-        """Return the UIDs to take, lowest first.
+    def _last_uid(self) -> int:
+        """Return the highest UID that any mail of the folder has, or had."""
+        said = self._box.client.response("UIDNEXT")[1]
+        if said and said[0]:
+            return int(said[0]) - 1
+        # A server need not say it (RFC 3501 s6.3.1).
+        return max((int(one) for one in self._box.uids("ALL")), default=0)
+
+    def unread(self, *, after: int, archive: int) -> list[int]:
+        """Return the UIDs to take, lowest first, `MAX_AT_ONCE` at most.
 
         Args:
-            after: those above this one; None, for a folder that was never read, takes what nobody
-                has seen: an old archive does not become tickets.
+            after: those above this one.
+            archive: up to this one the folder was filled before it was read at all: of that, what
+                nobody has seen is taken; an old archive does not become tickets.
         """
+        since = max(after, archive)
         with _translated("the folder cannot be searched"):
-            criteria = "UNSEEN" if after is None else f"UID {after + 1}:*"
-            found = [int(one) for one in self._box.uids(criteria)]
-        # `N:*` holds the last mail even when it is below N (RFC 3501 s6.4.8).
-        return sorted(one for one in found if after is None or one > after)[:MAX_AT_ONCE]
+            found = [int(one) for one in self._box.uids(f"UID {since + 1}:*")]
+            # `N:*` holds the last mail even when it is below N (RFC 3501 s6.4.8).
+            taken = [one for one in found if one > since]
+            if after < archive:
+                unseen = self._box.uids(f"UNSEEN UID {after + 1}:{archive}")
+                taken += [int(one) for one in unseen]
+        return sorted(taken)[:MAX_AT_ONCE]
 
     def fetch(self, uid: int, *, limit: int) -> Found | None:
         """Return a mail, or its beginning where it has more than `limit` bytes; None if it went."""

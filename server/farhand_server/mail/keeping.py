@@ -37,6 +37,7 @@ __all__ = [
     "keep_mail",
     "keep_refused",
     "marks_of",
+    "note_archive",
     "note_place",
 ]
 
@@ -201,4 +202,15 @@ async def note_place(c: AsyncConnection, relay: Relay, arrival: Arrival) -> None
         update(mailboxes)
         .where(mailboxes.c.tenant == relay.tenant, mailboxes.c.name == arrival.mailbox)
         .values(uid=arrival.uid, uid_validity=arrival.uid_validity)
+    )
+
+
+async def note_archive(
+    c: AsyncConnection, relay: Relay, mailbox: str, uid_validity: int, archive: int
+) -> None:
+    """Note, before the first look into a folder, the last UID that it held by then."""
+    await c.execute(
+        update(mailboxes)
+        .where(mailboxes.c.tenant == relay.tenant, mailboxes.c.name == mailbox)
+        .values(uid_validity=uid_validity, uid=0, archive_uid=archive)
     )

@@ -323,6 +323,7 @@ def _fresh(relay: Relay, name: str) -> dict[str, object]:
         "name": name,
         "uid_validity": None,
         "uid": 0,
+        "archive_uid": 0,
         "polled_at": None,
         "poll_error": "",
         "next_at": relay.stamp(),

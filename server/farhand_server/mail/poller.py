@@ -6,9 +6,10 @@
     settle    only then is it marked or moved, and its UID counts as read from the next commit on; a
               kill before that costs a second look at it, which finds it kept
 
-A folder with another UIDVALIDITY is another folder: what nobody has seen in it is taken.  A mail
-whose UID brings the connection down time and again is passed over after `MAX_STUCK` tries and said
-so, so that it keeps nobody behind it waiting.
+A folder that was never read, or has another UIDVALIDITY, is an archive up to its last UID: of that
+only what nobody has seen is taken, at whatever look.  A mail whose UID brings the connection down
+time and again is passed over after `MAX_STUCK` tries and said so, so that it keeps nobody behind it
+waiting.  Where mails cannot be marked or moved that often, they are kept and left as they are.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from sqlalchemy import and_, select, update
 
 from farhand_protocol.errors import FarhandError
 from farhand_server.clock import stamp
-from farhand_server.mail.imap import Folder, Found
+from farhand_server.mail.imap import MAX_AT_ONCE, Folder, Found
 from farhand_server.mail.intake import make_intake
 from farhand_server.mail.keeping import (
     MAX_TAKEN_BYTES,
@@ -33,6 +34,7 @@ from farhand_server.mail.keeping import (
     keep_mail,
     keep_refused,
     marks_of,
+    note_archive,
     note_place,
 )
 from farhand_server.mail.mailboxes import Server, imap_name, server_of
@@ -66,6 +68,8 @@ class Poller:
         self._changed = asyncio.Event()
         # Which UID of a mailbox failed last, and how often; lost with the process, which is fine.
         self._stuck: dict[str, tuple[int, int]] = {}
+        # How many looks into a mailbox ended since a mail of it could be marked or moved.
+        self._unsettled: dict[str, int] = {}
         self._polls = Counter(
             "farhand_mail_polls",
             "Looks into mailboxes over IMAP.",
@@ -203,15 +207,20 @@ class Poller:
     async def _take(self, name: str, folder: Folder) -> int:
         relay = self._relay
         async with relay.db.read() as c:
-            query = select(mailboxes.c.uid, mailboxes.c.uid_validity).where(
-                mailboxes.c.tenant == relay.tenant, mailboxes.c.name == name
-            )
+            query = select(
+                mailboxes.c.uid, mailboxes.c.uid_validity, mailboxes.c.archive_uid
+            ).where(mailboxes.c.tenant == relay.tenant, mailboxes.c.name == name)
             row = (await c.execute(query)).one()
-        after = done = row.uid if row.uid_validity == folder.uid_validity else None
-        kept = 0
-        for uid in await asyncio.to_thread(folder.unread, after=after):
+        after, archive = row.uid, row.archive_uid
+        if row.uid_validity != folder.uid_validity:
+            after, archive = 0, folder.last_uid
+            async with relay.db.write() as c:
+                await note_archive(c, relay, name, folder.uid_validity, archive)
+        kept, done, failure = 0, after, None
+        uids = await asyncio.to_thread(folder.unread, after=after, archive=archive)
+        for uid in uids:
             here = Arrival(name, "imap", uid=uid, uid_validity=folder.uid_validity)
-            if self._stuck.get(name, (0, 0)) >= (uid, MAX_STUCK):
+            if self._stuck.get(name) == (uid, MAX_STUCK):
                 await self._pass_over(here)
             elif (found := await self._fetch(folder, here)) is not None:
                 if found.size > MAX_TAKEN_BYTES:
@@ -219,13 +228,30 @@ class Poller:
                 else:
                     # Until it is marked, only what was marked before counts as read.
                     kept += await self._keep(found, here._replace(uid=done))
-                    await asyncio.to_thread(folder.settle, uid)
+                    failure = await self._settle(folder, here) or failure
             done = uid
+        if len(uids) < MAX_AT_ONCE:
+            # All of the archive was judged: what somebody marks as unread later stays there.
+            done = max(done, archive)
         if done != after:
             async with relay.db.write() as c:
                 await note_place(c, relay, Arrival(name, "imap", "", done, folder.uid_validity))
         await asyncio.to_thread(folder.close)
+        if failure is not None:
+            raise failure
         return kept
+
+    async def _settle(self, folder: Folder, here: Arrival) -> FarhandError | None:
+        """Mark or move a kept mail; returns why not where that was tried often enough."""
+        try:
+            await asyncio.to_thread(folder.settle, here.uid or 0)
+        except FarhandError as error:
+            if self._unsettled.get(here.mailbox, 0) + 1 < MAX_STUCK:
+                self._unsettled[here.mailbox] = self._unsettled.get(here.mailbox, 0) + 1
+                raise
+            return error
+        self._unsettled.pop(here.mailbox, None)
+        return None
 
     async def _fetch(self, folder: Folder, here: Arrival) -> Found | None:
         uid = here.uid or 0

@@ -97,6 +97,13 @@ class Dovecot:
                 status, words = box.append("INBOX", "", "", mail)
                 assert status == "OK", words
 
+    def see(self, user: str, numbers: str, *, seen: bool) -> None:
+        """Mark mails of the inbox, by their place in it, as seen or unseen."""
+        with self.box(user) as box:
+            box.select("INBOX")
+            status, words = box.store(numbers, "+FLAGS" if seen else "-FLAGS", "\\Seen")
+            assert status == "OK", words
+
     def flags(self, user: str, folder: str = "INBOX") -> list[bytes]:
         """Return the flags of each mail of a folder."""
         with self.box(user) as box:

@@ -11,6 +11,7 @@ from sqlalchemy import update
 
 from farhand_protocol.errors import FarhandError
 from farhand_server.app import Relay
+from farhand_server.mail import imap
 from farhand_server.mail import poller as polling
 from farhand_server.mail.imap import Folder, Found
 from farhand_server.mail.intake import make_intake
@@ -64,6 +65,50 @@ async def test_each_mail_is_taken_once_and_marked_when_it_is_kept(
     await asyncio.to_thread(dovecot.deliver, user, letter(message_id="<10@x.example>"))
     assert await poll(relay, clock) == 1
     assert len(await all_mails(relay, "in")) == 5
+
+
+async def test_an_old_archive_becomes_no_tickets(
+    relay: Relay, clock: ManualClock, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = f"archive-{relay.db.dialect}"
+    mails = [letter(message_id=f"<{n}@x.example>", sender=f"p{n}@c.example") for n in range(10)]
+    await asyncio.to_thread(dovecot.deliver, user, *mails)
+    await asyncio.to_thread(dovecot.see, user, "1,3:5,7,9:10", seen=True)
+    monkeypatch.setattr(imap, "MAX_AT_ONCE", 2)
+    monkeypatch.setattr(polling, "MAX_AT_ONCE", 2)
+    await open_mailbox(relay, imap=terms(dovecot, user))
+    assert await poll(relay, clock) == 2
+    # Where more was unread than one look takes, what lies between is an archive all the same.
+    assert await poll(relay, clock) == 1
+    assert await poll(relay, clock) == 0
+    took = [one["rfc_id"] for one in await all_mails(relay, "in")]
+    assert took == ["<1@x.example>", "<5@x.example>", "<7@x.example>"]
+    # What comes now is taken, seen or not; what somebody marks as unread in the archive stays.
+    await asyncio.to_thread(dovecot.deliver, user, letter(message_id="<new@x.example>"))
+    await asyncio.to_thread(dovecot.see, user, "11", seen=True)
+    await asyncio.to_thread(dovecot.see, user, "1", seen=False)
+    assert await poll(relay, clock) == 1
+    assert await poll(relay, clock) == 0
+    assert (await all_mails(relay, "in"))[-1]["rfc_id"] == "<new@x.example>"
+
+
+async def test_mails_that_cannot_be_moved_are_kept_and_hold_nobody_up(
+    relay: Relay, clock: ManualClock, dovecot: Dovecot
+) -> None:
+    user = f"unmoved-{relay.db.dialect}"
+    mails = [letter(message_id=f"<{n}@x.example>") for n in range(3)]
+    await asyncio.to_thread(dovecot.deliver, user, *mails)
+    await open_mailbox(relay, imap=terms(dovecot, user, moved_to="a//..//b"))
+    for _ in range(MAX_STUCK):
+        await poll(relay, clock)
+    assert len(await all_mails(relay, "in")) == 3
+    async with relay.db.read() as c:
+        desk = await get_mailbox(c, relay.tenant, "desk")
+    assert "cannot be marked" in desk.poll_error
+    assert await poll(relay, clock) == 0, "nothing is left to take"
+    await asyncio.to_thread(dovecot.deliver, user, letter(message_id="<4@x.example>"))
+    await poll(relay, clock)
+    assert len(await all_mails(relay, "in")) == 4
 
 
 async def test_a_mail_is_not_marked_where_the_store_does_not_take_it(

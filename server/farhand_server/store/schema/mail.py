@@ -31,6 +31,7 @@ mailboxes = Table(
     # How far it was read over IMAP, and how that went.
     Column("uid_validity", BigInteger),
     Column("uid", BigInteger, nullable=False),
+    Column("archive_uid", BigInteger, nullable=False),  # up to here it was filled before that
     Column("polled_at", Text),
     Column("poll_error", Text, nullable=False),
     Column("next_at", Text, nullable=False),

@@ -30,6 +30,7 @@ def upgrade() -> None:
         sa.Column("resolves", sa.Boolean(), nullable=False),
         sa.Column("uid_validity", sa.BigInteger()),
         sa.Column("uid", sa.BigInteger(), nullable=False),
+        sa.Column("archive_uid", sa.BigInteger(), nullable=False),
         sa.Column("polled_at", sa.Text()),
         *_texts("poll_error", "next_at"),
         sa.Column("failures", sa.Integer(), nullable=False),
