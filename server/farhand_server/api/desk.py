@@ -172,7 +172,7 @@ class TicketController(Controller):
     async def create(
         self, relay: FromRelay, actor: FromActor, data: JSONBody[NewTicket]
     ) -> Response[Ticket]:
-        """Make a ticket; a requester makes her own."""
+        """Make a ticket; a requester makes her own, without a device or a key of another desk."""
         desk = authorise(actor, "ticket.create") == "all"
         async with relay.db.write() as c:
             device = None
@@ -196,7 +196,8 @@ class TicketController(Controller):
                 actor=actor.name,
                 requester=data.requester if desk else actor.name,
                 device=device,
-                external_key=data.external_key,
+                # By its key a ticket is joined: by sessions, other desks, hooks, monitoring.
+                external_key=data.external_key if desk else None,
                 body=data.body,
                 intake=data.intake(),
             )

@@ -20,8 +20,9 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from farhand_protocol.errors import FarhandError
+from farhand_protocol.errors import FarhandError, UsageError
 from farhand_server.outbox.calling import Answer, call
+from farhand_server.people.people import normalise_address
 
 __all__ = [
     "MAX_KEY_CHARS",
@@ -33,6 +34,7 @@ __all__ = [
     "Reference",
     "Remark",
     "Site",
+    "address_of",
     "field_of",
     "one_line",
     "quoted",
@@ -43,13 +45,18 @@ _MAX_WORDS: Final = 200
 
 
 class ForeignTicket(msgspec.Struct, frozen=True, kw_only=True):
-    """A ticket of another desk, as far as we look; `is_done` says that it is solved there."""
+    """A ticket of another desk, as far as we look; `is_done` says that it is solved there.
+
+    `requester` is how she is called there; `address` her mail address, where that desk calls people
+    by theirs: a display name that reads as one is none.
+    """
 
     key: str
     title: str
     state: str = ""
     is_done: bool = False
     requester: str = ""
+    address: str = ""
     url: str = ""
     fixed_in: str = ""
 
@@ -208,6 +215,14 @@ def field_of(answer: Any, *names: str) -> Any:
     for name in names:
         answer = answer.get(name) if isinstance(answer, dict) else None
     return answer
+
+
+def address_of(value: object) -> str:
+    """Return a mail address as addresses are compared, "" for what is none."""
+    try:
+        return normalise_address("mail", one_line(value))
+    except UsageError:
+        return ""
 
 
 def one_line(value: object) -> str:

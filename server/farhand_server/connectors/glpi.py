@@ -1,4 +1,4 @@
-"""GLPI by its legacy REST API (`apirest.php`): a session for each call, always ended.
+"""GLPI by its legacy REST API (`apirest.php`): a session for each call, which is ended.
 
 A followup is HTML, so words are escaped; minutes are among them, because a followup has none.
 There is no webhook in that API.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import html
+import logging
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -28,6 +29,8 @@ from farhand_server.connectors.desks import (
 )
 
 __all__ = ["Glpi"]
+
+_log = logging.getLogger(__name__)
 
 _STATES = {1: "new", 2: "assigned", 3: "planned", 4: "waiting", 5: "solved", 6: "closed"}
 
@@ -60,7 +63,11 @@ class Glpi:
         try:
             yield headers
         finally:
-            await self._site.ask("GET", "/apirest.php/killSession", headers=headers)
+            try:
+                await self._site.ask("GET", "/apirest.php/killSession", headers=headers)
+            except FarhandError as error:
+                # What was done is done; a session that nobody uses ends by itself.
+                _log.info("a session of GLPI was not ended: %s", error)
 
     async def get(self, key: str) -> ForeignTicket:
         """Return a ticket."""
@@ -82,7 +89,7 @@ class Glpi:
         async with self._session() as headers:
             if again:
                 there = await self._site.ask(
-                    "GET", f"/apirest.php/Ticket/{number}/ITILFollowup?range=0-199",
+                    "GET", f"/apirest.php/Ticket/{number}/ITILFollowup?range=0-199&order=DESC",
                     headers=headers,
                 )  # fmt: skip
                 if any(remark.marker in str(field_of(one, "content")) for one in there or []):

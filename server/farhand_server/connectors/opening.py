@@ -1,7 +1,8 @@
 """Begins with a ticket of another desk: fetched once, and made or joined here.
 
 The ticket here carries the key (`zammad:12345`), so `farhand session open --ticket zammad:12345`
-finds it, and what becomes of it goes back.
+finds it, and what becomes of it goes back.  Its requester is whom that desk names: an address where
+it calls people by theirs, else `CONNECTOR:NAME`, which is nobody's account here however it reads.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError, UsageError
 from farhand_server.connectors.desks import ForeignEvent, ForeignTicket
+from farhand_server.connectors.joined import find_joined
 from farhand_server.connectors.registry import open_connector, split_key
 from farhand_server.desk.moves import add_message
 from farhand_server.desk.ticket_states import ENDED
 from farhand_server.desk.tickets import Ticket, create_ticket, find_ticket
 from farhand_server.relay import Relay
 from farhand_server.webhooks.seen import is_new
+from farhand_server.wording import MAX_LINE_CHARS
 
 __all__ = ["note_events", "open_foreign"]
 
@@ -55,7 +58,7 @@ async def _join(
     device: str | None,
     actor: str,
 ) -> Ticket:
-    known = await find_ticket(c, relay.tenant, external_key)
+    known = await find_joined(c, relay, external_key)
     if known is not None and known.state not in ENDED:
         return known
     made = await create_ticket(
@@ -63,13 +66,20 @@ async def _join(
         relay,
         title=found.title or external_key,
         actor=actor,
-        requester=found.requester or None,
+        requester=_requester(external_key, found),
         device=device,
         external_key=external_key,
     )
     where = f"Begun from {external_key}" + (f": {found.url}" if found.url else "")
     await add_message(c, relay, ref=made.id, kind="note", body=where, actor=actor)
     return await _again(c, relay, made)
+
+
+def _requester(external_key: str, found: ForeignTicket) -> str | None:
+    if found.address:
+        return found.address
+    name, _ = split_key(external_key)
+    return f"{name}:{found.requester}"[:MAX_LINE_CHARS] if found.requester else None
 
 
 async def _again(c: AsyncConnection, relay: Relay, made: Ticket) -> Ticket:
@@ -89,7 +99,7 @@ async def note_events(
         if not await is_new(c, relay, source=f"connector {connector}", delivery=mark):
             continue
         fresh.append(event)
-        ticket = await find_ticket(c, relay.tenant, f"{connector}:{event.key}")
+        ticket = await find_joined(c, relay, f"{connector}:{event.key}")
         if ticket is not None and event.state and ticket.state not in ("closed", "merged"):
             words = f"{connector}:{event.key} is {event.state}"
             await add_message(

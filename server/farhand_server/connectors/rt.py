@@ -21,12 +21,16 @@ from farhand_server.connectors.desks import (
     Reference,
     Remark,
     Site,
+    address_of,
     field_of,
     one_line,
     quoted,
 )
 
 __all__ = ["Rt"]
+
+_PER_PAGE = 100
+_MAX_PAGES = 50
 
 
 class Rt:
@@ -54,6 +58,7 @@ class Rt:
             title=one_line(field_of(found, "Subject")),
             state=one_line(field_of(found, "Status")),
             requester=one_line(field_of(first, "id")),
+            address=address_of(field_of(first, "id")),
             url=self._address(key),
         )
 
@@ -73,11 +78,8 @@ class Rt:
         if not isinstance(path, str):
             raise DeskError(f"RT does not let us {wanted} on {key[:80]}", status=403)
         subject = f"Farhand {remark.marker}"
-        if again:
-            listed = f"/REST/2.0/ticket/{quoted(key)}/attachments?fields=Subject&per_page=100"
-            there = field_of(await self._site.ask("GET", listed), "items") or []
-            if any(field_of(one, "Subject") == subject for one in there):
-                return
+        if again and await self._is_there(key, subject):
+            return
         body: dict[str, Any] = {
             "Subject": subject,
             "Content": remark.text,
@@ -86,6 +88,18 @@ class Rt:
         if remark.minutes:
             body["TimeTaken"] = str(remark.minutes)
         await self._site.ask("POST", path, body)
+
+    async def _is_there(self, key: str, subject: str) -> bool:
+        """Look for a comment in all attachments, page by page, in whatever order they come."""
+        listed = f"/REST/2.0/ticket/{quoted(key)}/attachments?fields=Subject&per_page={_PER_PAGE}"
+        for page in range(1, _MAX_PAGES + 1):
+            found = field_of(await self._site.ask("GET", f"{listed}&page={page}"), "items")
+            there = found if isinstance(found, list) else []
+            if any(field_of(one, "Subject") == subject for one in there):
+                return True
+            if len(there) < _PER_PAGE:
+                return False
+        raise DeskError(f"the ticket has more than {_PER_PAGE * _MAX_PAGES} attachments")
 
     async def link(self, key: str, reference: Reference) -> bool:
         """Add the address to what the ticket refers to; the same one again changes nothing."""

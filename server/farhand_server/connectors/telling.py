@@ -3,9 +3,10 @@
     a session ended        its time entry brings it: summary, link, minutes, hash
     a ticket was resolved  the closing note
 
-Only for a ticket whose key somebody of the desk gave it: a requester may write any key on her own
-ticket, and that opens no other desk to her.  A session that was held for a foreign key alone, with
-no ticket of ours, is found by a sweep.  What went out once has an item of the outbox under its key.
+Only for a ticket whose key somebody of the desk gave it (`connectors.joined`).  A session that was
+held for a foreign key alone, with no ticket of ours, is found by a sweep.  What went out once has
+an item of the outbox under its key; at any later try, also one that a person asked for, a comment
+is looked for before it is made.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError
-from farhand_server.accounts.directory import make_directory
 from farhand_server.clock import stamp
 from farhand_server.connectors.desks import DeskError, Reference, Remark
+from farhand_server.connectors.joined import is_joined
 from farhand_server.connectors.registry import find_connector, open_connector, split_key
 from farhand_server.connectors.summary import of_session, of_ticket
 from farhand_server.desk.heed import HeededEvent
-from farhand_server.desk.tickets import Ticket, get_ticket
+from farhand_server.desk.tickets import get_ticket
 from farhand_server.outbox.items import Item, put
 from farhand_server.outbox.sending import GiveUp, TryLater
 from farhand_server.relay import Relay
@@ -39,7 +40,6 @@ _log = logging.getLogger(__name__)
 _EVERY_S: Final = 60.0
 _LOOK_BACK: Final = timedelta(days=1)
 _AT_ONCE: Final = 200
-_STAFF: Final = ("technician", "admin")
 # What no second try will change.
 _NEVER: Final = (400, 404, 405, 410, 413, 422)
 
@@ -51,7 +51,7 @@ async def heed_connectors(c: AsyncConnection, relay: Relay, event: HeededEvent) 
     ticket = await get_ticket(c, relay.tenant, str(event.ticket))
     name, key = split_key(ticket.external_key or "")
     connector = await find_connector(c, relay.tenant, name)
-    if connector is None or ticket.security or not await _of_the_desk(c, relay, ticket):
+    if connector is None or ticket.security or not await is_joined(c, relay, ticket):
         return
     if event.kind == "resolved":
         told = of_ticket(relay, ticket.row, await _note(c, relay, event))
@@ -61,12 +61,6 @@ async def heed_connectors(c: AsyncConnection, relay: Relay, event: HeededEvent) 
         if found is not None:
             told = of_session(relay, found, ticket=ticket.row)
             await _queue(c, relay, name, key, told, f"{name} session {session}")
-
-
-async def _of_the_desk(c: AsyncConnection, relay: Relay, ticket: Ticket) -> bool:
-    """Tell whether somebody who works here made the ticket, and so gave it its key."""
-    account = await relay.service(make_directory).find(c, ticket.created_by)
-    return account is not None and account.role in _STAFF
 
 
 async def _note(c: AsyncConnection, relay: Relay, event: HeededEvent) -> str:
@@ -103,7 +97,7 @@ async def send_connector(relay: Relay, item: Item) -> None:
             marker=item.id,
             minutes=int(payload["minutes"]),
         )
-        await desk.comment(key, remark, again=item.tries > 1)
+        await desk.comment(key, remark, again=item.claims > 1)
     except DeskError as error:
         if error.status in _NEVER:
             raise GiveUp(error.message) from error

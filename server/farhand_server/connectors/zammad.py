@@ -24,6 +24,7 @@ from farhand_server.connectors.desks import (
     Reference,
     Remark,
     Site,
+    address_of,
     field_of,
     one_line,
     quoted,
@@ -73,6 +74,7 @@ class Zammad:
             title=one_line(ticket.get("title")),
             state=one_line(ticket.get("state")),
             requester=one_line(ticket.get("customer")),
+            address=address_of(ticket.get("customer")),
             url=f"{self._site.base_url}/#ticket/zoom/{quoted(one_line(ticket.get('id')) or '0')}",
         )
 

@@ -60,7 +60,8 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
         kind: the sender's.
         key: as it was put, else empty.
         payload: as it was put.
-        tries: how many were begun, this one included.
+        tries: how many were begun, this one included, since a person asked for it anew.
+        claims: how many were begun ever, this one included: above one, it may have arrived.
         created_at: when it was put (RFC 3339).
     """
 
@@ -69,6 +70,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     payload: dict[str, Any]
     tries: int
+    claims: int
     created_at: str
 
 

@@ -323,6 +323,7 @@ def _item(row: RowMapping) -> Item:
         key=row["key"] or "",
         payload=json.loads(row["payload"]),
         tries=row["tries"] + 1,
+        claims=row["claims"] + 1,
         created_at=row["created_at"],
     )
 

@@ -1,9 +1,10 @@
 """What an inbound hook brings: messages of people elsewhere, alerts of monitoring; all hostile.
 
 A message begins a ticket, or goes on the one of its `thread`, if that came from the same hook: no
-delivery can name a ticket of somebody else.  An alert goes by its `fingerprint`: while the ticket
-of the same one is open it is noted there, its end too, which resolves nothing.  Text is bounded and
-what no screen should act on becomes a space; nothing that comes this way can reach a device.
+delivery can name a ticket of somebody else, and a key that somebody else wrote makes none the
+hook's.  An alert goes by its `fingerprint`: while the ticket of the same one is open it is noted
+there, its end too, which resolves nothing.  Text is bounded and what no screen should act on
+becomes a space; nothing that comes this way can reach a device.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from datetime import timedelta
 from typing import Any, Final, Literal
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError, UsageError
@@ -36,6 +37,7 @@ __all__ = ["MAX_ALERTS", "MAX_TICKETS_A_DAY", "Delivery", "Taken", "take_deliver
 MAX_TICKETS_A_DAY: Final = 200
 MAX_ALERTS: Final = 100
 _MAX_ID_CHARS: Final = 100
+_MONITOR: Final = "monitor"
 
 
 class Sender(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,10 +148,13 @@ async def _check_room(c: AsyncConnection, relay: Relay, hook: Hook) -> None:
         raise FarhandError("hook-full", f"the hook made {MAX_TICKETS_A_DAY} tickets today")
 
 
-async def _newest(c: AsyncConnection, relay: Relay, key: str) -> Any:
+async def _newest(
+    c: AsyncConnection, relay: Relay, key: str, made_here: ColumnElement[bool]
+) -> Any:
+    """Return the newest ticket of a key that the hook itself made."""
     query = (
         select(tickets.c.number, tickets.c.state, tickets.c.requester)
-        .where(tickets.c.tenant == relay.tenant, tickets.c.external_key == key)
+        .where(tickets.c.tenant == relay.tenant, tickets.c.external_key == key, made_here)
         .order_by(tickets.c.number.desc())
         .limit(1)
     )
@@ -170,7 +175,8 @@ async def _message(c: AsyncConnection, relay: Relay, hook: Hook, message: Messag
         )
         person = found.id
     thread = _line(message.thread)
-    known = await _newest(c, relay, _key(hook, thread)) if thread else None
+    its_own = tickets.c.created_by.startswith(f"{hook.name}:", autoescape=True)
+    known = await _newest(c, relay, _key(hook, thread), its_own) if thread else None
     if known is not None:
         said = await add_message(
             c,
@@ -206,7 +212,7 @@ async def _alert(c: AsyncConnection, relay: Relay, hook: Hook, alert: Alert) -> 
     if not alert.fingerprint.strip():
         raise UsageError("delivery-malformed", "an alert without a fingerprint")
     key = _key(hook, alert.fingerprint)
-    known = await _newest(c, relay, key)
+    known = await _newest(c, relay, key, tickets.c.created_by == _MONITOR)
     is_open = known is not None and known["state"] not in ENDED
     is_over = alert.status == "resolved"
     title = _line(alert.title or alert.labels.get("alertname")) or "alert"
@@ -224,7 +230,7 @@ async def _alert(c: AsyncConnection, relay: Relay, hook: Hook, alert: Alert) -> 
             c,
             relay,
             title=title,
-            actor="monitor",
+            actor=_MONITOR,
             external_key=key,
             intake=Intake(queue=hook.queue),
             channel="webhook",

@@ -86,7 +86,7 @@ async def test_zammad_is_asked_by_number_and_told_by_id() -> None:
         )
         found = await desk.get("22019")
         assert (found.key, found.title, found.state) == ("22019", "Printer is on fire", "closed")
-        assert found.requester == "nicole.braun@zammad.org"
+        assert found.requester == found.address == "nicole.braun@zammad.org"
         assert listener.asked[0].headers["authorization"] == "Token token=t0"
         assert "query=number%3A22019" in listener.asked[0].path
         await desk.comment("22019", REMARK, again=False)
@@ -175,6 +175,24 @@ async def test_glpi_ends_each_session_it_begins() -> None:
         assert await desk.link("71", LINK) is False
         with pytest.raises(FarhandError, match="hook-refused"):
             desk.verify_webhook({}, b"{}", SECRET)
+
+
+async def test_glpi_looks_at_the_newest_and_forgives_a_session_that_does_not_end() -> None:
+    async with listening() as listener:
+        desk = Glpi(Site(listener.url, {}), app_token="", user_token="user")
+        _answers(
+            listener,
+            {
+                "GET /apirest.php/initSession": {"session_token": "83af"},
+                "GET /apirest.php/killSession": told(["ERROR"], 400),
+                "POST /apirest.php/ITILFollowup": told({"id": 15}, 201),
+                "GET /apirest.php/Ticket/71/ITILFollowup": [],
+            },
+        )
+        await desk.comment("71", REMARK, again=True)
+        (looked,) = [one.path for one in listener.asked if "/Ticket/71/" in one.path]
+        assert "order=DESC" in looked
+        assert "POST /apirest.php/ITILFollowup" in _paths(listener)
 
 
 # Jira: developer.atlassian.com/cloud/jira/platform/rest/v2/
@@ -373,6 +391,9 @@ async def test_gitlab() -> None:
 # RT: docs.bestpractical.com/rt/latest/RT/REST2.html
 
 
+_ATTACHMENTS = "/REST/2.0/ticket/9/attachments?fields=Subject&per_page=100"
+
+
 async def test_rt_follows_its_own_links_only() -> None:
     async with listening() as listener:
         desk = Rt(Site(listener.url, {"Authorization": "token 1-14-abc"}), queue="General")
@@ -400,6 +421,7 @@ async def test_rt_follows_its_own_links_only() -> None:
         )
         found = await desk.get("9")
         assert (found.title, found.requester) == ("My first ticket", "root@example.com")
+        assert found.address == "root@example.com"
         await desk.comment("9", REMARK, again=False)
         sent = listener.asked[-1]
         assert sent.path == "/REST/2.0/ticket/9/comment"
@@ -410,6 +432,17 @@ async def test_rt_follows_its_own_links_only() -> None:
         assert await desk.link("9", LINK) is True
         assert listener.asked[-1].json == {"AddRefersTo": LINK.url}, "not in place of others"
         assert (await desk.create(Draft(title="New", text="x"))).key == "20"
+        full = {"items": [{"Subject": "screen.png"}] * 100}
+        _answers(
+            listener,
+            {
+                "GET /REST/2.0/ticket/9": ticket,
+                "GET /REST/2.0/ticket/9/attachments": full,
+                f"GET {_ATTACHMENTS}&page=2": {"items": [{"Subject": "Farhand ob-abc"}]},
+            },
+        )
+        await desk.comment("9", REMARK, again=True)
+        assert listener.asked[-1].method == "GET", "found behind a full page"
         ticket["_hyperlinks"] = [{"ref": "comment", "_url": "http://127.0.0.1:1/steal"}]
         with pytest.raises(DeskError, match="another server"):
             await desk.comment("9", REMARK, again=False)

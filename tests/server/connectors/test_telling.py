@@ -11,12 +11,15 @@ from hypothesis import strategies as st
 from sqlalchemy import insert, update
 
 from farhand_protocol.codes import ALPHABET, format_code
+from farhand_server.connectors.desks import ForeignEvent
+from farhand_server.connectors.opening import note_events
 from farhand_server.connectors.summary import without_codes
 from farhand_server.connectors.telling import sweep_sessions
 from farhand_server.desk.moves import resolve
+from farhand_server.desk.tickets import create_ticket
 from farhand_server.desk.time_entries import record_time
 from farhand_server.heeders import heed_now
-from farhand_server.outbox.items import list_items
+from farhand_server.outbox.items import list_items, retry
 from farhand_server.outbox.sending import send_due
 from farhand_server.relay import Relay
 from farhand_server.senders import SENDERS
@@ -113,7 +116,7 @@ async def test_from_a_foreign_ticket_and_back(
     assert (await desk.add()).status_code == 201
     ann = await sign_in("technician", name="ann")
     ticket = await desk.open(ann)
-    assert (ticket["title"], ticket["requester"]) == ("Slow [31m", "Mia")
+    assert (ticket["title"], ticket["requester"]) == ("Slow [31m", "jira:Mia")
     assert ticket["external_key"] == "jira:ED-1"
     assert (await desk.open(ann))["number"] == ticket["number"], "the open one is joined"
     shown: Any = (await desk.web.get("/api/v1/tickets/jira:ED-1", headers=ann)).json()
@@ -162,22 +165,90 @@ async def test_a_comment_that_arrived_is_not_repeated(
     }
 
 
+async def test_a_comment_whose_answer_was_lost_is_not_repeated_by_retry(
+    desk: Desk, relay: Relay, sign_in: SignIn
+) -> None:
+    """Its minutes would be billed twice."""
+    await desk.add()
+    ticket = await desk.open(await sign_in("technician", name="ann"))
+    await desk.session(int(ticket["id"]))
+    kept: list[Any] = []
+
+    def lossy(asked: Asked) -> Told:
+        if not asked.path.split("?")[0].endswith("/comment"):
+            return desk.answer(asked)
+        if asked.method == "POST":
+            kept.append(asked.json)
+            return told({}, 502)
+        return told({"comments": kept})
+
+    desk.listener.answer = lossy
+    assert await desk.send() == 1
+    async with relay.db.write() as c:
+        (item,) = await list_items(c, relay.tenant, kind="connector")
+        assert item.state == "waiting"
+        await retry(c, relay, item=item.id, actor="ada")
+    assert await desk.send() == 1
+    assert len(kept) == 1
+    async with relay.db.read() as c:
+        assert await list_items(c, relay.tenant, kind="connector") == []
+
+
 async def test_a_requester_opens_no_other_desk(desk: Desk, relay: Relay, sign_in: SignIn) -> None:
     await desk.add()
     mia = await sign_in("requester", name="mia")
-    made: Any = (
-        await desk.web.post(
-            "/api/v1/tickets", headers=mia, json={"title": "x", "external_key": "jira:ED-9"}
-        )
-    ).json()
     async with relay.db.write() as c:
-        await resolve(c, relay, ref=made["number"], note="done", actor="ann")
-    await desk.session(int(made["id"]))
+        made = await create_ticket(
+            c, relay, title="x", actor="mia", requester="mia", external_key="jira:ED-9"
+        )
+        await resolve(c, relay, ref=made.id, note="done", actor="ann")
+    await desk.session(made.row)
     await desk.send()
     assert desk.posted("comment") == []
     assert (
         await desk.web.post(f"{API}/open", headers=mia, json={"key": "jira:1"})
     ).status_code == (403)
+
+
+async def test_a_requesters_key_joins_nothing(desk: Desk, relay: Relay, sign_in: SignIn) -> None:
+    """Neither the key that she writes now nor one that stood before it was refused."""
+    await desk.add()
+    mia, ann = await sign_in("requester", name="mia"), await sign_in("technician", name="ann")
+    new = {"title": "mine", "external_key": "jira:ED-1"}
+    made: Any = (await desk.web.post("/api/v1/tickets", headers=mia, json=new)).json()
+    assert made["external_key"] is None
+    async with relay.db.write() as c:
+        older = await create_ticket(
+            c, relay, title="x", actor="mia", requester="mia", external_key="jira:ED-1"
+        )
+    ours = await desk.open(ann)
+    assert ours["number"] not in (made["number"], older.number)
+    async with relay.db.write() as c:
+        newer = await create_ticket(
+            c, relay, title="x", actor="mia", requester="mia", external_key="jira:ED-1"
+        )
+        said = [ForeignEvent(key="ED-1", state="Waiting")]
+        await note_events(c, relay, connector="jira", events=said)
+    assert (await desk.open(ann))["number"] == ours["number"]
+    for number, count in ((made["number"], 0), (older.number, 0), (newer.number, 0)):
+        path = f"/api/v1/tickets/{number}/messages"
+        assert len((await desk.web.get(path, headers=ann)).json()["items"]) == count
+    shown = (await desk.web.get(f"/api/v1/tickets/{ours['number']}/messages", headers=ann)).json()
+    assert shown["items"][-1]["body"] == "jira:ED-1 is Waiting"
+
+
+@pytest.mark.parametrize("name", ["mia", "mia@example.org"])
+async def test_a_foreign_name_is_nobodys_account_or_address(
+    desk: Desk, sign_in: SignIn, name: str
+) -> None:
+    await desk.add()
+    issue = {"summary": "Secret", "reporter": {"displayName": name}}
+    desk.listener.answer = lambda asked: told({"key": "ED-1", "fields": issue})
+    mia = await sign_in("requester", name=name)
+    ticket = await desk.open(await sign_in("technician", name="ann"))
+    assert (ticket["requester"], ticket["person"]) == (f"jira:{name}", None)
+    seen = await desk.web.get(f"/api/v1/tickets/{ticket['number']}", headers=mia)
+    assert seen.status_code == 404
 
 
 async def test_a_session_for_a_foreign_key_alone(desk: Desk, relay: Relay) -> None:

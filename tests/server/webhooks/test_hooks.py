@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from farhand_server.desk.moves import close, mark_spam, resolve
+from farhand_server.desk.tickets import create_ticket
 from farhand_server.relay import Relay
 from farhand_server.store.schema import tickets
 from farhand_server.webhooks.hooks import MAX_DELIVERIES_A_MINUTE, MAX_DELIVERY_BYTES
@@ -195,6 +197,36 @@ async def test_an_alert_by_its_fingerprint(hooks: Hooks, relay: Relay) -> None:
         assert (await hooks.bring(wrong)).json()["code"] == "delivery-malformed"
     async with relay.db.read() as c:
         assert len(list(await c.scalars(select(tickets.c.number)))) == 3
+
+
+async def test_a_key_of_somebody_else_makes_no_ticket_the_hooks(
+    hooks: Hooks, relay: Relay, web: httpx.AsyncClient, sign_in: SignIn
+) -> None:
+    """The key is no secret; who asks for help sets none, and one that stands is not believed."""
+    await hooks.add()
+    await hooks.add(name="prometheus", purpose="alerts")
+    eve = await sign_in("requester", name="eve")
+    hers = []
+    for name, mark in (("square", "t-1"), ("prometheus", "disk-full")):
+        key = f"hook.{name}:" + hashlib.sha256(mark.encode()).hexdigest()[:32]
+        new = {"title": "x", "external_key": key}
+        made: Any = (await web.post("/api/v1/tickets", headers=eve, json=new)).json()
+        assert made["external_key"] is None
+        async with relay.db.write() as c:
+            older = await create_ticket(
+                c, relay, title="x", actor="eve", requester="eve", external_key=key
+            )
+        hers += [made["number"], older.number]
+    (said,) = await hooks.taken(_said("The hint is the cat's name"))
+    assert await hooks.taken(_said("More.")) == [said]
+    firing = {"alerts": [{"fingerprint": "disk-full", "title": "disk full"}]}
+    answer = await web.post(f"{API}/prometheus", headers=TOKEN, json=firing)
+    assert answer.json()["tickets"] != []
+    assert not {said, *answer.json()["tickets"]} & set(hers)
+    again = await web.post(f"{API}/prometheus", headers=TOKEN, json=firing)
+    assert again.json()["tickets"] == answer.json()["tickets"]
+    for number in hers:
+        assert await hooks.thread(number) == []
 
 
 async def test_a_wild_program_is_slowed(hooks: Hooks) -> None:
