@@ -36,8 +36,14 @@ def register(accounts: click.Group) -> None:
     @command(factors)
     @click.option("--label", default="authenticator", show_default=True, help="What you call it.")
     def add(context: Context, label: str) -> None:
-        """Add an authenticator app (TOTP): shows its secret, asks for its first code."""
-        made = context.relay.post("/me/factors/totp", NewTotp, {"label": label})
+        """Add an authenticator app (TOTP): shows its secret, asks for its first code.
+
+        Whoever has a second factor already is asked for a code of that one first.
+        """
+        wish = {"label": label}
+        if context.relay.get("/me/factors", Factors).items:
+            wish["code"] = type_secret(_CODE)
+        made = context.relay.post("/me/factors/totp", NewTotp, wish)
         say("give this to your authenticator app, as a QR code or by hand; it is shown once:")
         say(made.uri)
         say(f"secret {made.secret}")

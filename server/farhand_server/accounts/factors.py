@@ -1,9 +1,12 @@
 """Second factors of accounts: authenticator apps (TOTP, RFC 6238), security keys, recovery codes.
 
-A factor counts once its owner has proved it.  A TOTP code is looked for in the present step of 30 s
-and one to either side, and a step at or before the last one used is never taken again, whoever
-comes first.  Ten recovery codes come with the first factor, each for one time; they are 80 random
-bits, so their SHA-256 is all the database needs.  Security keys are in `security_keys`.
+A factor counts once its owner has proved it.  Who has one shows a code of it before another is
+added or one is changed, and what was begun before the last one was added is begun again.
+
+A TOTP code is looked for in the present step of 30 s and one to either side, and a step at or
+before the last one used is never taken again, whoever comes first.  Ten recovery codes come with
+the first factor, each for one time; they are 80 random bits, so their SHA-256 is all the database
+needs.  Security keys are in `security_keys`.
 
 Guessing: six digits and three steps make 3 in a million for each try; an account has
 `_TRIES` of them an hour on each node, besides what the way there costs.
@@ -163,7 +166,10 @@ class Factors:
     async def proved(
         self, c: AsyncConnection, *, account: str, name: str, factor: str
     ) -> list[str]:
-        """Let a factor count from now on; returns recovery codes if it is the first."""
+        """Let a factor count from now on; returns recovery codes if it is the first.
+
+        What else was begun is over: it may have been begun before there was anything to prove.
+        """
         await self._relay.audit.append(
             c, actor=name, action="factor.add", subject=name, detail={"factor": factor}
         )
@@ -172,6 +178,7 @@ class Factors:
             .where(*self._of(account), second_factors.c.id == factor)
             .values(confirmed_at=self._relay.stamp())
         )
+        await self._forget_begun(c, account)
         if await self.recovery_left(c, account):
             return []
         return await self._new_recovery(c, account)
@@ -255,12 +262,15 @@ class Factors:
         label = check_line(label, "label", max_chars=60)
         if len(await self.of(c, account)) >= MAX_FACTORS:
             raise FarhandError("factors-full", f"an account has at most {MAX_FACTORS} factors")
+        await self._forget_begun(c, account)
+        return label
+
+    async def _forget_begun(self, c: AsyncConnection, account: str) -> None:
         await c.execute(
             delete(second_factors).where(
                 *self._of(account), second_factors.c.confirmed_at.is_(None)
             )
         )
-        return label
 
     async def remove(self, c: AsyncConnection, *, account: str, name: str, factor: str) -> None:
         """Remove one factor; with the last one the recovery codes go, too.

@@ -79,6 +79,7 @@ class SecurityKeys:
             FarhandError: `factors-full`, `invalid` for the label.
         """
         label = await self._factors.check_room(c, account, label)
+        is_first = not await self._factors.of(c, account)
         challenge = self._relay.random(_CHALLENGE_BYTES)
         options = generate_registration_options(
             rp_id=self._party,
@@ -94,7 +95,7 @@ class SecurityKeys:
             "webauthn-new",
             ttl=_CHALLENGE_TTL,
             account=account,
-            state={"challenge": _text(challenge), "label": label},
+            state={"challenge": _text(challenge), "label": label, "is_first": is_first},
         )
         return Challenge(step=step, options=msgspec.json.decode(options_to_json(options)))
 
@@ -110,6 +111,9 @@ class SecurityKeys:
         """
         asked = await self._steps.use(c, "webauthn-new", step)
         if asked is None or asked.account != account:
+            raise wrong_factor()
+        if asked.state.get("is_first", True) and await self._factors.of(c, account):
+            # Begun before there was a factor: nobody was asked for a code of it.
             raise wrong_factor()
         try:
             made = verify_registration_response(

@@ -92,10 +92,11 @@ class NewPassword(_Asked, frozen=True, kw_only=True):
     password: Annotated[str, msgspec.Meta(max_length=1000)]
 
 
-class Label(_Asked, frozen=True, kw_only=True):
-    """What the owner calls a factor."""
+class NewFactor(_Asked, frozen=True, kw_only=True):
+    """What the owner calls a factor; `code` is of one that she has, where she has any."""
 
     label: _Line
+    code: _Code | None = None
 
 
 class Code(_Asked, frozen=True, kw_only=True):
@@ -248,13 +249,17 @@ class FactorController(Controller):
 
     @post("/totp", action="me.write", status_code=201, keep_answer=False)
     async def begin_totp(
-        self, relay: FromRelay, actor: FromActor, data: JSONBody[Label]
+        self, relay: FromRelay, actor: FromActor, data: JSONBody[NewFactor]
     ) -> Response[NewTotp]:
         """Return the secret for an authenticator app; it counts once a code of it came."""
+        factors = relay.service(make_factors)
+        factors.count_try(actor.account)
         async with relay.db.write() as c:
-            made = await relay.service(make_factors).begin_totp(
+            await factors.require(c, actor.account, data.code)
+            made = await factors.begin_totp(
                 c, account=actor.account, name=actor.name, label=data.label
             )
+        factors.forgive(actor.account)
         return Response(made, status_code=201, headers=_NEVER)
 
     @post("/totp/{factor:str}/confirm", action="me.write", status_code=200, keep_answer=False)
@@ -277,13 +282,17 @@ class FactorController(Controller):
 
     @post("/keys", action="me.write", status_code=200, keep_answer=False)
     async def begin_key(
-        self, relay: FromRelay, actor: FromActor, data: JSONBody[Label]
+        self, relay: FromRelay, actor: FromActor, data: JSONBody[NewFactor]
     ) -> Response[Challenge]:
         """Return what a new security key is asked."""
+        factors = relay.service(make_factors)
+        factors.count_try(actor.account)
         async with relay.db.write() as c:
+            await factors.require(c, actor.account, data.code)
             asked = await relay.service(make_security_keys).begin(
                 c, account=actor.account, name=actor.name, label=data.label
             )
+        factors.forgive(actor.account)
         return Response(asked, headers=_NEVER)
 
     @post("/keys/finish", action="me.write", status_code=200, keep_answer=False)

@@ -159,6 +159,26 @@ async def test_changing_factors_needs_one_and_an_admin_may_take_all(
     assert (await web.post("/api/v1/sign-in", json=_SIGN_IN)).status_code == 200
 
 
+@pytest.mark.parametrize("relay_parts", ["sqlite"], indirect=True)
+async def test_an_app_is_added_only_by_who_shows_the_first_one(
+    web: httpx.AsyncClient, clock: ManualClock, signed_up: SignUp
+) -> None:
+    ann, path = await signed_up(), "/api/v1/me/factors/totp"
+    totp, recovery = await _enrol(web, ann, clock)
+    # Somebody who has the token of her sign-in, and nothing else.
+    for wrong in ({}, {"code": ""}, {"code": "000000"}, {"code": _now(totp["secret"], clock)}):
+        refused = await web.post(path, headers=ann, json={"label": "thief"} | wrong)
+        assert (refused.status_code, refused.json()["code"]) == (403, "factor-wrong")
+    for code in (_now(totp["secret"], clock, steps=1), recovery[0]):
+        made = await web.post(path, headers=ann, json={"label": "other", "code": code})
+        assert made.status_code == 201, made.text
+    for _ in range(12):
+        tried = await web.post(path, headers=ann, json={"label": "thief", "code": "000000"})
+    assert tried.json()["code"] == "rate-limited"
+    listed = (await web.get("/api/v1/me/factors", headers=ann)).json()
+    assert [one["label"] for one in listed["items"]] == ["phone"]
+
+
 async def test_an_unproved_app_counts_for_nothing(
     web: httpx.AsyncClient, clock: ManualClock, signed_up: SignUp
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+import pyotp
 import pytest
 
 from tests.server.accounts.authenticator import SoftwareKey, b64
@@ -13,9 +14,10 @@ from tests.server.relays import ManualClock
 
 
 async def _register(
-    web: httpx.AsyncClient, headers: dict[str, str], key: SoftwareKey
+    web: httpx.AsyncClient, headers: dict[str, str], key: SoftwareKey, *, code: str | None = None
 ) -> httpx.Response:
-    asked = await web.post("/api/v1/me/factors/keys", headers=headers, json={"label": "key"})
+    wish = {"label": "key", "code": code}
+    asked = await web.post("/api/v1/me/factors/keys", headers=headers, json=wish)
     assert asked.status_code == 200, asked.text
     body = {"step": asked.json()["step"], "credential": key.create(asked.json()["options"])}
     return await web.post("/api/v1/me/factors/keys/finish", headers=headers, json=body)
@@ -48,7 +50,8 @@ async def test_a_key_signs_in_and_nothing_else_does(
     made = await _register(web, ann, key)
     assert len(made.json()["recovery_codes"]) == 10
     assert (await _register(web, bob, other)).status_code == 200
-    twice = await _register(web, ann, key)
+    code = made.json()["recovery_codes"][0]
+    twice = await _register(web, ann, key, code=code)
     assert (twice.status_code, twice.json()["code"]) == (409, "factor-taken")
     pending, question = await _asked(web)
     assert [one["id"] for one in question["options"]["allowCredentials"]] == [b64(key.credential)]
@@ -87,6 +90,32 @@ async def test_a_key_signs_in_and_nothing_else_does(
     assert late == "sign-in-failed"
 
 
+@pytest.mark.parametrize("relay_parts", ["sqlite"], indirect=True)
+async def test_a_key_is_added_only_by_who_shows_the_first_factor(
+    web: httpx.AsyncClient, signed_up: SignUp
+) -> None:
+    ann, path = await signed_up(), "/api/v1/me/factors/keys"
+    early, first = SoftwareKey(), SoftwareKey()
+    begun = (await web.post(path, headers=ann, json={"label": "thief"})).json()
+    app = (await web.post("/api/v1/me/factors/totp", headers=ann, json={"label": "p"})).json()
+    codes = (await _register(web, ann, first)).json()["recovery_codes"]
+    # What was begun before there was anything to show is over.
+    body = {"step": begun["step"], "credential": early.create(begun["options"])}
+    late = await web.post(f"{path}/finish", headers=ann, json=body)
+    assert late.json()["code"] == "factor-wrong"
+    code = {"code": pyotp.TOTP(app["secret"]).now()}
+    gone = await web.post(f"/api/v1/me/factors/totp/{app['id']}/confirm", headers=ann, json=code)
+    assert gone.json()["code"] == "not-found"
+    for wrong in ({}, {"code": "000000"}, {"code": ""}):
+        refused = await web.post(path, headers=ann, json={"label": "thief"} | wrong)
+        assert (refused.status_code, refused.json()["code"]) == (403, "factor-wrong")
+    assert (await _register(web, ann, SoftwareKey(), code=codes[0])).status_code == 200
+    again = await web.post(path, headers=ann, json={"label": "x", "code": codes[0]})
+    assert again.json()["code"] == "factor-wrong"
+    listed = (await web.get("/api/v1/me/factors", headers=ann)).json()
+    assert [one["label"] for one in listed["items"]] == ["key", "key"]
+
+
 async def test_a_registration_for_another_place_is_refused(
     web: httpx.AsyncClient, signed_up: SignUp
 ) -> None:
@@ -116,6 +145,7 @@ async def test_odd_answers_are_wrong_not_broken(
     web: httpx.AsyncClient, signed_up: SignUp, clock: ManualClock
 ) -> None:
     ann, key = await signed_up(), SoftwareKey()
+    bob = await signed_up("bob")
     await _register(web, ann, key)
     right = key.get({"challenge": b64(bytes(32))})
     odd: list[dict[str, Any]] = [
@@ -135,9 +165,9 @@ async def test_odd_answers_are_wrong_not_broken(
         clock.advance(1000)
         pending, question = await _asked(web)
         assert await _finish(web, pending, question, credential) == "factor-wrong", credential
-        asked = await web.post("/api/v1/me/factors/keys", headers=ann, json={"label": "key"})
+        asked = await web.post("/api/v1/me/factors/keys", headers=bob, json={"label": "key"})
         body = {"step": asked.json()["step"], "credential": credential}
-        answer = await web.post("/api/v1/me/factors/keys/finish", headers=ann, json=body)
+        answer = await web.post("/api/v1/me/factors/keys/finish", headers=bob, json=body)
         assert (answer.status_code, answer.json()["code"]) == (403, "factor-wrong"), credential
     pending, question = await _asked(web)
     long = {"pending": pending, "step": question["step"], "credential": {"id": "x" * 20_000}}
