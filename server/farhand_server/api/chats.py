@@ -161,7 +161,7 @@ class ChatController(Controller):
             is_live = await is_chat(c, relay.tenant, found.row)
         if is_live and not sight.desk:
             await person_seen(relay, found.row)
-        elif is_live:
+        elif is_live and actor.role in ("technician", "admin"):
             async with relay.db.write() as c:
                 await desk_seen(c, relay, actor.name)
 

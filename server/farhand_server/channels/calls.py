@@ -28,7 +28,12 @@ from farhand_server.desk.references import format_number
 from farhand_server.desk.tickets import Intake, Sight, create_ticket, get_ticket
 from farhand_server.desk.time_entries import record_time
 from farhand_server.errors import not_found
-from farhand_server.people.people import find_person, normalise_address, person_of_address
+from farhand_server.people.people import (
+    addresses_of,
+    find_person,
+    get_person,
+    normalise_address,
+)
 from farhand_server.relay import Relay
 from farhand_server.store.schema import calls, people, tickets
 from farhand_server.wording import check_line
@@ -354,15 +359,17 @@ async def _ticket_of(
     ref = end.ticket or call.ticket
     if ref is not None:
         return (await get_ticket(c, relay.tenant, ref, sight=sight)).row
-    requester, person, organisation = call.number, call.person, None
-    if call.number.lstrip("+").isdigit():
-        her = await person_of_address(c, relay, kind="phone", value=call.number, actor=actor)
-        requester, person = her.account or her.name, her.id
-        organisation = her.organisation
+    # Anybody can show any number, and call herself what she likes: a ticket is hers only where the
+    # number was verified, and no account is named by accident.
+    requester, person, organisation = f"phone {call.number}", None, None
+    if call.person is not None and await _is_verified(c, relay.tenant, call):
+        her = await get_person(c, relay.tenant, call.person)
+        requester, person, organisation = her.account or requester, her.id, her.organisation
+    who = call.name or call.number
     made = await create_ticket(
         c,
         relay,
-        title=end.title.strip() or f"Call {'from' if call.direction == 'in' else 'to'} {requester}",
+        title=end.title.strip() or f"Call {'from' if call.direction == 'in' else 'to'} {who}",
         actor=actor,
         requester=requester,
         person=person,
@@ -371,6 +378,11 @@ async def _ticket_of(
         intake=Intake(kind="question"),
     )
     return made.row
+
+
+async def _is_verified(c: AsyncConnection, tenant: str, call: Call) -> bool:
+    known = await addresses_of(c, tenant, call.person or "")
+    return any(one.value == call.number and one.verified_at is not None for one in known)
 
 
 # From a telephone system.

@@ -6,18 +6,18 @@ nothing anywhere.  The ticket is the device's; who sits there is whoever the des
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final, Protocol
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol import messages
 from farhand_protocol.errors import FarhandError, UsageError
-from farhand_server.accounts.rates import RateLimit
+from farhand_server.clock import stamp
 from farhand_server.desk.references import format_number
 from farhand_server.desk.tickets import Intake, create_ticket
 from farhand_server.desk.timeline import list_messages
-from farhand_server.errors import RateLimited
 from farhand_server.fleet.devices import lock_device
 from farhand_server.people.blobs import attach, keep_blob
 from farhand_server.people.organisations import LOCALES
@@ -58,9 +58,6 @@ class HelpRequests:
 
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
-        self._rates = RateLimit(
-            relay.clock, limit=PER_HOUR, window_s=3600.0, message="too many calls for help"
-        )
 
     async def on_help_request(
         self, link: _DeviceLink, message: messages.HelpRequest
@@ -75,10 +72,6 @@ class HelpRequests:
         async with self._relay.db.read() as c:
             known = await self._known(c, device, message.id)
         if known is None:
-            try:
-                self._rates.take(device)
-            except RateLimited as error:
-                raise FarhandError("help-limit", "this device asked too often") from error
             async with self._relay.db.write() as c:
                 known = await self._make(c, device, message)
         return messages.Ack(seq=message.seq, ref=format_number(known))
@@ -92,12 +85,28 @@ class HelpRequests:
         number: int | None = await c.scalar(query)
         return number
 
+    async def _check_rate(self, c: AsyncConnection, device: str) -> None:
+        """Refuse a device that asked too often; what failed and is said again does not count."""
+        since = stamp(self._relay.now() - timedelta(hours=1))
+        query = (
+            select(func.count())
+            .select_from(help_requests)
+            .where(
+                help_requests.c.tenant == self._relay.tenant,
+                help_requests.c.device == device,
+                help_requests.c.at > since,
+            )
+        )
+        if int(await c.scalar(query) or 0) >= PER_HOUR:
+            raise FarhandError("help-limit", "this device asked too often")
+
     async def _make(self, c: AsyncConnection, device: str, message: messages.HelpRequest) -> int:
         relay = self._relay
         # The same request on two links at once: the second one waits here.
         row = await lock_device(c, relay.tenant, device)
         if (known := await self._known(c, device, message.id)) is not None:
             return known
+        await self._check_rate(c, device)
         name = device if row is None else str(row["name"])
         try:
             request = check_line(message.id, "request's id", max_chars=_MAX_ID_CHARS)

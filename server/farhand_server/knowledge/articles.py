@@ -182,7 +182,7 @@ async def get_article(
     row = (await c.execute(query)).mappings().first()
     if row is None:
         raise not_found("article", slug)
-    return (await _whole(c, tenant, [row]))[0]
+    return (await _whole(c, tenant, [row], drafts=reader.drafts))[0]
 
 
 async def list_articles(
@@ -211,7 +211,8 @@ async def list_articles(
     if after:
         where.append(articles.c.slug > after)
     query = select(articles).where(and_(*where)).order_by(articles.c.slug).limit(limit)
-    return await _whole(c, tenant, list((await c.execute(query)).mappings()))
+    rows = list((await c.execute(query)).mappings())
+    return await _whole(c, tenant, rows, drafts=reader.drafts)
 
 
 def _conditions(wanted: ArticleFilter) -> list[ColumnElement[bool]]:
@@ -264,15 +265,20 @@ def _is_stale() -> ColumnElement[bool]:
     )
 
 
-async def _whole(c: AsyncConnection, tenant: str, rows: Sequence[RowMapping]) -> list[Article]:
-    """Return rows of `articles` with what belongs to them; four queries for any number of rows."""
+async def _whole(
+    c: AsyncConnection, tenant: str, rows: Sequence[RowMapping], *, drafts: bool
+) -> list[Article]:
+    """Return rows of `articles` with what belongs to them; four queries for any number of rows.
+
+    Without `drafts` it has the titles and languages that are published.
+    """
     ids = [row["id"] for row in rows]
     tags: dict[str, list[str]] = {one: [] for one in ids}
     mine = and_(article_tags.c.tenant == tenant, article_tags.c.article.in_(ids))
     query = select(article_tags.c.article, article_tags.c.tag).where(mine)
     for article, tag in await c.execute(query.order_by(article_tags.c.tag)):
         tags[article].append(tag)
-    languages = await _languages(c, tenant, rows)
+    languages = await _languages(c, tenant, rows, drafts=drafts)
     votes: dict[tuple[str, bool], int] = {}
     counted = select(article_votes.c.article, article_votes.c.useful, func.count())
     mine = and_(article_votes.c.tenant == tenant, article_votes.c.article.in_(ids))
@@ -306,8 +312,9 @@ _PLAIN: Final = tuple(name for name in Article.__struct_fields__ if name not in 
 
 
 async def _languages(
-    c: AsyncConnection, tenant: str, rows: Sequence[RowMapping]
+    c: AsyncConnection, tenant: str, rows: Sequence[RowMapping], *, drafts: bool
 ) -> dict[str, list[ArticleLanguage]]:
+    shown = article_languages.c.newest_rev if drafts else article_languages.c.published_rev
     originals = {row["id"]: row["language"] for row in rows}
     query = (
         select(article_languages, article_texts.c.title, article_texts.c.from_rev)
@@ -317,7 +324,7 @@ async def _languages(
                 article_texts.c.tenant == article_languages.c.tenant,
                 article_texts.c.article == article_languages.c.article,
                 article_texts.c.language == article_languages.c.language,
-                article_texts.c.rev == article_languages.c.newest_rev,
+                article_texts.c.rev == shown,
             ),
         )
         .where(
@@ -326,10 +333,9 @@ async def _languages(
         .order_by(article_languages.c.language)
     )
     texts = list((await c.execute(query)).mappings())
+    rev = "newest_rev" if drafts else "published_rev"
     newest = {
-        one["article"]: one["newest_rev"]
-        for one in texts
-        if one["language"] == originals[one["article"]]
+        one["article"]: one[rev] for one in texts if one["language"] == originals[one["article"]]
     }
     found: dict[str, list[ArticleLanguage]] = {one: [] for one in originals}
     for one in texts:
@@ -338,7 +344,7 @@ async def _languages(
             ArticleLanguage(
                 language=one["language"],
                 title=one["title"],
-                rev=one["newest_rev"],
+                rev=one[rev],
                 published_rev=one["published_rev"],
                 stale=made_from is not None and made_from < newest.get(one["article"], 0),
             )

@@ -9,18 +9,26 @@ from litestar import Controller, Request, Response, get, post
 from litestar.params import FromPath, QueryParameter
 
 from farhand_protocol.errors import UsageError
-from farhand_server.accounts.authorisation import PUBLIC, authorise
+from farhand_server.accounts.authorisation import PUBLIC, Actor, authorise
 from farhand_server.api.desk import sight_of
 from farhand_server.api.guard import FromRelay
 from farhand_server.api.knowledge import picture_response
 from farhand_server.desk.merging import merged_into
 from farhand_server.desk.moves import add_message, close, reopen
 from farhand_server.desk.participants import check_may_post
-from farhand_server.desk.tickets import Intake, Kind, Sight, TicketFilter, create_ticket, get_ticket
+from farhand_server.desk.tickets import (
+    Intake,
+    Kind,
+    Sight,
+    Ticket,
+    TicketFilter,
+    create_ticket,
+    get_ticket,
+)
 from farhand_server.desk.tickets import list_tickets as tickets_of
 from farhand_server.desk.timeline import list_messages
 from farhand_server.desk.watching import tell_ticket
-from farhand_server.errors import not_found
+from farhand_server.errors import not_found, not_permitted
 from farhand_server.knowledge.readers import CUSTOMER
 from farhand_server.knowledge.searching import search_articles
 from farhand_server.mail.showing import split_folded, with_folds
@@ -46,6 +54,12 @@ def _sight(reading: Reading, action: str) -> Sight:
     authorise(actor, action)
     seen = sight_of(actor, action)
     return Sight(seen.name, desk=False, guarded=False, person=seen.person)
+
+
+def _is_hers(ticket: Ticket, actor: Actor) -> bool:
+    """Tell whether somebody asked for this, and does not only take part."""
+    by_name = actor.name in (ticket.requester, ticket.created_by)
+    return by_name or (bool(actor.person) and ticket.person == actor.person)
 
 
 class PortalPages(Controller):
@@ -142,7 +156,8 @@ class PortalPages(Controller):
             files.setdefault(one.message, []).append(one)
         said = await with_folds(relay, said)
         pieces = {one.seq: split_folded(one) for one in said}
-        me = {reading.visitor.signed_in().name, found.requester}
+        actor = reading.visitor.signed_in()
+        me = {actor.name, *([found.requester] if _is_hers(found, actor) else [])}
         return reading.page("ticket", ticket=found, said=said, pieces=pieces, files=files, me=me)
 
     @get("/{ticket:str}/files/{message:int}/{place:int}", action=PUBLIC, include_in_schema=False)
@@ -169,8 +184,11 @@ class PortalPages(Controller):
                 raise not_found("file", f"{message}/{place}")
             kept = await read_blob(c, relay.tenant, wanted[0].sha256)
         if kept.media_type in _PICTURES:
-            return picture_response(kept.media_type, kept.content)
+            answer = picture_response(kept.media_type, kept.content)
+            answer.headers["Cache-Control"] = "no-store"
+            return answer
         answer = picture_response("application/octet-stream", kept.content)
+        answer.headers["Cache-Control"] = "no-store"
         # RFC 6266 with the name in its extended form only, so that nothing needs quoting.
         name = quote(wanted[0].name, safe="")
         answer.headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{name}"
@@ -213,7 +231,11 @@ class PortalPages(Controller):
         actor = reading.visitor.signed_in()
         sight = _sight(reading, "ticket.reopen")
         async with relay.db.write() as c:
+            seen = await get_ticket(c, relay.tenant, ticket, sight=sight)
+            await check_may_post(c, relay.tenant, seen, actor.name)
             if form.get("solved") == "yes":
+                if not _is_hers(seen, actor):
+                    raise not_permitted("whoever asked for help says whether it is solved")
                 found = await close(c, relay, ref=ticket, actor=actor.name, sight=sight)
             else:
                 why = form.get("body", "")

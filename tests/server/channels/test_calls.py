@@ -31,6 +31,19 @@ async def test_a_call_is_timed_and_written_once(
     assert hers["messages"] == []
 
 
+async def test_a_caller_is_nobody_by_name_alone(ann: Caller, mia: Caller, admin: Caller) -> None:
+    made = await admin.post("/people", {"name": "mia", "addresses": []})
+    person = made.json()["id"]
+    claimed = {"kind": "phone", "value": "112233"}
+    answer = await admin.post(f"/people/{person}/addresses", claimed)
+    assert answer.status_code < 300, answer.text
+    body = {"direction": "in", "number": "112233", "minutes": 1, "note": "x"}
+    number = (await ann.post("/calls/log", body)).json()["ticket"]
+    ticket = (await ann.get(f"/tickets/{number}")).json()
+    assert (ticket["requester"], ticket["person"]) == ("phone 112233", None)
+    assert (await mia.get(f"/tickets/{number}")).status_code == 404
+
+
 async def test_a_call_is_written_afterwards_on_a_ticket(ann: Caller) -> None:
     ticket = (await ann.post("/tickets", {"title": "no sound"})).json()["number"]
     body = {

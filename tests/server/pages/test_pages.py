@@ -13,6 +13,8 @@ from sqlalchemy import select
 
 from farhand_server.care.notices import NewNotice, create_notice, publish_notice
 from farhand_server.desk.moves import add_message, resolve
+from farhand_server.desk.participants import Participant, add_participant
+from farhand_server.desk.tickets import create_ticket
 from farhand_server.people.blobs import attach, keep_blob
 from farhand_server.people.people import PersonTerms, add_address, create_person
 from farhand_server.people.proofs import ask_proof
@@ -268,3 +270,24 @@ async def test_looks_and_notices(
     assert spoken.headers["location"] == "/my/FH-1"
     assert (await browser.get("/language/xx")).status_code == 404
     assert looked_at(await browser.get("/")).of("html")[0]["lang"] == "de"
+
+
+async def test_whoever_only_takes_part_does_not_call_it_solved(
+    browser: httpx.AsyncClient, relay: Relay
+) -> None:
+    await signed_in(browser, relay)
+    async with relay.db.write() as c:
+        ticket = await create_ticket(c, relay, title="Bob's", actor="ann", requester="bob")
+        who = Participant(name="mia@example.org", part="follower", can_post=False)
+        await add_participant(c, relay, ticket=ticket, who=who, actor="ann")
+        await resolve(c, relay, ref=ticket.id, note="done", actor="ann")
+    path = f"/my/{ticket.number}"
+    looked_at(await browser.get(path))
+    for answer in ({"solved": "yes"}, {"solved": "no", "body": "mine"}):
+        looked_at(await browser.post(f"{path}/solved", data=answer), 403)
+    async with relay.db.write() as c:
+        who = Participant(name="mia@example.org", part="cc", can_post=True)
+        await add_participant(c, relay, ticket=ticket, who=who, actor="ann")
+    looked_at(await browser.post(f"{path}/solved", data={"solved": "yes"}), 403)
+    again = await browser.post(f"{path}/solved", data={"solved": "no", "body": "still there"})
+    assert again.status_code == 303
