@@ -30,7 +30,7 @@ from farhand_server.connectors.desks import Draft, ForeignTicket
 from farhand_server.connectors.registry import open_connector, split_key
 from farhand_server.desk.tickets import get_ticket
 from farhand_server.relay import Relay
-from farhand_server.wording import MAX_BODY_CHARS
+from farhand_server.wording import MAX_BODY_CHARS, check_body, check_line
 
 __all__ = ["AREA"]
 
@@ -87,9 +87,12 @@ async def _issue(relay: Relay, external_key: str) -> tuple[str, ForeignTicket]:
 
 
 async def _new_issue(relay: Relay, data: NewBug, tracker: str) -> tuple[str, ForeignTicket]:
+    # Before anything is made there: what is refused here would be left behind, once for each try.
+    title = check_line(data.title, "title")
+    notes = check_body(data.notes, "notes") if data.notes.strip() else ""
     async with relay.db.read() as c:
         opened = await open_connector(c, relay, tracker)
-    made = await opened.desk.create(Draft(title=data.title.strip(), text=data.notes))
+    made = await opened.desk.create(Draft(title=title, text=notes))
     return f"{tracker}:{made.key}", made
 
 

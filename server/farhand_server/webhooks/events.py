@@ -23,6 +23,7 @@ TICKET_EVENTS: Final[tuple[str, ...]] = (
     "changed",
     "closed",
     "created",
+    "csat-low",
     "escalated",
     "linked",
     "merged",

@@ -107,6 +107,15 @@ async def test_fixed_is_noted_everywhere_and_sent_to_nobody(tracker: Tracker, re
     assert (await tracker.post("/1/unlink", {"ticket": late}))["tickets"] == 3
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"title": "a\u0007b"}, {"title": "a" * 250}, {"notes": "a\u001b[31m"}]
+)
+async def test_what_is_refused_makes_no_issue(tracker: Tracker, wrong: dict[str, str]) -> None:
+    body = {"title": "Crash", "tracker": "github", **wrong}
+    assert (await tracker.post("", body))["code"] == "invalid"
+    assert tracker.listener.asked == []
+
+
 async def test_an_issue_of_its_makers(tracker: Tracker, relay: Relay, clock: ManualClock) -> None:
     number = await tracker.ticket("Mia's secret ticket")
     made = await tracker.post(

@@ -20,6 +20,7 @@ from farhand_server.measures.report_document import report_document
 from farhand_server.measures.reports import PARTS, MonthReport
 from farhand_server.measures.survey_rules import SurveySettings, due_at, why_not
 from farhand_server.measures.surveys import sweep_surveys
+from farhand_server.outbox.items import list_items
 from farhand_server.people.people import PersonTerms, add_address, create_person
 from farhand_server.relay import Relay
 from farhand_server.store.schema import csat, ticket_events, ticket_messages, tickets
@@ -155,6 +156,12 @@ async def test_a_low_score_is_told_to_the_desk_and_a_link_ends(
     clock.advance(DAY + 1)
     await sweep_surveys(relay)
     (token,) = await case.links()
+    admin = await sign_in("admin")
+    heard = {"name": "chat", "url": "https://example.org/x", "events": ["ticket.csat-low"]}
+    assert (await web.post("/api/v1/webhooks", headers=admin, json=heard)).status_code == 201
+    note = {"do": "note", "field": "", "value": "Call her."}
+    rule = {"name": "low", "event": "ticket.csat-low", "actions": [note], "conditions": []}
+    assert (await web.post("/api/v1/rules", headers=admin, json=rule)).status_code == 201
     page = f"/api/v1/csat/{token}"
     for body in ({"score": 0}, {"score": 6}, {"score": 1, "comment": "x" * 2001}, {}):
         assert (await web.post(page, json=body)).status_code == 422
@@ -172,6 +179,11 @@ async def test_a_low_score_is_told_to_the_desk_and_a_link_ends(
         assert list(await c.scalars(notes)) == ["Satisfaction: 2 of 5.\n\nslow"]
         events = select(ticket_events.c.detail).where(ticket_events.c.kind == "csat-low")
         assert '"score": 2' in str(await c.scalar(events))
+    await heed_now(relay)
+    async with relay.db.read() as c:
+        assert len(await list_items(c, relay.tenant, kind="webhook")) == 1
+        acted = select(ticket_messages.c.body).where(ticket_messages.c.author == "rule:low")
+        assert list(await c.scalars(acted)) == ["Call her."]
     clock.advance(30 * DAY + 1)
     assert (await web.post(page, json={"score": 5})).json()["code"] == "survey-over"
     # Nobody is asked where a person says so.
