@@ -4,7 +4,8 @@
 
 What is hers is found by `care.known`: tickets that are hers, messages that she wrote, mails that
 came from her or went to her, her account.  What others wrote stays, also where they wrote of her,
-unless the words of her tickets are to go whole.  The search finds her tickets, and those that she
+unless the words of her tickets are to go whole; what the relay wrote in her words, or of where she
+lives, does not.  The search finds her tickets, and those that she
 spoke on, by what is left.  The audit is a chain and stays as it is; the erasure itself is a record
 there, and a row that says how much was erased and why.
 """
@@ -12,23 +13,34 @@ there, and a row that says how much was erased and why.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-from sqlalchemy import and_, delete, func, insert, or_, select, update
+from sqlalchemy import and_, case, delete, func, insert, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError
-from farhand_server.care.known import Known, chunks, hers, known_of, said_by_her, touched_tickets
+from farhand_server.care.known import (
+    Known,
+    chunks,
+    hers,
+    known_of,
+    said_by_her,
+    touched_tickets,
+)
+from farhand_server.care.letters import erase_from_mails, erase_from_outbox
+from farhand_server.care.referrals import is_referral_note
 from farhand_server.care.words import (
     ERASED,
-    erase_mails,
     erase_messages,
+    erase_talks,
     erase_ticket_words,
     erase_words_on,
     rename_author,
     renamer_of,
     scrub_events,
+    scrub_notes,
 )
 from farhand_server.desk.references import format_number
 from farhand_server.desk.search_index import index_ticket
@@ -42,19 +54,15 @@ from farhand_server.store.schema import (
     addresses,
     api_tokens,
     assistant_talks,
-    assistant_turns,
     calls,
     csat,
     erased_tickets,
     erasures,
     idempotency_keys,
     jump_keys,
-    mail_recipients,
-    mails,
     notify_items,
     notify_settings,
     oidc_identities,
-    outbox,
     people,
     question_answers,
     questions,
@@ -62,9 +70,12 @@ from farhand_server.store.schema import (
     report_readers,
     second_factors,
     signin_steps,
+    ticket_events,
+    ticket_instructions,
     ticket_messages,
     ticket_participants,
     tickets,
+    visits,
 )
 from farhand_server.wording import check_line
 
@@ -133,7 +144,8 @@ async def erase_person(
     elsewhere = sorted(set(touched) - set(mine))
     await scrub_events(c, tenant, elsewhere, rename, words=False)
     counts["addresses"] = await _erase_names(c, relay, known)
-    await _erase_beside(c, relay, known)
+    await _erase_beside(c, relay, known, mine)
+    await scrub_notes(c, tenant, known, sorted({*mine, *touched}))
     await _erase_accounts(c, relay, known)
     for number in sorted({*mine, *touched}):
         await index_ticket(c, tenant, number)
@@ -192,16 +204,9 @@ async def _erase_words(
     query = select(ticket_messages.c.seq).where(
         ticket_messages.c.tenant == tenant, ticket_messages.c.body != ERASED, said_by_her(known)
     )
-    done = await erase_messages(c, relay, list(await c.scalars(query)))
-    received = select(mail_recipients.c.mail).where(
-        mail_recipients.c.tenant == tenant, mail_recipients.c.address.in_(known.names)
-    )
-    hers_too = or_(
-        func.lower(mails.c.sender).in_(known.names),
-        func.lower(mails.c.envelope_from).in_(known.names),
-        mails.c.id.in_(received),
-    )
-    done["mails"] += await erase_mails(c, relay, hers_too)
+    said = [*await c.scalars(query), *await _composed_of_hers(c, tenant, mine)]
+    done = await erase_messages(c, relay, said)
+    done["mails"] += await erase_from_mails(c, relay, known, mine)
     for name, count in done.items():
         counts[name] += count
     for some in chunks(mine):
@@ -211,6 +216,38 @@ async def _erase_words(
             .values(requester=ERASED)
         )
     return counts
+
+
+async def _composed_of_hers(c: AsyncConnection, tenant: str, mine: list[int]) -> list[int]:
+    """Return messages on her tickets that the relay wrote in her words, or of where she is.
+
+    What a vendor was told of the fault, and when a visit is where; the latter has an invitation.
+    """
+    found: list[int] = []
+    for some in chunks(mine):
+        query = select(ticket_messages.c.seq, ticket_messages.c.ticket, ticket_messages.c.body)
+        noted = query.where(
+            ticket_messages.c.tenant == tenant,
+            ticket_messages.c.ticket.in_(some),
+            ticket_messages.c.kind == "note",
+            ticket_messages.c.body.startswith("To "),
+        )
+        rows = (await c.execute(noted)).all()
+        found += [row.seq for row in rows if is_referral_note(row.body, row.ticket)]
+        told = select(ticket_events.c.detail).where(
+            ticket_events.c.tenant == tenant,
+            ticket_events.c.ticket.in_(some),
+            ticket_events.c.kind == "visit",
+        )
+        seqs = [json.loads(detail).get("message") for detail in await c.scalars(told)]
+        of_visits = select(ticket_messages.c.seq).where(
+            ticket_messages.c.tenant == tenant,
+            ticket_messages.c.ticket.in_(some),
+            ticket_messages.c.kind == "system",
+            ticket_messages.c.body != ERASED,
+        )
+        found += [seq for seq in await c.scalars(of_visits) if seq in seqs]
+    return found
 
 
 async def note_erased(c: AsyncConnection, relay: Relay, numbers: list[int], why: str) -> None:
@@ -272,13 +309,24 @@ async def _erase_names(c: AsyncConnection, relay: Relay, known: Known) -> int:
     return int(gone.rowcount)
 
 
-async def _erase_beside(c: AsyncConnection, relay: Relay, known: Known) -> None:
+async def _erase_beside(c: AsyncConnection, relay: Relay, known: Known, mine: list[int]) -> None:
     """Erase what she said elsewhere: surveys, calls, public questions, the assistant."""
     tenant = relay.tenant
+    for some in chunks(mine):
+        await _erase_on_hers(c, tenant, some)
     await c.execute(
         update(csat)
         .where(csat.c.tenant == tenant, csat.c.person.in_(known.ids), csat.c.comment != "")
         .values(comment=ERASED)
+    )
+    answers = ticket_instructions
+    await c.execute(
+        update(answers)
+        .where(answers.c.tenant == tenant, func.lower(answers.c.answered_by).in_(known.names))
+        .values(
+            answered_by=ERASED,
+            reason=case((answers.c.reason == "", ""), else_=ERASED),
+        )
     )
     rang = or_(calls.c.person.in_(known.ids), calls.c.number.in_(known.phones))
     await c.execute(update(calls).where(calls.c.tenant == tenant, rang).values(number=ERASED))
@@ -292,28 +340,33 @@ async def _erase_beside(c: AsyncConnection, relay: Relay, known: Known) -> None:
         .where(question_answers.c.tenant == tenant, answered)
         .values(**values)
     )
-    talked = and_(
-        assistant_talks.c.tenant == tenant, assistant_talks.c.account.in_(accounts_of_hers)
-    )
-    talks = select(assistant_talks.c.token_hash).where(talked)
+    talked = assistant_talks.c.account.in_(accounts_of_hers)
+    await erase_talks(c, tenant, talked)
     await c.execute(
-        update(assistant_turns)
-        .where(assistant_turns.c.tenant == tenant, assistant_turns.c.token_hash.in_(talks))
-        .values(question=ERASED, answer=ERASED)
+        update(assistant_talks)
+        .where(assistant_talks.c.tenant == tenant, talked)
+        .values(account=None)
     )
-    await c.execute(update(assistant_talks).where(talked).values(account=None))
-    await _erase_from_outbox(c, tenant, known)
+    await erase_from_outbox(c, tenant, known, mine)
     await _erase_from_reports(c, tenant, known)
 
 
-async def _erase_from_outbox(c: AsyncConnection, tenant: str, known: Known) -> None:
-    """Take out what was, or is, to go to her; what is being sent this moment goes."""
-    for address in known.names:
-        if "@" in address:
-            inside = outbox.c.payload.icontains(json.dumps(address)[1:-1], autoescape=True)
-            await c.execute(
-                delete(outbox).where(outbox.c.tenant == tenant, outbox.c.state != "taken", inside)
-            )
+async def _erase_on_hers(c: AsyncConnection, tenant: str, some: Sequence[int]) -> None:
+    """Erase what stands beside the thread of her tickets, and is nobody else's."""
+    for table, column, of_hers in (
+        (visits, visits.c.place, true()),
+        (ticket_instructions, ticket_instructions.c.reason, true()),
+        (csat, csat.c.comment, csat.c.person.is_(None)),
+        (calls, calls.c.number, calls.c.person.is_(None)),
+    ):
+        await c.execute(
+            update(table)
+            .where(table.c.tenant == tenant, table.c.ticket.in_(some), column != "", of_hers)
+            .values({column.name: ERASED})
+        )
+    # Begun without a sign-in, and handed to the desk.
+    handed = and_(assistant_talks.c.ticket.in_(some), assistant_talks.c.account.is_(None))
+    await erase_talks(c, tenant, handed)
 
 
 async def _erase_from_reports(c: AsyncConnection, tenant: str, known: Known) -> None:

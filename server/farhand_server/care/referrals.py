@@ -41,6 +41,7 @@ __all__ = [
     "ReferralChange",
     "change_referral",
     "find_referrals",
+    "is_referral_note",
     "refer",
     "referrals_of",
 ]
@@ -50,6 +51,8 @@ _LINES: Final = ("rma_no", "carrier", "tracking", "outcome")
 _DAYS: Final = ("sent_on", "received_on")
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _MAX_FAULT_CHARS: Final = 2_000
+# How what a vendor is told begins.
+_REFERENCE: Final = "Our reference: "
 
 
 class NewReferral(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -223,6 +226,13 @@ async def refer(
     return (await referrals_of(c, tenant, ticket.row))[0]
 
 
+def is_referral_note(body: str, number: int) -> bool:
+    """Tell whether a note says what a vendor was told of a ticket, in the requester's words."""
+    head, _, text = body.partition("\n\n")
+    is_to = head.startswith("To ") and head.endswith(">:")
+    return is_to and text.startswith(f"{_REFERENCE}{format_number(number)}\n")
+
+
 async def _contact(c: AsyncConnection, tenant: str, ref: str) -> Person:
     """Return a vendor's person: the one who is named, or the first of the organisation.
 
@@ -263,7 +273,7 @@ async def _summary(
     c: AsyncConnection, relay: Relay, ticket: Ticket, *, note: str, rma_no: str
 ) -> str:
     """Return what a vendor must know; nothing of who the requester is."""
-    lines = [f"Our reference: {ticket.number}"]
+    lines = [f"{_REFERENCE}{ticket.number}"]
     if rma_no:
         lines.append(f"RMA number: {rma_no}")
     lines += await _device_lines(c, relay, ticket.device)

@@ -11,11 +11,11 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Table, and_, delete, select, update
+from sqlalchemy import Column, ColumnElement, Table, and_, delete, or_, select, update
 from sqlalchemy import Text as TextType
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from farhand_server.care.known import Known, chunks
+from farhand_server.care.known import Known, chunks, traces_of
 from farhand_server.people.blobs import keep_blob
 from farhand_server.relay import Relay
 from farhand_server.store.schema import (
@@ -25,10 +25,12 @@ from farhand_server.store.schema import (
     blobs,
     calls,
     csat,
+    desk_settings,
     mail_recipients,
     mails,
     metadata,
     notify_items,
+    outbox,
     referrals,
     sessions,
     ticket_checklist_items,
@@ -43,14 +45,18 @@ from farhand_server.store.schema import (
 
 __all__ = [
     "ERASED",
+    "Rename",
     "drop_orphans",
     "erase_mails",
     "erase_messages",
+    "erase_talks",
     "erase_ticket_words",
     "erase_words_on",
     "rename_author",
+    "renamed",
     "renamer_of",
     "scrub_events",
+    "scrub_notes",
 ]
 
 # What stands where something was.
@@ -69,11 +75,17 @@ _BESIDE: Final[tuple[tuple[Table, tuple[str, ...]], ...]] = (
     (referrals, ("outcome",)),
 )
 # A mail that nobody has read yet, or that has not gone, is not read and does not go any more.
-_UNSETTLED: Final = ("kept", "quarantined", "queued")
+_UNSETTLED: Final = ("kept", "quarantined", "queued", "held", "sending")
+# Who writes on tickets for the relay.
+_WRITING_NOTES: Final = ("relay", "mail", "monitor")
 # Where events name people.
 _OF_PEOPLE: Final = ("actor", "name", "requester")
-# Shorter numbers stand in other numbers by chance.
-_TELLING_DIGITS: Final = 7
+# Where contents are named inside JSON: the pages' logo, files that wait to go out.
+_NAMING: Final[tuple[Column[str], ...]] = (
+    desk_settings.c.value,
+    mails.c.letter,
+    outbox.c.payload,
+)
 
 
 async def erase_messages(c: AsyncConnection, relay: Relay, seqs: Sequence[int]) -> dict[str, int]:
@@ -110,7 +122,9 @@ async def _erase_files(c: AsyncConnection, relay: Relay, seqs: Sequence[int]) ->
 
 async def erase_mails(c: AsyncConnection, relay: Relay, which: ColumnElement[bool]) -> int:
     """Erase the raw bytes of mails and what was read out of them; returns how many."""
-    mine = and_(mails.c.tenant == relay.tenant, mails.c.subject != ERASED, which)
+    # The subject alone goes where others keep the rest.
+    left = or_(mails.c.subject != ERASED, mails.c.raw.is_not(None), mails.c.letter.is_not(None))
+    mine = and_(mails.c.tenant == relay.tenant, left, which)
     rows = (await c.execute(select(mails.c.id, mails.c.raw).where(mine))).all()
     for some in chunks(row.id for row in rows):
         which_ones = and_(mails.c.tenant == relay.tenant, mails.c.id.in_(some))
@@ -147,11 +161,13 @@ async def drop_orphans(c: AsyncConnection, tenant: str, digests: Sequence[str]) 
     """Delete contents to which nothing points any more.
 
     Whatever column may name a content is asked: each whose name is `raw`, `blob`, or ends in
-    `sha256`.
+    `sha256`, and those whose JSON does.
     """
     for digest in sorted(set(digests)):
-        for column in _pointers():
-            query = select(column).where(column.table.c.tenant == tenant, column == digest)
+        asked = [(column, column == digest) for column in _pointers()]
+        asked += [(column, column.contains(digest)) for column in _NAMING]
+        for column, names_it in asked:
+            query = select(column.table.c.tenant).where(column.table.c.tenant == tenant, names_it)
             if await c.scalar(query.limit(1)) is not None:
                 break
         else:
@@ -222,16 +238,19 @@ async def erase_words_on(
             counts[name] += count
         for table, columns in _BESIDE:
             await _fill(c, tenant, table, columns, "ticket", some)
-        talks = select(assistant_talks.c.token_hash).where(
-            assistant_talks.c.tenant == tenant, assistant_talks.c.ticket.in_(some)
-        )
-        await c.execute(
-            update(assistant_turns)
-            .where(assistant_turns.c.tenant == tenant, assistant_turns.c.token_hash.in_(talks))
-            .values(question=ERASED, answer=ERASED)
-        )
+        await erase_talks(c, tenant, assistant_talks.c.ticket.in_(some))
     await scrub_events(c, tenant, numbers, _keep, words=True)
     return counts
+
+
+async def erase_talks(c: AsyncConnection, tenant: str, which: ColumnElement[bool]) -> None:
+    """Erase what was asked of the assistant, and answered, in some talks."""
+    talks = select(assistant_talks.c.token_hash).where(assistant_talks.c.tenant == tenant, which)
+    await c.execute(
+        update(assistant_turns)
+        .where(assistant_turns.c.tenant == tenant, assistant_turns.c.token_hash.in_(talks))
+        .values(question=ERASED, answer=ERASED)
+    )
 
 
 # Names, on messages and in events.
@@ -253,14 +272,12 @@ def renamer_of(known: Known) -> Rename:
     is, and measures are made of those.
     """
     names = set(known.names)
-    inside = [name for name in known.names if "@" in name]
-    inside += [phone for phone in known.phones if len(phone) >= _TELLING_DIGITS]
+    traces = traces_of(known)
 
     def rename(key: str, text: str) -> str:
-        folded = text.casefold()
-        if key in _OF_PEOPLE and folded in names:
+        if key in _OF_PEOPLE and text.casefold() in names:
             return ERASED
-        return ERASED if any(one in folded for one in inside) else text
+        return ERASED if traces is not None and traces.search(text) else text
 
     return rename
 
@@ -289,7 +306,7 @@ async def scrub_events(
             detail = json.loads(row.detail)
             if words:
                 _drop_words(row.kind, detail)
-            text = json.dumps(_renamed("", detail, rename), sort_keys=True)
+            text = json.dumps(renamed("", detail, rename), sort_keys=True)
             values = {"actor": rename("actor", row.actor), "detail": text}
             if values != {"actor": row.actor, "detail": row.detail}:
                 await c.execute(
@@ -308,11 +325,33 @@ def _drop_words(kind: str, detail: dict[str, Any]) -> None:
         detail["reason"] = ERASED
 
 
-def _renamed(key: str, value: Any, rename: Rename) -> Any:
+def renamed(key: str, value: Any, rename: Rename) -> Any:
+    """Return a value of JSON in which every text is what stands for it; keys stay."""
     if isinstance(value, str):
         return rename(key, value)
     if isinstance(value, list):
-        return [_renamed(key, one, rename) for one in value]
+        return [renamed(key, one, rename) for one in value]
     if isinstance(value, dict):
-        return {name: _renamed(name, one, rename) for name, one in value.items()}
+        return {name: renamed(name, one, rename) for name, one in value.items()}
     return value
+
+
+async def scrub_notes(c: AsyncConnection, tenant: str, known: Known, numbers: list[int]) -> None:
+    """Take her address out of the relay's own notes, such as the one of a mail that bounced."""
+    traces = traces_of(known)
+    if traces is None:
+        return
+    for some in chunks(numbers):
+        query = select(ticket_messages.c.seq, ticket_messages.c.body).where(
+            ticket_messages.c.tenant == tenant,
+            ticket_messages.c.ticket.in_(some),
+            ticket_messages.c.author.in_(_WRITING_NOTES),
+        )
+        for row in (await c.execute(query)).all():
+            left = traces.sub(ERASED, row.body)
+            if left != row.body:
+                await c.execute(
+                    update(ticket_messages)
+                    .where(ticket_messages.c.tenant == tenant, ticket_messages.c.seq == row.seq)
+                    .values(body=left)
+                )
