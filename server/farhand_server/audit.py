@@ -148,8 +148,7 @@ class Audit:
         """Add a record for each act, in this order; as `append`, in no more statements than one."""
         if not acts:
             return []
-        # On PostgreSQL the row lock makes writers take turns, so the chain never forks.
-        await c.execute(select(tenants.c.id).where(tenants.c.id == self._tenant).with_for_update())
+        await self.take_turn(c)
         seq, previous = await self._last(c)
         at = stamp(self._clock.now())
         records: list[AuditRecord] = []
@@ -170,6 +169,14 @@ class Audit:
         rows = [{"tenant": self._tenant, **structs.asdict(record)} for record in records]
         await c.execute(insert(audit_table), rows)
         return records
+
+    async def take_turn(self, c: AsyncConnection) -> None:
+        """Wait for the chain, so that it never forks; PostgreSQL waits, SQLite has one writer.
+
+        `append` does so itself.  Whoever locks something else and appends after it, and is not the
+        only one who locks that, takes the turn first: then nobody waits for one that waits for her.
+        """
+        await c.execute(select(tenants.c.id).where(tenants.c.id == self._tenant).with_for_update())
 
     async def _last(self, c: AsyncConnection) -> tuple[int, str]:
         row = (

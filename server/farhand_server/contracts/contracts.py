@@ -108,7 +108,10 @@ async def of_organisation(
 
 
 async def lock_contract(c: AsyncConnection, tenant: str, name: str) -> None:
-    """Let one transaction at a time write a contract's ledger."""
+    """Let one transaction at a time write a contract's ledger.
+
+    Who writes the audit as well takes its turn before this (`Audit.take_turn`).
+    """
     query = select(contracts.c.version).where(
         contracts.c.tenant == tenant, contracts.c.name == name, contracts.c.version == 1
     )
@@ -145,6 +148,7 @@ async def set_contract(
         await get_calendar(c, tenant, terms.calendar)
     if terms.policy is not None:
         await get_policy(c, tenant, terms.policy)
+    await relay.audit.take_turn(c)
     await lock_contract(c, tenant, name)
     mine = and_(contracts.c.tenant == tenant, contracts.c.name == name)
     version = int(await c.scalar(select(func.max(contracts.c.version)).where(mine)) or 0) + 1

@@ -300,11 +300,12 @@ async def adjust(
     if seconds == 0 or abs(seconds) > MAX_ADJUSTMENT_S:
         raise FarhandError("invalid", "an adjustment is of something, and at most of 10000 hours")
     why = check_line(reason, "reason")
-    await open_periods(c, relay, contract)
+    # The audit's turn before the contract's row, as everywhere.
     await relay.audit.append(
         c, actor=actor, action="contract.adjust", subject=name,
         detail={"seconds": seconds, "reason": why},
     )  # fmt: skip
+    await open_periods(c, relay, contract)
     period = await _opened(c, relay.tenant, name) or contract.terms.starts
     await _write(
         c, relay, name, period=period, kind="adjust", seconds=seconds, reason=why, actor=actor,

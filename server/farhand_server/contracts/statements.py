@@ -110,6 +110,7 @@ async def keep_statement(
         raise FarhandError(
             "statement-early", f"{month} is not over yet", hint="without --keep it is a draft"
         )
+    await relay.audit.take_turn(c)
     await lock_contract(c, relay.tenant, contract.name)
     found = await statement_of(c, relay, name=name, month=month)
     if found.id is not None:

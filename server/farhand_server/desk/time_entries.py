@@ -109,7 +109,10 @@ async def record_time(
         FarhandError: `invalid` for a note or an activity that cannot be stored.
     """
     tenant = relay.tenant
-    if session is not None:
+    if session is None:
+        # A visit and a call write the audit after this; see `lock_contract`.
+        await relay.audit.take_turn(c)
+    else:
         # Every ending of a session goes through its ticket's row, so two cannot both find nothing.
         lock = select(tickets.c.number).where(
             tickets.c.tenant == tenant, tickets.c.number == ticket
