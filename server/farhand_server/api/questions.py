@@ -11,7 +11,7 @@ import msgspec
 from litestar import Controller, Request, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from farhand_server.accounts.authorisation import PUBLIC, authorise
+from farhand_server.accounts.authorisation import PUBLIC, Actor, authorise
 from farhand_server.api.address import caller_address
 from farhand_server.api.area import Area
 from farhand_server.api.guard import FromActor, FromRelay, actor_in
@@ -34,6 +34,7 @@ from farhand_server.knowledge.questions import (
     list_questions,
     list_waiting_answers,
 )
+from farhand_server.people.people import get_person
 from farhand_server.relay import Relay
 
 __all__ = ["AREA"]
@@ -45,7 +46,7 @@ _Query = Annotated[str | None, QueryParameter(name="q", max_length=200)]
 
 
 class NewQuestion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A question; who is signed in is named by her account."""
+    """A question; without a name, whoever is signed in is named as the desk knows her."""
 
     title: _Line
     body: _Body
@@ -89,14 +90,34 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
 _NOBODY = "guest"
 
 
-def _writer(request: Request[Any, Any, Any], name: str) -> Writer:
+async def _writer(relay: Relay, request: Request[Any, Any, Any], name: str) -> Writer:
+    """Return who writes; the whole world reads the name, so it is never a mail address.
+
+    An account that a link or a provider made is named by its owner's address.
+    """
     actor = actor_in(request.scope)
     if actor is None:
-        return Writer(name=name.strip() or _NOBODY)
-    staff = actor.role in ("technician", "admin")
-    if staff:
+        return Writer(name=_first_shown(name))
+    if actor.role in ("technician", "admin"):
         authorise(actor, "question.moderate")
-    return Writer(name=actor.name, account=actor.account, staff=staff)
+        names = [actor.name, await _known_as(relay, actor), relay.settings.org]
+        return Writer(name=_first_shown(*names), account=actor.account, staff=True)
+    names = [name, await _known_as(relay, actor)]
+    return Writer(name=_first_shown(*names), account=actor.account)
+
+
+async def _known_as(relay: Relay, actor: Actor) -> str:
+    """Return the name of the person whose account it is; empty where nobody said."""
+    if not actor.person:
+        return ""
+    async with relay.db.read() as c:
+        return (await get_person(c, relay.tenant, actor.person)).name
+
+
+def _first_shown(*names: str) -> str:
+    """Return the first name that is one and no address."""
+    found = (name.strip() for name in names)
+    return next((name for name in found if name and "@" not in name), _NOBODY)
 
 
 def _count(relay: Relay, request: Request[Any, Any, Any], writer: Writer | None = None) -> None:
@@ -140,7 +161,7 @@ class QuestionController(Controller):
         data: JSONBody[NewQuestion],
     ) -> Received:
         """Ask."""
-        writer = _writer(request, data.name)
+        writer = await _writer(relay, request, data.name)
         _count(relay, request, writer)
         async with relay.db.write() as c:
             number = await ask_question(
@@ -175,7 +196,7 @@ class QuestionController(Controller):
         data: JSONBody[NewAnswer],
     ) -> Received:
         """Answer."""
-        writer = _writer(request, data.name)
+        writer = await _writer(relay, request, data.name)
         _count(relay, request, writer)
         async with relay.db.write() as c:
             made = await answer_question(c, relay, question=number, body=data.body, writer=writer)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from farhand_server.accounts.directory import make_directory
+from farhand_server.accounts.persons import join_person
 from farhand_server.api.knowledge_public import MAX_WRITES_AN_HOUR, make_public_rates
+from farhand_server.people.people import PersonTerms, create_person
 from farhand_server.relay import Relay
 from tests.server.knowledge.writers import Library
+from tests.server.relays import SignIn
 
 AT = "/knowledge/questions"
 NEW = {"title": "Why is it slow?", "body": "Since <b>Monday</b>\u202e.", "name": "Eve"}
@@ -32,12 +38,12 @@ async def test_they_are_closed_until_an_admin_opens_them(anybody: Library, ann: 
 
 @pytest.mark.usefixtures("is_open")
 async def test_a_question_and_its_answers(ann: Library, mia: Library, anybody: Library) -> None:
-    assert await mia.done(AT, NEW | {"name": "the boss"}) == {"number": 1, "waiting": True}
+    assert await mia.done(AT, NEW | {"name": "M."}) == {"number": 1, "waiting": True}
     assert (await anybody.read(AT))["items"] == []
     assert (await anybody.get(f"{AT}/1")).status_code == 404
     assert await anybody.refused(f"{AT}/1/answers", {"body": "x"}) == "not-found"
     waiting = await ann.read("/knowledge/moderation")
-    assert [(one["number"], one["name"]) for one in waiting["questions"]] == [(1, "mia")]
+    assert [(one["number"], one["name"]) for one in waiting["questions"]] == [(1, "M.")]
     moderate = "/knowledge/moderation"
     assert await mia.refused(f"{moderate}/questions/1", {"decision": "show"}) == "not-permitted"
     await ann.done(f"{moderate}/questions/1", {"decision": "show"})
@@ -105,3 +111,48 @@ async def test_strangers_write_little(
     assert await anybody.refused(AT, NEW) == "rate-limited"
     await ann.done("/knowledge/moderation/questions/1", {"decision": "show"})
     assert (await ann.done(AT, NEW))["number"] == 2  # the desk is not counted
+
+
+@pytest.mark.parametrize("relay_parts", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("role", "called", "name", "shown"),
+    [
+        ("requester", "Mia Santos", "", "Mia Santos"),
+        ("requester", "Mia Santos", "M.", "M."),
+        ("requester", "Mia Santos", "mia@home.example", "Mia Santos"),
+        ("requester", "mia@home.example", " ", "guest"),
+        ("requester", None, "", "guest"),
+        ("technician", "Mia of the desk", "x", "Mia of the desk"),
+        ("technician", None, "", "Example Ltd"),
+        (None, None, "mia@home.example", "guest"),
+    ],
+)
+@pytest.mark.usefixtures("is_open")
+async def test_no_mail_address_is_shown_to_the_world(
+    relay: Relay,
+    ann: Library,
+    anybody: Library,
+    sign_in: SignIn,
+    role: Any,
+    called: str | None,
+    name: str,
+    shown: str,
+) -> None:
+    address = "mia@home.example"
+    writer = Library(anybody.web, await sign_in(role, name=address)) if role else anybody
+    if called:
+        async with relay.db.write() as c:
+            account = await relay.service(make_directory).find(c, address)
+            assert account is not None
+            terms = PersonTerms(name=called)
+            person = (await create_person(c, relay, terms=terms, actor="test")).id
+            await join_person(
+                c, relay, account=account.id, name=address, person=person, actor="test"
+            )
+    await writer.done(AT, NEW | {"name": name})
+    await ann.done("/knowledge/moderation/questions/1", {"decision": "show"})
+    await writer.done(f"{AT}/1/answers", {"body": "x", "name": name})
+    await ann.done("/knowledge/moderation/answers/1", {"decision": "show"})
+    answer = await anybody.get(f"{AT}/1")
+    assert (answer.json()["name"], answer.json()["said"][0]["name"]) == (shown, shown)
+    assert address not in answer.text
