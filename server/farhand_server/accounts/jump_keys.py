@@ -2,8 +2,9 @@
 
 An Ed25519 public key that a technician's console registers for her account.  It is no roster key
 and opens nothing on a device: it lets her reach, through the relay, sessions that she opened with a
-signed grant.  It expires, ends with its account, and an account has at most `MAX_JUMP_KEYS`; a
-further one takes the oldest one's place.
+signed grant.  It expires, ends with its account and whenever all sign-ins of that end (a new
+password, `sign-out --all`), and tiers hold it.  An account has at most `MAX_JUMP_KEYS`; a further
+one takes the oldest one's place.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from sqlalchemy import delete, insert, select
 from farhand_protocol.errors import UsageError
 from farhand_protocol.identity import PUBLIC_KEY_BYTES
 from farhand_server.accounts.authorisation import Actor, authorise
+from farhand_server.accounts.tiers import barred_for
 from farhand_server.clock import stamp
 from farhand_server.relay import Relay
 from farhand_server.store.schema import accounts, jump_keys
@@ -91,10 +93,14 @@ class JumpKeys:
         return JumpKey(key=key, expires_at=expires_at)
 
     async def actor_of(self, key: bytes) -> Actor | None:
-        """Return whose key this is, with the one right to attach; None for nobody's."""
+        """Return whose key this is, with the one right to attach; None for nobody's.
+
+        Raises:
+            FarhandError: `not-permitted` where role or tier do not allow to attach.
+        """
         relay = self._relay
         query = (
-            select(accounts.c.id, accounts.c.name, accounts.c.role)
+            select(accounts.c.id, accounts.c.name, accounts.c.role, accounts.c.tier)
             .join_from(
                 jump_keys,
                 accounts,
@@ -109,14 +115,17 @@ class JumpKeys:
         )
         async with relay.db.read() as c:
             row = (await c.execute(query)).first()
-        if row is None:
-            return None
+            if row is None:
+                return None
+            barred = await barred_for(c, relay.tenant, row.role, row.tier)
         actor = Actor(
             tenant=relay.tenant,
             account=row.id,
             name=row.name,
             role=row.role,
             scopes=frozenset({"session.attach"}),
+            tier=row.tier,
+            barred=barred,
         )
         authorise(actor, "session.attach")
         return actor

@@ -35,7 +35,7 @@ from farhand_server.accounts.tokens import make_tokens
 from farhand_server.clock import stamp
 from farhand_server.people.settings import get_setting
 from farhand_server.relay import Relay
-from farhand_server.store.schema import accounts, api_tokens
+from farhand_server.store.schema import accounts
 
 __all__ = [
     "FACTOR_ROLES",
@@ -285,7 +285,7 @@ class SignIn:
     # One's own password, and the end of a sign-in.
 
     async def set_password(self, actor: Actor, password: str, current: str | None) -> None:
-        """Set the actor's password; other sign-ins of the account end.
+        """Set the actor's password; other sign-ins of the account and its jump keys end.
 
         Raises:
             FarhandError: `password-wrong`, `password-length`, `rate-limited`.
@@ -306,16 +306,7 @@ class SignIn:
                 .where(accounts.c.tenant == self._relay.tenant, accounts.c.id == actor.account)
                 .values(password_hash=hashed)
             )
-            await c.execute(
-                update(api_tokens)
-                .where(
-                    api_tokens.c.tenant == self._relay.tenant,
-                    api_tokens.c.account == actor.account,
-                    api_tokens.c.id != actor.token,
-                    api_tokens.c.revoked_at.is_(None),
-                )
-                .values(revoked_at=self._relay.stamp())
-            )
+            await self._tokens.revoke_all(c, actor.account, but=actor.token)
             await self._steps.end_all(c, actor.account)
         self._names.forgive(f"password {actor.account}")
 

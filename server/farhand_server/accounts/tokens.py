@@ -12,7 +12,7 @@ import hashlib
 from datetime import timedelta
 
 import msgspec
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError
@@ -23,7 +23,7 @@ from farhand_server.accounts.tiers import barred_for
 from farhand_server.clock import stamp
 from farhand_server.errors import not_signed_in
 from farhand_server.relay import Relay
-from farhand_server.store.schema import accounts, api_tokens, people
+from farhand_server.store.schema import accounts, api_tokens, jump_keys, people
 
 __all__ = ["API_TTL", "SIGNIN_TTL", "IssuedToken", "Tokens", "make_tokens"]
 
@@ -238,9 +238,15 @@ class Tokens:
         """End one token."""
         await self._end(c, api_tokens.c.id == token)
 
-    async def revoke_all(self, c: AsyncConnection, account: str) -> None:
-        """End every token of an account."""
-        await self._end(c, api_tokens.c.account == account)
+    async def revoke_all(self, c: AsyncConnection, account: str, *, but: str = "") -> None:
+        """End every token of an account, but one where it is named, and all its jump keys."""
+        mine = api_tokens.c.account == account
+        await self._end(c, mine & (api_tokens.c.id != but) if but else mine)
+        await c.execute(
+            delete(jump_keys).where(
+                jump_keys.c.tenant == self._relay.tenant, jump_keys.c.account == account
+            )
+        )
 
     async def _end(self, c: AsyncConnection, which: object) -> None:
         await c.execute(

@@ -22,6 +22,7 @@ import asyncssh
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.identity import parse_public_key_line
 from farhand_server.accounts.authorisation import Actor
+from farhand_server.errors import not_permitted
 from farhand_server.gateway.jump_pipe import JumpPipe
 from farhand_server.tasks import Tasks
 
@@ -150,6 +151,7 @@ class _Gate(asyncssh.SSHServer):
         self._address = ""
         self._connection: asyncssh.SSHServerConnection
         self._tries = 0
+        self._key = b""
         self._actor: Actor | None = None
         self._open = False
         self._channels = 0
@@ -178,8 +180,9 @@ class _Gate(asyncssh.SSHServer):
             )
             return False
         try:
-            raw = parse_public_key_line(key.export_public_key("openssh").decode("ascii").strip())
-            self._actor = await self._port.find_actor(raw)
+            text = key.export_public_key("openssh").decode("ascii").strip()
+            self._key = parse_public_key_line(text)
+            self._actor = await self._port.find_actor(self._key)
         except FarhandError as error:
             _log.info("jump from %s: %s", self._address, error)
             self._actor = None
@@ -203,17 +206,21 @@ class _Gate(asyncssh.SSHServer):
             raise asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, "too many channels")
         # Counted before the session is looked for: those that wait are channels as well.
         self._channels += 1
-        return self._carry(self._actor, dest_host)
+        return self._carry(self._actor.name, dest_host)
 
-    async def _carry(self, actor: Actor, name: str) -> asyncssh.SSHTCPSession[bytes]:
+    async def _carry(self, who: str, name: str) -> asyncssh.SSHTCPSession[bytes]:
         carried = _Carried(self._leave)
         try:
+            # Asked for each channel: a connection that stands outlives no key and no right.
+            actor = await self._port.find_actor(self._key)
+            if actor is None or actor.name != who:
+                raise not_permitted("this jump key has ended")
             pipe = await self._port.make_pipe(
                 actor, name, carried.deliver, carried.set_device_writable
             )
         except FarhandError as error:
             self._leave()
-            _log.info("jump from %s by %s refused: %s", self._address, actor.name, error)
+            _log.info("jump from %s by %s refused: %s", self._address, who, error)
             # No name of a device, no word of whether it exists.
             raise asyncssh.ChannelOpenError(
                 asyncssh.OPEN_CONNECT_FAILED, "you have no open session on such a device"

@@ -7,7 +7,9 @@ import dataclasses
 
 import httpx
 import msgspec
+import pytest
 
+from farhand_protocol.errors import FarhandError
 from farhand_protocol.jump import jump_statement
 from farhand_protocol.keys import verify
 from farhand_server.accounts.directory import make_directory
@@ -59,6 +61,48 @@ async def test_it_ends_with_its_account(
     async with relay.db.write() as c:
         await relay.service(make_directory).disable(c, "tess", actor="test")
     assert await relay.service(make_jump_keys).actor_of(_key(1)) is None
+
+
+@pytest.mark.parametrize("way", ["all ended", "own password", "reset"])
+@pytest.mark.parametrize("relay_parts", ["sqlite"], indirect=True)
+async def test_it_ends_with_every_sign_in(
+    relay: Relay, web: httpx.AsyncClient, sign_in: SignIn, way: str
+) -> None:
+    root, tess = await sign_in("admin", name="root"), await sign_in("technician", name="tess")
+    otto = await sign_in("technician", name="otto")
+    await _register(web, tess, _key(1))
+    await _register(web, otto, _key(2))
+    new = {"password": "a new long password"}
+    if way == "all ended":
+        path = "/api/v1/accounts/tess/sign-ins/all/end"
+        answer = await web.post(path, headers=root)
+    elif way == "own password":
+        answer = await web.post("/api/v1/me/password", headers=tess, json=new)
+        assert (await web.get("/api/v1/me", headers=tess)).status_code == 200
+    else:
+        made = await web.post("/api/v1/accounts/tess/reset", headers=root)
+        token = made.json()["token"]
+        answer = await web.post("/api/v1/sign-in/reset", json=new | {"token": token})
+    assert answer.status_code == 204
+    assert await relay.service(make_jump_keys).actor_of(_key(1)) is None
+    assert await relay.service(make_jump_keys).actor_of(_key(2)) is not None, "somebody else's"
+
+
+@pytest.mark.parametrize("relay_parts", ["sqlite"], indirect=True)
+async def test_a_tier_holds_it(relay: Relay, web: httpx.AsyncClient, sign_in: SignIn) -> None:
+    root, tess = await sign_in("admin", name="root"), await sign_in("technician", name="tess")
+    for number, who in enumerate((tess, root)):
+        await _register(web, who, _key(number))
+    wish = {"tier_rights": {"session.attach": 3}}
+    assert (await web.post("/api/v1/sign-in-settings", headers=root, json=wish)).is_success
+    keys = relay.service(make_jump_keys)
+    with pytest.raises(FarhandError) as caught:
+        await keys.actor_of(_key(0))
+    assert caught.value.code == "not-permitted"
+    assert await keys.actor_of(_key(1)) is not None, "no tier holds an admin"
+    path = "/api/v1/accounts/tess/tier"
+    assert (await web.post(path, headers=root, json={"tier": 3})).is_success
+    assert await keys.actor_of(_key(0)) is not None
 
 
 async def test_the_oldest_gives_way(

@@ -44,6 +44,7 @@ class Port:
 
     def __init__(self, tasks: Tasks) -> None:
         self.key = asyncssh.generate_private_key("ssh-ed25519")
+        self.key_has_ended = False
         self.looked_for: list[str] = []
         self.hold = asyncio.Event()
         self.hold.set()
@@ -54,6 +55,8 @@ class Port:
         self.number = 0
 
     async def _find(self, key: bytes) -> Actor | None:
+        if self.key_has_ended:
+            return None
         mine = self.key.export_public_key("openssh").decode()
         return TESS if asyncssh.import_public_key(mine).public_data.endswith(key) else None
 
@@ -97,6 +100,16 @@ async def test_a_device_with_a_session_is_reached(port: Port) -> None:
         with pytest.raises(asyncssh.ChannelOpenError, match="port 22"):
             await ssh.open_connection("desk-7", 80)
     assert port.looked_for == ["desk-7", "desk-8"]
+
+
+async def test_a_connection_outlives_no_key(port: Port) -> None:
+    async with port.connect() as ssh:
+        await ssh.open_connection("desk-7", 22)
+        port.key_has_ended = True
+        for _ in range(MAX_JUMP_CHANNELS + 1):
+            with pytest.raises(asyncssh.ChannelOpenError, match="no open session"):
+                await ssh.open_connection("desk-7", 22)
+    assert port.looked_for == ["desk-7"]
 
 
 async def test_those_that_wait_count_as_channels(port: Port) -> None:
