@@ -112,11 +112,19 @@ class ReportController(Controller):
             if by == "organisation":
                 its = await list_organisations(c, relay.tenant, limit=10_000)
                 names = {one.id: one.name for one in its}
-        whole = await asyncio.to_thread(figures_of, stories, surveys, begin=begin, end=end)
+        now = relay.now()
+        whole = await asyncio.to_thread(figures_of, stories, surveys, begin=begin, end=end, now=now)
         groups: list[Group] = []
         if by is not None:
             groups = await asyncio.to_thread(
-                figures_by, stories, surveys, begin=begin, end=end, grouping=by, names=names
+                figures_by,
+                stories,
+                surveys,
+                begin=begin,
+                end=end,
+                grouping=by,
+                names=names,
+                now=now,
             )
         return Measured(begin=stamp(begin), end=stamp(end), figures=whole, groups=groups)
 

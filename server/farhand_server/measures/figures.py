@@ -86,7 +86,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
         next_response: to each later answer.
         resolution: to the last resolution.
         satisfaction: what surveys said that were answered in this time.
-        downtime_s: of what stood still for it, within this time.
+        downtime_s: of what stood still for it, within this time; until it was up or resolved.
     """
 
     created: int
@@ -121,10 +121,17 @@ def _spread(values: Sequence[float]) -> Spread:
     )
 
 
-def _downtime(story: Story, begin: datetime, end: datetime) -> float:
+def _downtime(facts: Facts, begin: datetime, end: datetime) -> float:
+    """Return for how long it stood still within a time, of which nothing is still to come."""
+    story = facts.story
     if story.down_from is None:
         return 0.0
-    until = end if story.down_to is None else min(story.down_to, end)
+    until = end
+    if story.down_to is not None:
+        until = min(story.down_to, end)
+    elif facts.resolution is not None:
+        # Nobody said when it was up again; what was resolved does not go on standing still.
+        until = facts.resolution.end
     return max((until - max(story.down_from, begin)).total_seconds(), 0.0)
 
 
@@ -134,6 +141,7 @@ def figures_of(
     *,
     begin: datetime,
     end: datetime,
+    now: datetime | None = None,
 ) -> Figures:
     """Return the figures of [begin, end).
 
@@ -142,14 +150,19 @@ def figures_of(
         surveys: those that were sent or answered then.
         begin: aware.
         end: aware, after `begin`.
+        now: where the time is not over yet: what stands still has not done so any longer.
     """
     facts = [facts_of(one, until=end) for one in stories]
     return _figures([one for one in facts if one.standing not in ("away", "unborn")],
-                    list(surveys), begin, end)  # fmt: skip
+                    list(surveys), begin, end, end if now is None else min(end, now))  # fmt: skip
 
 
 def _figures(
-    facts: Sequence[Facts], surveys: Sequence[Surveyed], begin: datetime, end: datetime
+    facts: Sequence[Facts],
+    surveys: Sequence[Surveyed],
+    begin: datetime,
+    end: datetime,
+    known_until: datetime,
 ) -> Figures:
     def within(at: datetime) -> bool:
         return begin <= at < end
@@ -175,7 +188,7 @@ def _figures(
         resolution=_spread([one.wall_s for one in whole]),
         resolution_business=_spread([one.business_s for one in whole]),
         satisfaction=_satisfaction(surveys, within),
-        downtime_s=round(sum(_downtime(one.story, begin, end) for one in facts)),
+        downtime_s=round(sum(_downtime(one, begin, known_until) for one in facts)),
     )
 
 
@@ -205,6 +218,7 @@ def figures_by(
     end: datetime,
     grouping: Grouping,
     names: Mapping[str, str] | None = None,
+    now: datetime | None = None,
 ) -> list[Group]:
     """Return the figures of each queue, tier, priority, contract or organisation, by its name.
 
@@ -215,6 +229,7 @@ def figures_by(
         end: as `figures_of`.
         grouping: by what.
         names: what is shown for a value, where that is not the value itself.
+        now: as `figures_of`.
     """
     parts: dict[str, list[Story]] = {}
     for one in stories:
@@ -225,6 +240,6 @@ def figures_by(
     for value, its in parts.items():
         numbers = {one.number for one in its}
         said = [one for one in surveys if one.ticket in numbers]
-        figures = figures_of(its, said, begin=begin, end=end)
+        figures = figures_of(its, said, begin=begin, end=end, now=now)
         made.append(Group(name=shown.get(value, value), figures=figures))
     return sorted(made, key=lambda group: group.name)

@@ -143,10 +143,11 @@ async def month_report(
     surveys = await read_surveys(c, relay.tenant, scope)
     time = await _time(c, relay.tenant, scope)
     # A desk of many tickets counts for a while; links are not to wait for it.
-    figures = await asyncio.to_thread(figures_of, stories, surveys, begin=begin, end=end)
+    now = relay.now()
+    figures = await asyncio.to_thread(figures_of, stories, surveys, begin=begin, end=end, now=now)
     groups = [
         await asyncio.to_thread(
-            figures_by, stories, surveys, begin=begin, end=end, grouping=grouping
+            figures_by, stories, surveys, begin=begin, end=end, grouping=grouping, now=now
         )
         for grouping in ("priority", "queue")
     ]

@@ -159,6 +159,22 @@ def test_downtime_is_cut_to_the_time() -> None:
     assert figures(long, on).downtime_s == 5 * H
 
 
+def test_downtime_ends_with_the_resolution_and_is_never_still_to_come() -> None:
+    down = {"down_from": at(1)}
+    # Nobody said when it was up again.
+    assert figures(story((3, "resolved"), (9, "closed"), **down)).downtime_s == 2 * H
+    back = story((3, "resolved"), (5, "reopened"), (8, "resolved"), **down)
+    assert figures(back).downtime_s == 7 * H
+    # The month after, in which it was only closed.
+    later = datetime(2027, 1, 1, tzinfo=UTC)
+    assert figures_of([story((3, "resolved"), **down)], [], begin=END, end=later).downtime_s == 0
+    # The month that runs.
+    runs = [story(**down), story(number=2, down_from=at(2), down_to=at(90))]
+    assert figures_of(runs, [], begin=BEGIN, end=END, now=at(4)).downtime_s == 5 * H
+    groups = figures_by(runs, [], begin=BEGIN, end=END, grouping="queue", now=at(4))
+    assert [one.figures.downtime_s for one in groups] == [5 * H]
+
+
 def test_parts_add_up_and_none_is_a_person() -> None:
     stories = [
         story((n, "reply"), (n + 1, "resolved"), number=n, queue=f"q{n % 3}", tier=n % 2 + 1)
