@@ -61,32 +61,37 @@ def register(root: click.Group) -> None:
     @command(times)
     @click.argument("entry")
     @click.option("--reason", required=True, help="Why it was wrong; stands on the statement.")
-    @click.option("--minutes", "worked", help="What it should have been; nothing without.")
-    @click.option("--note", default="", help="Of the right entry.")
-    @click.option("--activity", default="", help="Of the right entry.")
-    @click.option("--not-billable", is_flag=True, help="The right entry comes to nothing.")
+    @click.option("--minutes", "worked", help="What it should have been.")
+    @click.option("--note", help="Of the right entry.")
+    @click.option("--activity", help="Of the right entry.")
+    @click.option("--billable/--not-billable", default=None, help="Whether it is charged.")
+    @click.option("--show/--hide", default=None, help="Whether the customer is shown it.")
     def correct(
         context: Context,
         entry: str,
         reason: str,
         worked: str | None,
-        note: str,
-        activity: str,
-        not_billable: bool,
+        note: str | None,
+        activity: str | None,
+        billable: bool | None,
+        show: bool | None,
     ) -> None:
-        """Take an entry back by its opposite, and note what is right."""
-        right = None
-        if worked is not None:
-            right = {
-                "active_s": read_minutes(worked),
-                "note": note,
-                "activity": activity,
-                "billable": not not_billable,
-            }
+        """Take an entry back by its opposite, and note what is right.
+
+        What is not named stays as it was; with nothing named, nothing is noted instead.
+        """
+        right = {
+            "active_s": None if worked is None else read_minutes(worked),
+            "note": note,
+            "activity": activity,
+            "billable": billable,
+            "customer_visible": show,
+        }
+        is_empty = all(value is None for value in right.values())
         made = context.relay.post(
             segments("time-entries", entry, "reverse"),
             Corrected,
-            {"reason": reason, "right": right},
+            {"reason": reason, "right": None if is_empty else right},
         )
 
         def readable() -> None:

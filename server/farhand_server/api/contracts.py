@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import msgspec
 from litestar import Controller, Response, get, post
@@ -20,6 +20,7 @@ from farhand_server.api.guard import FromActor, FromRelay
 from farhand_server.api.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
 from farhand_server.clock import stamp
 from farhand_server.contracts.assigning import assign_contract
+from farhand_server.contracts.charging import Origin
 from farhand_server.contracts.contracts import (
     Contract,
     get_contract,
@@ -86,11 +87,22 @@ class NewTime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     origin: Literal["hand", "call", "visit"] = "hand"
 
 
+class RightTime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a wrong entry should have said; what is null is as the wrong one has it."""
+
+    active_s: _Active | None = None
+    note: _Note | None = None
+    activity: _Line | None = None
+    billable: bool | None = None
+    customer_visible: bool | None = None
+    started_at: _Line | None = None
+
+
 class Correction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Why an entry was wrong, and what it should have said; null for nothing at all."""
 
     reason: _Line
-    right: NewTime | None = None
+    right: RightTime | None = None
 
 
 class Corrected(msgspec.Struct, frozen=True, kw_only=True):
@@ -325,20 +337,33 @@ class WorkController(Controller):
         sight = sight_of(actor, "time.write")
         async with relay.db.write() as c:
             found = await get_ticket(c, relay.tenant, ticket, sight=sight)
-            began, ended = _span(relay, data)
-            return await _record(c, relay, found.row, actor.name, data, began, ended)
+            began, ended = _span(relay, data.active_s, data.started_at)
+            return await record_time(
+                c,
+                relay,
+                ticket=found.row,
+                account=actor.name,
+                started_at=began,
+                ended_at=ended,
+                active_s=data.active_s,
+                note=data.note,
+                origin=data.origin,
+                activity=data.activity,
+                billable=data.billable,
+                customer_visible=data.customer_visible,
+            )
 
 
-def _span(relay: Relay, data: NewTime) -> tuple[str, str]:
+def _span(relay: Relay, active_s: int, started_at: str | None) -> tuple[str, str]:
     """Return when work began and ended, as the tables keep it.
 
     Raises:
         FarhandError: `time-malformed`; `invalid` for work that has not ended yet.
     """
-    lasted = timedelta(seconds=data.active_s)
-    if data.started_at is None:
+    lasted = timedelta(seconds=active_s)
+    if started_at is None:
         return stamp(relay.now() - lasted), relay.stamp()
-    began = parse_instant(data.started_at)
+    began = parse_instant(started_at)
     if began + lasted > relay.now() + timedelta(minutes=1):
         raise FarhandError("invalid", "work that has not ended yet cannot be noted")
     return stamp(began), stamp(began + lasted)
@@ -359,35 +384,36 @@ async def reverse(
         reversal = await reverse_time(c, relay, entry=entry, reason=data.reason, actor=actor.name)
         right = None
         if data.right is not None:
-            began, ended = wrong.started_at, wrong.ended_at
-            if data.right.started_at is not None:
-                began, ended = _span(relay, data.right)
-            right = await _record(c, relay, ticket.row, wrong.account, data.right, began, ended)
+            right = await _correct(c, relay, ticket.row, wrong, data.right)
     return Corrected(reversal=reversal, right=right)
 
 
-async def _record(
-    c: AsyncConnection,
-    relay: Relay,
-    ticket: int,
-    account: str,
-    data: NewTime,
-    began: str,
-    ended: str,
+async def _correct(
+    c: AsyncConnection, relay: Relay, ticket: int, wrong: TimeEntry, right: RightTime
 ) -> TimeEntry:
+    """Note what an entry should have said, in its place; what nobody names stays as it was."""
+    charge = wrong.charge
+    if charge is None:
+        raise FarhandError("time-reversed", f"{wrong.id} is older than contracts, and comes to 0")
+    active_s = wrong.active_s if right.active_s is None else right.active_s
+    began, ended = wrong.started_at, wrong.ended_at
+    if right.started_at is not None:
+        began, ended = _span(relay, active_s, right.started_at)
+    shown, billable = right.customer_visible, right.billable
     return await record_time(
         c,
         relay,
         ticket=ticket,
-        account=account,
+        account=wrong.account,
         started_at=began,
         ended_at=ended,
-        active_s=data.active_s,
-        note=data.note,
-        origin=data.origin,
-        activity=data.activity,
-        billable=data.billable,
-        customer_visible=data.customer_visible,
+        active_s=active_s,
+        note=wrong.note if right.note is None else right.note,
+        origin=cast(Origin, charge.origin),
+        activity=charge.activity if right.activity is None else right.activity,
+        billable=charge.billable if billable is None else billable,
+        customer_visible=charge.customer_visible if shown is None else shown,
+        corrects=charge,
     )
 
 

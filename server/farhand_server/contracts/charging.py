@@ -14,6 +14,7 @@ import msgspec
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from farhand_protocol.instants import parse_instant
 from farhand_server.contracts.contracts import Contract, get_contract
 from farhand_server.contracts.cover import contract_of
 from farhand_server.contracts.ledger import debit, due_warnings, open_periods
@@ -79,6 +80,7 @@ async def charge_entry(
     activity: str = "",
     billable: bool = True,
     customer_visible: bool | None = None,
+    corrects: Charge | None = None,
 ) -> None:
     """Write what a new entry comes to, and take it from the balance.
 
@@ -94,11 +96,20 @@ async def charge_entry(
         activity: a word for it, checked by the caller.
         billable: whether it is to come to anything.
         customer_visible: whether the customer is shown it; None does as the contract says.
+        corrects: the charge of the wrong entry that this one stands for; its contract, version and
+            rate are this one's.
     """
-    contract = await contract_of(c, relay, ticket=ticket)
+    if corrects is None:
+        contract = await contract_of(c, relay, ticket=ticket, at=parse_instant(ended_at))
+    else:
+        version = corrects.contract_version
+        contract = await get_contract(c, relay.tenant, corrects.contract, version)
     terms = contract.terms
     billed = billed_seconds(active_s, step_s=terms.step_s, min_s=terms.min_s) if billable else 0
-    balance_s = await open_periods(c, relay, contract) if terms.has_balance else 0
+    balance_s = 0
+    if terms.has_balance:
+        # Periods are opened by what is agreed on now, whatever was when the work was done.
+        balance_s = await open_periods(c, relay, await get_contract(c, relay.tenant, contract.name))
     debited, charged = split_charge(terms, billed, balance_s)
     await c.execute(
         insert(time_charges).values(

@@ -7,7 +7,7 @@ with its rate.  What a change of periods means for the ledger is in contracts.pe
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import date, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -26,6 +26,7 @@ from farhand_server.store.schema import contracts
 __all__ = [
     "MAX_CONTRACTS",
     "Contract",
+    "day_of",
     "get_contract",
     "list_contracts",
     "lock_contract",
@@ -53,7 +54,12 @@ def _contract(row: RowMapping) -> Contract:
 
 def today_of(relay: Relay, terms: Terms) -> date:
     """Return the day that it is where the contract counts its days."""
-    return relay.now().astimezone(ZoneInfo(terms.zone)).date()
+    return day_of(relay.now(), terms)
+
+
+def day_of(at: datetime, terms: Terms) -> date:
+    """Return the day that it was at an instant where the contract counts its days."""
+    return at.astimezone(ZoneInfo(terms.zone)).date()
 
 
 async def get_contract(

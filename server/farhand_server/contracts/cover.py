@@ -1,6 +1,6 @@
 """Which contract work falls under, and whether it may begin.
 
-In this order, the first that is in force:
+In this order, the first that is in force on the day of the work:
 
     1. what the ticket names
     2. a contract of its organisation whose scope names the ticket's service (its category), or the
@@ -14,6 +14,7 @@ In this order, the first that is in force:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import msgspec
 from sqlalchemy import select
@@ -22,10 +23,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from farhand_protocol.errors import FarhandError, RefusedError
 from farhand_server.contracts.contracts import (
     Contract,
+    day_of,
     get_contract,
     list_contracts,
     of_organisation,
-    today_of,
 )
 from farhand_server.contracts.ledger import Balance, balance_of
 from farhand_server.contracts.terms import INCLUDED, INCLUDED_NAME, ContractKind, Overage
@@ -94,9 +95,22 @@ def _is_open(contract: Contract) -> bool:
 
 
 async def contract_of(
-    c: AsyncConnection, relay: Relay, *, ticket: int | None = None, device: str | None = None
+    c: AsyncConnection,
+    relay: Relay,
+    *,
+    ticket: int | None = None,
+    device: str | None = None,
+    at: datetime | None = None,
 ) -> Contract:
-    """Return the contract that work on a ticket, or on a device without one, falls under."""
+    """Return the contract that work on a ticket, or on a device without one, falls under.
+
+    Args:
+        c: any connection.
+        relay: the wiring.
+        ticket: number as the database keeps it.
+        device: id; with a ticket, instead of the ticket's.
+        at: when the work ended; now without it.
+    """
     tenant = relay.tenant
     work = await _work(c, tenant, ticket, device)
     candidates: list[Contract] = []
@@ -110,12 +124,12 @@ async def contract_of(
             for one in await list_contracts(c, tenant, limit=_GROUPED_AT_ONCE)
             if work.group in one.terms.groups
         ]
-    return _first(relay, candidates)
+    return _first(at or relay.now(), candidates)
 
 
-def _first(relay: Relay, candidates: Sequence[Contract]) -> Contract:
+def _first(at: datetime, candidates: Sequence[Contract]) -> Contract:
     for one in candidates:
-        if one.terms.is_in_force(today_of(relay, one.terms)):
+        if one.terms.is_in_force(day_of(at, one.terms)):
             return one
     return Contract(name=INCLUDED_NAME, version=0, terms=INCLUDED)
 

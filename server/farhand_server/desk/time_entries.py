@@ -82,6 +82,7 @@ async def record_time(
     activity: str = "",
     billable: bool = True,
     customer_visible: bool | None = None,
+    corrects: Charge | None = None,
 ) -> TimeEntry:
     """Put a time entry on a ticket, and take it from the contract; a session makes one for each.
 
@@ -101,6 +102,7 @@ async def record_time(
         activity: a word for what kind of work it was; may be empty.
         billable: whether it is to come to anything.
         customer_visible: whether the customer is shown it; None does as the contract says.
+        corrects: the charge of the wrong entry that this one stands for.
 
     Returns:
         The new entry, or the one that this session already has of that account.
@@ -132,7 +134,7 @@ async def record_time(
     await charge_entry(
         c, relay, entry=entry, ticket=ticket, account=account, ended_at=ended_at,
         active_s=min(max(active_s, 0), MAX_ACTIVE_S), origin=origin, activity=kind,
-        billable=billable, customer_visible=customer_visible,
+        billable=billable, customer_visible=customer_visible, corrects=corrects,
     )  # fmt: skip
     return await get_time_entry(c, tenant, entry)
 
