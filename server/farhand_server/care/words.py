@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Table, and_, delete, or_, select, update
+from sqlalchemy import Column, ColumnElement, Table, and_, delete, or_, select, true, update
 from sqlalchemy import Text as TextType
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -80,11 +80,12 @@ _UNSETTLED: Final = ("kept", "quarantined", "queued", "held", "sending")
 _WRITING_NOTES: Final = ("relay", "mail", "monitor")
 # Where events name people.
 _OF_PEOPLE: Final = ("actor", "name", "requester")
-# Where contents are named inside JSON: the pages' logo, files that wait to go out.
-_NAMING: Final[tuple[Column[str], ...]] = (
-    desk_settings.c.value,
-    mails.c.letter,
-    outbox.c.payload,
+# Where contents are named inside JSON, and which rows still need them: the pages' logo, files of
+# what may still go out.  The states are few rows of large tables, and have an index.
+_NAMING: Final[tuple[tuple[Column[str], ColumnElement[bool]], ...]] = (
+    (desk_settings.c.value, true()),
+    (mails.c.letter, mails.c.state.in_(("queued", "held", "sending", "partly", "failed"))),
+    (outbox.c.payload, outbox.c.state.in_(("waiting", "taken", "dead"))),
 )
 
 
@@ -165,7 +166,7 @@ async def drop_orphans(c: AsyncConnection, tenant: str, digests: Sequence[str]) 
     """
     for digest in sorted(set(digests)):
         asked = [(column, column == digest) for column in _pointers()]
-        asked += [(column, column.contains(digest)) for column in _NAMING]
+        asked += [(column, and_(needed, column.contains(digest))) for column, needed in _NAMING]
         for column, names_it in asked:
             query = select(column.table.c.tenant).where(column.table.c.tenant == tenant, names_it)
             if await c.scalar(query.limit(1)) is not None:
