@@ -71,7 +71,7 @@ class WebhookController(Controller):
         async with relay.db.read() as c:
             return Page(items=await list_endpoints(c, relay.tenant))
 
-    @post("/", action="webhook.write", status_code=201)
+    @post("/", action="webhook.write", status_code=201, keep_answer=False)
     async def add(
         self, relay: FromRelay, actor: FromActor, data: JSONBody[NewEndpoint]
     ) -> Endpoint:
@@ -117,7 +117,7 @@ class HookController(Controller):
         async with relay.db.read() as c:
             return Page(items=await list_hooks(c, relay.tenant))
 
-    @post("/", action="webhook.write", status_code=201)
+    @post("/", action="webhook.write", status_code=201, keep_answer=False)
     async def add(self, relay: FromRelay, actor: FromActor, data: JSONBody[NewHook]) -> Hook:
         """Add a hook; a secret that is drawn here is in this answer and never again."""
         async with relay.db.write() as c:
