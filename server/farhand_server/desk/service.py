@@ -30,7 +30,7 @@ from farhand_server.desk.service_levels import (
 )
 from farhand_server.desk.ticket_states import ENDED
 from farhand_server.desk.timeline import add_event
-from farhand_server.desk.unused import THE_RELAY
+from farhand_server.desk.unused import THE_RELAY, is_a_person
 from farhand_server.errors import not_found
 from farhand_server.relay import Relay
 from farhand_server.store.schema import calendars, service_policies, ticket_events, tickets
@@ -262,7 +262,7 @@ async def _happenings(c: AsyncConnection, relay: Relay, number: int) -> list[Hap
             value = detail.get("priority", "normal")
             happened.append(Happening(at=at, what="priority", value=value))
             happened.append(Happening(at=at, what="requested"))
-        elif kind == "reply" and row["actor"] != THE_RELAY:
+        elif kind == "reply" and is_a_person(row["actor"]):
             happened.append(Happening(at=at, what="answered"))
         elif kind == "requester-reply":
             happened.append(Happening(at=at, what="asked"))

@@ -1,4 +1,8 @@
-"""Which tickets nobody needs to see: the relay made and resolved them for what never began."""
+"""Who is a person, and which tickets nobody needs to see.
+
+The relay, a rule, a mailbox and a monitor act in the name of nobody: what they say is no answer.
+Tickets that the relay made and resolved for what never began are no work.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,16 @@ from sqlalchemy import ColumnElement, and_, func, select
 
 from farhand_server.store.schema import ticket_events, tickets
 
-__all__ = ["THE_RELAY", "came_to_nothing"]
+__all__ = ["THE_RELAY", "came_to_nothing", "is_a_person"]
 
 # Who resolves what nobody is needed for.
 THE_RELAY: Final = "relay"
+_NO_PEOPLE: Final = (THE_RELAY, "mail", "monitor")
+
+
+def is_a_person(actor: str) -> bool:
+    """Tell whether what was done was done by a person."""
+    return actor not in _NO_PEOPLE and not actor.startswith("rule:")
 
 
 def came_to_nothing() -> ColumnElement[bool]:

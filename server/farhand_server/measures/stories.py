@@ -15,8 +15,9 @@ from typing import Any, Final, Literal
 import msgspec
 
 from farhand_server.desk.calendars import ALWAYS, Calendar, open_seconds
+from farhand_server.desk.unused import is_a_person
 
-__all__ = ["HEEDED", "Facts", "Happened", "Span", "Standing", "Story", "facts_of", "is_a_person"]
+__all__ = ["HEEDED", "Facts", "Happened", "Span", "Standing", "Story", "facts_of"]
 
 Standing = Literal["open", "ended", "away", "unborn"]
 
@@ -32,12 +33,6 @@ HEEDED: Final = (
     "unmerged",
     "spam",
 )
-_NO_PEOPLE: Final = ("relay", "mail", "monitor")
-
-
-def is_a_person(actor: str) -> bool:
-    """Tell whether what was done was done by a person."""
-    return actor not in _NO_PEOPLE and not actor.startswith("rule:")
 
 
 class Happened(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from farhand_protocol.errors import FarhandError
 from farhand_protocol.instants import format_instant
 from farhand_server.desk.calendars import ALWAYS, Calendar
 from farhand_server.desk.closing import sweep_tickets
+from farhand_server.desk.moves import add_message
 from farhand_server.desk.service_levels import (
     Happening,
     ServicePolicy,
@@ -278,6 +279,11 @@ async def test_a_ticket_says_what_is_due_and_what_is_late(
     events = (await ann.get("/1/events")).json()["items"]
     missed = [one["detail"] for one in events if one["kind"] == "service-missed"]
     assert [(one["metric"], one["target_s"]) for one in missed] == [("first-response", 3600)]
+    # What a rule says by itself keeps no promise.
+    async with relay.db.write() as c:
+        said: dict[str, Any] = {"kind": "reply", "body": "thanks", "actor": "rule:thanks"}
+        await add_message(c, relay, ref="1", **said)
+    assert [one["state"] for one in (await ann.show("1"))["service"]] == ["breached", "running"]
     await ann.post("/1/messages", {"body": "looking"})
     await ann.step("1", "wait", reason="customer")
     await sweep_tickets(relay)

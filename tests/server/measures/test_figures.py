@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farhand_server.desk.calendars import Calendar
+from farhand_server.desk.unused import is_a_person
 from farhand_server.measures.figures import (
     Figures,
     Surveyed,
     figures_by,
     figures_of,
 )
-from farhand_server.measures.stories import Happened, Story, facts_of, is_a_person
+from farhand_server.measures.stories import Happened, Story, facts_of
 
 H = 3600
 T0 = datetime(2026, 11, 2, 9, tzinfo=UTC)  # a Monday
