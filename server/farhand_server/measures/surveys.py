@@ -40,7 +40,14 @@ from farhand_server.measures.survey_words import survey_mail
 from farhand_server.people.people import find_person, main_address
 from farhand_server.people.settings import get_setting
 from farhand_server.relay import Relay
-from farhand_server.store.schema import csat, organisations, people, tickets
+from farhand_server.store.schema import (
+    csat,
+    event_queue,
+    organisations,
+    people,
+    ticket_events,
+    tickets,
+)
 from farhand_server.wording import check_body, check_line
 
 __all__ = [
@@ -135,6 +142,11 @@ async def heed_resolution(c: AsyncConnection, relay: Relay, event: HeededEvent) 
     """Plan a survey for a resolution, or write down why nobody is asked."""
     if event.kind != "resolved":
         return
+    known = select(csat.c.id).where(
+        csat.c.tenant == relay.tenant, csat.c.resolve_event == event.seq
+    )
+    if await c.scalar(known) is not None:
+        return  # somebody was faster, and wants nobody asked
     ticket = await _ticket(c, relay.tenant, event.ticket)
     person = await _person(c, relay.tenant, ticket)
     skipped = await _why_not(c, relay, ticket, person, event.actor)
@@ -192,7 +204,8 @@ async def _ask(c: AsyncConnection, relay: Relay, survey: str) -> None:
         hers = and_(people.c.tenant == relay.tenant, people.c.id == person["id"])
         await c.execute(select(people.c.id).where(hers).with_for_update())
     skipped = await _why_not(c, relay, ticket, person, row["resolved_by"])
-    if ticket["state"] not in ("resolved", "closed"):
+    if ticket["state"] not in ("resolved", "closed") or await _came_back(c, relay.tenant, row):
+        # Resolved again, it is asked about that resolution, when that one is due.
         skipped = "not-resolved"
     token = base64.urlsafe_b64encode(relay.random(32)).decode().rstrip("=")
     if not skipped and person is not None:
@@ -206,6 +219,16 @@ async def _ask(c: AsyncConnection, relay: Relay, survey: str) -> None:
             "person": person["id"] if person is not None else None,
         }
     await c.execute(update(csat).where(mine).values(**values))
+
+
+async def _came_back(c: AsyncConnection, tenant: str, survey: RowMapping) -> bool:
+    query = select(ticket_events.c.seq).where(
+        ticket_events.c.tenant == tenant,
+        ticket_events.c.ticket == survey["ticket"],
+        ticket_events.c.kind == "reopened",
+        ticket_events.c.seq > survey["resolve_event"],
+    )
+    return await c.scalar(query.limit(1)) is not None
 
 
 async def _send(
@@ -349,13 +372,14 @@ async def skip_survey(
     actor: str,
     sight: Sight | None = None,
 ) -> None:
-    """Ask nobody about a ticket, with the reason.
+    """Ask nobody about a ticket, with the reason; also right after it was resolved.
 
     Raises:
         FarhandError: `not-found`, `invalid`; `survey-none` when none is planned.
     """
     found = await get_ticket(c, relay.tenant, ref, sight=sight)
     why = check_line(reason, "reason")
+    await _plan_queued(c, relay, found.row)
     done = await c.execute(
         update(csat)
         .where(csat.c.tenant == relay.tenant, csat.c.ticket == found.row, csat.c.state == "planned")
@@ -371,6 +395,33 @@ async def skip_survey(
     await add_event(
         c, relay.tenant, found.row, "survey-skipped", actor, {"reason": why}, relay.stamp()
     )
+
+
+async def _plan_queued(c: AsyncConnection, relay: Relay, ticket: int) -> None:
+    """Plan now what is planned as soon as the queue of events is heeded, moments from now."""
+    query = (
+        select(ticket_events)
+        .join(
+            event_queue,
+            and_(
+                event_queue.c.tenant == ticket_events.c.tenant,
+                event_queue.c.event == ticket_events.c.seq,
+            ),
+        )
+        .where(
+            ticket_events.c.tenant == relay.tenant,
+            ticket_events.c.ticket == ticket,
+            ticket_events.c.kind == "resolved",
+        )
+        .order_by(ticket_events.c.seq)
+        .with_for_update()
+    )
+    for row in (await c.execute(query)).mappings().all():
+        event = HeededEvent(
+            seq=row["seq"], ticket=ticket, kind=row["kind"], actor=row["actor"],
+            detail={}, at=row["at"],
+        )  # fmt: skip
+        await heed_resolution(c, relay, event)
 
 
 async def _ask_for_ever(relay: Relay) -> None:

@@ -19,7 +19,7 @@ from farhand_server.heeders import heed_now
 from farhand_server.measures.report_document import report_document
 from farhand_server.measures.reports import PARTS, MonthReport
 from farhand_server.measures.survey_rules import SurveySettings, due_at, why_not
-from farhand_server.measures.surveys import sweep_surveys
+from farhand_server.measures.surveys import skip_survey, sweep_surveys
 from farhand_server.outbox.items import list_items
 from farhand_server.people.people import PersonTerms, add_address, create_person
 from farhand_server.relay import Relay
@@ -147,6 +147,39 @@ async def test_one_person_is_asked_once_a_week_and_about_what_is_still_solved(
         kept = list(await c.scalars(select(csat.c.token_sha256)))
     # Only a hash is kept.
     assert not set(await case.links()) & set(kept)
+
+
+async def test_what_came_back_is_asked_about_after_its_last_resolution(
+    relay: Relay, case: Case, clock: ManualClock
+) -> None:
+    number = await case.resolved()
+    clock.advance(DAY - 600)
+    async with relay.db.write() as c:
+        await reopen(c, relay, ref=str(number), reason="no", actor="ann")
+        await resolve(c, relay, ref=str(number), note="now", actor="ann")
+    await heed_now(relay)
+    clock.advance(601)
+    await sweep_surveys(relay)
+    assert await case.states() == [(number, "skipped", "not-resolved"), (number, "planned", "")]
+    clock.advance(DAY)
+    await sweep_surveys(relay)
+    assert (await case.states())[1] == (number, "sent", "")
+
+
+async def test_nobody_is_asked_where_a_person_said_so_at_once(
+    relay: Relay, case: Case, clock: ManualClock
+) -> None:
+    async with relay.db.write() as c:
+        made = await create_ticket(c, relay, title="slow", actor="ann", person=case.eve)
+        await resolve(c, relay, ref=made.id, note="done", actor="ann")
+    # Nobody has heeded the resolution yet.
+    async with relay.db.write() as c:
+        await skip_survey(c, relay, ref=made.id, reason="spoke to her", actor="ann")
+    await heed_now(relay)
+    clock.advance(DAY + 1)
+    await sweep_surveys(relay)
+    assert await case.states() == [(made.row, "skipped", "ann: spoke to her")]
+    assert not await case.links()
 
 
 async def test_a_low_score_is_told_to_the_desk_and_a_link_ends(
