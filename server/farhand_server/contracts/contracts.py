@@ -21,7 +21,7 @@ from farhand_server.desk.service import get_calendar, get_policy
 from farhand_server.errors import not_found
 from farhand_server.people.organisations import get_organisation
 from farhand_server.relay import Relay
-from farhand_server.store.schema import contracts
+from farhand_server.store.schema import contracts, time_charges
 
 __all__ = [
     "MAX_CONTRACTS",
@@ -160,6 +160,7 @@ async def set_contract(
     version = int(await c.scalar(select(func.max(contracts.c.version)).where(mine)) or 0) + 1
     if version == 1:
         await _check_room(c, tenant)
+    await _check_currency(c, tenant, name, terms)
     await relay.audit.append(c, actor=actor, action="contract.set", subject=f"{name} {version}")
     await c.execute(update(contracts).where(mine).values(newest=False))
     await c.execute(
@@ -175,6 +176,22 @@ async def set_contract(
         )
     )
     return Contract(name=name, version=version, terms=terms)
+
+
+async def _check_currency(c: AsyncConnection, tenant: str, name: str, terms: Terms) -> None:
+    """Refuse what would have a statement add up amounts of two currencies."""
+    query = select(time_charges.c.currency).where(
+        time_charges.c.tenant == tenant,
+        time_charges.c.contract == name,
+        time_charges.c.amount_minor != 0,
+        time_charges.c.currency != terms.currency,
+    )
+    if (charged := await c.scalar(query.limit(1))) is not None:
+        raise FarhandError(
+            "contract-invalid",
+            f"work under {name} was charged in {charged} already",
+            hint=f"make another contract in {terms.currency}",
+        )
 
 
 async def _check_room(c: AsyncConnection, tenant: str) -> None:

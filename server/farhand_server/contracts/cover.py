@@ -2,7 +2,7 @@
 
 In this order, the first that is in force on the day of the work:
 
-    1. what the ticket names
+    1. what a person chose for the ticket
     2. a contract of its organisation whose scope names the ticket's service (its category), or the
        group of its device
     3. the organisation's own choice (`organisation set --contract`), when its scope is open or fits
@@ -13,6 +13,7 @@ In this order, the first that is in force on the day of the work:
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -31,9 +32,9 @@ from farhand_server.contracts.contracts import (
 from farhand_server.contracts.ledger import Balance, balance_of
 from farhand_server.contracts.terms import INCLUDED, INCLUDED_NAME, ContractKind, Overage
 from farhand_server.relay import Relay
-from farhand_server.store.schema import devices, organisations, tickets
+from farhand_server.store.schema import devices, organisations, ticket_events, tickets
 
-__all__ = ["Cover", "check_may_begin", "contract_of", "cover_of"]
+__all__ = ["Cover", "check_may_begin", "chosen_contract", "contract_of", "cover_of"]
 
 _GROUPED_AT_ONCE = 500
 
@@ -64,12 +65,31 @@ class _Work(msgspec.Struct, frozen=True, kw_only=True):
     group: str | None
 
 
+async def chosen_contract(c: AsyncConnection, tenant: str, ticket: int) -> str | None:
+    """Return the contract that a person chose for a ticket; None where the relay finds it.
+
+    What the ticket's row names may be what was found when it was made, and is not asked.
+    """
+    query = select(ticket_events.c.detail).where(
+        ticket_events.c.tenant == tenant,
+        ticket_events.c.ticket == ticket,
+        ticket_events.c.kind == "changed",
+        # As a key of the JSON: a quotation mark in a text is written otherwise.
+        ticket_events.c.detail.contains('"contract": {', autoescape=True),
+    )
+    for text in await c.scalars(query.order_by(ticket_events.c.seq.desc())):
+        if (moved := json.loads(text).get("contract")) is not None:
+            chosen: str | None = moved["to"]
+            return chosen
+    return None
+
+
 async def _work(c: AsyncConnection, tenant: str, ticket: int | None, device: str | None) -> _Work:
     row = None
     if ticket is not None:
-        query = select(
-            tickets.c.contract, tickets.c.organisation, tickets.c.category, tickets.c.device
-        ).where(tickets.c.tenant == tenant, tickets.c.number == ticket)
+        query = select(tickets.c.organisation, tickets.c.category, tickets.c.device).where(
+            tickets.c.tenant == tenant, tickets.c.number == ticket
+        )
         row = (await c.execute(query)).first()
     device = device or (None if row is None else row.device)
     group = None
@@ -79,9 +99,8 @@ async def _work(c: AsyncConnection, tenant: str, ticket: int | None, device: str
         )
     if row is None:
         return _Work(named=None, organisation=None, service="", group=group)
-    return _Work(
-        named=row.contract, organisation=row.organisation, service=row.category, group=group
-    )
+    named = None if ticket is None else await chosen_contract(c, tenant, ticket)
+    return _Work(named=named, organisation=row.organisation, service=row.category, group=group)
 
 
 def _fits(contract: Contract, work: _Work) -> bool:
@@ -101,6 +120,7 @@ async def contract_of(
     ticket: int | None = None,
     device: str | None = None,
     at: datetime | None = None,
+    found_only: bool = False,
 ) -> Contract:
     """Return the contract that work on a ticket, or on a device without one, falls under.
 
@@ -110,11 +130,12 @@ async def contract_of(
         ticket: number as the database keeps it.
         device: id; with a ticket, instead of the ticket's.
         at: when the work ended; now without it.
+        found_only: as if nobody had chosen one for the ticket.
     """
     tenant = relay.tenant
     work = await _work(c, tenant, ticket, device)
     candidates: list[Contract] = []
-    if work.named is not None:
+    if work.named is not None and not found_only:
         candidates += await _named(c, tenant, work.named)
     if work.organisation is not None:
         candidates += await _of_its_organisation(c, tenant, work, work.organisation)

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import calendar
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from typing import Final
 
 import msgspec
 
 from farhand_server.contracts.terms import Terms
 
-__all__ = ["Line", "due_lines", "next_period", "period_of"]
+__all__ = ["Line", "due_lines", "fee_of_month", "next_period", "period_of"]
 
 # A relay that slept longer opens the rest another time.
 _MOST_PERIODS: Final = 600
@@ -72,6 +72,15 @@ def next_period(terms: Terms, after: date) -> date:
     while (begin := _begin(terms, number)) <= after:
         number += 1
     return begin
+
+
+def fee_of_month(terms: Terms, month: str) -> int:
+    """Return the fee of the periods that begin in a month, such as `2026-11`, in minor units."""
+    year, number = map(int, month.split("-"))
+    first = date(year, number, 1)
+    begin = next_period(terms, first - timedelta(days=1))
+    is_in_it = (begin.year, begin.month) == (year, number) and terms.is_in_force(begin)
+    return terms.fee_minor if is_in_it else 0
 
 
 def due_lines(terms: Terms, *, opened: str | None, balance_s: int, today: date) -> list[Line]:

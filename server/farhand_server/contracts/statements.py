@@ -19,6 +19,7 @@ from farhand_server.clock import stamp
 from farhand_server.contracts.contracts import Contract, get_contract, lock_contract
 from farhand_server.contracts.ledger import Balance, balance_of
 from farhand_server.contracts.months import check_month, month_bounds
+from farhand_server.contracts.periods import fee_of_month
 from farhand_server.desk.references import format_number
 from farhand_server.relay import Relay
 from farhand_server.store.schema import statements, tickets, time_charges, time_entries
@@ -78,7 +79,8 @@ async def statement_of(c: AsyncConnection, relay: Relay, *, name: str, month: st
     """Return the statement of a month, or the draft of what would stand on it.
 
     Raises:
-        FarhandError: `invalid`, `not-found`; `statement-too-large` past `MAX_STATEMENT_ENTRIES`.
+        FarhandError: `invalid`, `not-found`; `statement-early` for a month that has not begun,
+            `statement-too-large` past `MAX_STATEMENT_ENTRIES`.
     """
     check_month(month)
     contract = await get_contract(c, relay.tenant, name)
@@ -89,6 +91,8 @@ async def statement_of(c: AsyncConnection, relay: Relay, *, name: str, month: st
     )
     kept = (await c.execute(query)).mappings().first()
     if kept is None:
+        if relay.now() < month_bounds(month, contract.terms.zone)[0]:
+            raise FarhandError("statement-early", f"{month} has not begun yet")
         return await _statement(c, relay, contract, month, None, None)
     version = await get_contract(c, relay.tenant, name, kept["contract_version"] or None)
     return await _statement(c, relay, version, month, kept["id"], kept["made_at"])
@@ -174,7 +178,7 @@ async def _statement(
         month=month,
         zone=terms.zone,
         currency=terms.currency,
-        fee_minor=terms.fee_minor,
+        fee_minor=fee_of_month(terms, month),
         active_s=sum(line.active_s for line in lines),
         billed_s=sum(line.billed_s for line in lines),
         debited_s=sum(line.debited_s for line in lines),

@@ -57,7 +57,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         ends: first day on which it is no more; None without an end.
         zone: IANA name of the time zone of its days and months.
         rate_minor: for an hour.
-        fee_minor: for a period, whatever is used.
+        fee_minor: for a period, whatever is used; due in the month in which one begins.
         currency: three letters.
         step_s: each entry is rounded up to a multiple of it.
         min_s: the least that an entry comes to.

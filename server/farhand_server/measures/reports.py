@@ -19,6 +19,7 @@ from farhand_server.clock import stamp
 from farhand_server.contracts.contracts import get_contract, list_contracts
 from farhand_server.contracts.ledger import Balance, balance_of
 from farhand_server.contracts.months import check_month, month_bounds
+from farhand_server.contracts.periods import fee_of_month
 from farhand_server.desk.references import format_number
 from farhand_server.measures.figures import Figures, Group, figures_by, figures_of
 from farhand_server.measures.reading import Scope, read_stories, read_surveys
@@ -165,7 +166,7 @@ async def month_report(
         billed_s=sum(one.billed_s for one in time),
         tickets=lines,
         time=time,
-        contracts=await _contracts(c, relay, time, whose, scope),
+        contracts=await _contracts(c, relay, time, whose, scope, month),
         satisfaction=await _opinions(c, relay.tenant, scope),
         complaints=[one for one in lines if _row(one.ticket) in complaints],
     )
@@ -294,6 +295,7 @@ async def _contracts(
     time: Sequence[TimeLine],
     whose: Organisation | None,
     scope: Scope,
+    month: str,
 ) -> list[ContractLine]:
     """Return a line of each contract that was used, or that the organisation has."""
     names = {one.contract for one in time if one.contract}
@@ -318,7 +320,7 @@ async def _contracts(
                 debited_s=sum(one.debited_s for one in used),
                 charged_s=sum(one.charged_s for one in used),
                 amount_minor=amounts.get(name, 0),
-                fee_minor=terms.fee_minor,
+                fee_minor=fee_of_month(terms, month),
                 currency=terms.currency,
                 balance=(
                     await balance_of(c, relay, contract, until=scope.end)

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import select, update
 
 from farhand_protocol.errors import FarhandError
+from farhand_server.contracts.assigning import assign_contract
 from farhand_server.contracts.contracts import get_contract
 from farhand_server.contracts.cover import Cover, check_may_begin, cover_of
 from farhand_server.contracts.ledger import balance_of, list_lines, sweep_periods
@@ -164,7 +165,8 @@ async def test_which_contract_covers_what(
     await agree("shared", kind="managed", organisation=None)
     await change(organisations, contract="shared")
     assert await name() == "shared"
-    await change(tickets, contract="mail")
+    async with relay.db.write() as c:
+        await assign_contract(c, relay, ref=ticket.id, contract="mail", actor="ann")
     assert await name() == "mail"
     await agree("mail", kind="managed", services=("mail",), ends="2026-11-30")
     clock.advance(12 * 86_400)
