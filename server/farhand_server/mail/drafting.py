@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
-from sqlalchemy import RowMapping, select, update
+from sqlalchemy import RowMapping, and_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.instants import parse_instant
@@ -27,6 +27,8 @@ __all__ = ["MAX_FILES_BYTES", "draft_of", "give_sender"]
 # Most mail servers take 25 MB in all; a file of 18 MB is 25 as mail carries it.
 MAX_FILES_BYTES: Final = 18 * 1024 * 1024
 _MAX_THREAD: Final = 200
+# Why a mail is on its ticket that one who takes part wrote; what others wrote is never answered.
+_OF_PARTICIPANTS: Final = ("new", "reply", "twin", "reopen-limit")
 
 
 async def give_sender(c: AsyncConnection, relay: Relay, row: RowMapping) -> bool:
@@ -125,13 +127,17 @@ async def _thread(c: AsyncConnection, tenant: str, ticket: int, mail: int) -> _T
             mails.c.ticket == ticket,
             mails.c.id < mail,
             mails.c.rfc_id != "",
+            or_(
+                and_(mails.c.direction == "in", mails.c.reason.in_(_OF_PARTICIPANTS)),
+                and_(mails.c.direction == "out", mails.c.state != "held"),
+            ),
         )
-        .order_by(mails.c.id)
+        .order_by(mails.c.id.desc())
         .limit(_MAX_THREAD)
     )
-    rows = (await c.execute(query)).mappings().all()
+    rows = (await c.execute(query)).mappings().all()[::-1]
     came = [row for row in rows if row["direction"] == "in" and not row["auto"]]
-    ids = [row["rfc_id"] for row in rows if row["direction"] == "in" or row["state"] != "held"]
+    ids = [row["rfc_id"] for row in rows]
     if not came:
         return _Thread(references=build_references(ids[:-1], ids[-1]) if ids else "")
     last = came[-1]

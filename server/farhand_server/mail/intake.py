@@ -2,7 +2,8 @@
 
     claim    a kept mail is leased to one node, and counted, before anybody reads it
     parse    in a thread; nothing in a mail makes it raise, and nothing makes it long
-    place    one transaction puts it on its ticket and marks it done (`mail.placing`)
+    place    one transaction puts it on its ticket and marks it done (`mail.placing`); one at a
+             time, and none before an earlier one that it answers
 
 Killed before the commit, nothing has happened but the count, and the lease runs out: on SQLite,
 where there is one node, at the next start.  A mail that fails `MAX_TRIES` times, or takes the relay
@@ -19,12 +20,15 @@ from typing import Final
 
 from prometheus_client import Counter
 from sqlalchemy import RowMapping, and_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError
 from farhand_server.clock import stamp
+from farhand_server.desk.tickets import lock_numbers
 from farhand_server.mail.parsed import ParsedMail
 from farhand_server.mail.parsing import parse
 from farhand_server.mail.placing import place
+from farhand_server.mail.threading import asked_ids
 from farhand_server.metrics import make_metrics
 from farhand_server.people.blobs import read_blob
 from farhand_server.relay import Relay
@@ -170,9 +174,14 @@ class MailIntake:
         relay = self._relay
         mine = and_(mails.c.tenant == relay.tenant, mails.c.id == row["id"])
         async with relay.db.write() as c:
+            # One at a time in all nodes: what is looked up, mails that are being placed decide.
+            await lock_numbers(c, relay.tenant)
             held = (await c.execute(select(mails).where(mine).with_for_update())).mappings().one()
             if held["state"] != "kept" or held["tries"] != row["tries"] + 1:
                 return  # its lease ran out, and another node has it
+            if await self._waits(c, row, parsed):
+                await self._put_off(c, row["id"], reason="", tries=row["tries"])
+                return
             placed = await place(c, relay, held, parsed)
             await c.execute(
                 update(mails)
@@ -197,11 +206,25 @@ class MailIntake:
 
     async def _again(self, mail: int, *, reason: str, tries: int) -> None:
         """Let a mail be read again a little later."""
+        async with self._relay.db.write() as c:
+            await self._put_off(c, mail, reason=reason, tries=tries)
+
+    async def _put_off(self, c: AsyncConnection, mail: int, *, reason: str, tries: int) -> None:
         relay = self._relay
         until = stamp(relay.now() + timedelta(seconds=_RETRY_S * 2 ** min(tries, 6)))
-        async with relay.db.write() as c:
-            await c.execute(
-                update(mails)
-                .where(mails.c.tenant == relay.tenant, mails.c.id == mail, mails.c.state == "kept")
-                .values(tries=tries, lease_until=until, reason=reason[:300])
-            )
+        await c.execute(
+            update(mails)
+            .where(mails.c.tenant == relay.tenant, mails.c.id == mail, mails.c.state == "kept")
+            .values(tries=tries, lease_until=until, reason=reason[:300])
+        )
+
+    async def _waits(self, c: AsyncConnection, row: RowMapping, parsed: ParsedMail) -> bool:
+        """Tell whether a mail answers an earlier one that another node has not placed yet."""
+        query = select(mails.c.id).where(
+            mails.c.tenant == self._relay.tenant,
+            mails.c.direction == "in",
+            mails.c.state == "kept",
+            mails.c.id < row["id"],
+            mails.c.rfc_id.in_(asked_ids(parsed)),
+        )
+        return await c.scalar(query.limit(1)) is not None

@@ -174,6 +174,7 @@ async def _insert(
             sender="",
             subject="",
             auto="",
+            secret=False,
             refs="",
             thread_index="",
             thread_topic="",

@@ -22,6 +22,7 @@ __all__ = [
     "MAX_AUTO_AN_HOUR",
     "MAX_NEW_AN_HOUR",
     "MAX_REOPENED_AN_HOUR",
+    "RECEIPT",
     "may_begin",
     "may_reopen",
     "may_write_automatically",
@@ -30,18 +31,31 @@ __all__ = [
 MAX_AUTO_AN_HOUR: Final = 3
 MAX_REOPENED_AN_HOUR: Final = 3
 MAX_NEW_AN_HOUR: Final = 30
+# Of `mails.auto`: it only says that a mail arrived.
+RECEIPT: Final = "receipt"
 
 
 def _an_hour_ago(relay: Relay) -> str:
     return stamp(relay.now() - timedelta(hours=1))
 
 
-async def may_write_automatically(c: AsyncConnection, relay: Relay, address: str) -> bool:
-    """Tell whether an address may be sent another automatic mail now."""
+async def may_write_automatically(
+    c: AsyncConnection, relay: Relay, address: str, *, receipt: bool = False
+) -> bool:
+    """Tell whether an address may be sent another automatic mail now.
+
+    Receipts count apart: anybody causes them in anybody's name, and they are not to use up what
+    she is to be told.
+    """
     query = (
         select(func.count())
         .select_from(mail_recipients)
+        .join(
+            mails,
+            (mails.c.tenant == mail_recipients.c.tenant) & (mails.c.id == mail_recipients.c.mail),
+        )
         .where(
+            (mails.c.auto == RECEIPT) if receipt else (mails.c.auto != RECEIPT),
             mail_recipients.c.tenant == relay.tenant,
             mail_recipients.c.address == address,
             mail_recipients.c.auto.is_(True),

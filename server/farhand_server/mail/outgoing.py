@@ -6,7 +6,11 @@
            -> held -> queued         a person stopped it in time (`farhand mail hold`), or lets go
 
 What a person writes waits `UNDO_S` first.  Each recipient has an outcome of its own.  The mail's
-Message-ID is made here, once, so that every try of it carries the same one.
+Message-ID is made here, once, so that every try of it carries the same one.  A mail belongs to one
+item of the outbox, the last that was put for it: an earlier one sends nothing.
+
+Automatic mail goes to nobody who had enough of it within the hour, which is noted on its ticket,
+and never to the machine with whose mail its ticket began.
 """
 
 from __future__ import annotations
@@ -21,12 +25,14 @@ from sqlalchemy import RowMapping, and_, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError, UsageError
+from farhand_server.accounts.mails import SIGN_IN_KEY
 from farhand_server.desk.queues import DEFAULT_QUEUE
 from farhand_server.errors import not_found
-from farhand_server.mail.loops import may_write_automatically
+from farhand_server.mail.loops import MAX_AUTO_AN_HOUR, RECEIPT, may_write_automatically
 from farhand_server.mail.mailboxes import Mailbox, mailbox_of_queue, own_addresses
 from farhand_server.mail.message_ids import NONCE_BYTES, make_message_id
 from farhand_server.mail.sealing import mail_keys
+from farhand_server.mail.unreached import tell_of_failure
 from farhand_server.outbox.items import put
 from farhand_server.people.people import normalise_address
 from farhand_server.relay import Relay
@@ -40,6 +46,7 @@ __all__ = [
     "Letter",
     "LetterFile",
     "hold_mail",
+    "is_secret",
     "queue_letter",
     "queue_mail",
     "register_mail",
@@ -49,6 +56,9 @@ __all__ = [
 KIND: Final = "mail"
 UNDO_S: Final = 15.0
 MAX_RECIPIENTS_OUT: Final = 60
+# Keys of the mails with a link that is for their reader alone: signing in, an address to verify,
+# a survey, which nobody of the desk is to answer.
+_SECRET_KEYS: Final = (SIGN_IN_KEY, "csat:")
 _Address = Annotated[str, msgspec.Meta(max_length=254)]
 
 
@@ -63,8 +73,9 @@ class LetterFile(msgspec.Struct, frozen=True, kw_only=True):
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be sent: the payload of an item of the kind `mail`, for whoever puts one himself.
 
-    `auto` says that no person wrote it; `message` is the message of the ticket that it carries,
-    whose files go along; `mail`, which stands alone, is the row of one that is registered already.
+    `auto` says that no person wrote it, and `receipt` that it only says that a mail arrived;
+    `message` is the message of the ticket that it carries, whose files go along; `mail`, which
+    stands alone, is the row of one that is registered already.
     """
 
     to: list[_Address] = []
@@ -74,9 +85,15 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     ticket: int | None = None
     message: int | None = None
     auto: bool = False
+    receipt: bool = False
     language: str = ""
     mail: int | None = None
     files: list[LetterFile] = []
+
+
+def is_secret(key: str) -> bool:
+    """Tell by an item's key whether the mail holds what only its reader may see."""
+    return key.startswith(_SECRET_KEYS)
 
 
 async def queue_mail(
@@ -130,7 +147,7 @@ async def queue_letter(
     c: AsyncConnection, relay: Relay, letter: Letter, *, key: str = ""
 ) -> int | None:
     """Write that a letter is to go out; see `queue_mail`."""
-    made = await register_mail(c, relay, letter, mark=key)
+    made = await register_mail(c, relay, letter, mark=key, secret=is_secret(key))
     if made is None:
         return None
     not_before = None if letter.auto else relay.now() + timedelta(seconds=UNDO_S)
@@ -143,13 +160,15 @@ async def queue_letter(
         not_before=not_before,
     )
     await c.execute(
-        update(mails).where(mails.c.tenant == relay.tenant, mails.c.id == made).values(item=item)
+        update(mails)
+        .where(mails.c.tenant == relay.tenant, mails.c.id == made, mails.c.item == "")
+        .values(item=item)
     )
     return made
 
 
 async def register_mail(
-    c: AsyncConnection, relay: Relay, letter: Letter, *, mark: str
+    c: AsyncConnection, relay: Relay, letter: Letter, *, mark: str, secret: bool = False
 ) -> int | None:
     """Write the rows of a mail that goes out, once for each mark.
 
@@ -158,6 +177,7 @@ async def register_mail(
         relay: the wiring.
         letter: what is to be sent.
         mark: what it is known again by; empty for a new one each time.
+        secret: that nobody of the desk may read it.
 
     Returns: its id; None where nobody is left to write to.
     """
@@ -175,7 +195,11 @@ async def register_mail(
     known: int | None = await c.scalar(query)
     if known is not None:
         return known
-    people = await _recipients(c, relay, letter)
+    people, sated = await _recipients(c, relay, letter)
+    if sated and letter.ticket is not None and not letter.receipt:
+        words = f"not sent: it had {MAX_AUTO_AN_HOUR} automatic mails within the hour"
+        told = dict.fromkeys(sated, words)
+        await tell_of_failure(c, relay, letter.ticket, told, event="mail-unsent")
     if not people:
         return None
     made = await c.execute(
@@ -194,7 +218,8 @@ async def register_mail(
             envelope_from="" if letter.auto or mailbox is None else mailbox.address,
             sender=mailbox.address if mailbox else "",
             subject=letter.subject[:400],
-            auto="auto" if letter.auto else "",
+            auto=_auto(letter),
+            secret=secret,
             refs="",
             thread_index="",
             thread_topic="",
@@ -227,6 +252,12 @@ async def register_mail(
     return mail
 
 
+def _auto(letter: Letter) -> str:
+    if not letter.auto:
+        return ""
+    return RECEIPT if letter.receipt else "auto"
+
+
 async def _mailbox(c: AsyncConnection, relay: Relay, letter: Letter) -> Mailbox | None:
     queue: str | None = DEFAULT_QUEUE
     if letter.ticket is not None:
@@ -245,10 +276,15 @@ def _domain(relay: Relay, mailbox: Mailbox | None) -> str:
     return host if host.replace(".", "").replace("-", "").isalnum() else "farhand.invalid"
 
 
-async def _recipients(c: AsyncConnection, relay: Relay, letter: Letter) -> dict[str, str]:
-    """Return who is written to, each once, and as what."""
+async def _recipients(
+    c: AsyncConnection, relay: Relay, letter: Letter
+) -> tuple[dict[str, str], list[str]]:
+    """Return who is written to, each once, and as what; and who had enough of automatic mail."""
     ours = await own_addresses(c, relay.tenant)
+    if letter.auto and letter.ticket is not None:
+        ours |= await _machines(c, relay.tenant, letter.ticket)
     people: dict[str, str] = {}
+    sated: list[str] = []
     for part, addresses in (("to", letter.to), ("cc", letter.cc)):
         for text in addresses:
             try:
@@ -257,10 +293,25 @@ async def _recipients(c: AsyncConnection, relay: Relay, letter: Letter) -> dict[
                 continue  # a name that is no address: nobody to write to
             if address in ours or address in people or len(people) >= MAX_RECIPIENTS_OUT:
                 continue
-            if letter.auto and not await may_write_automatically(c, relay, address):
+            if letter.auto and not await may_write_automatically(
+                c, relay, address, receipt=letter.receipt
+            ):
+                sated.append(address)
                 continue
             people[address] = part
-    return people
+    return people, sated
+
+
+async def _machines(c: AsyncConnection, tenant: str, ticket: int) -> set[str]:
+    """Return with whose automatic mail a ticket began: nobody reads there what we write."""
+    query = select(mails.c.sender).where(
+        mails.c.tenant == tenant,
+        mails.c.ticket == ticket,
+        mails.c.direction == "in",
+        mails.c.reason == "new",
+        mails.c.auto != "",
+    )
+    return set(await c.scalars(query))
 
 
 # Stopping one in time.
@@ -306,4 +357,8 @@ async def send_held(c: AsyncConnection, relay: Relay, *, mail: int, actor: str) 
         FarhandError: `not-found`; `mail-state` when it is not held.
     """
     await _switch(c, relay, mail, before="held", after="queued", actor=actor)
-    await put(c, relay, kind=KIND, payload={"mail": mail})
+    item = await put(c, relay, kind=KIND, payload={"mail": mail})
+    # The one before may still wait: it is not this mail's any more.
+    await c.execute(
+        update(mails).where(mails.c.tenant == relay.tenant, mails.c.id == mail).values(item=item)
+    )

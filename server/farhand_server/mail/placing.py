@@ -40,9 +40,9 @@ from farhand_server.mail.outgoing import Letter, queue_letter
 from farhand_server.mail.parsed import ParsedMail
 from farhand_server.mail.phrases import language_of, say
 from farhand_server.mail.sealing import mail_keys
-from farhand_server.mail.sending import tell_of_failure
 from farhand_server.mail.subjects import plain_subject
 from farhand_server.mail.threading import Decision, thread
+from farhand_server.mail.unreached import tell_of_failure
 from farhand_server.mail.whereabouts import is_verified, look_up
 from farhand_server.people.blobs import attach, keep_blob
 from farhand_server.people.people import Person, person_of_address
@@ -63,6 +63,10 @@ _MONITOR: Final = "monitor"
 _CUT: Final = "\n\n[The rest is in the mail itself.]"
 _NOTHING: Final = "(This mail has no text.)"
 _NO_SUBJECT: Final = "(no subject)"
+_UNKNOWN_COPIES: Final = (
+    "The mail above names this ticket by its number only, which anybody guesses. So whom it put in"
+    " copy reads nothing here until somebody of the desk adds them:"
+)
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,7 +132,7 @@ async def place(c: AsyncConnection, relay: Relay, row: RowMapping, mail: ParsedM
         return await _note(c, relay, ticket, mail, reason="auto", words=_machine_words(mail))
     if decision.kind == "unverified":
         return await _note(c, relay, ticket, mail, reason="unverified", words=_stranger_words(mail))
-    return await _reply(c, relay, ticket, mail, ours)
+    return await _reply(c, relay, ticket, mail, ours, is_known=decision.by != "tag")
 
 
 def _own(relay: Relay) -> Callable[[str], OwnId | None]:
@@ -195,9 +199,18 @@ def _title(mail: ParsedMail) -> str:
 
 
 async def _reply(
-    c: AsyncConnection, relay: Relay, ticket: Ticket, mail: ParsedMail, ours: set[str]
+    c: AsyncConnection,
+    relay: Relay,
+    ticket: Ticket,
+    mail: ParsedMail,
+    ours: set[str],
+    *,
+    is_known: bool,
 ) -> Placed:
-    """Go on with a ticket in the words of somebody who takes part."""
+    """Go on with a ticket in the words of somebody who takes part.
+
+    Whoever knows a mail of it (`is_known`), and not its number only, may bring others along.
+    """
     assert mail.sender is not None
     person = await _person(c, relay, mail)
     name = await _name_on(c, relay.tenant, ticket, mail.sender.mail, person)
@@ -218,7 +231,12 @@ async def _reply(
     )
     await _attach(c, relay, message.seq, mail)
     where = await get_ticket(c, relay.tenant, message.ticket)
-    await _copy(c, relay, where, mail, ours)
+    if is_known:
+        await _copy(c, relay, where, mail, ours)
+    elif copied := await _copied(c, relay, where, mail, ours):
+        words = f"{_UNKNOWN_COPIES}\n\n" + "\n".join(f"- {one}" for one in copied)
+        at = relay.stamp()
+        await insert_message(c, relay.tenant, where.row, "note", _MAIL, words, at, channel=_MAIL)
     return Placed(reason="reply", ticket=where.row, message=message.seq, parsed=mail)
 
 
@@ -266,21 +284,24 @@ async def _attach(c: AsyncConnection, relay: Relay, message: int, mail: ParsedMa
         await attach(c, relay.tenant, message, place_, sha256, file.name, file.inline_cid)
 
 
-async def _copy(
+async def _copied(
     c: AsyncConnection, relay: Relay, ticket: Ticket, mail: ParsedMail, ours: set[str]
-) -> None:
-    """Let whom the writer put in copy take part; at most `MAX_COPIED` of one mail."""
+) -> list[str]:
+    """Return whom a mail names that take no part yet; `MAX_COPIED` at most."""
     there = {one.name for one in await list_participants(c, relay.tenant, ticket.row)}
     there |= {name for name in (ticket.requester, ticket.created_by) if name} | ours
     if mail.sender is not None:
         there.add(mail.sender.mail)
-    copied = 0
-    for one in (*mail.to, *mail.cc):
-        if not one.mail or one.mail in there or copied >= MAX_COPIED:
-            continue
-        there.add(one.mail)
-        copied += 1
-        who = Participant(name=one.mail[:MAX_LINE_CHARS], part="cc", can_post=True)
+    named = dict.fromkeys(one.mail for one in (*mail.to, *mail.cc) if one.mail)
+    return [one for one in named if one not in there][:MAX_COPIED]
+
+
+async def _copy(
+    c: AsyncConnection, relay: Relay, ticket: Ticket, mail: ParsedMail, ours: set[str]
+) -> None:
+    """Let whom the writer put in copy take part."""
+    for one in await _copied(c, relay, ticket, mail, ours):
+        who = Participant(name=one[:MAX_LINE_CHARS], part="cc", can_post=True)
         try:
             await add_participant(c, relay, ticket=ticket, who=who, actor=_MAIL)
         except FarhandError as error:
@@ -370,6 +391,7 @@ async def _acknowledge(
         text=text,
         ticket=ticket.row,
         auto=True,
+        receipt=True,
         language=language,
     )
     await queue_letter(c, relay, letter, key=f"received:{ticket.row}")

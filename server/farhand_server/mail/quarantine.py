@@ -11,12 +11,10 @@ from sqlalchemy import RowMapping, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError
-from farhand_server.accounts.mails import SIGN_IN_KEY
 from farhand_server.errors import not_found
 from farhand_server.people.blobs import read_blob
 from farhand_server.relay import Relay
 from farhand_server.store.schema.mail import mail_recipients, mails
-from farhand_server.store.schema.outbox import outbox
 
 __all__ = [
     "MAX_SHOWN_CHARS",
@@ -152,17 +150,8 @@ async def raw_of(c: AsyncConnection, tenant: str, mail: int) -> bytes:
 
 
 async def _content(c: AsyncConnection, tenant: str, row: RowMapping) -> bytes | None:
-    """Return what is kept of a mail; nothing of one whose link opens an account.
-
-    Such a link is for whoever reads that mailbox, not for whoever may look at the desk's mail; its
-    item of the outbox outlives it.
-    """
-    query = select(outbox.c.id).where(
-        outbox.c.tenant == tenant,
-        outbox.c.id == row["item"],
-        outbox.c.key.startswith(SIGN_IN_KEY, autoescape=True),
-    )
-    if row["raw"] is None or await c.scalar(query) is not None:
+    """Return what is kept of a mail; nothing of one with a link that only its reader may use."""
+    if row["raw"] is None or row["secret"]:
         return None
     return (await read_blob(c, tenant, row["raw"])).content
 

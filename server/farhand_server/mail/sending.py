@@ -23,21 +23,20 @@ from sqlalchemy import RowMapping, and_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError
-from farhand_server.desk.timeline import add_event, insert_message
 from farhand_server.mail.composing import compose
 from farhand_server.mail.drafting import draft_of, give_sender
 from farhand_server.mail.imap import reason_of, tls_context
 from farhand_server.mail.keeping import RAW_TYPE
 from farhand_server.mail.mailboxes import SMTP, Server, server_of
-from farhand_server.mail.outgoing import Letter, register_mail
+from farhand_server.mail.outgoing import Letter, is_secret, register_mail
+from farhand_server.mail.unreached import tell_of_failure
 from farhand_server.outbox.items import Item
 from farhand_server.outbox.sending import GiveUp, TryLater
 from farhand_server.people.blobs import keep_blob, read_blob
 from farhand_server.relay import Relay
-from farhand_server.store.schema import tickets
 from farhand_server.store.schema.mail import mail_recipients, mails
 
-__all__ = ["GIVE_UP_TRIES", "connected", "send_mail", "tell_of_failure"]
+__all__ = ["GIVE_UP_TRIES", "connected", "send_mail"]
 
 # Within the outbox's own bound, so that the owner hears of it from here.
 GIVE_UP_TRIES: Final = 28
@@ -99,10 +98,13 @@ async def _row_of(relay: Relay, item: Item) -> RowMapping | None:
     async with relay.db.write() as c:
         mail = letter.mail
         if mail is None:
-            mail = await register_mail(c, relay, letter, mark=item.id)
+            mail = await register_mail(c, relay, letter, mark=item.id, secret=is_secret(item.key))
         if mail is None:
             return None
         mine = and_(mails.c.tenant == relay.tenant, mails.c.id == mail)
+        owner = await c.scalar(select(mails.c.item).where(mine).with_for_update())
+        if owner not in ("", item.id):
+            return None  # it was held and let go, and goes with a later item
         if item.tries == 1:
             await _try_anew(c, relay, mail)
         await c.execute(update(mails).where(mine).values(item=item.id))
@@ -312,22 +314,3 @@ def _whole(states: set[str]) -> str:
     if states & {"failed", "bounced"}:
         return "partly" if "sent" in states else "failed"
     return "sent"
-
-
-async def tell_of_failure(
-    c: AsyncConnection, relay: Relay, ticket: int, failed: Mapping[str, str], *, event: str
-) -> None:
-    """Note on a ticket whom a mail does not reach, and why."""
-    lines = "\n".join(f"- {address}: {words}" for address, words in failed.items())
-    at = relay.stamp()
-    body = f"A mail of this ticket did not arrive:\n\n{lines}"[:4000]
-    message = await insert_message(
-        c, relay.tenant, ticket, "note", "mail", body, at, channel="mail"
-    )
-    detail = {"message": message.seq, "addresses": sorted(failed)}
-    await add_event(c, relay.tenant, ticket, event, "mail", detail, at)
-    await c.execute(
-        update(tickets)
-        .where(tickets.c.tenant == relay.tenant, tickets.c.number == ticket)
-        .values(updated_at=at, revision=tickets.c.revision + 1)
-    )

@@ -95,6 +95,24 @@ async def test_a_stranger_with_the_token_is_heard_and_moves_nothing(relay: Relay
     assert (await mail_row(relay, made))["ticket"] == 3
 
 
+async def test_a_number_and_a_claimed_sender_bring_nobody_along(relay: Relay) -> None:
+    ours = await begin(relay)
+    copy = [f"Cc: {MALLORY}"]
+    made = await arrive(
+        relay, letter("ok", message_id="<s@x.example>", subject="[FH-1] x", headers=copy)
+    )
+    assert (await mail_row(relay, made))["reason"] == "reply"
+    note = (await said(relay, 1))[-1]
+    assert (note["kind"], note["public"]) == ("note", False)
+    assert f"- {MALLORY}" in note["body"]
+    await answer(relay, 1, "For Eve alone.")
+    assert await recipients(relay, (await all_mails(relay, "out"))[-1]["id"]) == {EVE: "queued"}
+    # Who has a mail of it may.
+    await arrive(relay, reply_to(ours, headers=copy))
+    await answer(relay, 1, "For both.")
+    assert set(await recipients(relay, (await all_mails(relay, "out"))[-1]["id"])) == {EVE, MALLORY}
+
+
 async def test_a_second_address_counts_once_it_is_verified(relay: Relay) -> None:
     ours = await begin(relay)
     home = "eve@home.example"

@@ -70,6 +70,7 @@ mails = Table(
     Column("sender", Text, nullable=False),
     Column("subject", Text, nullable=False),
     Column("auto", Text, nullable=False),  # why nobody answers it; empty where a person wrote
+    Column("secret", Boolean, nullable=False),  # its link is for its reader: shown to nobody
     Column("refs", Text, nullable=False),  # the Message-IDs that it refers to, root first
     Column("thread_index", Text, nullable=False),
     Column("thread_topic", Text, nullable=False),

@@ -53,6 +53,7 @@ def upgrade() -> None:
         *_texts(
             "envelope_from", "sender", "subject", "auto", "refs", "thread_index", "thread_topic"
         ),
+        sa.Column("secret", sa.Boolean(), nullable=False),
         *_texts("state", "reason"),
         sa.Column("tries", sa.Integer(), nullable=False),
         *_texts("lease_until"),
