@@ -15,9 +15,9 @@ from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.instants import parse_instant
-from farhand_server.contracts.contracts import Contract, get_contract
+from farhand_server.contracts.contracts import Contract, day_of, get_contract
 from farhand_server.contracts.cover import contract_of
-from farhand_server.contracts.ledger import debit, due_warnings, open_periods
+from farhand_server.contracts.ledger import debit, due_warnings, open_periods, past_period
 from farhand_server.contracts.rounding import amount_minor, billed_seconds, split_charge
 from farhand_server.desk.timeline import add_event, insert_message
 from farhand_server.relay import Relay
@@ -106,10 +106,16 @@ async def charge_entry(
         contract = await get_contract(c, relay.tenant, corrects.contract, version)
     terms = contract.terms
     billed = billed_seconds(active_s, step_s=terms.step_s, min_s=terms.min_s) if billable else 0
-    balance_s = 0
+    balance_s, past = 0, None
     if terms.has_balance:
         # Periods are opened by what is agreed on now, whatever was when the work was done.
-        balance_s = await open_periods(c, relay, await get_contract(c, relay.tenant, contract.name))
+        newest = await get_contract(c, relay.tenant, contract.name)
+        balance_s = await open_periods(c, relay, newest)
+        day = day_of(parse_instant(ended_at), newest.terms)
+        wrong = None if corrects is None else corrects.entry
+        past = await past_period(c, relay, newest, day=day, corrects=wrong)
+    if past is not None:
+        balance_s = past.lost_s + min(past.rolled_s, max(balance_s, 0))
     debited, charged = split_charge(terms, billed, balance_s)
     await c.execute(
         insert(time_charges).values(
@@ -134,7 +140,7 @@ async def charge_entry(
         )
     )
     if debited:
-        await debit(c, relay, contract, seconds=debited, entry=entry, actor=account)
+        await debit(c, relay, contract, seconds=debited, entry=entry, actor=account, past=past)
         await _warn(c, relay, contract, ticket)
 
 
@@ -182,8 +188,10 @@ async def reverse_charge(
         )
     )  # fmt: skip
     if charge.debited_s:
-        seconds = -charge.debited_s
-        await debit(c, relay, contract, seconds=seconds, entry=entry, actor=account)
+        await debit(
+            c, relay, contract, seconds=-charge.debited_s, entry=entry, actor=account,
+            reverses=charge.entry,
+        )  # fmt: skip
 
 
 async def charges_of(c: AsyncConnection, tenant: str, entries: Sequence[str]) -> dict[str, Charge]:

@@ -3,6 +3,9 @@
 Lines are only ever added, and what there is of a contract is their sum.  Periods are opened by
 whoever comes first after they began: the sweep, or a time entry.  Every writer holds the contract's
 row, and each line has a mark that a ledger holds once, so nothing is granted or debited twice.
+
+Work that is noted when its period is over takes what expired with that period, as if it had been
+noted in time: as much is given back to that period, by a line that says so, and debited there.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from farhand_protocol.errors import FarhandError
 from farhand_server.clock import stamp
 from farhand_server.contracts.contracts import (
     Contract,
+    day_of,
     get_contract,
     list_contracts,
     lock_contract,
@@ -34,12 +38,14 @@ __all__ = [
     "WARN_AT",
     "Balance",
     "LedgerLine",
+    "Past",
     "adjust",
     "balance_of",
     "debit",
     "due_warnings",
     "list_lines",
     "open_periods",
+    "past_period",
     "sweep_periods",
 ]
 
@@ -47,6 +53,21 @@ WARN_AT: Final = (80, 100)
 MAX_ADJUSTMENT_S: Final = 10_000 * 3600
 _AT_ONCE: Final = 200
 _THE_RELAY: Final = "relay"
+_LATE: Final = "late:"
+
+
+class Past(msgspec.Struct, frozen=True, kw_only=True):
+    """A period that is over, for work of it that is noted only now.
+
+    Attributes:
+        period: its first day.
+        lost_s: what expired with it, rolled over to nobody and not given back to late work yet.
+        rolled_s: what of it went on into the next period.
+    """
+
+    period: str
+    lost_s: int
+    rolled_s: int
 
 
 class LedgerLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,8 +157,38 @@ async def _used(
     return -int(await c.scalar(total) or 0)
 
 
+async def _noted_late(
+    c: AsyncConnection,
+    tenant: str,
+    contract: Contract,
+    period: str,
+    until: datetime,
+    known_by: str | None,
+) -> int:
+    """Return what late work took of a period that was over at an instant."""
+    its = period_of(contract.terms, date.fromisoformat(period))
+    if its is None or its[1] > day_of(until, contract.terms):
+        return 0
+    where = [
+        hour_ledger.c.tenant == tenant,
+        hour_ledger.c.contract == contract.name,
+        hour_ledger.c.period == period,
+        hour_ledger.c.entry.is_not(None),
+        hour_ledger.c.at >= stamp(until),
+    ]
+    if known_by is not None:
+        where.append(hour_ledger.c.at <= known_by)
+    total = select(func.coalesce(func.sum(hour_ledger.c.seconds), 0)).where(*where)
+    return -int(await c.scalar(total) or 0)
+
+
 async def balance_of(
-    c: AsyncConnection, relay: Relay, contract: Contract, *, until: datetime | None = None
+    c: AsyncConnection,
+    relay: Relay,
+    contract: Contract,
+    *,
+    until: datetime | None = None,
+    known_by: str | None = None,
 ) -> Balance:
     """Return what there is of a contract, also when nobody opened its period yet.
 
@@ -147,7 +198,9 @@ async def balance_of(
         c: any connection.
         relay: the wiring.
         contract: whose balance it is.
-        until: as it was then, by what had been written by then; now without it.
+        until: as it was then, by what had been written by then; now without it.  Late work of a
+            period that ended then is counted as well.
+        known_by: late work only as far as it was noted by then, as the tables keep it.
     """
     tenant, terms = relay.tenant, contract.terms
     is_past = until is not None and until < relay.now()
@@ -164,6 +217,9 @@ async def balance_of(
     used = 0
     if period is not None and not begins:
         used = await _used(c, tenant, contract.name, period, before=before)
+        if until is not None and is_past:
+            late_s = await _noted_late(c, tenant, contract, period, until, known_by)
+            used, balance_s = used + late_s, balance_s - late_s
     return _balance(now, balance_s, used)
 
 
@@ -245,8 +301,72 @@ async def _write(
     )
 
 
+async def past_period(
+    c: AsyncConnection, relay: Relay, contract: Contract, *, day: date, corrects: str | None = None
+) -> Past | None:
+    """Return the period that work of a day belongs to, when it was opened and is over.
+
+    Args:
+        c: connection of a write transaction that called `open_periods`.
+        relay: the wiring.
+        contract: the newest version of it.
+        day: in the contract's zone.
+        corrects: id of the entry that the work is noted instead of.  Unless that was late itself,
+            its hours were given back to the period of now, and there is nothing to look for.
+
+    Returns: None when the period goes on, or the ledger does not know it.
+    """
+    its = period_of(contract.terms, day)
+    if its is None or (
+        corrects is not None and await _late_line(c, relay, contract, corrects) is None
+    ):
+        return None
+    period, following = (one.isoformat() for one in its)
+    ledger = hour_ledger.c
+    query = select(ledger.kind, ledger.period, ledger.mark, ledger.seconds).where(
+        ledger.tenant == relay.tenant,
+        ledger.contract == contract.name,
+        ledger.period.in_((period, following)),
+        ledger.entry.is_(None),
+    )
+    rows = (await c.execute(query)).all()
+    kinds = {row.kind for row in rows if row.period == period}
+    is_over = "expire" in kinds or await _opened(c, relay.tenant, contract.name) != period
+    if "grant" not in kinds or not is_over:
+        return None
+    expired_s = -sum(row.seconds for row in rows if row.kind == "expire" and row.period == period)
+    rolled_s = sum(
+        row.seconds for row in rows if row.kind == "rollover" and row.period == following
+    )
+    given_s = sum(
+        row.seconds for row in rows if row.period == period and row.mark.startswith(_LATE)
+    )
+    return Past(period=period, lost_s=max(0, expired_s - rolled_s - given_s), rolled_s=rolled_s)
+
+
+async def _late_line(
+    c: AsyncConnection, relay: Relay, contract: Contract, entry: str
+) -> tuple[str, int] | None:
+    """Return the period of which an entry was noted late, and what was given back to it."""
+    query = select(hour_ledger.c.period, hour_ledger.c.seconds).where(
+        hour_ledger.c.tenant == relay.tenant,
+        hour_ledger.c.contract == contract.name,
+        hour_ledger.c.mark == f"{_LATE}{entry}",
+    )
+    row = (await c.execute(query)).first()
+    return None if row is None else (row.period, row.seconds)
+
+
 async def debit(
-    c: AsyncConnection, relay: Relay, contract: Contract, *, seconds: int, entry: str, actor: str
+    c: AsyncConnection,
+    relay: Relay,
+    contract: Contract,
+    *,
+    seconds: int,
+    entry: str,
+    actor: str,
+    past: Past | None = None,
+    reverses: str | None = None,
 ) -> None:
     """Take a time entry's seconds from a contract whose periods are open.
 
@@ -257,8 +377,23 @@ async def debit(
         seconds: what to take; below nothing gives back what a reversed entry took.
         entry: id of the time entry, debited once.
         actor: who worked.
+        past: what `past_period` found; what that lost is given back for this.
+        reverses: id of the entry that this one takes back; what was given back for that goes.
     """
     period = await _opened(c, relay.tenant, contract.name) or contract.terms.starts
+    given_s = 0
+    if past is not None:
+        given_s = min(past.lost_s, seconds)
+        period = past.period if given_s else period
+    elif reverses is not None:
+        late = await _late_line(c, relay, contract, reverses)
+        if late is not None:
+            period, given_s = late[0], -late[1]
+    if given_s:
+        await _write(
+            c, relay, contract.name, period=period, kind="adjust", seconds=given_s,
+            mark=f"{_LATE}{entry}", reason="work of a period that was over", actor=_THE_RELAY,
+        )  # fmt: skip
     await _write(
         c, relay, contract.name, period=period, kind="debit" if seconds > 0 else "adjust",
         seconds=-seconds, mark=f"entry:{entry}", actor=actor, entry=entry,

@@ -185,17 +185,18 @@ async def _statement(
         charged_s=sum(line.charged_s for line in lines),
         amount_minor=sum(line.amount_minor for line in lines),
         made_at=made_at,
-        balance=await _balance(c, relay, contract, month),
+        balance=await _balance(c, relay, contract, month, made_at),
         lines=lines,
     )
 
 
 async def _balance(
-    c: AsyncConnection, relay: Relay, contract: Contract, month: str
+    c: AsyncConnection, relay: Relay, contract: Contract, month: str, made_at: str | None
 ) -> Balance | None:
     if not contract.terms.has_balance:
         return None
-    return await balance_of(c, relay, contract, until=month_bounds(month, contract.terms.zone)[1])
+    end = month_bounds(month, contract.terms.zone)[1]
+    return await balance_of(c, relay, contract, until=end, known_by=made_at)
 
 
 async def _lines(
