@@ -16,7 +16,7 @@ from farhand_server.api.guard import FromActor, FromRelay
 from farhand_server.api.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
 from farhand_server.notify.digests import send_due
 from farhand_server.notify.items import MyNotice, forget_old, list_mine, mark_seen
-from farhand_server.notify.settings import NotifySettings, set_notify, settings_of
+from farhand_server.notify.settings import NotifySettings, desk_sight, set_notify, settings_of
 from farhand_server.notify.soon import make_soon
 from farhand_server.relay import Relay
 
@@ -63,6 +63,7 @@ class NotifyController(Controller):
                 c,
                 relay.tenant,
                 account=actor.name,
+                sight=desk_sight(actor.name, actor.role, actor.person or None),
                 kinds=settings.console,
                 unseen=unseen,
                 after=after[0] if after else 0,

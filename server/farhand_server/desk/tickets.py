@@ -173,7 +173,9 @@ class Sight(NamedTuple):
     """What somebody sees: with `desk` every ticket, with `guarded` the security ones as well.
 
     Without `desk` it is the tickets that are hers, or on which she takes part; `person` is who she
-    is, whichever of her addresses a ticket came from.
+    is, whichever of her addresses a ticket came from.  By her name alone a ticket is hers only as
+    long as nobody else is known to have asked: an account may be named by an address that is
+    somebody else's today.
     """
 
     name: str
@@ -184,9 +186,10 @@ class Sight(NamedTuple):
     def numbers(self, tenant: str) -> CompoundSelect[int]:
         """Return the numbers of the tickets that are hers, each part of them out of an index."""
         own = tickets.alias("own")
+        mine = and_(own.c.tenant == tenant, self._nobody_else(own.c.person))
         parts = [
-            select(own.c.number).where(own.c.tenant == tenant, own.c.requester == self.name),
-            select(own.c.number).where(own.c.tenant == tenant, own.c.created_by == self.name),
+            select(own.c.number).where(mine, own.c.requester == self.name),
+            select(own.c.number).where(mine, own.c.created_by == self.name),
             select(ticket_participants.c.ticket).where(
                 ticket_participants.c.tenant == tenant, ticket_participants.c.name == self.name
             ),
@@ -195,6 +198,10 @@ class Sight(NamedTuple):
             hers = (own.c.tenant == tenant, own.c.person == self.person)
             parts.append(select(own.c.number).where(*hers))
         return union(*parts)
+
+    def _nobody_else(self, person: ColumnElement[str | None]) -> ColumnElement[bool]:
+        unknown = person.is_(None)
+        return or_(unknown, person == self.person) if self.person else unknown
 
     def condition(self, tenant: str | None = None) -> ColumnElement[bool] | None:
         """Return what a row of `tickets` must be; None when it may be anything.
@@ -210,12 +217,15 @@ class Sight(NamedTuple):
             ticket_participants.c.ticket == tickets.c.number,
             ticket_participants.c.name == self.name,
         )
-        hers = or_(tickets.c.requester == self.name, tickets.c.created_by == self.name, takes_part)
+        nobody_else = self._nobody_else(tickets.c.person)
+        made = tickets.c.created_by == self.name
+        hers = or_(and_(tickets.c.requester == self.name, nobody_else), takes_part)
         if self.person:
             hers = or_(hers, tickets.c.person == self.person)
         if not self.desk:
-            return hers
-        return or_(tickets.c.security.is_(False), tickets.c.owner == self.name, hers)
+            return or_(hers, and_(made, nobody_else))
+        # People of the desk make tickets for others.
+        return or_(tickets.c.security.is_(False), tickets.c.owner == self.name, made, hers)
 
 
 class TicketFilter(msgspec.Struct, frozen=True, kw_only=True):

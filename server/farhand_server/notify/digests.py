@@ -18,7 +18,8 @@ from farhand_protocol.errors import FarhandError
 from farhand_protocol.instants import parse_instant
 from farhand_server.accounts.persons import person_of_account, verified_mail
 from farhand_server.desk.references import format_number
-from farhand_server.notify.settings import NotifySettings, is_quiet, settings_of
+from farhand_server.notify.items import still_seen
+from farhand_server.notify.settings import NotifySettings, desk_sight, is_quiet, settings_of
 from farhand_server.outbox.items import put
 from farhand_server.relay import Relay
 from farhand_server.store.schema import accounts, notify_items
@@ -89,8 +90,14 @@ async def _send(relay: Relay, name: str, settings: NotifySettings) -> int:
         ).first()
         if row is None or not told:
             return 0
-        by_mail = [one for one in told if one.kind in settings.mail]
         person = await person_of_account(c, relay.tenant, row)
+        sight = desk_sight(name, row.role, person)
+        named = {one.ticket for one in told if one.ticket is not None}
+        seen = await still_seen(c, relay.tenant, sight=sight, numbers=named)
+        told = [one for one in told if one.ticket is None or one.ticket in seen]
+        if not told:
+            return 0
+        by_mail = [one for one in told if one.kind in settings.mail]
         to = person and await verified_mail(c, relay.tenant, person)
         if by_mail and to:
             await put(c, relay, kind="mail", payload=_mail(relay, to, by_mail))

@@ -19,9 +19,9 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_server.desk.heed import HeededEvent
-from farhand_server.desk.tickets import Sight, Ticket, find_ticket
+from farhand_server.desk.tickets import Ticket, find_ticket
 from farhand_server.notify.items import tell
-from farhand_server.notify.settings import NoticeKind, Recipient, recipients
+from farhand_server.notify.settings import NoticeKind, Recipient, desk_sight, recipients
 from farhand_server.relay import Relay
 
 __all__ = ["heed_notify"]
@@ -43,7 +43,6 @@ _KINDS: Final[dict[str, NoticeKind]] = {
     "service-missed": "missed",
     "csat-low": "csat-low",
 }
-_GUARDIANS: Final = ("admin", "auditor")
 
 
 async def heed_notify(c: AsyncConnection, relay: Relay, event: HeededEvent) -> None:
@@ -91,5 +90,5 @@ def _told(
 async def _may_see(c: AsyncConnection, relay: Relay, who: Recipient, ticket: Ticket) -> bool:
     if not ticket.security:
         return True
-    sight = Sight(who.name, desk=True, guarded=who.role in _GUARDIANS)
+    sight = desk_sight(who.name, who.role)
     return await find_ticket(c, relay.tenant, ticket.id, sight=sight) is not None

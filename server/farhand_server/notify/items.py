@@ -1,26 +1,28 @@
 """What people of the desk were told: one row for each person and event, never changed in words.
 
 `sent_at` is when mail and webhook were handed to the outbox, or at once where neither is wanted;
-`seen_at` when the console showed it and she said so.  Rows are kept for `KEPT`.
+`seen_at` when the console showed it and she said so.  Rows are kept for `KEPT`.  What is about a
+ticket that she may no longer see is neither shown nor sent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Final
 
 import msgspec
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_server.clock import stamp
 from farhand_server.desk.references import format_number
+from farhand_server.desk.tickets import Sight
 from farhand_server.notify.settings import NoticeKind, Recipient
 from farhand_server.relay import Relay
-from farhand_server.store.schema import notify_items
+from farhand_server.store.schema import notify_items, tickets
 
-__all__ = ["KEPT", "MyNotice", "forget_old", "list_mine", "mark_seen", "tell"]
+__all__ = ["KEPT", "MyNotice", "forget_old", "list_mine", "mark_seen", "still_seen", "tell"]
 
 KEPT: Final = timedelta(days=30)
 
@@ -67,6 +69,7 @@ async def list_mine(
     tenant: str,
     *,
     account: str,
+    sight: Sight,
     kinds: Sequence[str],
     unseen: bool = False,
     after: int = 0,
@@ -78,6 +81,7 @@ async def list_mine(
         c: any connection.
         tenant: the organisation.
         account: hers.
+        sight: what she sees now; what was told of other tickets stays away.
         kinds: what she wants to see.
         unseen: only what she has not seen.
         after: only later ones (the cursor).
@@ -91,6 +95,10 @@ async def list_mine(
     ]
     if unseen:
         where.append(notify_items.c.seen_at.is_(None))
+    condition = sight.condition()
+    if condition is not None:
+        shown = select(tickets.c.number).where(tickets.c.tenant == tenant, condition)
+        where.append(or_(notify_items.c.ticket.is_(None), notify_items.c.ticket.in_(shown)))
     query = select(notify_items).where(*where).order_by(notify_items.c.seq).limit(limit)
     return [
         MyNotice(
@@ -103,6 +111,17 @@ async def list_mine(
         )
         for row in (await c.execute(query)).mappings()
     ]
+
+
+async def still_seen(
+    c: AsyncConnection, tenant: str, *, sight: Sight, numbers: Collection[int]
+) -> set[int]:
+    """Return which of these tickets somebody may see now."""
+    where = [tickets.c.tenant == tenant, tickets.c.number.in_(numbers)]
+    condition = sight.condition()
+    if condition is not None:
+        where.append(condition)
+    return set(await c.scalars(select(tickets.c.number).where(*where)))
 
 
 async def mark_seen(c: AsyncConnection, relay: Relay, *, account: str, up_to: int) -> int:

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import UsageError
 from farhand_server.desk.queues import get_queue
+from farhand_server.desk.tickets import Sight
 from farhand_server.relay import Relay
 from farhand_server.store.schema import accounts, notify_settings
 from farhand_server.webhooks.endpoints import get_endpoint
@@ -27,6 +28,7 @@ __all__ = [
     "NoticeKind",
     "NotifySettings",
     "Recipient",
+    "desk_sight",
     "is_quiet",
     "recipients",
     "set_notify",
@@ -38,6 +40,7 @@ NOTICE_KINDS: Final[tuple[NoticeKind, ...]] = get_args(NoticeKind)
 MAX_QUEUES: Final = 50
 _MINUTES: Final = 24 * 60
 _STAFF: Final = ("technician", "admin", "auditor")
+_GUARDIANS: Final = ("admin", "auditor")
 
 _Minute = Annotated[int, msgspec.Meta(ge=0, le=_MINUTES)]
 _Name = Annotated[str, msgspec.Meta(max_length=64)]
@@ -79,6 +82,11 @@ class Recipient(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     role: str
     settings: NotifySettings
+
+
+def desk_sight(name: str, role: str, person: str | None = None) -> Sight:
+    """Return what somebody of the desk sees: security tickets of others only as a guardian."""
+    return Sight(name, desk=True, guarded=role in _GUARDIANS, person=person)
 
 
 def is_quiet(settings: NotifySettings, at: datetime) -> bool:

@@ -153,7 +153,7 @@ async def _newest(
 ) -> Any:
     """Return the newest ticket of a key that the hook itself made."""
     query = (
-        select(tickets.c.number, tickets.c.state, tickets.c.requester)
+        select(tickets.c.number, tickets.c.state, tickets.c.requester, tickets.c.person)
         .where(tickets.c.tenant == relay.tenant, tickets.c.external_key == key, made_here)
         .order_by(tickets.c.number.desc())
         .limit(1)
@@ -186,7 +186,7 @@ async def _message(c: AsyncConnection, relay: Relay, hook: Hook, message: Messag
             body=body,
             actor=name,
             # Whoever else writes in the thread elsewhere writes in this one, and nowhere else.
-            sight=Sight(str(known["requester"]), desk=False, guarded=False),
+            sight=Sight(str(known["requester"]), desk=False, guarded=False, person=known["person"]),
             channel=channel,
             person=person,
         )

@@ -115,6 +115,31 @@ async def test_each_hears_of_what_is_hers_and_never_of_her_own_doing(
     assert left.json()["items"] == []
 
 
+async def test_what_became_a_security_ticket_is_told_of_no_more(
+    relay: Relay, web: httpx.AsyncClient, sign_in: SignIn, mails: Mails, clock: ManualClock
+) -> None:
+    ann = await sign_in("technician", name="ann")
+    boss = await sign_in("admin", name="boss")
+    await _reachable(relay, "ann")
+    wish = {"queues": ["desk"], "mail": ["new"], "digest_s": 60}
+    assert (await web.post("/api/v1/me/notify", headers=ann, json=wish)).status_code == 200
+    assert (await web.post("/api/v1/me/notify", headers=boss, json=wish)).status_code == 200
+    stays = await _ticket(relay, "no sound")
+    goes = await _ticket(relay, "Bob steals")
+    await _heed(relay)
+    assert len(await _told(web, ann)) == 2
+    path = f"/api/v1/tickets/{goes}/details"
+    assert (await web.post(path, headers=boss, json={"security": True})).status_code == 200
+    assert await _told(web, ann) == [("new", f"FH-{stays}")]
+    assert len(await _told(web, boss)) == 2
+    clock.advance(61)
+    await send_due(relay)
+    (mail,) = await mails()
+    assert mail["to"] == ["ann@example.org"]
+    assert "no sound" in mail["text"]
+    assert "steals" not in mail["subject"] + mail["text"]
+
+
 async def test_a_night_waits_for_the_recipients_morning(
     relay: Relay, web: httpx.AsyncClient, sign_in: SignIn, mails: Mails, clock: ManualClock
 ) -> None:

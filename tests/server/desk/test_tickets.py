@@ -11,7 +11,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from farhand_protocol.errors import FarhandError, UsageError
 from farhand_server.desk import moves
@@ -20,8 +20,9 @@ from farhand_server.desk import time_entries as times
 from farhand_server.desk.references import format_number, parse_reference
 from farhand_server.desk.ticket_states import STATES, TicketEvent, next_state
 from farhand_server.desk.walk_ins import create_walk_in
+from farhand_server.people.people import PersonTerms, create_person
 from farhand_server.relay import Relay
-from farhand_server.store.schema import sessions, time_entries
+from farhand_server.store.schema import sessions, tickets, time_entries
 from farhand_server.wording import check_body, check_line
 from tests.server.desk.people import Desk
 from tests.server.relays import SignIn
@@ -84,6 +85,35 @@ async def test_a_requester_sees_her_own_and_no_notes(ann: Desk, mia: Desk) -> No
     assert (await mia.post("/FH-1/reopen", {"reason": "not yet"})).json()["state"] == "open"
     bodies = [one["body"] for one in (await mia.get("/FH-1/messages")).json()["items"]]
     assert bodies == ["hello", "thanks", "not yet"]
+
+
+async def test_by_her_name_alone_a_ticket_is_hers_while_nobody_else_is_known(
+    relay: Relay, ann: Desk
+) -> None:
+    """An account may be named by an address that is somebody else's today."""
+    address = "info@x.example"
+    async with relay.db.write() as c:
+        bob = await create_person(c, relay, terms=PersonTerms(name="Bob"), actor="ann")
+        mia = await create_person(c, relay, terms=PersonTerms(name="Mia"), actor="ann")
+        given: dict[str, Any] = {"requester": address, "actor": address}
+        await desk.create_ticket(c, relay, title="open", **given)
+        await desk.create_ticket(c, relay, title="hers", **given, person=mia.id)
+        await desk.create_ticket(c, relay, title="bob's", **given, person=bob.id)
+    for person, shown in ((mia.id, ["open", "hers"]), (None, ["open"])):
+        sight = desk.Sight(address, desk=False, guarded=False, person=person)
+        async with relay.db.read() as c:
+            listed = await desk.list_tickets(
+                c, relay.tenant, wanted=desk.TicketFilter(), sight=sight
+            )
+            found = [await desk.find_ticket(c, relay.tenant, n, sight=sight) for n in "123"]
+        assert sorted(one.title for one in listed) == sorted(shown)
+        assert [one.title for one in found if one is not None] == shown
+    # Whoever of the desk made a security ticket for somebody sees it.
+    made = await ann.new("theft", security=True)
+    async with relay.db.write() as c:
+        mine = (tickets.c.tenant == relay.tenant, tickets.c.number == int(made["id"]))
+        await c.execute(update(tickets).where(*mine).values(person=bob.id))
+    assert (await ann.show(made["id"]))["title"] == "theft"
 
 
 async def test_an_auditor_reads_and_writes_nothing(
