@@ -264,8 +264,7 @@ class AssistantController(Controller):
             words = data.words.strip()
             said = transcript(turns, max_chars=MAX_BODY_CHARS - len(words) - 10)
             body = "\n\n".join(part for part in (words, said) if part)
-            title = (words or (turns[-1].question if turns else "") or "?").split("\n")[0]
-            title = " ".join(title.split())[:MAX_LINE_CHARS]
+            title = _title(words or (turns[-1].question if turns else ""))
             if actor is None:
                 number = await _as_stranger(c, relay, data, title, body)
             else:
@@ -288,6 +287,13 @@ class AssistantController(Controller):
         async with relay.db.write() as c:
             await set_setting(c, relay, _SETTING, data, actor.name)
         return data
+
+
+def _title(words: str) -> str:
+    """Return one line of what somebody said; the way to a person is shut by no character of it."""
+    lines = words.splitlines() or [""]
+    line = "".join(one for one in " ".join(lines[0].split()) if one.isprintable())
+    return line[:MAX_LINE_CHARS].strip() or "?"
 
 
 async def _as_stranger(

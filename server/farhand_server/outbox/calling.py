@@ -41,6 +41,7 @@ MAX_URL_CHARS: Final = 1000
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 class Answer(NamedTuple):
@@ -80,6 +81,17 @@ def check_address(url: str) -> str:
     return url
 
 
+def _behind(address: _Address) -> _Address:
+    """Return the IPv4 address that an IPv6 one stands for: mapped, behind NAT64, by 6to4."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.sixtofour or address
+
+
 def judge(address: _Address, *, host: str, allow_private: bool) -> bool:
     """Tell whether a call may go to this address.
 
@@ -88,15 +100,16 @@ def judge(address: _Address, *, host: str, allow_private: bool) -> bool:
         host: the name as it was written.
         allow_private: whether the admin allowed addresses of the own network.
     """
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
+    address = _behind(address)
     if address.is_loopback:
         # Written as such it is meant; a name that leads here is a trick.
         return host in _LOOPBACK
     if address.is_link_local or address.is_multicast or address.is_unspecified:
         return False
-    if isinstance(address, ipaddress.IPv4Address) and address.is_reserved:
+    if address.is_reserved:
         return False
+    if isinstance(address, ipaddress.IPv6Address) and address.is_site_local:
+        return allow_private
     return address.is_global or (allow_private and address.is_private)
 
 

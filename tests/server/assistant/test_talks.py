@@ -121,6 +121,24 @@ async def test_a_stranger_reaches_a_person_by_her_address(
 
 # What is plain code above the store is tried on one store.
 @pytest.mark.parametrize("relay_parts", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("words", "title"),
+    [
+        ("My \U0001f468\u200d\U0001f469\u200d\U0001f467 cannot print",
+         "My \U0001f468\U0001f469\U0001f467 cannot print"),
+        ("prin\u00adter is broken\u2028now", "printer is broken"),
+        ("\u200b\u200d", "?"),
+    ],
+)  # fmt: skip
+async def test_no_character_shuts_the_way_to_a_person(
+    ada: Library, anybody: Library, words: str, title: str
+) -> None:
+    talk = (await anybody.done("/assistant/ask", {"question": words}))["talk"]
+    at = f"/assistant/talks/{talk}/person"
+    assert await anybody.done(at, {"address": "eve@example.org"}) == {"ticket": "FH-1"}
+    assert (await ada.read("/tickets/FH-1"))["title"] == title
+
+
 async def test_an_assistant_elsewhere_is_given_public_articles_and_believed_no_further(
     ada: Library, mia: Library, anybody: Library, relay: Relay, caplog: pytest.LogCaptureFixture
 ) -> None:
