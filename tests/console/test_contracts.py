@@ -11,8 +11,10 @@ import msgspec
 import pytest
 
 from farhand_console.cli import base, entry
+from farhand_console.cli.contract import money
 from farhand_console.cli.durations import hours, read_hours, read_minutes
 from farhand_protocol.errors import FarhandError, UsageError
+from farhand_server.contracts.formats import format_money
 
 BALANCE = {
     "period_from": "2026-11-01", "period_to": "2026-12-01", "available_s": 36_000,
@@ -111,6 +113,48 @@ def test_what_is_not_given_of_a_contract_stays(
     assert run(monkeypatch, "contract", "set", "new", "--hours", "1") == 2
     assert run(monkeypatch, "contract", "show", "gold") == 0
     assert "\x1b" not in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("minor", "currency", "text"),
+    [
+        (-123_405, "EUR", "-1234.05 EUR"),
+        (10_000, "JPY", "10000 JPY"),
+        (-5, "KWD", "-0.005 KWD"),
+    ],
+)
+def test_money_has_the_digits_of_its_currency_as_in_the_relays_documents(
+    minor: int, currency: str, text: str
+) -> None:
+    assert money(minor, currency) == text
+    assert format_money(minor, currency, "xx").replace(",", "") == text.replace(" ", "\u00a0")
+
+
+def test_a_correction_names_only_what_it_changes(
+    relay: FakeRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = {
+        "id": "e-1", "ticket": "FH-1", "account": "ann", "session": None, "started_at": "2026",
+        "ended_at": "2026", "active_s": 60, "note": "",
+    }  # fmt: skip
+    relay.answers["/time-entries/e-1/reverse"] = {"reversal": wrong, "right": None}
+    correct = ("time", "correct", "e-1", "--reason", "wrong")
+    assert run(monkeypatch, *correct) == 0
+    assert run(monkeypatch, *correct, "--hide", "--not-billable") == 0
+    nothing, right = [body for _, _, body in relay.asked]
+    assert nothing == {"reason": "wrong", "right": None}
+    assert right["right"] == {
+        "active_s": None, "note": None, "activity": None, "billable": False,
+        "customer_visible": False,
+    }  # fmt: skip
+
+
+def test_a_ticket_whose_contract_nobody_chose_is_said_to_be_included(
+    relay: FakeRelay, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    relay.answers["/tickets/FH-5/contract"] = {"number": "FH-5", "contract": None}
+    assert run(monkeypatch, "contract", "assign", "FH-5", "auto") == 0
+    assert capfd.readouterr().out == "FH-5  included\n"
 
 
 def test_a_balance_and_an_adjustment(

@@ -30,6 +30,12 @@ __all__ = ["LANGUAGES", "money", "register", "tell_cover", "write_file"]
 
 LANGUAGES: Final = ("en", "pt", "de", "ro", "ru")
 _KINDS: Final = ("included", "tm", "block", "managed", "subscription")
+# ISO 4217: how many digits of minor units, where it is not two; as the relay's documents have it.
+_DIGITS: Final = {
+    **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF"), 0),
+    **dict.fromkeys(("UGX", "VND", "VUV", "XAF", "XOF", "XPF"), 0),
+    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
+}
 
 
 def register(root: click.Group) -> None:
@@ -41,9 +47,11 @@ def register(root: click.Group) -> None:
 
 
 def money(minor: int, currency: str) -> str:
-    """Write an amount, exactly, with two digits of minor units."""
-    sign = "-" if minor < 0 else ""
-    return f"{sign}{abs(minor) // 100}.{abs(minor) % 100:02} {currency}"
+    """Write an amount of minor units, exactly, with the digits that its currency has."""
+    digits = _DIGITS.get(currency, 2)
+    whole, rest = divmod(abs(minor), 10**digits)
+    part = f".{rest:0{digits}}" if digits else ""
+    return f"{'-' if minor < 0 else ''}{whole}{part} {currency}"
 
 
 def tell_cover(context: Context, ticket: str | None, device: str | None) -> None:
@@ -240,7 +248,9 @@ def _register_setting(contracts: click.Group) -> None:
         body = {"contract": None if name == "auto" else name}
         path = segments("tickets", ticket, "contract")
         answer = context.relay.post(path, dict[str, Any], body)
-        context.show(answer, lambda: line(f"{answer.get('number')}  {answer.get('contract')}"))
+        context.show(
+            answer, lambda: line(f"{answer['number']}  {answer['contract'] or 'included'}")
+        )
 
     @command(contracts)
     @click.option("--ticket")
@@ -330,5 +340,6 @@ def _show_statement(found: Statement) -> None:
             "from balance": hours(found.debited_s),
             "amount": money(found.amount_minor, found.currency),
             "fee": money(found.fee_minor, found.currency),
+            "balance at the end": None if found.balance is None else hours(found.balance.balance_s),
         }
     )
