@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, insert, select, update
+from sqlalchemy import ColumnElement, RowMapping, and_, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError
@@ -24,7 +24,14 @@ from farhand_server.desk.references import format_number
 from farhand_server.relay import Relay
 from farhand_server.store.schema import statements, tickets, time_charges, time_entries
 
-__all__ = ["MAX_STATEMENT_ENTRIES", "Statement", "StatementLine", "keep_statement", "statement_of"]
+__all__ = [
+    "MAX_STATEMENT_ENTRIES",
+    "Statement",
+    "StatementLine",
+    "contract_of_month",
+    "keep_statement",
+    "statement_of",
+]
 
 MAX_STATEMENT_ENTRIES: Final = 20_000
 
@@ -83,19 +90,34 @@ async def statement_of(c: AsyncConnection, relay: Relay, *, name: str, month: st
             `statement-too-large` past `MAX_STATEMENT_ENTRIES`.
     """
     check_month(month)
-    contract = await get_contract(c, relay.tenant, name)
+    contract, kept = await contract_of_month(c, relay.tenant, name, month)
+    if kept is None:
+        if relay.now() < month_bounds(month, contract.terms.zone)[0]:
+            raise FarhandError("statement-early", f"{month} has not begun yet")
+        return await _statement(c, relay, contract, month, None, None)
+    return await _statement(c, relay, contract, month, kept["id"], kept["made_at"])
+
+
+async def contract_of_month(
+    c: AsyncConnection, tenant: str, name: str, month: str
+) -> tuple[Contract, RowMapping | None]:
+    """Return a contract as the statement of a month has it, and that statement's row.
+
+    Without a statement that is kept it is the newest version, as the draft has it.
+
+    Raises:
+        FarhandError: `not-found`.
+    """
+    contract = await get_contract(c, tenant, name)
     query = select(statements).where(
-        statements.c.tenant == relay.tenant,
+        statements.c.tenant == tenant,
         statements.c.contract == contract.name,
         statements.c.month == month,
     )
     kept = (await c.execute(query)).mappings().first()
     if kept is None:
-        if relay.now() < month_bounds(month, contract.terms.zone)[0]:
-            raise FarhandError("statement-early", f"{month} has not begun yet")
-        return await _statement(c, relay, contract, month, None, None)
-    version = await get_contract(c, relay.tenant, name, kept["contract_version"] or None)
-    return await _statement(c, relay, version, month, kept["id"], kept["made_at"])
+        return contract, None
+    return await get_contract(c, tenant, name, kept["contract_version"] or None), kept
 
 
 async def keep_statement(

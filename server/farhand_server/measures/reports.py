@@ -16,10 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError
 from farhand_server.clock import stamp
-from farhand_server.contracts.contracts import get_contract, list_contracts
+from farhand_server.contracts.contracts import list_contracts
 from farhand_server.contracts.ledger import Balance, balance_of
 from farhand_server.contracts.months import check_month, month_bounds
 from farhand_server.contracts.periods import fee_of_month
+from farhand_server.contracts.statements import contract_of_month
 from farhand_server.desk.references import format_number
 from farhand_server.measures.figures import Figures, Group, figures_by, figures_of
 from farhand_server.measures.reading import Scope, read_stories, read_surveys
@@ -305,7 +306,7 @@ async def _contracts(
     amounts = await _amounts(c, relay.tenant, scope)
     lines = []
     for name in sorted(names):
-        contract = await get_contract(c, relay.tenant, name)
+        contract, kept = await contract_of_month(c, relay.tenant, name, month)
         terms = contract.terms
         used = [one for one in time if one.contract == name]
         # A contract of several organisations shows none of them what the others used.
@@ -323,7 +324,13 @@ async def _contracts(
                 fee_minor=fee_of_month(terms, month),
                 currency=terms.currency,
                 balance=(
-                    await balance_of(c, relay, contract, until=scope.end)
+                    await balance_of(
+                        c,
+                        relay,
+                        contract,
+                        until=scope.end,
+                        known_by=None if kept is None else kept["made_at"],
+                    )
                     if terms.has_balance and is_its_own
                     else None
                 ),

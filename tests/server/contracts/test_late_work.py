@@ -8,6 +8,7 @@ from farhand_server.contracts.contracts import Contract
 from farhand_server.contracts.ledger import Balance, balance_of, sweep_periods
 from farhand_server.contracts.statements import keep_statement, statement_of
 from farhand_server.desk.time_entries import reverse_time
+from farhand_server.measures.reports import month_report
 from farhand_server.relay import Relay
 from tests.server.contracts.conftest import Agree, NewTicket
 from tests.server.contracts.test_contracts import H, kinds
@@ -91,3 +92,20 @@ async def test_work_of_the_last_day_of_a_contract_is_not_overdrawn(
     assert late.charge is not None
     assert (late.charge.contract, late.charge.debited_s) == ("gold", 4 * H)
     assert (await balance(relay, contract)).balance_s == 0
+
+
+async def test_the_report_of_a_stated_month_has_the_terms_of_its_statement(
+    relay: Relay, agree: Agree, new_ticket: NewTicket, clock: ManualClock
+) -> None:
+    await agree(**_BLOCK, fee_minor=5000)
+    await worked_until(relay, (await new_ticket()).row, 4 * H, relay.stamp())
+    clock.advance(10 * 86_400)
+    async with relay.db.write() as c:
+        kept = await keep_statement(c, relay, name="gold", month="2026-11", actor="ada")
+    await agree(kind="tm", rate_minor=1, fee_minor=9000)
+    async with relay.db.read() as c:
+        report = await month_report(c, relay, month="2026-11", organisation="acme")
+    shown = report.contracts[0]
+    assert (shown.kind, shown.fee_minor, shown.balance) == ("block", 5000, kept.balance)
+    assert kept.balance is not None
+    assert kept.balance.balance_s == 6 * H
