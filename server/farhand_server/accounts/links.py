@@ -114,6 +114,8 @@ class Links:
             await verify_address(c, self._relay, kind="mail", value=mail, actor=person.id)
             account = await self._account_for(c, mail, person)
             row = await signin.active(c, accounts.c.id == account.id)
+            if row is None:
+                raise _over()
             return await signin.admit(c, row, how="link", address=address)
 
     async def _may_have(self, c: AsyncConnection, mail: str, person: Person | None) -> bool:

@@ -19,7 +19,7 @@ from datetime import timedelta
 from typing import Any, Final, Literal
 
 import msgspec
-from sqlalchemy import select, update
+from sqlalchemy import exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.audit import AuditHead
@@ -35,7 +35,7 @@ from farhand_server.accounts.tokens import make_tokens
 from farhand_server.clock import stamp
 from farhand_server.people.settings import get_setting
 from farhand_server.relay import Relay
-from farhand_server.store.schema import accounts
+from farhand_server.store.schema import accounts, people
 
 __all__ = [
     "FACTOR_ROLES",
@@ -319,9 +319,20 @@ class SignIn:
             await self._tokens.revoke(c, actor.token)
 
     async def active(self, c: AsyncConnection, which: Any) -> Any:
-        """Return the row of an account that is not disabled; None where there is none."""
+        """Return the row of an account that may sign in; None where there is none.
+
+        It is not disabled, and whoever asks for help with it may still do so.
+        """
+        kept_out = exists().where(
+            people.c.tenant == accounts.c.tenant,
+            or_(people.c.id == accounts.c.person, people.c.account == accounts.c.name),
+            people.c.active.is_(False),
+        )
         query = select(accounts).where(
-            accounts.c.tenant == self._relay.tenant, accounts.c.disabled_at.is_(None), which
+            accounts.c.tenant == self._relay.tenant,
+            accounts.c.disabled_at.is_(None),
+            or_(accounts.c.role != "requester", ~kept_out),
+            which,
         )
         return (await c.execute(query)).first()
 

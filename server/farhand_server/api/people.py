@@ -7,13 +7,15 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Controller, Request, Response, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
-from sqlalchemy import update
+from sqlalchemy import or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError, UsageError
 from farhand_server.accounts.authorisation import PUBLIC, Actor, authorise
 from farhand_server.accounts.directory import make_directory
 from farhand_server.accounts.rates import RateLimit
+from farhand_server.accounts.steps import make_steps
+from farhand_server.accounts.tokens import make_tokens
 from farhand_server.api.address import caller_address
 from farhand_server.api.area import Area
 from farhand_server.api.guard import FromActor, FromRelay
@@ -244,6 +246,17 @@ def _who(person: Person) -> dict[str, Any]:
     return {"kind": person.kind, "active": person.active}
 
 
+async def _keep_out(c: AsyncConnection, relay: Relay, person: Person) -> None:
+    """End what somebody began who may ask for help no more; people of the desk are disabled."""
+    hers = or_(accounts.c.person == person.id, accounts.c.name == person.account)
+    query = select(accounts.c.id).where(
+        accounts.c.tenant == relay.tenant, accounts.c.role == "requester", hers
+    )
+    for account in list(await c.scalars(query)):
+        await relay.service(make_tokens).revoke_all(c, account)
+        await relay.service(make_steps).end_all(c, account)
+
+
 async def _check_hers(c: AsyncConnection, relay: Relay, actor: Actor, *persons: Person) -> None:
     """Let only an admin change what opens the tickets or the account of somebody protected."""
     for person in persons:
@@ -337,6 +350,8 @@ class PersonController(Controller):
                     actor=actor.name,
                     revision=found.revision,
                 )
+            if found.active and given.get("active") is False:
+                await _keep_out(c, relay, found)
             return await _answer(c, relay, found.id)
 
     @post("/{person:str}/merge", action="person.write", status_code=200)

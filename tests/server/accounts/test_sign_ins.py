@@ -74,3 +74,24 @@ async def test_disabling_ends_everything_that_was_begun(
     async with relay.db.write() as c:
         await relay.service(make_steps).sweep(c)
         assert await relay.service(make_steps).look(c, "reset", reset) is None
+
+
+async def test_who_may_ask_for_help_no_more_is_kept_out(
+    relay: Relay, web: httpx.AsyncClient, signed_up: SignUp
+) -> None:
+    root, mia = await signed_up("root", "admin"), await signed_up("mia", "requester")
+    made = {"name": "Mia", "account": "mia"}
+    person = (await web.post("/api/v1/people", headers=root, json={"name": "Mia"})).json()
+    path = f"/api/v1/people/{person['id']}"
+    assert (await web.post(path, headers=root, json=made)).status_code == 200
+    wish = {"title": "slow", "body": "x"}
+    assert (await web.post("/api/v1/tickets", headers=mia, json=wish)).status_code == 201
+    assert (await web.post(path, headers=root, json={"active": False})).status_code == 200
+    assert (await web.post("/api/v1/tickets", headers=mia, json=wish)).status_code == 401
+    again = {"name": "mia", "password": PASSWORD}
+    refused = await web.post("/api/v1/sign-in", json=again)
+    assert refused.json()["code"] == "sign-in-failed"
+    # And comes in again when she may.
+    assert (await web.post(path, headers=root, json={"active": True})).status_code == 200
+    mia = await _again(web, "mia")
+    assert (await web.post("/api/v1/tickets", headers=mia, json=wish)).status_code == 201
