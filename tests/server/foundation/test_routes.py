@@ -197,7 +197,8 @@ NOTHING_TO_KEEP_BACK = {
 async def test_no_answer_with_a_secret_is_kept(relay: Relay) -> None:
     with serving(relay) as app:
         walked = routes(app)
-    kept, bare = set(), set()
+    kept: set[str] = set()
+    bare: set[str] = set()
     for method, path, handler in walked:
         names = _fields(handler.parsed_fn_signature.return_type.annotation)
         if method != "POST" or not any(map(_SECRET.search, names)):
