@@ -291,6 +291,9 @@ class WorkController(Controller):
         sight = sight_of(actor, "ticket.read")
         async with relay.db.read() as c:
             found = await get_ticket(c, relay.tenant, ticket, sight=sight)
+            by_name = actor.name in (found.requester, found.created_by)
+            if not (sight.desk or by_name or (actor.person and found.person == actor.person)):
+                raise not_permitted("what a ticket falls under is for whoever asked for help")
             cover = await cover_of(c, relay, ticket=found.row)
             numbers = [found.row, *await merged_into(c, relay.tenant, found.row)]
             entries = await list_time_entries(c, relay.tenant, numbers, limit=_SHOWN)

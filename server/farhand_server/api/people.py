@@ -21,6 +21,7 @@ from farhand_server.api.area import Area
 from farhand_server.api.guard import FromActor, FromRelay
 from farhand_server.api.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
 from farhand_server.api.revisions import check_if_match, etag
+from farhand_server.desk.search_index import index_person
 from farhand_server.desk.service import get_calendar
 from farhand_server.errors import not_found
 from farhand_server.people.merging import check_not_erased, known_as, merge_people
@@ -350,6 +351,8 @@ class PersonController(Controller):
                     actor=actor.name,
                     revision=found.revision,
                 )
+            if given.get("name", found.name) != found.name:
+                await index_person(c, relay.tenant, found.id)
             if found.active and given.get("active") is False:
                 await _keep_out(c, relay, found)
             return await _answer(c, relay, found.id)
@@ -364,6 +367,7 @@ class PersonController(Controller):
             target = await get_person(c, relay.tenant, data.into)
             await _check_hers(c, relay, actor, source, target)
             made = await merge_people(c, relay, source=source, target=target, actor=actor.name)
+            await index_person(c, relay.tenant, made.id)
             return await _answer(c, relay, made.id)
 
 

@@ -53,6 +53,8 @@ VARIABLES: Final = (
     "device.name",
     "organisation.name",
 )
+# What somebody meant for one: it would be sent as it stands.
+_MEANT: Final = re.compile(r"\{([a-z_]{1,30})\}", re.ASCII)
 _PARAMETER: Final = "param."
 
 
@@ -83,7 +85,7 @@ def variables_in(body: str) -> list[str]:
         UsageError: `invalid` for one that there is not.
     """
     found = list(dict.fromkeys(_VARIABLE.findall(body)))
-    for name in found:
+    for name in [*found, *_MEANT.findall(body)]:
         if name not in VARIABLES and not name.startswith(_PARAMETER):
             known = ", ".join(VARIABLES)
             words = f"there is no variable {{{name}}}"

@@ -37,6 +37,7 @@ __all__ = [
     "index_device",
     "index_head",
     "index_message",
+    "index_person",
     "index_ticket",
     "reindex",
 ]
@@ -48,7 +49,7 @@ _MESSAGES_AT_ONCE: Final = 500
 # Of one ticket; long before that its terms are full.
 _MAX_MESSAGES: Final = 20_000
 # A change of a device reaches the newest of its tickets at once; `reindex` reaches all.
-_MAX_OF_DEVICE: Final = 200
+_MAX_AT_ONCE: Final = 200
 _TICKET_WORDS: Final = (
     "title", "requester", "external_key", "device", "category", "steps_tried", "repro_steps",
 )  # fmt: skip
@@ -175,7 +176,15 @@ async def _messages(c: AsyncConnection, tenant: str, number: int, after: int) ->
 async def index_device(c: AsyncConnection, tenant: str, device: str) -> None:
     """Let the tickets of a device be found by its new name, model or serial number."""
     query = select(tickets.c.number).where(tickets.c.tenant == tenant, tickets.c.device == device)
-    newest = query.order_by(tickets.c.created_at.desc()).limit(_MAX_OF_DEVICE)
+    newest = query.order_by(tickets.c.created_at.desc()).limit(_MAX_AT_ONCE)
+    for number in sorted(await c.scalars(newest)):
+        await index_head(c, tenant, number)
+
+
+async def index_person(c: AsyncConnection, tenant: str, person: str) -> None:
+    """Let the tickets of a person be found by her new name."""
+    query = select(tickets.c.number).where(tickets.c.tenant == tenant, tickets.c.person == person)
+    newest = query.order_by(tickets.c.number.desc()).limit(_MAX_AT_ONCE)
     for number in sorted(await c.scalars(newest)):
         await index_head(c, tenant, number)
 

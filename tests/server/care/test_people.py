@@ -183,6 +183,16 @@ async def test_merged_people_are_one(
     assert await ada.refused(f"/people/{one}/merge", into=two) == "invalid"
 
 
+async def test_a_renamed_person_is_found_by_her_new_name(ada: Caller, ann: Caller) -> None:
+    made = await ada.post("/people", name="Santos", addresses=[{"value": "s@x.example"}])
+    await ada.post(f"/people/{made['id']}", account="ann")
+    await ann.post("/tickets", title="no sound", requester="ann")
+    await ada.post(f"/people/{made['id']}", name="Zelda Zorn")
+    for name, count in (("zelda", 1), ("santos", 0)):
+        found = await ada.get("/ticket-search", q=name)
+        assert len(found["items"]) == count, name
+
+
 async def test_no_token_stands_in_the_audit(
     relay: Relay, ada: Caller, ann: Caller, letters: Letters
 ) -> None:

@@ -263,6 +263,10 @@ async def test_contracts_over_http(
     assert "ann" not in str(seen)
     zoe = await sign_in("requester", name="zoe")
     assert (await web.get(f"/api/v1{path}/contract", headers=zoe)).status_code == 404
+    # Whoever only takes part, a vendor for one, sees none of it.
+    who = {"name": "zoe", "part": "vendor", "can_post": True}
+    assert (await post(f"{path}/participants", who)).status_code < 300
+    assert (await web.get(f"/api/v1{path}/contract", headers=zoe)).status_code == 403
     # A month that is not over has a draft.
     draft = await get("/contracts/gold/statements/2026-11")
     assert (draft["id"], draft["billed_s"], len(draft["lines"])) == (None, 900, 3)

@@ -161,9 +161,10 @@ async def test_canned_replies_speak_the_tickets_language_and_miss_nothing(
         ("de", "Hallo {requester.name}, zu {ticket.number}: {param.what}"),
     ):
         await _post(ann, "/canned-replies/hello", {"language": language, "body": body})
-    wrong = {"language": "en", "body": "{ticket.__class__} {password.text}"}
-    answer = await ann.web.post("/api/v1/canned-replies/x", headers=ann.headers, json=wrong)
-    assert answer.json()["code"] == "invalid"
+    for body in ("{ticket.__class__} {password.text}", "Dear {name}"):
+        wrong = {"language": "en", "body": body}
+        answer = await ann.web.post("/api/v1/canned-replies/x", headers=ann.headers, json=wrong)
+        assert answer.json()["code"] == "invalid", body
     await mia.new("drucker", language="de-AT")
     await mia.new("imprimanta", language="ro")
     seen = await _post(ann, "/tickets/1/canned", {"key": ":hello"})
