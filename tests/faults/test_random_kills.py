@@ -504,9 +504,9 @@ async def test_two_hundred_kills_at_random_moments(house: FaultHouse, tmp_path: 
     await house.laws()
     await check_orders(chaos)
     await check_sessions(chaos)
+    # Whether a random strike met something in the middle of its work is chance; the aimed one did.
     (struck,) = await house.rows(select(orders.c.state).where(orders.c.id == aimed.order))
     assert struck["state"] == "interrupted"
-    # Whether a random strike met a session in the middle of its work is chance; the aimed ones did.
 
 
 async def check_orders(chaos: Chaos) -> None:
