@@ -163,7 +163,7 @@ lock:
 	then set -- "$(RUN_PYTHON)" -m uv; \
 	elif command -v uv >/dev/null 2>&1; then set -- uv; \
 	else echo 'farhand: uv was not found: run "make setup-dev" first, or install uv' >&2; exit 1; fi; \
-	for name in run dev; do \
+	for name in run ui dev; do \
 	  lock=requirements/$$name.txt; before=$$(mktemp) && cp -p $$lock $$before 2>/dev/null; \
 	  "$$@" $(LOCK) -o $$lock requirements/$$name.in >/dev/null || exit 1; \
 	  if cmp -s $$before $$lock; \
@@ -172,7 +172,7 @@ lock:
 	  rm -f $$before; \
 	done
 	@if grep -nE '://|^ *--?(i|f|index-url|extra-index-url|find-links|trusted-host)' \
-	  requirements/run.txt requirements/dev.txt; \
+	  requirements/run.txt requirements/ui.txt requirements/dev.txt; \
 	then echo 'farhand: a lock holds an address (above)' >&2; exit 1; fi
 
 wheels: $(RUN_STAMP)
