@@ -289,7 +289,8 @@ def _show_ticket(
         fields["merged"] = ", ".join(ticket.merged)
     show_fields(fields | {"created_at": ticket.created_at, "updated_at": ticket.updated_at})
     for timer in ticket.service:
-        line(f"{timer.metric}  {_promise(timer)}")
+        whose = f"  promised on {timer.promised_on}" if timer.promised_on else ""
+        line(f"{timer.metric}  {_promise(timer)}{whose}")
     for link in ticket.links:
         line(f"{link.kind} {link.ticket} ({link.state})  {link.title}")
     show_thread(ticket.number, messages, quoted=quoted)

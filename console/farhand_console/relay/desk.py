@@ -110,6 +110,7 @@ class ServiceTimer(msgspec.Struct, frozen=True, kw_only=True):
     paused_by: str = ""
     due_at: str | None = None
     met_at: str | None = None
+    promised_on: str = ""
 
 
 class TicketView(Ticket, frozen=True, kw_only=True):

@@ -26,7 +26,7 @@ from farhand_server.channels.chats import (
 )
 from farhand_server.channels.help_requests import make_help_requests
 from farhand_server.channels.sweep import sweep_chats_for_ever
-from farhand_server.desk.merging import merged_into
+from farhand_server.desk.absorbed import merged_into
 from farhand_server.desk.moves import add_message
 from farhand_server.desk.participants import check_may_post
 from farhand_server.desk.queues import DEFAULT_QUEUE

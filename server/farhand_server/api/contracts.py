@@ -35,7 +35,7 @@ from farhand_server.contracts.statement_document import statement_document
 from farhand_server.contracts.statements import Statement, keep_statement, statement_of
 from farhand_server.contracts.sweep import start_sweeping
 from farhand_server.contracts.terms import Terms
-from farhand_server.desk.merging import merged_into
+from farhand_server.desk.absorbed import merged_into
 from farhand_server.desk.tickets import Ticket, find_ticket, get_ticket
 from farhand_server.desk.time_entries import (
     MAX_ACTIVE_S,

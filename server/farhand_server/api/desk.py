@@ -20,11 +20,11 @@ from farhand_server.api.area import Area
 from farhand_server.api.guard import FromActor, FromRelay
 from farhand_server.api.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
 from farhand_server.api.revisions import etag
+from farhand_server.desk.absorbed import merged_into
 from farhand_server.desk.closing import sweep_tickets_for_ever
 from farhand_server.desk.export import export_html, export_mbox
 from farhand_server.desk.heed import heed_events_for_ever
 from farhand_server.desk.links import Link, links_of
-from farhand_server.desk.merging import merged_into
 from farhand_server.desk.moves import add_message
 from farhand_server.desk.participants import Participant, check_may_post, list_participants
 from farhand_server.desk.priorities import Level, Priority

@@ -12,6 +12,7 @@ from farhand_server.api.area import Area
 from farhand_server.api.desk import sight_of
 from farhand_server.api.guard import FromActor, FromRelay
 from farhand_server.api.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
+from farhand_server.desk.absorbed import merged_into
 from farhand_server.desk.canned import (
     CannedReply,
     FilledReply,
@@ -28,7 +29,6 @@ from farhand_server.desk.instructions import (
     instruct,
     list_instructions,
 )
-from farhand_server.desk.merging import merged_into
 from farhand_server.desk.moves import add_message
 from farhand_server.desk.participants import check_may_post
 from farhand_server.desk.ticket_campaigns import (

@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.instants import parse_instant
 from farhand_server.clock import stamp
+from farhand_server.desk.absorbed import merged_into
 from farhand_server.desk.downtime import check_downtime
-from farhand_server.desk.merging import merged_into
 from farhand_server.desk.moves import step
 from farhand_server.desk.priorities import Level, Priority, priority_of, rank_priority
 from farhand_server.desk.queues import promised_in

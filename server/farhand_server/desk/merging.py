@@ -1,8 +1,10 @@
 """Merging tickets that are about one thing, and taking that back.
 
 Nothing is moved: the source becomes `merged`, its messages are shown inline in the target, its
-people take part there, and both numbers go on working.  For `UNDO_DAYS` it can be taken back; the
-source is then what it was, and people who joined the target through it stay.
+people take part there, and both numbers go on working.  What was promised on the source is owed on
+the target from then on, whichever is due first (`desk.happenings`).  For `UNDO_DAYS` it can be
+taken back; the source is then what it was, with its promise, and people who joined the target
+through it stay.
 """
 
 from __future__ import annotations
@@ -11,11 +13,12 @@ import json
 from datetime import timedelta
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import and_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.instants import parse_instant
+from farhand_server.desk.absorbed import MAX_MERGED, merged_into
 from farhand_server.desk.moves import step
 from farhand_server.desk.participants import unite_participants
 from farhand_server.desk.ticket_states import ENDED, next_state
@@ -24,27 +27,9 @@ from farhand_server.desk.timeline import add_event
 from farhand_server.relay import Relay
 from farhand_server.store.schema import ticket_events, tickets
 
-__all__ = ["MAX_MERGED", "UNDO_DAYS", "merge_ticket", "merged_into", "unmerge_ticket"]
+__all__ = ["UNDO_DAYS", "merge_ticket", "merged_into", "unmerge_ticket"]
 
 UNDO_DAYS: Final = 7
-# Into one ticket, over however many steps.
-MAX_MERGED: Final = 100
-
-
-async def merged_into(c: AsyncConnection, tenant: str, number: int) -> list[int]:
-    """Return the tickets that were merged into this one, directly or by way of others."""
-    found: list[int] = []
-    wanted = [number]
-    while wanted and len(found) < MAX_MERGED:
-        query = (
-            select(tickets.c.number)
-            .where(tickets.c.tenant == tenant, tickets.c.merged_into.in_(wanted))
-            .order_by(tickets.c.number)
-            .limit(MAX_MERGED - len(found))
-        )
-        wanted = list(await c.scalars(query))
-        found += wanted
-    return found
 
 
 async def merge_ticket(
@@ -103,6 +88,7 @@ async def merge_ticket(
     await add_event(c, relay.tenant, source.row, "merged", actor, detail, at)
     await add_event(c, relay.tenant, target.row, "absorbed", actor, {"from": source.number}, at)
     await unite_participants(c, relay, source=source, target=target, actor=actor)
+    await _look_again(c, relay, target.row)
     return await get_ticket(c, relay.tenant, target.id)
 
 
@@ -149,4 +135,15 @@ async def unmerge_ticket(
         "state_reason": before["state_reason"],
     }
     await add_event(c, relay.tenant, ticket.row, "unmerged", actor, detail, at)
+    into: str | None = ticket.merged_into
+    while into is not None:
+        target = await get_ticket(c, relay.tenant, into)
+        await _look_again(c, relay, target.row)
+        into = target.merged_into
     return await get_ticket(c, relay.tenant, ticket.id)
+
+
+async def _look_again(c: AsyncConnection, relay: Relay, number: int) -> None:
+    """Mark as unknown what is due on a ticket; whoever has read it may go on with what she read."""
+    mine = and_(tickets.c.tenant == relay.tenant, tickets.c.number == number)
+    await c.execute(update(tickets).where(mine).values(due_known=False))

@@ -45,7 +45,7 @@ __all__ = [
 MAX_TIER: Final = 3
 SpokenKind = Literal["reply", "note", "session", "chat", "call", "instruction"]
 _FOR_EVERYBODY: Final = ("reply", "chat", "instruction")
-# No chain of merges is longer (see desk.merging.MAX_MERGED).
+# No chain of merges is longer (see desk.absorbed.MAX_MERGED).
 _MAX_HOPS: Final = 101
 
 

@@ -8,32 +8,34 @@ marks them unknown, and the sweep makes them anew from the events.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Table, and_, func, insert, select, update
+from sqlalchemy import Table, and_, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.instants import parse_instant
 from farhand_server.clock import stamp
+from farhand_server.desk.absorbed import merges_into
 from farhand_server.desk.calendars import ALWAYS, Calendar, check_calendar
+from farhand_server.desk.happenings import stories_of
+from farhand_server.desk.references import format_number
 from farhand_server.desk.service_levels import (
-    Happening,
     ServicePolicy,
     ServiceTimer,
     check_policy,
     next_due,
     service_timers,
+    tightest,
 )
 from farhand_server.desk.ticket_states import ENDED
 from farhand_server.desk.timeline import add_event
-from farhand_server.desk.unused import THE_RELAY, is_a_person
+from farhand_server.desk.unused import THE_RELAY
 from farhand_server.errors import not_found
 from farhand_server.relay import Relay
-from farhand_server.store.schema import calendars, service_policies, ticket_events, tickets
+from farhand_server.store.schema import calendars, service_policies, tickets
 from farhand_server.wording import check_line
 
 __all__ = [
@@ -71,6 +73,11 @@ class KeptPolicy(msgspec.Struct, frozen=True, kw_only=True):
     calendar: str
     calendar_version: int
     policy: ServicePolicy
+
+
+class _Promise(NamedTuple):
+    policy: ServicePolicy
+    calendar: Calendar
 
 
 async def _newest(c: AsyncConnection, table: Table, tenant: str, name: str) -> int:
@@ -225,7 +232,10 @@ async def set_policy(
 async def service_of(
     c: AsyncConnection, relay: Relay, number: int, *, earlier_s: float = 0.0
 ) -> list[ServiceTimer]:
-    """Return the clocks of a ticket; none where its queue promises nothing.
+    """Return the clocks of a ticket; none where nothing was promised.
+
+    What was promised on a ticket that was merged into it counts as well: of each clock the one
+    that leaves the least time.
 
     Args:
         c: any connection.
@@ -233,60 +243,31 @@ async def service_of(
         number: of the ticket.
         earlier_s: how long ago it is asked about.
     """
+    now = relay.now() - timedelta(seconds=earlier_s)
+    merges = await merges_into(c, relay.tenant, number)
+    promises = {one: await _promise_of(c, relay.tenant, one) for one in (number, *merges)}
+    if not any(promises.values()):
+        return []
+    owed: list[ServiceTimer] = []
+    for one, happened in (await stories_of(c, relay.tenant, number, merges, now=now)).items():
+        if (promise := promises[one]) is not None:
+            timers = service_timers(happened, promise.policy, promise.calendar, now=now)
+            whose = "" if one == number else format_number(one)
+            owed += [msgspec.structs.replace(timer, promised_on=whose) for timer in timers]
+    return tightest(owed)
+
+
+async def _promise_of(c: AsyncConnection, tenant: str, number: int) -> _Promise | None:
+    """Return what is promised on a ticket; None where that is nothing."""
     query = select(tickets.c.policy, tickets.c.policy_version).where(
-        tickets.c.tenant == relay.tenant, tickets.c.number == number
+        tickets.c.tenant == tenant, tickets.c.number == number
     )
     row = (await c.execute(query)).first()
     if row is None or row.policy is None:
-        return []
-    kept = await get_policy(c, relay.tenant, row.policy, row.policy_version)
-    calendar = await get_calendar(c, relay.tenant, kept.calendar, kept.calendar_version)
-    happened = await _happenings(c, relay, number)
-    now = relay.now() - timedelta(seconds=earlier_s)
-    return service_timers(happened, kept.policy, calendar.calendar, now=now)
-
-
-async def _happenings(c: AsyncConnection, relay: Relay, number: int) -> list[Happening]:
-    """Return what clocks heed of a ticket's events."""
-    query = (
-        select(ticket_events)
-        .where(ticket_events.c.tenant == relay.tenant, ticket_events.c.ticket == number)
-        .order_by(ticket_events.c.seq)
-    )
-    happened: list[Happening] = []
-    waits = False
-    for row in (await c.execute(query)).mappings():
-        at = parse_instant(row["at"])
-        kind, detail = row["kind"], json.loads(row["detail"])
-        if kind == "created":
-            value = detail.get("priority", "normal")
-            happened.append(Happening(at=at, what="priority", value=value))
-            happened.append(Happening(at=at, what="requested"))
-        elif kind == "reply" and is_a_person(row["actor"]):
-            happened.append(Happening(at=at, what="answered"))
-        elif kind == "requester-reply":
-            happened.append(Happening(at=at, what="asked"))
-            if waits:
-                happened.append(Happening(at=at, what="goes-on"))
-        elif kind == "waiting":
-            happened.append(Happening(at=at, what="waits", value=detail["reason"]))
-        elif kind in ("resumed", "escalated"):
-            happened.append(Happening(at=at, what="goes-on"))
-        elif kind == "reopened":
-            happened.append(Happening(at=at, what="came-back", value="open"))
-            happened.append(Happening(at=at, what="reopened"))
-        elif kind == "unmerged":
-            value = f"{detail['state']} {detail['state_reason']}"
-            happened.append(Happening(at=at, what="came-back", value=value))
-        elif kind == "resolved":
-            happened.append(Happening(at=at, what="resolved"))
-        elif kind in ("merged", "spam"):
-            happened.append(Happening(at=at, what="put-away"))
-        elif kind == "changed" and "priority" in detail:
-            happened.append(Happening(at=at, what="priority", value=detail["priority"]["to"]))
-        if kind in ("waiting", "requester-reply", "resumed", "escalated", "resolved"):
-            waits = kind == "waiting"
-    return happened
+        return None
+    kept = await get_policy(c, tenant, row.policy, row.policy_version)
+    calendar = await get_calendar(c, tenant, kept.calendar, kept.calendar_version)
+    return _Promise(kept.policy, calendar.calendar)
 
 
 # The cache.
@@ -298,7 +279,13 @@ async def sweep_due(relay: Relay) -> None:
     Raises:
         FarhandError: the store's; what was not done is done by a later sweep.
     """
-    of_tenant = and_(tickets.c.tenant == relay.tenant, tickets.c.policy.is_not(None))
+    source = tickets.alias("source")
+    # What is owed on a ticket may have been promised on one that was merged into it.
+    absorbed = select(source.c.merged_into).where(
+        source.c.tenant == relay.tenant, source.c.merged_into.is_not(None)
+    )
+    owes = or_(tickets.c.policy.is_not(None), tickets.c.number.in_(absorbed))
+    of_tenant = and_(tickets.c.tenant == relay.tenant, owes)
     for stale in (
         and_(of_tenant, tickets.c.due_known.is_(False)),
         and_(of_tenant, tickets.c.due_known.is_(True), tickets.c.due_at < relay.stamp()),

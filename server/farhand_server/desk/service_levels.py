@@ -44,6 +44,7 @@ __all__ = [
     "check_policy",
     "next_due",
     "service_timers",
+    "tightest",
 ]
 
 Metric = Literal["first-response", "next-response", "resolution"]
@@ -97,7 +98,10 @@ class Happening(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServiceTimer(msgspec.Struct, frozen=True, kw_only=True):
-    """One clock; seconds are of open time, `due_at` and `met_at` RFC 3339 when shown."""
+    """One clock; seconds are of open time, `due_at` and `met_at` RFC 3339 when shown.
+
+    `promised_on` is the ticket on which it was promised, where that was merged into this one.
+    """
 
     metric: Metric
     state: TimerState
@@ -106,6 +110,7 @@ class ServiceTimer(msgspec.Struct, frozen=True, kw_only=True):
     paused_by: str = ""
     due_at: datetime | None = None
     met_at: datetime | None = None
+    promised_on: str = ""
 
 
 def check_policy(policy: ServicePolicy) -> None:
@@ -294,6 +299,24 @@ def _timer(metric: Metric, target_s: int, ticket: _Ticket, now: datetime) -> Ser
         due_at=due,
         met_at=clock.done_at,
     )
+
+
+# The one of several clocks that says how a ticket stands, where none of them runs.
+_WORST_FIRST: Final[tuple[TimerState, ...]] = ("breached", "paused", "missed", "met", "idle")
+
+
+def tightest(timers: Iterable[ServiceTimer]) -> list[ServiceTimer]:
+    """Return of each metric the clock that leaves the least time, in the order of the metrics."""
+
+    def first(one: ServiceTimer) -> tuple[int, float]:
+        if one.due_at is not None:
+            return 0, one.due_at.timestamp()
+        return 1 + _WORST_FIRST.index(one.state), one.target_s - one.spent_s
+
+    each: dict[Metric, list[ServiceTimer]] = {}
+    for one in timers:
+        each.setdefault(one.metric, []).append(one)
+    return [min(each[metric], key=first) for metric in METRICS if metric in each]
 
 
 def next_due(timers: Sequence[ServiceTimer]) -> datetime | None:
