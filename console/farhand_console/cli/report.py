@@ -10,17 +10,19 @@ from urllib.parse import urlencode
 import click
 import msgspec
 
-from farhand_console.cli.base import Context, command, group
+from farhand_console.cli.base import Context, command, group, paged
 from farhand_console.cli.contract import LANGUAGES, money, write_file
 from farhand_console.cli.durations import hours, read_hours
 from farhand_console.output import line, say, show_fields, show_table
 from farhand_console.relay import segments
+from farhand_console.relay.answers import Page
 from farhand_console.relay.measures import (
     Figures,
     Group,
     Measured,
     MonthReport,
     Readers,
+    SurveyLine,
     SurveySettings,
     TicketLine,
 )
@@ -29,6 +31,7 @@ from farhand_protocol.errors import UsageError
 __all__ = ["register"]
 
 _GROUPINGS: Final = ("queue", "tier", "priority", "contract", "organisation")
+_SURVEY_STATES: Final = ("planned", "sent", "answered", "skipped")
 _PARTS: Final = {
     "month": "All of a month: figures, requests, contracts, satisfaction, complaints.",
     "tickets": "The requests of a month.",
@@ -243,6 +246,22 @@ def _register_readers(reports: click.Group) -> None:
 
 
 def _register_surveys(surveys: click.Group) -> None:
+    @command(surveys, "list")
+    @click.option("--state", type=click.Choice(_SURVEY_STATES), help="Only these.")
+    @paged
+    def list_surveys(context: Context, state: str | None, limit: int, cursor: str | None) -> None:
+        """List surveys, the newest first: who was not asked and why, what was answered."""
+        page = context.relay.get(
+            "/surveys", Page[SurveyLine], state=state, cursor=cursor, limit=limit
+        )
+        rows = [
+            (one.ticket, one.state, one.score, (one.sent_at or "")[:10],
+             one.skipped or one.comment[:80])
+            for one in page.items
+        ]  # fmt: skip
+        names = ("ticket", "state", "score", "asked", "why not, or words")
+        context.show(page, lambda: show_table(names, rows))
+
     @command(surveys)
     @click.option("--on/--off", "on", default=None, help="Whether anybody is asked.")
     @click.option("--delay", help="Hours of service between resolution and question: 24.")

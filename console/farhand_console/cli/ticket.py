@@ -26,6 +26,7 @@ from farhand_console.relay.desk import (
     TicketView,
     TimeEntry,
 )
+from farhand_console.relay.measures import SurveyLine
 from farhand_protocol.errors import FarhandError, UsageError
 
 __all__ = ["register"]
@@ -265,6 +266,14 @@ def _promise(timer: ServiceTimer) -> str:
     return f"{timer.state} {timer.met_at or ''}".rstrip()
 
 
+def _survey(survey: SurveyLine) -> str:
+    if survey.state == "skipped":
+        return f"nobody is asked: {survey.skipped}"
+    if survey.state == "answered":
+        return f"{survey.score} of 5, {survey.answered_at}"
+    return f"asked {survey.sent_at}" if survey.sent_at else f"to be asked {survey.due_at}"
+
+
 def _show_ticket(
     ticket: TicketView, messages: list[TicketMessage], times: list[TimeEntry], *, quoted: bool
 ) -> None:
@@ -291,6 +300,8 @@ def _show_ticket(
     for timer in ticket.service:
         whose = f"  promised on {timer.promised_on}" if timer.promised_on else ""
         line(f"{timer.metric}  {_promise(timer)}{whose}")
+    for survey in ticket.surveys:
+        line(f"survey  {_survey(survey)}")
     for link in ticket.links:
         line(f"{link.kind} {link.ticket} ({link.state})  {link.title}")
     show_thread(ticket.number, messages, quoted=quoted)

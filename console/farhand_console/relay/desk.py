@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from farhand_console.relay.measures import SurveyLine
+
 __all__ = [
     "Calendar",
     "CampaignDevice",
@@ -121,6 +123,7 @@ class TicketView(Ticket, frozen=True, kw_only=True):
     links: list[TicketLink] = []
     merged: list[str] = []
     device_detail: dict[str, Any] | None = None
+    surveys: list[SurveyLine] = []
 
 
 class Queue(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ __all__ = [
     "Readers",
     "Satisfaction",
     "Spread",
+    "SurveyLine",
     "SurveySettings",
     "TicketLine",
     "TimeLine",
@@ -158,6 +159,20 @@ class Readers(msgspec.Struct, frozen=True, kw_only=True):
 
     addresses: list[str] = []
     language: str = ""
+
+
+class SurveyLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One survey of one resolution; `skipped` is why nobody is asked."""
+
+    ticket: str
+    state: str
+    resolved_by: str = ""
+    skipped: str = ""
+    due_at: str | None = None
+    sent_at: str | None = None
+    answered_at: str | None = None
+    score: int | None = None
+    comment: str = ""
 
 
 class SurveySettings(msgspec.Struct, frozen=True, kw_only=True):

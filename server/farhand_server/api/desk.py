@@ -59,6 +59,7 @@ from farhand_server.fleet.devices import find_device, lock_device
 from farhand_server.fleet.product import get_product
 from farhand_server.heeders import HEEDERS
 from farhand_server.mail.showing import with_folds
+from farhand_server.measures.survey_list import SurveyLine, surveys_of
 from farhand_server.relay import Relay
 from farhand_server.wording import MAX_BODY_CHARS
 
@@ -145,6 +146,7 @@ class TicketView(Ticket, frozen=True, kw_only=True):
     messages: list[Message]
     time_entries: list[TimeEntry]
     sessions: list[SessionLine]
+    surveys: list[SurveyLine]
     active_s: int
 
 
@@ -397,11 +399,13 @@ async def _view(c: AsyncConnection, relay: Relay, found: Ticket, sight: Sight) -
     entries: list[TimeEntry] = []
     sessions: list[SessionLine] = []
     links: list[Link] = []
+    surveys: list[SurveyLine] = []
     device = None
     if sight.desk:
         entries = await list_time_entries(c, tenant, numbers, limit=_SHOWN)
         sessions = list(await sessions_of(c, tenant, found.row, limit=_SHOWN))
         links = await links_of(c, tenant, found.row, guarded=sight.guarded)
+        surveys = await surveys_of(c, tenant, found.row, limit=_SHOWN)
         device = await _device(c, relay, found)
     return TicketView(
         **msgspec.structs.asdict(found),
@@ -413,6 +417,7 @@ async def _view(c: AsyncConnection, relay: Relay, found: Ticket, sight: Sight) -
         messages=messages,
         time_entries=entries,
         sessions=sessions,
+        surveys=surveys,
         active_s=await active_seconds(c, tenant, numbers),
     )
 

@@ -17,6 +17,14 @@ from farhand_server.api.area import Area
 from farhand_server.api.contracts import document_response
 from farhand_server.api.desk import sight_of
 from farhand_server.api.guard import FromActor, FromRelay
+from farhand_server.api.paging import (
+    LIMIT_DEFAULT,
+    Cursor,
+    Limit,
+    Page,
+    decode_cursor,
+    page_of,
+)
 from farhand_server.clock import stamp
 from farhand_server.contracts.documents import as_csv, as_html
 from farhand_server.desk.service import get_calendar
@@ -30,6 +38,7 @@ from farhand_server.measures.report_mails import (
     start_mailing,
 )
 from farhand_server.measures.reports import MonthReport, Part, month_report
+from farhand_server.measures.survey_list import SurveyLine, SurveyState, list_surveys
 from farhand_server.measures.survey_rules import SurveySettings, check_settings
 from farhand_server.measures.surveys import (
     MAX_COMMENT_CHARS,
@@ -49,6 +58,7 @@ __all__ = ["AREA"]
 _Ref = Annotated[str | None, QueryParameter(max_length=80)]
 _At = Annotated[str | None, QueryParameter(max_length=40)]
 _By = Annotated[Grouping | None, QueryParameter(name="by")]
+_State = Annotated[SurveyState | None, QueryParameter(name="state")]
 _Format = Annotated[Literal["json", "csv", "html"], QueryParameter(name="format")]
 _Language = Annotated[Literal["en", "pt", "de", "ro", "ru"], QueryParameter(name="language")]
 _DEFAULT_DAYS = 30
@@ -185,6 +195,28 @@ class SurveyController(Controller):
     """What people are asked, and when."""
 
     path = "/surveys"
+
+    @get("/", action="report.read")
+    async def surveys(
+        self,
+        relay: FromRelay,
+        actor: FromActor,
+        wanted: _State = None,
+        cursor: Cursor = None,
+        limit: Limit = LIMIT_DEFAULT,
+    ) -> Page[SurveyLine]:
+        """List surveys: who is asked, who was not and why, what was answered."""
+        after = decode_cursor(cursor, int)
+        async with relay.db.read() as c:
+            lines = await list_surveys(
+                c,
+                relay.tenant,
+                sight=sight_of(actor, "report.read"),
+                state=wanted,
+                before=None if after is None else after[0],
+                limit=limit + 1,
+            )
+        return page_of(lines, limit, lambda line: line, lambda line: (line.seq,))
 
     @get("/settings", action="report.read")
     async def settings(self, relay: FromRelay) -> SurveySettings:

@@ -19,6 +19,7 @@ from farhand_server.desk.queues import promised_in
 from farhand_server.desk.service import get_policy
 from farhand_server.desk.tickets import Sight, Ticket, get_ticket
 from farhand_server.desk.timeline import add_event
+from farhand_server.desk.unused import THE_RELAY
 from farhand_server.relay import Relay
 from farhand_server.store.schema import tickets
 
@@ -101,3 +102,6 @@ async def heed_contract(c: AsyncConnection, relay: Relay, event: HeededEvent) ->
         .where(tickets.c.tenant == relay.tenant, tickets.c.number == event.ticket)
         .values(contract=name, **values)
     )
+    # What it was counted under until now is read from this; it is no choice of a person's.
+    moved = {"from": row.contract, "to": name}
+    await add_event(c, relay.tenant, event.ticket, "contract", THE_RELAY, moved, relay.stamp())

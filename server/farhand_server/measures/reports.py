@@ -48,7 +48,8 @@ _GROUPED_AT_ONCE: Final = 500
 
 
 class TicketLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A ticket of the month: one that came, was resolved, came back, or was open at its end."""
+    """A ticket of the month: one that came, was resolved or came back, on which somebody worked, or
+    that was open at its end; with the kind and the priority that it had then."""
 
     ticket: str
     title: str

@@ -55,8 +55,10 @@ __all__ = [
     "MAX_COMMENT_CHARS",
     "SETTING",
     "Question",
+    "answer_open_survey",
     "answer_survey",
     "heed_resolution",
+    "open_survey",
     "question_of",
     "skip_survey",
     "start_asking",
@@ -338,10 +340,53 @@ async def answer_survey(
     Raises:
         FarhandError: `not-found`, `survey-over`, `invalid`; `survey-answered`.
     """
+    await _answer(c, relay, await _by_token(c, relay, token), score, comment)
+    return await question_of(c, relay, token)
+
+
+async def open_survey(
+    c: AsyncConnection, relay: Relay, *, ticket: int, person: str | None
+) -> str | None:
+    """Return the survey that this person was sent about a ticket and has not answered yet."""
+    since = stamp(relay.now() - timedelta(days=LINK_DAYS))
+    query = select(csat.c.id).where(
+        csat.c.tenant == relay.tenant,
+        csat.c.ticket == ticket,
+        csat.c.person == person,
+        csat.c.state == "sent",
+        csat.c.sent_at > since,
+    )
+    found: str | None = await c.scalar(query.order_by(csat.c.sent_at.desc()).limit(1))
+    return found if person is not None else None
+
+
+async def answer_open_survey(
+    c: AsyncConnection,
+    relay: Relay,
+    *,
+    ticket: int,
+    person: str | None,
+    score: int,
+    comment: str,
+) -> None:
+    """Take the answer of somebody who reads her ticket, and was asked.
+
+    Raises:
+        FarhandError: `invalid`; `survey-answered` where nothing is to be answered.
+    """
+    survey = await open_survey(c, relay, ticket=ticket, person=person)
+    if survey is None:
+        raise _answered()
+    query = select(csat).where(csat.c.tenant == relay.tenant, csat.c.id == survey)
+    await _answer(c, relay, (await c.execute(query)).mappings().one(), score, comment)
+
+
+async def _answer(
+    c: AsyncConnection, relay: Relay, row: RowMapping, score: int, comment: str
+) -> None:
     if not 1 <= score <= 5:
         raise FarhandError("invalid", "an answer is 1 to 5")
     words = check_body(comment, "comment", max_chars=MAX_COMMENT_CHARS) if comment.strip() else ""
-    row = await _by_token(c, relay, token)
     at = relay.stamp()
     done = await c.execute(
         update(csat)
@@ -349,7 +394,7 @@ async def answer_survey(
         .values(state="answered", score=score, comment=words, answered_at=at)
     )
     if done.rowcount != 1:
-        raise FarhandError("survey-answered", "this was answered already; thank you")
+        raise _answered()
     ticket = await _ticket(c, relay.tenant, row["ticket"])
     detail = {"survey": row["id"], "score": score}
     number = row["ticket"]
@@ -360,7 +405,10 @@ async def answer_survey(
         await add_event(c, relay.tenant, number, "csat-low", _THE_RELAY, detail | owner, at)
     else:
         await add_event(c, relay.tenant, number, "csat", _THE_RELAY, detail, at)
-    return await question_of(c, relay, token)
+
+
+def _answered() -> FarhandError:
+    return FarhandError("survey-answered", "this was answered already; thank you")
 
 
 async def skip_survey(

@@ -10,11 +10,12 @@ import httpx
 import msgspec
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_server.contracts.documents import as_csv, as_html
 from farhand_server.desk.calendars import ALWAYS, Calendar
 from farhand_server.desk.moves import mark_spam, reopen, resolve
-from farhand_server.desk.tickets import create_ticket
+from farhand_server.desk.tickets import Intake, create_ticket
 from farhand_server.heeders import heed_now
 from farhand_server.measures.report_document import report_document
 from farhand_server.measures.reports import PARTS, MonthReport
@@ -277,3 +278,36 @@ async def test_settings_and_figures_over_http(
     assert "ноябрь 2026" in page.text
     readers = {"addresses": ["Boss@Acme.example", "no address"]}
     assert (await post("/reports/readers/of/acme", readers, admin))["code"] == "not-found"
+
+
+@pytest.mark.parametrize("relay_parts", ["sqlite"], indirect=True)
+async def test_why_nobody_was_asked_is_shown_to_who_sees_the_ticket(
+    relay: Relay, case: Case, web: httpx.AsyncClient, sign_in: SignIn
+) -> None:
+    ann, bob = [await sign_in("technician", name=name) for name in ("ann", "bob")]
+    number = await case.resolved(by="relay")
+    guarded = await case.resolved(by="relay", intake=Intake(security=True))
+    async with relay.db.write() as c:
+        await resolve(c, relay, ref=(await _another(c, case)), note="done", actor="ann")
+        await skip_survey(c, relay, ref="3", reason="spoke to her", actor="ann")
+    shown = (await web.get(f"/api/v1/tickets/{number}", headers=ann)).json()
+    (survey,) = shown["surveys"]
+    assert (survey["state"], survey["skipped"]) == ("skipped", "no person resolved it")
+    listed = {"state": "skipped", "limit": 2}
+    page = (await web.get("/api/v1/surveys", headers=ann, params=listed)).json()
+    assert [(one["ticket"], one["skipped"]) for one in page["items"]] == [
+        ("FH-3", "ann: spoke to her"),
+        (f"FH-{guarded}", "no person resolved it"),
+    ]
+    more = {**listed, "cursor": page["next"]}
+    rest = (await web.get("/api/v1/surveys", headers=ann, params=more)).json()
+    assert ([one["ticket"] for one in rest["items"]], rest["next"]) == ([f"FH-{number}"], None)
+    his = (await web.get("/api/v1/surveys", headers=bob)).json()["items"]
+    assert [one["ticket"] for one in his] == ["FH-3", f"FH-{number}"]
+    mia = await sign_in("requester", name="mia")
+    assert (await web.get("/api/v1/surveys", headers=mia)).status_code == 403
+
+
+async def _another(c: AsyncConnection, case: Case) -> str:
+    made = await create_ticket(c, case.relay, title="slow", actor="ann", person=case.eve)
+    return made.id
