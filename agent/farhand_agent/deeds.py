@@ -101,6 +101,8 @@ _SAID: Final[dict[str, str]] = {
     "tool-shutdown-later": "switch this computer off in {minutes} min",
     "tool-power-cancel": "take back the restart or the switching off",
     "tool-wake": "wake the computer {mac} in this network",
+    "shot-sent": "a picture of the screen ({size}), sent from this computer",
+    "shot-refused": "a picture of the screen",
     "recording-full": "the relay takes no more of it",
     "recording-refused": "the relay refuses it",
     "recording-unwritten": "it cannot be written on this computer",

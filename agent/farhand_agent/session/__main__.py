@@ -25,8 +25,8 @@ from farhand_agent.scope_changes import SIGWITHDRAW
 from farhand_agent.session.events import ActionSeen, Event, encode_event
 from farhand_agent.session.lines import read_line
 from farhand_agent.session.process import Options, SessionProcess
+from farhand_agent.session.watched import Watched
 from farhand_protocol.errors import RemoteError
-from farhand_protocol.trust import SCOPES
 
 MAX_EVENTS = 1000
 # A message of the longest kind, each character as JSON may write it.
@@ -111,14 +111,7 @@ async def _listen(process: SessionProcess, descriptor: int) -> None:
             fields = msgspec.json.decode(line, type=dict[str, object])
             if stopped := fields.get("stop") is True:
                 break
-            if fields.get("answer") in ("allow", "deny"):
-                process.answer(fields["answer"] == "allow")
-            if (scope := fields.get("withdraw")) in SCOPES:
-                process.withdraw(str(scope))
-            if "say" in fields:
-                process.say(fields["say"])
-            if "step" in fields:
-                process.answer_step(fields["step"], fields.get("answer"), fields.get("why"))
+            process.hear(fields)
     except (RemoteError, msgspec.MsgspecError) as error:
         logging.getLogger(__name__).error("stdin: %s", error)
     finally:
@@ -132,7 +125,21 @@ async def _listen(process: SessionProcess, descriptor: int) -> None:
 async def _main(options: Options) -> int:
     writer = _Writer(sys.stdout.fileno())
     has_pipe = stat.S_ISFIFO(os.fstat(0).st_mode) or stat.S_ISSOCK(os.fstat(0).st_mode)
-    process = SessionProcess(options, writer.emit, can_ask=has_pipe)
+    watched = Watched(options.home)
+    await watched.open()
+
+    def emit(event: Event) -> None:
+        writer.emit(event)
+        watched.emit(event)
+
+    process = SessionProcess(
+        options,
+        emit,
+        can_ask=has_pipe or watched.is_announced,
+        handlers=watched.handlers,
+        has_page=lambda: watched.is_watched,
+    )
+    watched.hear = process.hear
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(SIGWITHDRAW, process.withdraw, None)
     loop.add_signal_handler(signal.SIGTERM, process.leave, "shutdown")
@@ -141,6 +148,7 @@ async def _main(options: Options) -> int:
         group.create_task(writer.run())
         listening = group.create_task(_listen(process, 0)) if has_pipe else None
         status = await process.run()
+        await watched.close()
         if listening is not None:
             listening.cancel()
         writer.finish()

@@ -10,9 +10,10 @@ scopes by name and nothing else.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from msgspec.structs import replace
 from farhand_agent.config import Home, write_atomically
 from farhand_agent.journal import Journal, SessionRow
 from farhand_agent.journal_thread import JournalThread
+from farhand_agent.local_server import Handler
 from farhand_agent.policy import WIDE_SCOPES
 from farhand_agent.scope_changes import add_scopes, report_scopes, withdraw_scopes
 from farhand_agent.session.asking import Asking
@@ -55,6 +57,8 @@ class SessionHands:
     Args:
         deliver: starts to send what the journal holds for the relay.
         consent_s: how long a question stands; what the policy says, where it is None.
+        handlers: what else may be asked on the session's socket, by its `do`.
+        has_page: whether a page is watched just now, on which a picture could be looked over.
     """
 
     device: Device
@@ -63,6 +67,8 @@ class SessionHands:
     emit: Callable[[Event], None]
     deliver: Callable[[], object]
     consent_s: float | None = None
+    handlers: Mapping[str, Handler] = field(default_factory=dict)
+    has_page: Callable[[], bool] = lambda: False
 
 
 def cool_down(scopes: Iterable[str], policy: GroupPolicy, *, asked: bool) -> dict[str, float]:
@@ -179,10 +185,11 @@ class ScopeChanges:
         grant = open_payload(leader.envelope, Grant)
         return replace(grant, id=self._terms.session), encode_envelope(leader.envelope)
 
-    async def _consent(self, wider: Wider) -> None:
+    async def _consent(self, wider: Wider) -> Wider:
+        """Return what the person leaves of it."""
         policy, grant = self._policy, self._agreed.grant
         if not self._asks():
-            return
+            return wider
         cooling = cool_down(wider.scopes, policy, asked=True)
         override = self._hands.consent_s
         within_s = policy.consent_s if override is None else override
@@ -208,7 +215,9 @@ class ScopeChanges:
             cooling=sorted(cooling),
             cool_down_s=policy.cool_down_s,
         )
-        await self._hands.asking.ask(asked, within_s=within_s)
+        allowed = tuple(await self._hands.asking.ask(asked, within_s=within_s))
+        forward_to = wider.forward_to if "forward" in allowed else frozenset()
+        return dataclasses.replace(wider, scopes=allowed, forward_to=forward_to)
 
     def _asks(self) -> bool:
         """Whether a person must say yes: without a code policy may be content with a notice."""

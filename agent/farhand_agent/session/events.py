@@ -2,10 +2,12 @@
 
 Up, on the process's stdout, tagged by `event`: what the person must see.  Down, on its stdin:
 
-    {"answer": "allow" | "deny"}      to the last `request`
+    {"answer": "allow" | "deny", "ask": N, "scopes": [SCOPE, ...]}
+                                      to the `request` of that number; without `scopes`, all of it
     {"withdraw": SCOPE}               close one scope of the open session
     {"say": TEXT}                     to the technician
     {"step": ID, "answer": "done" | "cannot", "why": TEXT}     to the last `step`
+    {"shot": ID, ...}                 to the last `screenshot` (session/screenshot.py)
     {"stop": true}                    end the session now
     end of input                      the same: whoever watched the session is gone
 
@@ -39,6 +41,8 @@ __all__ = [
     "Restarting",
     "Said",
     "ScopesChanged",
+    "ShotAsked",
+    "ShotOver",
     "StepOver",
     "StepShown",
     "Waiting",
@@ -71,9 +75,11 @@ class Asked(_Event, frozen=True, kw_only=True, tag="request"):
     there (`beside`), as `mode`: `observer` or `peer`.  `operator` is the roster's name, or on a
     guest device what the relay says (`guest`).  `shortened` names scopes that were asked for and
     are not on the table.
-    `cool_down_s` is what passes between yes and the opening of the scopes `cooling`.
+    `cool_down_s` is what passes between yes and the opening of the scopes `cooling`.  `ask` is the
+    question's number in this process, from 1.
     """
 
+    ask: int = 0
     session: str
     operator: str
     organisation: str
@@ -206,6 +212,25 @@ class StepOver(_Event, frozen=True, kw_only=True, tag="step-over"):
     answer: str
 
 
+class ShotAsked(_Event, frozen=True, kw_only=True, tag="screenshot"):
+    """The technician asks for one picture of the screen; nothing is taken before she says so."""
+
+    session: str
+    shot: int
+    operator: str
+    reason: str
+    answer_within_s: int
+    send_within_s: int
+
+
+class ShotOver(_Event, frozen=True, kw_only=True, tag="screenshot-over"):
+    """That picture is asked for no more: `sent`, `refused`, `timeout` or `withdrawn`."""
+
+    session: str
+    shot: int
+    answer: str
+
+
 class Refused(_Event, frozen=True, kw_only=True, tag="refused"):
     """There will be no session; `reason` is a stable code."""
 
@@ -244,6 +269,8 @@ Event: TypeAlias = (
     | Said
     | StepShown
     | StepOver
+    | ShotAsked
+    | ShotOver
     | Refused
     | Ended
     | Failed

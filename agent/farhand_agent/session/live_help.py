@@ -1,8 +1,8 @@
 """What goes on between the two people of a session: words, instructions, and the small tools.
 
-It puts chat, steps and tools beside each other under their subsystem names, and gives the person a
-way in where no terminal shows the session: the session's process listens on an owner-only socket
-(farhand_agent.local), one JSON request and one answer at a time:
+It puts chat, steps, pictures and tools beside each other under their subsystem names, and gives the
+person a way in where no terminal shows the session: the session's process listens on an owner-only
+socket (farhand_agent.local), one JSON request and one answer at a time:
 
     {"do": "say", "text": TEXT}                            -> {"said": ID}
     {"do": "step", "step": ID, "answer": "done" | "cannot", "why": TEXT}
@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -29,8 +29,10 @@ from farhand_agent.session.actions import ActionLog
 from farhand_agent.session.chat import ChatLine, ChatRoom
 from farhand_agent.session.events import Event, Said, StepOver, StepShown
 from farhand_agent.session.files_roots import Roots
+from farhand_agent.session.prompts import PromptGate
 from farhand_agent.session.restart import MachineRestart
 from farhand_agent.session.scopes import LiveScopes
+from farhand_agent.session.screenshot import ScreenshotDesk
 from farhand_agent.session.steps import Step, StepDesk
 from farhand_agent.session.subsystems import Subsystem
 from farhand_agent.session.tools.commands import ToolCommands
@@ -61,6 +63,8 @@ class HelpTerms:
     now: Callable[[], datetime]
     emit: Callable[[Event], None]
     on_wait: Callable[[str, str, float], None]
+    gate: PromptGate = field(default_factory=PromptGate)
+    has_page: Callable[[], bool] = lambda: False
 
 
 class LiveHelp:
@@ -75,6 +79,14 @@ class LiveHelp:
         self.operator = terms.operator
         self.chat = ChatRoom(terms.actions, terms.now, self._on_said)
         self.steps = StepDesk(terms.actions, terms.now, self._on_step, self._on_step_over)
+        self.screenshots = ScreenshotDesk(
+            terms.actions,
+            terms.gate,
+            terms.emit,
+            session=terms.session,
+            operator=lambda: self.operator,
+            has_page=terms.has_page,
+        )
         self._tools = ToolDesk(
             scopes=terms.scopes,
             actions=terms.actions,
@@ -90,6 +102,7 @@ class LiveHelp:
         return {
             "farhand-chat": Subsystem(None, self.chat.serve),
             "farhand-steps": Subsystem(None, self.steps.serve),
+            "farhand-screenshot": Subsystem(None, self.screenshots.serve),
             "farhand-tools": Subsystem(None, self._tools.serve),
         }
 
@@ -111,6 +124,7 @@ class LiveHelp:
         """Take nothing more from either side: the session ends."""
         self.chat.close()
         self.steps.close()
+        self.screenshots.close()
 
     async def leave(self) -> None:
         """Stop listening."""

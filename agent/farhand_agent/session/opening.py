@@ -11,13 +11,14 @@ reported.  What follows is the process's (process.py).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from farhand_agent.config import Home, read_limited
 from farhand_agent.journal_thread import JournalThread
+from farhand_agent.local_server import Handler
 from farhand_agent.policy_changes import unshown_policy
 from farhand_agent.session.asking import Asking
 from farhand_agent.session.changes import SessionHands, cool_down, read_widened
@@ -72,6 +73,7 @@ class SessionOpening:
         begun: is told of the session that is open now.
         stop: ends the session for a reason.
         is_stopping: whether it was told to end already.
+        handlers, has_page: see `SessionHands`.
     """
 
     def __init__(
@@ -89,6 +91,8 @@ class SessionOpening:
         begun: Callable[[SessionServing], None],
         stop: Callable[[str], None],
         is_stopping: Callable[[], bool],
+        handlers: Mapping[str, Handler],
+        has_page: Callable[[], bool],
     ) -> None:
         self._options = options
         self._device = device
@@ -102,6 +106,8 @@ class SessionOpening:
         self._begun = begun
         self._stop = stop
         self._is_stopping = is_stopping
+        self._handlers = handlers
+        self._has_page = has_page
 
     # By code.
 
@@ -257,7 +263,7 @@ class SessionOpening:
             facts = await self._facts(offered, minutes, exchange, opened)
             agreed = check_grant(data, facts)
         if asked := exchange is not None or facts.policy.consent == "ask":
-            await self._ask(agreed, facts, exchange.words if exchange else [])
+            agreed = await self._ask(agreed, facts, exchange.words if exchange else [])
         now = await self._journal.do(lambda journal: journal.now())
         serving = SessionServing(
             self._device, self._journal, agreed, data, facts.policy,
@@ -311,11 +317,11 @@ class SessionOpening:
             local_now=local_now(),
         )
 
-    async def _ask(self, agreed: Agreed, facts: Facts, words: list[str]) -> None:
-        """Ask the person; silence and no are different refusals."""
+    async def _ask(self, agreed: Agreed, facts: Facts, words: list[str]) -> Agreed:
+        """Ask the person, and return what she leaves of it; silence and no are different."""
         grant, policy = agreed.grant, facts.policy
         within_s = policy.consent_s if self._consent_s is None else self._consent_s
-        await self._asking.ask(
+        allowed = await self._asking.ask(
             Asked(
                 session=grant.id,
                 operator=grant.operator,
@@ -339,6 +345,11 @@ class SessionOpening:
             ),
             within_s=within_s,
         )
+        return replace(
+            agreed,
+            scopes=tuple(allowed),
+            forward_to=agreed.forward_to if "forward" in allowed else frozenset(),
+        )
 
     def _hands(self, group: asyncio.TaskGroup, session: str) -> SessionHands:
         return SessionHands(
@@ -350,4 +361,6 @@ class SessionOpening:
                 deliver_reports(self._control, self._journal, session)
             ),
             consent_s=self._consent_s,
+            handlers=self._handlers,
+            has_page=self._has_page,
         )

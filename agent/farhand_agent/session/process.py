@@ -19,13 +19,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from farhand_agent.consent import reason_words
 from farhand_agent.journal_thread import JournalThread
+from farhand_agent.local_server import Handler
 from farhand_agent.session.asking import Asking
 from farhand_agent.session.changes import ScopeChanges
 from farhand_agent.session.codes import CodeDesk
@@ -42,6 +43,7 @@ from farhand_agent.session.freshness import TrustFreshness
 from farhand_agent.session.joining import SessionJoining
 from farhand_agent.session.onlookers import tell_begun, tell_over
 from farhand_agent.session.opening import Options, SessionOpening
+from farhand_agent.session.prompts import PromptGate
 from farhand_agent.session.recording.left import LeftRecordings
 from farhand_agent.session.reports import REPORT_S, deliver_reports
 from farhand_agent.session.serving import SessionServing
@@ -56,6 +58,7 @@ from farhand_protocol.messages import (
     OfferGrant,
     RelayMessage,
 )
+from farhand_protocol.trust import SCOPES
 
 __all__ = ["Options", "SessionProcess"]
 
@@ -74,6 +77,7 @@ class SessionProcess:
         emit: tells the person at the device.
         can_ask: whether somebody may answer; without, a needed consent is `consent-timeout`.
         consent_s: how long a question stands; what the policy says, where it is None.
+        handlers, has_page: see `SessionHands`.
     """
 
     def __init__(
@@ -83,10 +87,14 @@ class SessionProcess:
         *,
         can_ask: bool = True,
         consent_s: float | None = None,
+        handlers: Mapping[str, Handler] | None = None,
+        has_page: Callable[[], bool] = lambda: False,
     ) -> None:
         self._options = options
         self._emit = emit
         self._consent_s = consent_s
+        self._handlers = handlers or {}
+        self._has_page = has_page
         self._asking = Asking(emit, can_ask=can_ask)
         self._stopping = asyncio.Event()
         self._stop_reason = ""
@@ -101,8 +109,38 @@ class SessionProcess:
 
     # What comes from outside.
 
+    @property
+    def prompts(self) -> PromptGate:
+        """Whether something waits for the person's own hand."""
+        return self._asking.gate
+
+    def hear(self, fields: Mapping[str, object]) -> bool:
+        """Take one line of what the person wants (farhand_agent.session.events).
+
+        Returns:
+            Whether it counted, where it is an answer; else True.
+        """
+        if fields.get("stop") is True:
+            self.stop("stopped")
+        if (scope := fields.get("withdraw")) in SCOPES:
+            self.withdraw(str(scope))
+        if "say" in fields:
+            self.say(fields["say"])
+        if "step" in fields:
+            return self.answer_step(fields["step"], fields.get("answer"), fields.get("why"))
+        if "shot" in fields:
+            return self._serving is not None and self._serving.help.screenshots.hear(fields)
+        if fields.get("answer") in ("allow", "deny"):
+            ask, scopes = fields.get("ask"), fields.get("scopes")
+            return self._asking.answer(
+                fields["answer"] == "allow",
+                ask=ask if isinstance(ask, int) else None,
+                scopes=[str(one) for one in scopes] if isinstance(scopes, list) else None,
+            )
+        return True
+
     def answer(self, allow: bool) -> None:
-        """Take the person's answer; without a question it means nothing."""
+        """Take the person's answer to whatever is asked; without a question it means nothing."""
         self._asking.answer(allow)
 
     def withdraw(self, scope: str | None) -> None:
@@ -116,10 +154,11 @@ class SessionProcess:
         if self._serving is not None:
             self._serving.help.say(text)
 
-    def answer_step(self, step: object, answer: object, why: object) -> None:
+    def answer_step(self, step: object, answer: object, why: object) -> bool:
         """Take the person's answer to an instruction; it counts for the one that stands."""
-        if self._serving is not None:
-            self._serving.help.steps.answer(step, answer, why)
+        if self._serving is None:
+            return False
+        return self._serving.help.steps.answer(step, answer, why)
 
     def stop(self, reason: str) -> None:
         """End it, whatever it is doing; the first reason stands."""
@@ -143,6 +182,7 @@ class SessionProcess:
         if self._serving is not None and self._serving.is_restarting:
             self.leave("stopped")
         else:
+            self._asking.leave()
             self.stop("stopped")
 
     # The run.
@@ -221,6 +261,8 @@ class SessionProcess:
             begun=self._begun,
             stop=self.stop,
             is_stopping=self._stopping.is_set,
+            handlers=self._handlers,
+            has_page=self._has_page,
         )
         try:
             if self._options.resume is not None:

@@ -4,7 +4,8 @@
     q, Ctrl-C      stop everything, at once
     w              take one thing back: the next key says which
     c              write to the technician: a line, then Enter (an empty one is not sent)
-    d, n           the instruction that stands is done, or cannot be: a word why, then Enter
+    d, n           the instruction that stands is done, or cannot be: a word why, then Enter;
+               n also refuses a picture of the screen that is asked for
     ?              show the keys again
 
 A question is answered with a line: `y` and Enter, and everything else is no.  Its prompt comes a
@@ -55,6 +56,8 @@ from farhand_agent.session.events import (
     Restarting,
     Said,
     ScopesChanged,
+    ShotAsked,
+    ShotOver,
     StepOver,
     StepShown,
     Waiting,
@@ -105,6 +108,8 @@ class SessionScreen:
         self._scopes: list[str] = []
         self._choices: dict[str, str] = {}
         self._step = 0
+        self._question = 0
+        self._shot = 0
         self._line_lost = False
         self.session = ""
         self.is_restarting = False
@@ -184,6 +189,10 @@ class SessionScreen:
                 self._step = 0
                 if event.answer == "withdrawn":
                     self.say(w("The technician no longer needs that."))
+            case ShotAsked():
+                self._show_shot(event)
+            case ShotOver():
+                self._shot = 0
             case ActionSeen(kind="chat" | "step"):
                 pass  # the words themselves stand on the screen
             case ActionSeen():
@@ -294,6 +303,14 @@ class SessionScreen:
         if self._keyboard is not None:
             self.say("  " + w("Press d when it is done, n if you cannot."))
 
+    def _show_shot(self, event: ShotAsked) -> None:
+        self._shot = event.shot
+        w, who = self._w, printable(event.operator, 80)
+        self.say(w("{who} asks for one picture of your screen.", who=who))
+        if event.reason:
+            self.say(w("Reason: {reason}", reason=printable(event.reason, 300)))
+        self.say("  " + w("Answer on the page; without an answer nothing is taken. n refuses it."))
+
     def _show_failed(self, event: Failed) -> None:
         self.say(f"{PROGRAM}: error: {printable(event.code)}: {printable(event.message)}")
         if event.hint:
@@ -314,11 +331,12 @@ class SessionScreen:
 
     def _ask(self, event: Asked) -> None:
         self._end_question()
+        self._question = event.ask
         for line in consent_lines(event):
             self.say(line)
         if self._yes:
             self.say(self._w("Allowed by --yes."))
-            self._send({"answer": "allow"})
+            self._send({"answer": "allow", "ask": event.ask})
         elif self._keyboard is None:
             self.say(self._w("There is no terminal to ask on, so the answer will be no."))
         else:
@@ -341,7 +359,8 @@ class SessionScreen:
 
     def _answer(self, text: str) -> None:
         self._prompt, self._line_open = "", False
-        self._send({"answer": "allow" if is_yes(text) else "deny"})
+        answer = "allow" if is_yes(text) else "deny"
+        self._send({"answer": answer, "ask": self._question})
 
     def _end_question(self) -> None:
         self._prompt = ""
@@ -391,7 +410,9 @@ class SessionScreen:
             self._send({"step": self._step, "answer": "done"})
 
     def _step_refused(self) -> None:
-        if step := self._step:
+        if self._shot:
+            self._send({"shot": self._shot, "answer": "refuse"})
+        elif step := self._step:
             self._read_line(
                 self._w("Why not? (a word, then Enter)") + " ",
                 lambda why: self._send({"step": step, "answer": "cannot", "why": why}),

@@ -141,6 +141,7 @@ class SessionServing:
         self._emit = emit
         self.session = agreed.grant.id
         self._resumed = resumed
+        self._handlers = hands.handlers
         if resumed is None:
             until = now + timedelta(minutes=agreed.minutes)
             self._times = _Times(
@@ -198,6 +199,8 @@ class SessionServing:
                 now=self._now,
                 emit=emit,
                 on_wait=self._on_wait,
+                gate=hands.asking.gate,
+                has_page=hands.has_page,
             )
         )
         mirror = Mirror()
@@ -294,7 +297,7 @@ class SessionServing:
                 await self._recording.begin()
             await (self._begin() if self._resumed is None else self._take_up())
             await self.joining.restore()
-            await self.help.open({"put-out": self.joining.put_out_operator})
+            await self.help.open({"put-out": self.joining.put_out_operator, **self._handlers})
             self._inventory.begin()
         except FarhandError as error:
             if self._recording is not None:

@@ -197,7 +197,8 @@ class SessionWidening:
 
     Args:
         facts: gathers what is known now.
-        consent: asks the person, or does not where policy says so; raises the refusal.
+        consent: asks the person, or does not where policy says so, and returns what is left of it
+            after her answer; raises the refusal.
         widen: journals and opens what was agreed to.
         decided: is told of each outcome that the person was asked for: empty, or the code.
     """
@@ -205,7 +206,7 @@ class SessionWidening:
     def __init__(
         self,
         facts: Callable[[frozenset[str]], Awaitable[WideningFacts]],
-        consent: Callable[[Wider], Awaitable[None]],
+        consent: Callable[[Wider], Awaitable[Wider]],
         widen: Callable[[Wider], Awaitable[None]],
         decided: Callable[[str], None],
     ) -> None:
@@ -221,7 +222,7 @@ class SessionWidening:
             data = _envelope(await lines.read_line(_MAX_LINE_BYTES))
             wider = check_widening(data, await self._facts(frozenset(self._seen)))
             self._seen.add(wider.widening.id)
-            await self._ask(wider)
+            wider = await self._ask(wider)
         except FarhandError as error:
             _log.info("a widening was refused: %s", error)
             answer: dict[str, Any] = {
@@ -233,14 +234,15 @@ class SessionWidening:
             }  # fmt: skip
         await lines.write(msgspec.json.encode(answer) + b"\n")
 
-    async def _ask(self, wider: Wider) -> None:
+    async def _ask(self, wider: Wider) -> Wider:
         try:
-            await self._consent(wider)
-            await self._widen(wider)
+            allowed = await self._consent(wider)
+            await self._widen(allowed)
         except FarhandError as error:
             self._decided(error.code)
             raise
         self._decided("")
+        return allowed
 
 
 def _envelope(line: bytes) -> bytes:

@@ -78,6 +78,7 @@ _COMMANDS = {
     "release": ("release", "The agent's own versions."),
     "report": ("report", "A month in figures; the same that is sent by mail."),
     "run": ("run", "Run an approved script on one device."),
+    "screenshot": ("screenshot", "Ask for one picture of the person's screen."),
     "script": ("script", "Approved scripts."),
     "session": ("session", "Sessions on devices."),
     "shell": ("session", "Open an interactive shell; S is a session or a device."),

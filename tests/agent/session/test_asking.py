@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from farhand_agent.session.asking import Asking
 from farhand_agent.session.events import Asked, Event
@@ -55,7 +56,7 @@ def on_moved_loop(work: Coroutine[Any, Any, None]) -> None:
         runner.run(work)
 
 
-async def begin(asking: Asking) -> tuple[MovedLoop, asyncio.Task[None]]:
+async def begin(asking: Asking) -> tuple[MovedLoop, asyncio.Task[list[str]]]:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, MovedLoop)
     standing = asyncio.ensure_future(asking.ask(QUESTION, within_s=WITHIN_S))
@@ -68,7 +69,7 @@ def test_a_question_stands_for_a_minute_and_silence_is_no() -> None:
 
     async def work() -> None:
         loop, standing = await begin(Asking(shown.append, can_ask=True))
-        assert shown == [QUESTION]
+        assert shown == [replace(QUESTION, ask=1)]
         await loop.pass_(59)
         assert not standing.done()
         await loop.pass_(1)
@@ -107,5 +108,59 @@ def test_an_answer_to_no_question_means_nothing() -> None:
         await loop.pass_(60)
         with pytest.raises(RefusedError, match="consent-timeout"):
             await standing
+
+    on_moved_loop(work())
+
+
+def test_an_answer_counts_for_its_question_and_once() -> None:
+    async def work() -> None:
+        asking = Asking(lambda _: None, can_ask=True)
+        _, standing = await begin(asking)
+        assert not asking.answer(True, ask=2)
+        assert asking.answer(False, ask=1)
+        assert not asking.answer(True, ask=1)  # another screen was slower
+        with pytest.raises(RefusedError, match="consent-refused"):
+            await standing
+        loop, again = await begin(asking)
+        assert asking.gate.is_open
+        assert not asking.answer(True, ask=1)
+        assert asking.answer(True, ask=2)
+        await loop.pass_(0)
+        assert await again == ["view"]
+        assert not asking.gate.is_open
+
+    on_moved_loop(work())
+
+
+@pytest.mark.parametrize(
+    ("ticked", "left"),
+    [(["terminal", "view"], ["view", "terminal"]), (["control"], None), ([], None)],
+)
+def test_what_was_unticked_is_not_allowed(ticked: list[str], left: list[str] | None) -> None:
+    async def work() -> None:
+        asking = Asking(lambda _: None, can_ask=True)
+        question = replace(QUESTION, scopes=["view", "terminal", "files"])
+        standing = asyncio.ensure_future(asking.ask(question, within_s=WITHIN_S))
+        await asyncio.sleep(0)
+        asking.answer(True, scopes=ticked)
+        if left is None:
+            with pytest.raises(RefusedError, match="consent-refused"):
+                await standing
+        else:
+            assert await standing == left
+
+    on_moved_loop(work())
+
+
+def test_whoever_could_answer_is_gone() -> None:
+    async def work() -> None:
+        asking = Asking(lambda _: None, can_ask=True)
+        _, standing = await begin(asking)
+        asking.leave()
+        with pytest.raises(RefusedError, match="consent-timeout"):
+            await standing
+        _, next_one = await begin(asking)
+        with pytest.raises(RefusedError, match="consent-timeout"):
+            await next_one
 
     on_moved_loop(work())
