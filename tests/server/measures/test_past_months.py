@@ -1,4 +1,4 @@
-"""A month that is over: its groups are those of then, and each ticket that was worked on is listed."""
+"""A month that is over: its groups are those of then, and what was worked on is listed."""
 
 from __future__ import annotations
 
