@@ -180,6 +180,21 @@ def _register_mailboxes(mail: click.Group) -> None:
         status = context.relay.post("/mail/settings", MailStatus, body)
         context.show(status, lambda: _show_status(status))
 
+    @command(mail)
+    @click.argument("servers", nargs=-1)
+    @click.option("--nobody", is_flag=True, help="Believe every From again.")
+    def vouching(context: Context, servers: tuple[str, ...], nobody: bool) -> None:
+        """Show or say whose word on senders counts: SERVERS are first words of the
+        Authentication-Results that your own mail server writes.
+        """
+        if servers and nobody:
+            raise UsageError("usage", "give either SERVERS or --nobody")
+        if servers or nobody:
+            status = context.relay.post("/mail/settings", MailStatus, {"authservs": [*servers]})
+        else:
+            status = context.relay.get("/mail/status", MailStatus)
+        context.show(status, lambda: _show_status(status))
+
     @command(mail, "list")
     def list_mailboxes(context: Context) -> None:
         """List mailboxes; they are few, so all of them."""
@@ -236,6 +251,7 @@ def _show_status(status: MailStatus) -> None:
             "comes in on": status.listening or "IMAP alone",
             "acknowledges": "yes" if status.acknowledge else "no",
             "notifies": "yes" if status.notify else "no",
+            "senders vouched for by": ", ".join(status.authservs) or "nobody: From is believed",
             "not read yet": status.waiting_in,
             "not sent yet": status.waiting_out,
             "quarantined": status.quarantined,

@@ -56,6 +56,7 @@ class MailStatus(msgspec.Struct, frozen=True, kw_only=True):
     waiting_out: int
     quarantined: int
     failed: int
+    authservs: list[str] = []
 
 
 class Mail(msgspec.Struct, frozen=True, kw_only=True):

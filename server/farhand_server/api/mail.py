@@ -22,6 +22,7 @@ from farhand_server.api.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode
 from farhand_server.desk.tickets import get_ticket
 from farhand_server.errors import not_found
 from farhand_server.mail.answering import NOTIFY
+from farhand_server.mail.authentication import AUTHSERVS, check_authservs
 from farhand_server.mail.intake import make_intake
 from farhand_server.mail.listener import make_listener
 from farhand_server.mail.mailboxes import (
@@ -79,12 +80,14 @@ class MailTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """What an admin sets of all mail; what is None stays.
 
     `acknowledge` is whether a new ticket is answered at once by the desk, `notify` whether it
-    writes by itself that one was resolved or reopened.
+    writes by itself that one was resolved or reopened.  `authservs` are the names under which our
+    own mail server vouches for senders; none asks nobody.
     """
 
     smtp: ServerTerms | None = None
     acknowledge: bool | None = None
     notify: bool | None = None
+    authservs: Annotated[list[str], msgspec.Meta(max_length=50)] | None = None
 
 
 class MailStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +98,7 @@ class MailStatus(msgspec.Struct, frozen=True, kw_only=True):
     listening: str
     acknowledge: bool
     notify: bool
+    authservs: list[str]
     waiting_in: int
     waiting_out: int
     quarantined: int
@@ -135,6 +139,9 @@ class MailController(Controller):
             for name, value in ((ACKNOWLEDGE, data.acknowledge), (NOTIFY, data.notify)):
                 if value is not None:
                     await set_setting(c, relay, name, value, actor.name)
+            if data.authservs is not None:
+                names = check_authservs(data.authservs)
+                await set_setting(c, relay, AUTHSERVS, names, actor.name)
         relay.service(make_outbox).wake()
         return await _status(relay)
 
@@ -274,6 +281,7 @@ async def _status(relay: Relay) -> MailStatus:
             listening=relay.settings.mail_listen,
             acknowledge=await get_setting(c, tenant, ACKNOWLEDGE, bool, default=True),
             notify=await get_setting(c, tenant, NOTIFY, bool, default=True),
+            authservs=await get_setting(c, tenant, AUTHSERVS, list[str], default=[]),
             waiting_in=counts.get(("in", "kept"), 0),
             waiting_out=counts.get(("out", "queued"), 0) + counts.get(("out", "sending"), 0),
             quarantined=counts.get(("in", "quarantined"), 0),

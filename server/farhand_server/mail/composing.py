@@ -42,7 +42,8 @@ class File(NamedTuple):
 class Draft(NamedTuple):
     """What a mail is made of; addresses were checked, every other text may hold anything.
 
-    `marker` is the line above which answers are read, `mark` its hashed form for machines.
+    `marker` is the line above which answers are read, `mark` its hashed form for machines; `link`
+    the line with the address where its reader answers without an account.
     """
 
     message_id: str
@@ -61,6 +62,7 @@ class Draft(NamedTuple):
     language: str = ""
     marker: str = ""
     mark: str = ""
+    link: str = ""
     files: Sequence[File] = ()
 
 
@@ -139,14 +141,14 @@ def _words(text: str, *, quote: bool = False) -> str:
 
 
 def _plain_text(draft: Draft) -> str:
-    parts = [draft.marker, draft.text.strip(), draft.mark]
+    parts = [draft.marker, draft.text.strip(), draft.link, draft.mark]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _html(draft: Draft) -> str:
     marker = html_of(draft.marker) if draft.marker else ""
     mark = f'<p style="color:#999;font-size:11px">{_escaped(draft.mark)}</p>' if draft.mark else ""
-    body = html_of(draft.text)
+    body = html_of(draft.text) + (html_of(draft.link) if draft.link else "")
     return (
         f'<!doctype html><html><head><meta charset="utf-8"></head>'
         f'<body style="{_STYLE}">{marker}\n{body}\n{mark}</body></html>\n'

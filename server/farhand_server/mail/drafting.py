@@ -17,6 +17,7 @@ from farhand_server.mail.message_ids import build_references
 from farhand_server.mail.outgoing import Letter, LetterFile
 from farhand_server.mail.sealing import mail_keys
 from farhand_server.mail.subjects import tag_subject
+from farhand_server.mail.ticket_links import holders_of, link_line, make_link
 from farhand_server.people.blobs import Attachment, attachments_of, read_blob
 from farhand_server.relay import Relay
 from farhand_server.store.schema import tickets
@@ -75,10 +76,12 @@ async def draft_of(c: AsyncConnection, relay: Relay, row: RowMapping) -> Draft:
     text = letter.text
     if left_out:
         text += "\n\n" + "\n".join(f"- {name}" for name in left_out)
-    marker, mark = "", ""
+    marker, mark, link = "", "", ""
     if ticket is not None:
         marker = marker_line(letter.language)
         mark = make_mark(relay.service(mail_keys).ids, ticket)
+        if not row["secret"] and await holders_of(c, relay, ticket, [one for one, _ in people]):
+            link = link_line(make_link(relay, ticket=ticket, mail=row["id"]), letter.language)
     auto = ""
     if row["auto"]:
         auto = "auto-replied" if thread.answered else "auto-generated"
@@ -99,6 +102,7 @@ async def draft_of(c: AsyncConnection, relay: Relay, row: RowMapping) -> Draft:
         language=letter.language,
         marker=marker,
         mark=mark,
+        link=link,
         files=files,
     )
 

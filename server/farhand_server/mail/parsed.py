@@ -17,6 +17,7 @@ import msgspec
 
 __all__ = [
     "Address",
+    "AuthResult",
     "AutoClass",
     "AutoKind",
     "Bounce",
@@ -108,6 +109,19 @@ class MonitoringEvent(msgspec.Struct, frozen=True, kw_only=True):
     summary: str = ""
 
 
+class AuthResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One result of an `Authentication-Results` header, which anybody may have written.
+
+    `header` counts them from the topmost one; `server` is who says so, `domain` of whom.
+    """
+
+    header: int
+    server: str
+    method: str
+    result: str
+    domain: str
+
+
 class ParsedMail(msgspec.Struct, frozen=True, kw_only=True):
     """One mail.
 
@@ -138,6 +152,7 @@ class ParsedMail(msgspec.Struct, frozen=True, kw_only=True):
     thread_index: str = ""
     thread_topic: str = ""
     auto: AutoClass = AutoClass()
+    authentication: tuple[AuthResult, ...] = ()
     bounce: Bounce | None = None
     monitoring: MonitoringEvent | None = None
     body_sha256: str = ""

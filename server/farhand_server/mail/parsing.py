@@ -23,6 +23,7 @@ from typing import Any, Final
 import msgspec
 
 from farhand_server.mail.addresses import normalise_address, read_addresses
+from farhand_server.mail.authentication import read_results
 from farhand_server.mail.bodies import read_body
 from farhand_server.mail.bounces import read_bounce
 from farhand_server.mail.charsets import guess_text
@@ -102,6 +103,7 @@ def _parse(raw: bytes, envelope_from: str | None) -> ParsedMail:
         auto=classify(
             root, sender=mail.sender, return_path=mail.return_path, bounced=bounce is not None
         ),
+        authentication=read_results(root.headers("authentication-results")),
         defects=head.told(),
     )
 

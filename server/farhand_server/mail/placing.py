@@ -8,6 +8,7 @@
 | by who takes part | her reply: it goes on with the ticket, as one in the portal would |
 | by a machine, on a ticket | a note: it reopens nothing and nobody answers |
 | by a stranger who has the token | a note with a warning: it reopens nothing |
+| from somebody for whom our mail server does not vouch | the same; or a new ticket of nobody's |
 | anything else by a person | a new ticket, which is acknowledged once |
 | anything else by a machine | a new ticket without; an answer to nothing of ours is only kept |
 
@@ -32,6 +33,7 @@ from farhand_server.desk.queues import DEFAULT_QUEUE
 from farhand_server.desk.ticket_states import ENDED
 from farhand_server.desk.tickets import Intake, Sight, Ticket, create_ticket, get_ticket
 from farhand_server.desk.timeline import add_event, insert_message
+from farhand_server.mail.authentication import AUTHSERVS, is_vouched_for
 from farhand_server.mail.classes import find_loop
 from farhand_server.mail.loops import may_begin, may_reopen
 from farhand_server.mail.mailboxes import own_addresses
@@ -42,6 +44,7 @@ from farhand_server.mail.phrases import language_of, say
 from farhand_server.mail.sealing import mail_keys
 from farhand_server.mail.subjects import plain_subject
 from farhand_server.mail.threading import Decision, thread
+from farhand_server.mail.ticket_links import without_links
 from farhand_server.mail.unreached import tell_of_failure
 from farhand_server.mail.whereabouts import is_verified, look_up
 from farhand_server.people.blobs import attach, keep_blob
@@ -114,7 +117,9 @@ async def place(c: AsyncConnection, relay: Relay, row: RowMapping, mail: ParsedM
     twin = await _twin(c, relay.tenant, row, mail)
     if twin is not None:
         return Placed(reason="twin", ticket=twin.ticket, message=twin.message, parsed=mail)
-    if mail.monitoring is not None:
+    servers = await get_setting(c, relay.tenant, AUTHSERVS, list[str], default=[])
+    is_vouched = not servers or is_vouched_for(mail, servers)
+    if mail.monitoring is not None and is_vouched:
         return await _monitored(c, relay, row, mail)
     lookups = await look_up(c, relay, mail)
     decision = thread(mail, lookups)
@@ -126,12 +131,17 @@ async def place(c: AsyncConnection, relay: Relay, row: RowMapping, mail: ParsedM
         if is_loop or mail.auto.kind in ("reply", "loop"):
             # An automatic answer to nothing of ours, or what we wrote ourselves.
             return Placed(reason="auto-unmatched", parsed=mail)
+        if not is_vouched and mail.sender is not None:
+            return await _begin_unvouched(c, relay, row, mail, is_machine=is_machine)
         return await _begin(c, relay, row, mail, is_machine=is_machine)
     ticket = await get_ticket(c, relay.tenant, str(decision.ticket))
     if is_machine:
         return await _note(c, relay, ticket, mail, reason="auto", words=_machine_words(mail))
     if decision.kind == "unverified":
         return await _note(c, relay, ticket, mail, reason="unverified", words=_stranger_words(mail))
+    if not is_vouched:
+        words = _unvouched_words(mail)
+        return await _note(c, relay, ticket, mail, reason="unverified", words=words)
     return await _reply(c, relay, ticket, mail, ours, is_known=decision.by != "tag")
 
 
@@ -160,9 +170,15 @@ async def _twin(
 # Words.
 
 
+def _text(mail: ParsedMail) -> str:
+    # A quoted mail of ours holds its reader's own link, which is nobody else's to open.
+    kept = without_links(mail.text.encode("utf-8", "surrogatepass"))
+    return kept.decode("utf-8", "surrogatepass").strip() or _NOTHING
+
+
 def _body(mail: ParsedMail) -> str:
     """Return a mail's text as the desk keeps it: whole, or cut where the desk's bound is."""
-    text = mail.text.strip() or _NOTHING
+    text = _text(mail)
     if len(text) > MAX_BODY_CHARS:
         text = text[: MAX_BODY_CHARS - len(_CUT)].rstrip() + _CUT
     return text
@@ -170,7 +186,7 @@ def _body(mail: ParsedMail) -> str:
 
 def _quoted(warning: str, mail: ParsedMail) -> str:
     room = MAX_BODY_CHARS - len(warning) - len(_CUT) - 2
-    text = mail.text.strip() or _NOTHING
+    text = _text(mail)
     return f"{warning}\n\n{text if len(text) <= room else text[:room].rstrip() + _CUT}"
 
 
@@ -186,6 +202,13 @@ def _stranger_words(mail: ParsedMail) -> str:
     return (
         f"WARNING: {_who(mail)} takes no part in this ticket, but answered a mail of it. Perhaps it"
         " was passed on; perhaps somebody pretends. Nothing was reopened."
+    )
+
+
+def _unvouched_words(mail: ParsedMail) -> str:
+    return (
+        f"WARNING: our mail server does not vouch for {_who(mail)} (DMARC, DKIM, SPF). Perhaps it"
+        " was passed on; perhaps somebody pretends. Nothing was reopened or sent."
     )
 
 
@@ -360,6 +383,27 @@ async def _begin(
         await _copy(c, relay, ticket, mail, await own_addresses(c, relay.tenant))
         await _acknowledge(c, relay, ticket, mail, language)
     return Placed(reason="new", ticket=ticket.row, message=message, parsed=mail)
+
+
+async def _begin_unvouched(
+    c: AsyncConnection, relay: Relay, row: RowMapping, mail: ParsedMail, *, is_machine: bool
+) -> Placed:
+    """Begin a ticket that is nobody's: nobody is spoken for, and nobody is written to."""
+    assert mail.sender is not None
+    if not await may_begin(c, relay, mail.sender.mail):
+        words = "this address began too many tickets within the hour"
+        return Placed(reason="", quarantine=words, parsed=mail)
+    intake = Intake(
+        queue=await _queue_of(c, relay.tenant, row["mailbox"]), language=_language(mail)
+    )
+    ticket = await create_ticket(
+        c, relay, title=_title(mail), actor=_MAIL, intake=intake, channel=_MAIL
+    )
+    words = _machine_words(mail) if is_machine else _unvouched_words(mail)
+    if not is_machine:
+        words += f"\n\nOnce you know who it is: farhand ticket participant {ticket.number} ADDRESS"
+    placed = await _note(c, relay, ticket, mail, reason="unverified", words=words)
+    return msgspec.structs.replace(placed, reason="new-unverified")
 
 
 async def _queue_of(c: AsyncConnection, tenant: str, mailbox: str) -> str:

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError
 from farhand_server.errors import not_found
+from farhand_server.mail.ticket_links import without_links
 from farhand_server.people.blobs import read_blob
 from farhand_server.relay import Relay
 from farhand_server.store.schema.mail import mail_recipients, mails
@@ -138,7 +139,7 @@ async def show_mail(c: AsyncConnection, tenant: str, mail: int) -> MailView:
 
 
 async def raw_of(c: AsyncConnection, tenant: str, mail: int) -> bytes:
-    """Return a mail as it came, or as it was sent.
+    """Return a mail as it came, or as it was sent; links that open a ticket are its reader's own.
 
     Raises:
         FarhandError: `not-found`, also where nothing of it is kept.
@@ -146,7 +147,7 @@ async def raw_of(c: AsyncConnection, tenant: str, mail: int) -> bytes:
     content = await _content(c, tenant, await _row(c, tenant, mail))
     if content is None:
         raise not_found("mail's text", str(mail))
-    return content
+    return without_links(content)
 
 
 async def _content(c: AsyncConnection, tenant: str, row: RowMapping) -> bytes | None:

@@ -23,14 +23,25 @@ import nh3
 from farhand_server.mail.html_text import html_to_text
 from farhand_server.mail.html_tokens import read_tokens
 
-__all__ = ["CSP", "CSP_WITH_PICTURES", "MAX_RENDERED_CHARS", "render_html"]
+__all__ = [
+    "CSP",
+    "CSP_WITH_DATA",
+    "CSP_WITH_PICTURES",
+    "MAX_RENDERED_CHARS",
+    "MAX_RENDERED_PICTURES",
+    "render_html",
+]
 
 CSP: Final = "default-src 'none'; img-src 'none'; style-src 'unsafe-inline'; sandbox"
 # For a page whose `cids` lead to the origin that serves it, or to `data:`.
 CSP_WITH_PICTURES: Final = (
     "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; sandbox"
 )
+# For a page that holds its pictures itself.
+CSP_WITH_DATA: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox"
 MAX_RENDERED_CHARS: Final = 400_000
+# Of all addresses of pictures in a page, which may be the pictures themselves.
+MAX_RENDERED_PICTURES: Final = 8 * 1024 * 1024
 
 _MAX_OPEN: Final = 300
 _MAX_REOPENED: Final = 50_000
@@ -106,12 +117,20 @@ def render_html(markup: str, cids: Mapping[str, str] | None = None) -> str:
         return f"<pre>{html_entities.escape(html_to_text(markup))}</pre>"
     pictures = {cid.lower(): address for cid, address in (cids or {}).items()}
 
+    room = MAX_RENDERED_PICTURES
+
+    def take(address: str | None) -> str | None:
+        # One picture that is named ten thousand times is written out so often.
+        nonlocal room
+        room -= len(address or "")
+        return address if room >= 0 else None
+
     def keep(tag: str, name: str, value: str) -> str | None:
         if name == "href":
             return value if tag == "a" and _LINK.match(value.strip()) else None
         if name == "src":
             known = value.strip().lower().startswith("cid:")
-            return pictures.get(value.strip()[4:].lower()) if known else None
+            return take(pictures.get(value.strip()[4:].lower())) if known else None
         if name == "style":
             return None if _STYLE_ADDRESS.search(value) else value
         return value

@@ -8,12 +8,14 @@ mails at a time are made into HTML.  All of it happens beside the loop.
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Sequence
 from html import escape
 from typing import Final
 
 import msgspec
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_server.desk.timeline import Message
 from farhand_server.errors import not_found
@@ -25,9 +27,18 @@ from farhand_server.people.blobs import Attachment, Blob, attachments_of, read_b
 from farhand_server.relay import Relay
 from farhand_server.store.schema.mail import mails
 
-__all__ = ["MAX_FOLDED_CHARS", "html_of_mail", "picture_of_mail", "split_folded", "with_folds"]
+__all__ = [
+    "MAX_FOLDED_CHARS",
+    "MAX_PICTURES_BYTES",
+    "html_of_mail",
+    "picture_of_mail",
+    "split_folded",
+    "with_folds",
+]
 
 MAX_FOLDED_CHARS: Final = 400_000
+# Of the pictures that a mail's page holds itself.
+MAX_PICTURES_BYTES: Final = 4 * 1024 * 1024
 _AT_ONCE: Final = 2
 # What a browser shows as a picture and never runs.
 _PICTURES: Final = ("image/png", "image/jpeg", "image/gif", "image/webp")
@@ -87,14 +98,20 @@ def _make_turns(relay: Relay) -> asyncio.Semaphore:
     return asyncio.Semaphore(_AT_ONCE)
 
 
-async def html_of_mail(relay: Relay, mail: int, *, message: int | None, pictures: str) -> str:
+async def html_of_mail(
+    relay: Relay, mail: int, *, message: int | None, pictures: str | None
+) -> str:
     """Return a page with a mail's own HTML, to be served under `rendering.CSP_WITH_PICTURES`.
+
+    Without `pictures` it holds them itself, as far as `MAX_PICTURES_BYTES` go, since the frame of
+    a browser that may nothing has no sign-in to fetch them with; `rendering.CSP_WITH_DATA` is then
+    enough.
 
     Args:
         relay: the wiring.
         mail: its id; the caller has made sure that whoever asks may see it.
         message: of the ticket, on which its files are.
-        pictures: where its pictures are, to which the place of each is added.
+        pictures: where its pictures are, to which the place of each is added; None to hold them.
 
     Raises:
         FarhandError: `not-found`, also where the mail has no HTML.
@@ -103,11 +120,26 @@ async def html_of_mail(relay: Relay, mail: int, *, message: int | None, pictures
         async with relay.db.read() as c:
             raw = await raw_of(c, relay.tenant, mail)
             files = await attachments_of(c, relay.tenant, [] if message is None else [message])
-        cids = {one.inline_cid: f"{pictures}{one.place}" for one in files if _is_picture(one)}
+            shown = [one for one in files if _is_picture(one)]
+            if pictures is None:
+                cids = await _held(c, relay.tenant, shown)
+            else:
+                cids = {one.inline_cid: f"{pictures}{one.place}" for one in shown}
         markup = await asyncio.to_thread(_render, raw, cids)
     if not markup:
         raise not_found("mail's HTML", str(mail))
     return markup
+
+
+async def _held(c: AsyncConnection, tenant: str, files: Sequence[Attachment]) -> dict[str, str]:
+    room, cids = MAX_PICTURES_BYTES, {}
+    for one in files:
+        if one.size <= room:
+            room -= one.size
+            content = (await read_blob(c, tenant, one.sha256)).content
+            data = base64.b64encode(content).decode()
+            cids[one.inline_cid] = f"data:{one.media_type};base64,{data}"
+    return cids
 
 
 def _is_picture(file: Attachment) -> bool:
