@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
 from litestar import Controller, Router, get, post
@@ -13,20 +13,25 @@ from farhand_server.api.area import Area
 from farhand_server.api.guard import FromActor, FromRelay
 from farhand_server.pages.help_pages import HelpPages
 from farhand_server.pages.link_pages import LinkPages
+from farhand_server.pages.looks import (
+    BRANDING,
+    MAX_LOGO_BYTES,
+    Branding,
+    branding_of,
+    check_branding,
+    picture_type,
+)
 from farhand_server.pages.portal import PortalPages
-from farhand_server.pages.rendering import BRANDING, Branding, branding_of, check_branding
 from farhand_server.pages.routing import PAGE_ERRORS
+from farhand_server.pages.ticket_link_pages import TicketLinkPages
 from farhand_server.people.blobs import keep_blob
 from farhand_server.people.settings import set_setting
 
 __all__ = ["AREA"]
 
-_MAX_LOGO_BYTES: Final = 200 * 1024
-_LOGOS: Final = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
-
 
 class Looks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the pages are to look; `logo` is a PNG or JPEG of at most 200 KiB, empty to have none."""
+    """How the pages are to look; `logo` is a PNG, JPEG or WebP up to 200 KiB, empty for none."""
 
     name: Annotated[str, msgspec.Meta(max_length=80)] = ""
     colour: Annotated[str, msgspec.Meta(max_length=7)] = "#1f5f8b"
@@ -47,16 +52,14 @@ class LooksController(Controller):
     @post("/", action="queue.write", status_code=200)
     async def set(self, relay: FromRelay, actor: FromActor, data: JSONBody[Looks]) -> Branding:
         """Change how the pages look."""
-        kind = ""
-        if data.logo:
-            kind = next((t for magic, t in _LOGOS.items() if data.logo.startswith(magic)), "")
-            if not kind or len(data.logo) > _MAX_LOGO_BYTES:
-                raise UsageError("invalid", "a logo is a PNG or JPEG of at most 200 KiB")
+        kind = picture_type(data.logo)
+        if data.logo and (not kind or len(data.logo) > MAX_LOGO_BYTES):
+            raise UsageError("invalid", "a logo is a PNG, JPEG or WebP of at most 200 KiB")
+        wanted = Branding(name=data.name.strip(), colour=data.colour)
+        check_branding(wanted)
         async with relay.db.write() as c:
             logo = await keep_blob(c, relay, data.logo, kind) if kind else ""
-            wanted = Branding(name=data.name.strip(), colour=data.colour, logo=logo)
-            if not check_branding(wanted) or not data.name.isprintable():
-                raise UsageError("invalid", "a colour is written as #1f5f8b")
+            wanted = msgspec.structs.replace(wanted, logo=logo)
             await set_setting(c, relay, BRANDING, wanted, actor.name)
             return await branding_of(c, relay)
 
@@ -67,7 +70,7 @@ AREA = Area(
     public=[
         Router(
             path="/",
-            route_handlers=[HelpPages, LinkPages, PortalPages],
+            route_handlers=[HelpPages, LinkPages, PortalPages, TicketLinkPages],
             exception_handlers=PAGE_ERRORS,
         )
     ],

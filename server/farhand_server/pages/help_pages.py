@@ -27,6 +27,7 @@ from farhand_server.knowledge.readers import ANYBODY, CUSTOMER, Reader
 from farhand_server.knowledge.searching import MAX_QUERY_CHARS, search_articles
 from farhand_server.knowledge.texts import read_text
 from farhand_server.knowledge.votes import browser_voter, vote
+from farhand_server.pages.looks import lightened
 from farhand_server.pages.routing import Reading, look, see_other
 from farhand_server.pages.visitor import language_cookie, read_form
 from farhand_server.people.blobs import read_blob
@@ -190,8 +191,9 @@ class HelpPages(Controller):
         """Return the one style sheet, in the organisation's colour."""
         reading = await look(request, relay)
         sheet = files("farhand_server.pages").joinpath("templates/style.css").read_text("utf-8")
+        colour = reading.branding.colour
         return Response(
-            sheet.replace("#1f5f8b", reading.branding.colour),
+            sheet.replace("#7cc4f0", lightened(colour)).replace("#1f5f8b", colour),
             media_type="text/css",
             headers={"Cache-Control": "public, max-age=300", "X-Content-Type-Options": "nosniff"},
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Final, cast
-from urllib.parse import quote
 
 from litestar import Controller, Request, Response, get, post
 from litestar.params import FromPath, QueryParameter
@@ -12,8 +11,8 @@ from farhand_protocol.errors import UsageError
 from farhand_server.accounts.authorisation import PUBLIC, Actor, authorise
 from farhand_server.api.desk import sight_of
 from farhand_server.api.guard import FromRelay
-from farhand_server.api.knowledge import picture_response
-from farhand_server.desk.merging import merged_into
+from farhand_server.channels.chats import is_chat
+from farhand_server.desk.absorbed import merged_into
 from farhand_server.desk.moves import add_message, close, reopen
 from farhand_server.desk.participants import check_may_post
 from farhand_server.desk.tickets import (
@@ -28,24 +27,24 @@ from farhand_server.desk.tickets import (
 from farhand_server.desk.tickets import list_tickets as tickets_of
 from farhand_server.desk.timeline import list_messages
 from farhand_server.desk.watching import tell_ticket
-from farhand_server.errors import not_found, not_permitted
+from farhand_server.errors import not_permitted
 from farhand_server.knowledge.readers import CUSTOMER
-from farhand_server.knowledge.searching import search_articles
-from farhand_server.mail.showing import split_folded, with_folds
+from farhand_server.knowledge.searching import MAX_QUERY_CHARS, Hit, search_articles
+from farhand_server.mail.showing import html_of_mail
 from farhand_server.pages.rendering import KIND_WORDS
-from farhand_server.pages.routing import Reading, look, see_other
+from farhand_server.pages.routing import Reading, look, mail_response, see_other
+from farhand_server.pages.threads import file_of_thread, mail_of_message, read_thread
+from farhand_server.pages.uploads import MAX_UPLOAD_BYTES, keep_files, read_upload
 from farhand_server.pages.visitor import read_form
-from farhand_server.people.blobs import attachments_of, read_blob
+from farhand_server.relay import Relay
+from farhand_server.wording import MAX_LINE_CHARS
 
 __all__ = ["PortalPages"]
 
 _Anything = Request[Any, Any, Any]
 _SHOWN: Final = 50
-_MESSAGES: Final = 200
 _SUGGESTED: Final = 5
 _KINDS: Final = tuple(KIND_WORDS)
-# Types that a browser shows by itself and that run nothing; all others are only offered as files.
-_PICTURES: Final = ("image/png", "image/jpeg", "image/gif", "image/webp")
 
 
 def _sight(reading: Reading, action: str) -> Sight:
@@ -60,6 +59,26 @@ def _is_hers(ticket: Ticket, actor: Actor) -> bool:
     """Tell whether somebody asked for this, and does not only take part."""
     by_name = actor.name in (ticket.requester, ticket.created_by)
     return by_name or (bool(actor.person) and ticket.person == actor.person)
+
+
+async def _found(relay: Relay, ref: str, sight: Sight) -> tuple[Ticket, list[int]]:
+    """Return a ticket that she sees, and the numbers whose words are shown with it."""
+    async with relay.db.read() as c:
+        found = await get_ticket(c, relay.tenant, ref, sight=sight)
+        return found, [found.row, *await merged_into(c, relay.tenant, found.row)]
+
+
+async def _suggestions(reading: Reading, words: str) -> list[Hit]:
+    relay = reading.relay
+    async with relay.db.read() as c:
+        return await search_articles(
+            c,
+            relay.tenant,
+            query=words[:MAX_QUERY_CHARS],
+            reader=CUSTOMER,
+            wanted=[reading.visitor.language],
+            limit=_SUGGESTED,
+        )
 
 
 class PortalPages(Controller):
@@ -90,32 +109,32 @@ class PortalPages(Controller):
         return reading.page("mine", tickets=rows[:_SHOWN], more=more)
 
     @get("/new", action=PUBLIC, include_in_schema=False)
-    async def new(self, request: _Anything, relay: FromRelay) -> Response[Any]:
-        """Show the form of a new request."""
+    async def new(
+        self,
+        request: _Anything,
+        relay: FromRelay,
+        title: Annotated[str, QueryParameter(name="title", max_length=MAX_LINE_CHARS)] = "",
+    ) -> Response[Any]:
+        """Ask what it is about, then show what may answer it above the form."""
         reading = await look(request, relay)
         _sight(reading, "ticket.create")
-        return reading.page("new", kinds=_KINDS, form={}, hits=[])
+        if not title.strip():
+            return reading.page("new_about")
+        hits = await _suggestions(reading, title)
+        return reading.page("new", kinds=_KINDS, form={"title": title}, hits=hits, sure=True)
 
-    @post("/new", action=PUBLIC, include_in_schema=False)
+    @post("/new", action=PUBLIC, include_in_schema=False, request_max_body_size=MAX_UPLOAD_BYTES)
     async def create(self, request: _Anything, relay: FromRelay) -> Response[Any]:
-        """Offer what may answer it already, then make the ticket."""
-        form = await read_form(request, relay)
+        """Offer what may answer it already where that was not done yet, then make the ticket."""
         reading = await look(request, relay)
         actor = reading.visitor.signed_in()
         _sight(reading, "ticket.create")
+        form, files = await read_upload(request, relay, sender=actor.account)
         title, body = form.get("title", ""), form.get("body", "")
-        if form.get("sure") != "yes":
-            async with relay.db.read() as c:
-                hits = await search_articles(
-                    c,
-                    relay.tenant,
-                    query=f"{title} {body}",
-                    reader=CUSTOMER,
-                    wanted=[reading.visitor.language],
-                    limit=_SUGGESTED,
-                )
+        if form.get("sure") != "yes" and not files:
+            hits = await _suggestions(reading, f"{title} {body}")
             if hits:
-                return reading.page("new", kinds=_KINDS, form=form, hits=hits)
+                return reading.page("new", kinds=_KINDS, form=form, hits=hits, sure=True)
         kind = form.get("kind", "incident")
         if kind not in _KINDS or not body.strip():
             raise UsageError("invalid", "a request says what is wrong")
@@ -135,6 +154,9 @@ class PortalPages(Controller):
                     language=reading.visitor.language,
                 ),
             )
+            if files:
+                said = await list_messages(c, relay.tenant, [made.row], with_notes=False, limit=1)
+                await keep_files(c, relay, said[0].seq, files)
         return see_other(f"/my/{made.number}")
 
     @get("/{ticket:str}", action=PUBLIC, include_in_schema=False)
@@ -144,21 +166,23 @@ class PortalPages(Controller):
         """Show a request and what was said."""
         reading = await look(request, relay)
         sight = _sight(reading, "ticket.read")
-        async with relay.db.read() as c:
-            found = await get_ticket(c, relay.tenant, ticket, sight=sight)
-            numbers = [found.row, *await merged_into(c, relay.tenant, found.row)]
-            said = await list_messages(
-                c, relay.tenant, numbers, with_notes=False, limit=_MESSAGES, newest=True
-            )
-            kept = await attachments_of(c, relay.tenant, [one.seq for one in said])
-        files: dict[int, list[Any]] = {}
-        for one in kept:
-            files.setdefault(one.message, []).append(one)
-        said = await with_folds(relay, said)
-        pieces = {one.seq: split_folded(one) for one in said}
+        found, numbers = await _found(relay, ticket, sight)
+        thread = await read_thread(relay, numbers)
         actor = reading.visitor.signed_in()
         me = {actor.name, *([found.requester] if _is_hers(found, actor) else [])}
-        return reading.page("ticket", ticket=found, said=said, pieces=pieces, files=files, me=me)
+        async with relay.db.read() as c:
+            in_chat = await is_chat(c, relay.tenant, found.row)
+        return reading.page(
+            "ticket",
+            ticket=found,
+            thread=thread,
+            me=me,
+            base=f"/my/{found.number}",
+            is_solver=True,
+            survey=False,
+            in_chat=in_chat,
+            writers=[],
+        )
 
     @get("/{ticket:str}/files/{message:int}/{place:int}", action=PUBLIC, include_in_schema=False)
     async def file(
@@ -171,38 +195,45 @@ class PortalPages(Controller):
     ) -> Response[bytes]:
         """Return a file of a message that she may read."""
         reading = await look(request, relay)
-        sight = _sight(reading, "ticket.read")
-        async with relay.db.read() as c:
-            found = await get_ticket(c, relay.tenant, ticket, sight=sight)
-            numbers = [found.row, *await merged_into(c, relay.tenant, found.row)]
-            said = await list_messages(
-                c, relay.tenant, numbers, with_notes=False, after=message - 1, limit=1
-            )
-            there = await attachments_of(c, relay.tenant, [message])
-            wanted = [one for one in there if one.place == place]
-            if not said or said[0].seq != message or not wanted:
-                raise not_found("file", f"{message}/{place}")
-            kept = await read_blob(c, relay.tenant, wanted[0].sha256)
-        if kept.media_type in _PICTURES:
-            answer = picture_response(kept.media_type, kept.content)
-            answer.headers["Cache-Control"] = "no-store"
-            return answer
-        answer = picture_response("application/octet-stream", kept.content)
-        answer.headers["Cache-Control"] = "no-store"
-        # RFC 6266 with the name in its extended form only, so that nothing needs quoting.
-        name = quote(wanted[0].name, safe="")
-        answer.headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{name}"
-        return answer
+        _, numbers = await _found(relay, ticket, _sight(reading, "ticket.read"))
+        return await file_of_thread(relay, numbers, message, place)
 
-    @post("/{ticket:str}/reply", action=PUBLIC, include_in_schema=False)
+    @get("/{ticket:str}/mail/{message:int}", action=PUBLIC, include_in_schema=False)
+    async def mail(
+        self, request: _Anything, relay: FromRelay, ticket: FromPath[str], message: FromPath[int]
+    ) -> Response[Any]:
+        """Show a mail as it was sent, within a page of ours."""
+        reading = await look(request, relay)
+        found, numbers = await _found(relay, ticket, _sight(reading, "ticket.read"))
+        await mail_of_message(relay, numbers, message)
+        return reading.page(
+            "mail", frames=True, ticket=found, base=f"/my/{found.number}", message=message
+        )
+
+    @get("/{ticket:str}/mail/{message:int}/own", action=PUBLIC, include_in_schema=False)
+    async def mail_itself(
+        self, request: _Anything, relay: FromRelay, ticket: FromPath[str], message: FromPath[int]
+    ) -> Response[str]:
+        """Return a mail's own HTML, made harmless: it runs nothing and fetches nothing."""
+        reading = await look(request, relay)
+        _, numbers = await _found(relay, ticket, _sight(reading, "ticket.read"))
+        mail = await mail_of_message(relay, numbers, message)
+        return mail_response(await html_of_mail(relay, mail, message=message, pictures=None))
+
+    @post(
+        "/{ticket:str}/reply",
+        action=PUBLIC,
+        include_in_schema=False,
+        request_max_body_size=MAX_UPLOAD_BYTES,
+    )
     async def reply(
         self, request: _Anything, relay: FromRelay, ticket: FromPath[str]
     ) -> Response[Any]:
         """Say something more; a resolved request is opened again by it."""
-        form = await read_form(request, relay)
         reading = await look(request, relay)
         actor = reading.visitor.signed_in()
         sight = _sight(reading, "ticket.reply")
+        form, files = await read_upload(request, relay, sender=actor.account)
         async with relay.db.write() as c:
             found = await get_ticket(c, relay.tenant, ticket, sight=sight)
             await check_may_post(c, relay.tenant, found, actor.name)
@@ -218,6 +249,7 @@ class PortalPages(Controller):
                 person=actor.person or None,
                 language=reading.visitor.language,
             )
+            await keep_files(c, relay, said.seq, files)
         await tell_ticket(relay, int(said.ticket[3:]))
         return see_other(f"/my/{said.ticket}")
 

@@ -1,47 +1,31 @@
-"""Turns a template and values into a page that runs nothing and loads nothing from elsewhere.
+"""Turns a template and values into a page that loads nothing from elsewhere.
 
 Jinja2 with autoescape; values are never templates.  Text that a person wrote as Markdown goes
-through `knowledge.markdown`, which lets no HTML through.
+through `knowledge.markdown`, which lets no HTML through.  A page may run one of our own files
+(`script`), hold another page of ours (`frames`) or be held by one (`framed`); without those words
+it may not, and never may it run what stands in the page itself.
 """
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
-import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from litestar import Response
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from farhand_server.contracts.formats import format_day, format_duration, format_money
+from farhand_server.pages.looks import Branding
 from farhand_server.pages.visitor import Visitor
 from farhand_server.pages.wording import LANGUAGE_NAMES
-from farhand_server.people.settings import get_setting
-from farhand_server.relay import Relay
 
-__all__ = [
-    "BRANDING",
-    "KIND_WORDS",
-    "STATE_WORDS",
-    "Branding",
-    "branding_of",
-    "check_branding",
-    "render",
-]
+__all__ = ["KIND_WORDS", "STATE_WORDS", "render"]
 
-BRANDING: Final = "pages.branding"
-_CSP: Final = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
-)
 _HEADERS: Final = {
-    "Content-Security-Policy": _CSP,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-_COLOUR = re.compile(r"#[0-9a-fA-F]{6}\Z")
 
 STATE_WORDS: Final = {
     "new": "New",
@@ -70,31 +54,29 @@ _environment = Environment(
 _environment.globals |= {"state_words": STATE_WORDS, "kind_words": KIND_WORDS}
 
 
-class Branding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the pages look: a name (the organisation's without), one colour, a logo.
-
-    `logo` is the SHA-256 of a file that is kept, empty without.
-    """
-
-    name: str = ""
-    colour: str = "#1f5f8b"
-    logo: str = ""
-
-
-def check_branding(branding: Branding) -> bool:
-    """Tell whether a branding can be used: a colour as #rrggbb, a logo by its SHA-256."""
-    is_logo = not branding.logo or re.fullmatch(r"[0-9a-f]{64}", branding.logo) is not None
-    return _COLOUR.match(branding.colour) is not None and is_logo
-
-
-async def branding_of(c: AsyncConnection, relay: Relay) -> Branding:
-    """Return how the pages look, with the organisation's name where none was set."""
-    kept = await get_setting(c, relay.tenant, BRANDING, Branding, default=Branding())
-    return kept if kept.name else msgspec.structs.replace(kept, name=relay.settings.org)
+def _policy(*, script: bool, frames: bool, framed: bool) -> str:
+    """Return the page's Content-Security-Policy (W3C, CSP level 3)."""
+    parts = [
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'",
+        "frame-ancestors 'self'" if framed else "frame-ancestors 'none'",
+    ]
+    if script:
+        parts.append("script-src 'self'; connect-src 'self'")
+    if frames:
+        parts.append("frame-src 'self'")
+    return "; ".join(parts)
 
 
 def render(
-    visitor: Visitor, branding: Branding, template: str, *, status: int = 200, **values: Any
+    visitor: Visitor,
+    branding: Branding,
+    template: str,
+    *,
+    status: int = 200,
+    script: bool = False,
+    frames: bool = False,
+    framed: bool = False,
+    **values: Any,
 ) -> Response[str]:
     """Return a page.
 
@@ -103,14 +85,25 @@ def render(
         branding: how it looks.
         template: its name without the ending.
         status: of the answer.
+        script: whether it names a script file of ours.
+        frames: whether it holds another page of ours.
+        framed: whether a page of ours may hold it.
         **values: what the template wants.
     """
+    words = visitor.words
     made = _environment.get_template(f"{template}.html").render(
-        _=visitor.words,
-        when=lambda at: visitor.words.when(at, visitor.zone),
+        _=words,
+        many=words.many,
+        size=words.size,
+        when=lambda at: words.when(at, visitor.zone),
+        day=lambda at: format_day(at, words.language),
+        money=lambda minor, currency: format_money(minor, currency, words.language),
+        lasting=lambda seconds: format_duration(seconds, words.language),
         visitor=visitor,
         branding=branding,
         languages=LANGUAGE_NAMES,
         **values,
     )
-    return Response(made, status_code=status, media_type="text/html", headers=dict(_HEADERS))
+    policy = _policy(script=script, frames=frames, framed=framed)
+    headers = {"Content-Security-Policy": policy, **_HEADERS}
+    return Response(made, status_code=status, media_type="text/html", headers=headers)

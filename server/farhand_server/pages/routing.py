@@ -11,11 +11,13 @@ from litestar.datastructures import Cookie
 from litestar.exceptions import HTTPException
 
 from farhand_protocol.errors import FarhandError
-from farhand_server.pages.rendering import Branding, branding_of, render
+from farhand_server.mail.rendering import CSP_WITH_DATA
+from farhand_server.pages.looks import Branding, branding_of
+from farhand_server.pages.rendering import render
 from farhand_server.pages.visitor import Visitor, stranger, visitor_of
 from farhand_server.relay import Relay
 
-__all__ = ["PAGE_ERRORS", "Reading", "look", "see_other"]
+__all__ = ["PAGE_ERRORS", "Reading", "look", "mail_response", "see_other"]
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +36,13 @@ _STATUSES: Final = {
     "revision-mismatch": 409,
     "reopen-too-late": 409,
     "body-too-large": 413,
+    "upload-too-large": 413,
+    "blob-too-large": 413,
+    "factor-wrong": 403,
+    "sign-in-failed": 410,
+    "questions-full": 503,
+    "factors-full": 409,
+    "factor-taken": 409,
     "invalid": 422,
     "password-length": 422,
     "store-busy": 503,
@@ -47,6 +56,11 @@ _WORDS: Final = {
     "link-over": "This link was used, or is too old. Ask for another one.",
     "proof-invalid": "This link was used, or is too old. Ask for another one.",
     "reset-over": "This link was used, or is too old. Ask for another one.",
+    "sign-in-failed": "This took too long, or was tried too often. Begin again.",
+    "factor-wrong": "The code is wrong, too old, or was used before.",
+    "upload-too-large": "These are too many files, or one is too large.",
+    "body-too-large": "This is too large.",
+    "blob-too-large": "These are too many files, or one is too large.",
     "survey-over": "This link is too old.",
     "survey-answered": "You have answered this already. Thank you.",
     "reopen-too-late": "This request is over. Write a new one.",
@@ -65,7 +79,7 @@ class Reading:
         self.branding = branding
 
     def page(self, template: str, *, status: int = 200, **values: Any) -> Response[Any]:
-        """Return a page."""
+        """Return a page; see `rendering.render`."""
         return render(self.visitor, self.branding, template, status=status, **values)
 
 
@@ -82,6 +96,18 @@ def see_other(path: str, cookies: Sequence[Cookie] = ()) -> Response[Any]:
     return Response(b"", status_code=303, headers=headers, cookies=list(cookies))
 
 
+def mail_response(markup: str) -> Response[Any]:
+    """Answer with a mail's own HTML as a document of nobody's, for a frame on a page of ours."""
+    headers = {
+        "Content-Security-Policy": f"{CSP_WITH_DATA}; frame-ancestors 'self'",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-store",
+        "Cross-Origin-Resource-Policy": "same-origin",
+    }
+    return Response(markup, media_type="text/html", headers=headers)
+
+
 # Litestar asks for the page of an error without waiting, so it is made without the store: nobody is
 # signed in on it, and it is in the house's plain looks.
 
@@ -94,7 +120,8 @@ def _of_ours(request: Request[Any, Any, Any], error: FarhandError) -> Response[A
 
 
 def _of_the_framework(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
-    words = _WORDS["not-found"] if error.status_code == 404 else _SOMETHING
+    known = {404: "not-found", 413: "body-too-large"}.get(error.status_code, "")
+    words = _WORDS.get(known, _SOMETHING)
     return _error_page(request, error.status_code, words)
 
 

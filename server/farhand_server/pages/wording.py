@@ -1,4 +1,4 @@
-"""What the pages say, in the language of whoever reads: texts and dates.
+"""What the pages say, in the language of whoever reads: texts, dates, numbers.
 
 The English text is the key; `words/LANG.mo` holds the others (gettext; made from server/words/*.po
 by `make words`).
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from farhand_protocol.instants import parse_instant
+from farhand_server.contracts.formats import format_number
 from farhand_server.people.organisations import LOCALES
 
 __all__ = ["LANGUAGE_NAMES", "Wording", "choose_language", "wording_in"]
@@ -26,13 +27,29 @@ LANGUAGE_NAMES: Final = {
     "ro": "Română",
     "ru": "Русский",
 }
+_MIB: Final = 1024 * 1024
 _FOLDER: Final = Path(__file__).with_name("words")
+_MONTHS: Final = [
+    "Jan",
+    "Feb",
+    "Mar",
+    "Apr",
+    "May",
+    "Jun",
+    "Jul",
+    "Aug",
+    "Sep",
+    "Oct",
+    "Nov",
+    "Dec",
+]
+# As CLDR 46 has the short forms, with the whole year everywhere.
 _DATES: Final = {
-    "en": "%Y-%m-%d %H:%M",
-    "pt": "%d/%m/%Y %H:%M",
-    "de": "%d.%m.%Y %H:%M",
-    "ro": "%d.%m.%Y %H:%M",
-    "ru": "%d.%m.%Y %H:%M",
+    "en": "{d} {month} %Y, %H:%M",
+    "pt": "%d/%m/%Y, %H:%M",
+    "de": "%d.%m.%Y, %H:%M",
+    "ro": "%d.%m.%Y, %H:%M",
+    "ru": "%d.%m.%Y, %H:%M",
 }
 _RANGE: Final = re.compile(r"\s*([A-Za-z]{2,3})(?:-[A-Za-z0-9]+)*\s*(?:;\s*q=([0-9.]{1,6}))?\s*")
 _MAX_RANGES: Final = 20
@@ -57,7 +74,27 @@ class Wording:
         """Return a stored time as people read it, in a time zone; nothing for none."""
         if not text:
             return ""
-        return parse_instant(text).astimezone(zone).strftime(_DATES[self.language])
+        at = parse_instant(text).astimezone(zone)
+        form = _DATES[self.language].format(d=at.day, month=_MONTHS[at.month - 1])
+        return at.strftime(form)
+
+    def many(self, one: str, several: str, count: int, **values: object) -> str:
+        """Return the form of a text for so many, with `{count}` written as people write it.
+
+        Args:
+            one: the English text for one.
+            several: the English text for another number.
+            count: how many.
+            **values: for the other `{names}`.
+        """
+        said = self._texts.ngettext(one, several, count)
+        return said.format(count=format_number(count, self.language), **values)
+
+    def size(self, size_bytes: int) -> str:
+        """Return how large a file is, in KiB or MiB."""
+        if size_bytes < _MIB:
+            return f"{format_number(-(-size_bytes // 1024), self.language)}\u00a0KiB"
+        return f"{format_number(size_bytes / _MIB, self.language, digits=1)}\u00a0MiB"
 
 
 @lru_cache(maxsize=len(LOCALES))

@@ -76,6 +76,15 @@ PAGES = {
     "GET /my/none/files/999999/999999",
     "POST /my/none/reply",
     "POST /my/none/solved",
+    "GET /my/none/mail/999999",
+    "GET /my/none/mail/999999/own",
+    "GET /t/none",
+    "GET /t/none/files/999999/999999",
+    "GET /t/none/mail/999999",
+    "GET /t/none/mail/999999/own",
+    "POST /t/none/reply",
+    "POST /t/none/solved",
+    "POST /t/none/content",
 }
 
 

@@ -2,109 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from html.parser import HTMLParser
 from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import select
 
 from farhand_server.care.notices import NewNotice, create_notice, publish_notice
 from farhand_server.desk.moves import add_message, resolve
 from farhand_server.desk.participants import Participant, add_participant
 from farhand_server.desk.tickets import create_ticket
 from farhand_server.people.blobs import attach, keep_blob
-from farhand_server.people.people import PersonTerms, add_address, create_person
 from farhand_server.people.proofs import ask_proof
 from farhand_server.relay import Relay
-from farhand_server.store.schema.outbox import outbox
-from tests.server.relays import SignIn, serving
-
-EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>"
-HOME = "http://127.0.0.1:8443"
-VOID = {"meta", "link", "input", "img", "br"}
-
-
-class Page(HTMLParser):
-    """What a page is made of; raises where its elements do not close as they opened."""
-
-    def __init__(self, answer: httpx.Response) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.feed(answer.text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def of(self, tag: str) -> list[dict[str, str | None]]:
-        return [attrs for one, attrs in self.tags if one == tag]
-
-
-def looked_at(answer: httpx.Response, status: int = 200) -> Page:
-    """Check what holds for every page."""
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    policy = answer.headers["content-security-policy"]
-    assert "default-src 'none'" in policy
-    assert "script-src" not in policy
-    # With `no-referrer` a browser would send its own forms without their origin.
-    assert answer.headers["referrer-policy"] == "same-origin"
-    page = Page(answer)
-    assert page.of("script") == []
-    assert not [name for _, attrs in page.tags for name in attrs if name.startswith("on")]
-    assert not [attrs for _, attrs in page.tags if "style" in attrs]
-    labels = {one["for"] for one in page.of("label") if "for" in one}
-    for tag in ("input", "textarea", "select"):
-        for one in page.of(tag):
-            if one.get("type") not in ("hidden", "radio"):
-                assert one["id"] in labels, one
-    assert page.of("html")[0]["lang"]
-    assert len(page.of("h1")) == 1
-    return page
+from tests.server.pages.browsing import EVIL, browsing, links, looked_at, make_mia
+from tests.server.relays import SignIn
 
 
 @pytest.fixture
 async def browser(relay: Relay) -> AsyncIterator[httpx.AsyncClient]:
-    """A browser: it keeps cookies and says where its forms come from."""
-    with serving(relay) as app:
-        transport = httpx.ASGITransport(app=app, client=("192.0.2.1", 40000))
-        headers = {"Origin": HOME}
-        async with httpx.AsyncClient(transport=transport, base_url=HOME, headers=headers) as client:
-            yield client
-
-
-async def links(relay: Relay, part: str) -> list[str]:
-    """Return the links of this kind that are on their way by mail."""
-    await asyncio.gather(*relay.tasks._running)
-    async with relay.db.read() as c:
-        payloads = list(await c.scalars(select(outbox.c.payload).where(outbox.c.kind == "mail")))
-    words = " ".join(str(one) for one in payloads).replace("\\n", " ").split()
-    return [one.strip('"') for one in words if f"{HOME}/{part}/" in one]
-
-
-async def mia(relay: Relay) -> str:
-    async with relay.db.write() as c:
-        terms = PersonTerms(name="Mia", locale="en", zone="Europe/Lisbon")
-        person = await create_person(c, relay, terms=terms, actor="test")
-        await add_address(
-            c, relay, person=person.id, kind="mail", value="mia@example.org", actor="test",
-            is_verified=True,
-        )  # fmt: skip
-    return person.id
+    async with browsing(relay) as client:
+        yield client
 
 
 async def signed_in(browser: httpx.AsyncClient, relay: Relay) -> None:
-    await mia(relay)
+    await make_mia(relay)
     looked_at(await browser.post("/sign-in", data={"mail": "mia@example.org"}))
     (link,) = await links(relay, "sign-in")
     page = looked_at(await browser.get(link))
@@ -139,6 +61,8 @@ async def test_a_person_asks_answers_and_calls_it_solved(
     looked_at(await browser.get("/my"))
     looked_at(await browser.get("/my/new"))
     form = {"title": f"no sound {EVIL}", "body": EVIL, "kind": "incident", "steps_tried": ""}
+    found = looked_at(await browser.get("/my/new", params={"title": form["title"]}))
+    assert "multipart/form-data" in [one.get("enctype") for one in found.of("form")]
     made = await browser.post("/my/new", data=form)
     assert made.status_code == 303, made.text
     path = made.headers["location"]
@@ -226,7 +150,7 @@ async def test_an_address_is_proved_by_its_button(
 ) -> None:
     from farhand_server.people.people import get_person
 
-    person = await mia(relay)
+    person = await make_mia(relay)
     # She has an address that is verified: only an admin adds another.
     await sign_in("admin", name="root")
     async with relay.db.write() as c:
@@ -252,7 +176,12 @@ async def test_looks_and_notices(
     png = "iVBORw0KGgo="
     looks = {"name": "Hilfe & Co", "colour": "#123456", "logo": png}
     assert (await web.post("/api/v1/looks", headers=admin, json=looks)).status_code == 200
-    for wrong in ({"colour": "red;}"}, {"logo": "PHN2Zz4="}, {"name": "a\nb"}):
+    for wrong in (
+        {"colour": "red;}"},
+        {"colour": "#ffcc00"},
+        {"logo": "PHN2Zz4="},
+        {"name": "a\nb"},
+    ):
         answer = await web.post("/api/v1/looks", headers=admin, json=looks | wrong)
         assert answer.status_code == 422, wrong
     async with relay.db.write() as c:

@@ -35,6 +35,11 @@ def texts() -> set[str]:
         for path in (FOLDER / "templates").glob("*.html")
         for text in re.findall(r"_\(\"([^\"]+)\"", path.read_text("utf-8"))
     }
+    for path in (FOLDER / "templates").glob("*.html"):
+        for one, several in re.findall(
+            r"many\(\"([^\"]+)\", \"([^\"]+)\"", path.read_text("utf-8")
+        ):
+            found.add(f"{one}\0{several}")
     found |= {*rendering.STATE_WORDS.values(), *rendering.KIND_WORDS.values()}
     return found | {*routing._WORDS.values(), routing._SOMETHING}
 
@@ -49,9 +54,13 @@ def catalogue(language: str) -> dict[str, str]:
 def test_all_texts_are_there_with_their_places(language: str) -> None:
     said = {key: text for key, text in catalogue(language).items() if key}
     assert set(said) == texts()
+    forms = 3 if language in ("ro", "ru") else 2
     for key, text in said.items():
-        assert re.findall(r"\{\w+\}", key) == re.findall(r"\{\w+\}", text), key
-        assert text.strip() == text != ""
+        one = key.partition("\0")[0]
+        assert text.count("\0") == (forms - 1 if "\0" in key else 0), key
+        for form in text.split("\0"):
+            assert sorted(re.findall(r"\{\w+\}", one)) == sorted(re.findall(r"\{\w+\}", form)), key
+            assert form.strip() == form != ""
 
 
 @pytest.mark.parametrize("language", OTHERS)
