@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -54,8 +55,52 @@ def test_one_that_does_not_end_is_killed(tmp_path: Path) -> None:
 
 def doing(monkeypatch: pytest.MonkeyPatch, code: str) -> list[str]:
     """Return a command that does what a line of Python says."""
-    monkeypatch.setattr("tests.support.warm.PROGRAMS", (*PROGRAMS, "timeit"))
-    return [sys.executable, "-m", "timeit", "-n", "1", "-r", "1", code]
+    monkeypatch.setattr("tests.support.warm.PROGRAMS", (*PROGRAMS, "tests.support.said"))
+    return [*program("tests.support.said"), code]
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "said", "words"),
+    [
+        ("import sys; print('x', end=''); sys.exit(3)", 3, b"x", b""),
+        ("import sys; sys.exit('no more')", 1, b"", b"no more\n"),
+        ("import sys; sys.exit(256 + 7)", 7, b"", b""),
+        (
+            "import atexit; atexit.register(print, 'at the end'); raise SystemExit",
+            0,
+            b"at the end\n",
+            b"",
+        ),
+        (
+            "import threading, time;"
+            "threading.Thread(target=lambda: (time.sleep(0.2), print('y'))).start();"
+            "raise SystemExit",
+            0,
+            b"y\n",
+            b"",
+        ),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", -signal.SIGTERM, b"", b""),
+    ],
+)
+def test_it_ends_as_python_does(
+    monkeypatch: pytest.MonkeyPatch, code: str, status: int, said: bytes, words: bytes
+) -> None:
+    done = run_warm(doing(monkeypatch, code), env=environment(), stdin=b"", timeout_s=60)
+    assert done is not None
+    assert (done.returncode, done.stdout, done.stderr) == (status, said, words)
+
+
+def test_many_at_once_have_each_their_own_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [doing(monkeypatch, f"import sys; print({n}); sys.exit({n})") for n in range(12)]
+    with ThreadPoolExecutor(12) as threads:
+        done = list(
+            threads.map(
+                lambda one: run_warm(one, env=environment(), stdin=b"", timeout_s=60), words
+            )
+        )
+    assert [one and (one.returncode, one.stdout) for one in done] == [
+        (n, b"%d\n" % n) for n in range(12)
+    ]
 
 
 def wait_gone(file: Path) -> None:

@@ -7,15 +7,16 @@ starts a relay so, which is used like a `subprocess.Popen` of text.  How a progr
 nothing is what `make demo`, the tests of the command lines and every agent show, and a command
 whose environment asks for another Python than that of the loaded process gets it.
 
-    test process ── pipe that ends it ──> loaded process ── fork ──> keeper ── fork ──> command
-         └── socket: words, environment, three pipes ──────────────────┘ pid, then status
+    test process ── pipe that ends it ──> loaded process ── fork ──> command
+         └── socket: words, environment, three pipes ──┘ pid, then status
 
-The loaded process has one thread and does nothing but fork, so what it forks is as good as new.
-The keeper waits for the command, and so knows its status.
+The loaded process has one thread and does nothing but fork and wait, so what it forks is as good as
+new.  A command ends as Python does, but for taking its modules apart: see `_end`.
 """
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import io
@@ -33,7 +34,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import click
 from litestar import Litestar
@@ -53,6 +54,20 @@ _BACKLOG = 64
 _START_S = 60.0
 # What a command has to say is there when it has ended; who waits longer waits for its children.
 _SAID_S = 5.0
+# What the loaded process loads: the programs' commands, and what those load only when they run.
+_PARTS = ("farhand_agent.cli", "farhand_agent.enrolment", "farhand_server.cli.commands")
+_LATE = (
+    "alembic.ddl.postgresql",
+    "alembic.ddl.sqlite",
+    "alembic.runtime.migration",
+    "certifi",
+    "encodings.idna",
+    "farhand_agent.receipts",
+    "farhand_console.trust.fetching",
+    "httpcore",
+    "uvicorn.lifespan.off",
+    "uvicorn.protocols.http.auto",
+)
 
 
 class _Loaded:
@@ -200,7 +215,7 @@ class WarmProcess:
     """A program that runs for long; as much of `subprocess.Popen` as its users want, and no more.
 
     Attributes:
-        pid: of the program itself, not of its keeper.
+        pid: of the program itself.
         returncode: its status once that was asked for, as `Popen` has it.
         stdin: what it reads, to be written as text; closed from the beginning unless wanted.
         stdout: what it says, as text.
@@ -244,7 +259,7 @@ class WarmProcess:
     def send_signal(self, sign: int) -> None:
         """Signal it while it runs."""
         if self.poll() is None:
-            # Its keeper took its status meanwhile: nobody else can have its number so soon.
+            # It ended meanwhile: nobody else can have its number so soon.
             with suppress(ProcessLookupError):
                 os.kill(self.pid, sign)
 
@@ -283,7 +298,7 @@ def _ask_for(loaded: _Loaded, undone: ExitStack) -> tuple[socket.socket, Any, An
 
 
 def _begin(connection: socket.socket, words: list[str], env: dict[str, str]) -> tuple[Any, int]:
-    """Let the command begin; returns what its keeper says from then on, and its process id."""
+    """Let the command begin; returns what is said of it from then on, and its process id."""
     asked = {"program": words[2], "arguments": words[3:], "env": env, "cwd": os.getcwd()}
     connection.sendall(json.dumps(asked).encode())
     connection.shutdown(socket.SHUT_WR)
@@ -316,12 +331,14 @@ def _all_ended(threads: list[threading.Thread], within_s: float) -> bool:
 
 
 def _load() -> None:
-    for name in ("farhand_agent.cli", "farhand_agent.enrolment", "farhand_server.cli.commands"):
+    for name in (*_PARTS, *_LATE):
         importlib.import_module(name)
     _make_the_application()
     context = click.Context(farhand)
     for name in farhand.list_commands(context):
         farhand.get_command(context, name)
+    # What is thrown away now is not thrown away by each command, page by page.
+    gc.collect()
     gc.freeze()
 
 
@@ -336,59 +353,107 @@ def _make_the_application() -> None:
     vars(farhand_server.serve)["build_app"] = build_app
 
 
-def _next_command(path: str) -> dict[str, Any] | None:
-    """Fork for each request; returns in each command, and None when the tests are over."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for keepers
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(path)
-        listener.listen(_BACKLOG)
-        os.write(1, b"ready\n")
-        awaited: list[Any] = [listener, 0]
+class _Commands:
+    """What runs, from the side of the loaded process: a connection for each, to tell its status."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+        self._connections: dict[int, socket.socket] = {}
+        # A byte in this pipe for each end of a command.
+        self._ended, self._told = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._told)
+
+    def next(self) -> dict[str, Any] | None:
+        """Fork for each request; returns in each command, and None when the tests are over."""
+        awaited: list[Any] = [self._listener, self._ended, 0]
         while True:
             ready, _, _ = select.select(awaited, [], [])
-            if listener not in ready:
+            if self._ended in ready:
+                self._tell_who_ended()
+            if self._listener in ready:
+                asked = self._fork()
+                if asked is not None:
+                    return asked
+            elif 0 in ready:
                 return None
-            connection, _ = listener.accept()
-            with connection:
-                if os.fork():
-                    continue
-                listener.close()
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                return _keep(connection)
 
-
-def _keep(connection: socket.socket) -> dict[str, Any]:
-    """Become the keeper of one command; returns in the command only."""
-    _, pipes, _, _ = socket.recv_fds(connection, 1, 3)
-    with connection.makefile("rb") as words:
-        asked: dict[str, Any] = json.loads(words.read())
-    pid = os.fork()
-    if pid == 0:
-        connection.close()
-        for place, pipe in enumerate(pipes):
-            os.dup2(pipe, place)
+    def _fork(self) -> dict[str, Any] | None:
+        """Fork for one request; returns in the command what was asked, None in this process."""
+        connection, _ = self._listener.accept()
+        _, pipes, _, _ = socket.recv_fds(connection, 1, 3)
+        with connection.makefile("rb") as words:
+            asked: dict[str, Any] = json.loads(words.read())
+        pid = os.fork()
+        if pid == 0:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for one in (self._listener, connection, *self._connections.values()):
+                one.close()
+            os.close(self._ended)
+            os.close(self._told)
+            for place, pipe in enumerate(pipes):
+                os.dup2(pipe, place)
+                os.close(pipe)
+            return asked
+        for pipe in pipes:
             os.close(pipe)
-        return asked
-    # Whoever reads a pipe to its end must not wait for the keeper.
-    for pipe in (*pipes, 0, 1, 2):
-        os.close(pipe)
-    connection.sendall(b"%d\n" % pid)
-    _, ended = os.waitpid(pid, 0)
-    connection.sendall(b"%d\n" % os.waitstatus_to_exitcode(ended))
-    os._exit(0)
+        self._connections[pid] = connection
+        _say(connection, pid)
+        return None
+
+    def _tell_who_ended(self) -> None:
+        """Say to whoever waits for it how each command that is over has ended."""
+        os.read(self._ended, 4096)
+        while self._connections:
+            pid, ended = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            with self._connections.pop(pid) as connection:
+                _say(connection, os.waitstatus_to_exitcode(ended))
+
+
+def _say(connection: socket.socket, number: int) -> None:
+    with suppress(BrokenPipeError, ConnectionResetError):  # nobody waits for it any more
+        connection.sendall(b"%d\n" % number)
+
+
+def _end(status: object) -> NoReturn:
+    """End as Python does, but for taking its modules apart.
+
+    Those are the loaded process's too until they are written to, and writing to each of them is
+    most of what a command would cost.
+    """
+    if status is not None and not isinstance(status, int):
+        print(status, file=sys.stderr)
+        status = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(BrokenPipeError):
+            stream.flush()
+    os._exit((status or 0) & 0xFF)
 
 
 def main() -> None:
     """Load, wait for commands, and be each of them."""
     _load()
-    asked = _next_command(sys.argv[1])
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(sys.argv[1])
+        listener.listen(_BACKLOG)
+        os.write(1, b"ready\n")
+        asked = _Commands(listener).next()
     if asked is None:
         return
     os.chdir(asked["cwd"])
     os.environ.clear()
     os.environ.update(asked["env"])
     sys.argv = [asked["program"], *asked["arguments"]]
-    runpy.run_module(asked["program"], run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(asked["program"], run_name="__main__", alter_sys=True)
+    except SystemExit as ending:
+        _end(ending.code)
+    _end(None)
 
 
 if __name__ == "__main__":
