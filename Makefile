@@ -34,16 +34,18 @@ MADE_FOR := $(VENV)/.made-for
 VENV_STAMP := $(VENV)/.stamp-venv
 RUN_STAMP := $(VENV)/.stamp-run
 DEV_STAMP := $(VENV)/.stamp-dev
+UI_STAMP := $(VENV)/.stamp-ui
 ifneq ($(shell cat "$(MADE_FOR)" 2>/dev/null),$(CURDIR))
 .PHONY: $(VENV_STAMP)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check lint types imports coverage format bench words wrappers lock wheels packages clean
+.PHONY: help setup setup-dev ui ui-types demo test check lint types imports coverage format bench words wrappers lock wheels packages clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make setup       the three programs in $(VENV)/bin, from requirements/run.txt'
+	@echo 'make ui          the web console, built by the Node of a Python package (setup calls it)'
 	@echo 'make demo        sets up, then walks the main job with a real relay and real agents'
 	@echo 'make test        sets up with the test tools, then runs all tests (ARGS="..." for some)'
 	@echo 'make check       formatting, lint, types, import rules and coverage, then the tests'
@@ -90,7 +92,24 @@ $(DEV_STAMP): $(VENV_STAMP) requirements/dev.txt $(MEMBER_FILES)
 	@$(PIP) install --no-index --no-deps --no-build-isolation $(MEMBERS:%=-e %)
 	@touch "$(RUN_STAMP)" "$@"
 
+# The page of `farhand web`.  Where npm fails the rest works, and `farhand web` says what is missing.
+UI_SOURCES := $(shell find console/farhand_console/web/app -name node_modules -prune -o -type f -print)
+
+$(UI_STAMP): $(VENV_STAMP) requirements/ui.txt console/ui_build.py $(UI_SOURCES)
+	$(SAY) 'building the web console (requirements/ui.txt and package-lock.json, about 40 s)'
+	@$(PIP) install --require-hashes -r requirements/ui.txt
+	@"$(RUN_PYTHON)" console/ui_build.py
+	@touch "$@"
+
+ui: $(UI_STAMP)
+
+# What the page's sources know of the relay's API; a test compares.
+ui-types: $(DEV_STAMP)
+	@"$(RUN_PYTHON)" console/ui_build.py types
+
 setup: $(RUN_STAMP)
+	@$(MAKE) --no-print-directory ui || \
+	  echo 'farhand: the web console was not built (above); all else works without it' >&2
 	$(SAY) 'ready: $(VENV)/bin/farhand, $(VENV)/bin/farhand-agent, $(VENV)/bin/farhand-server'
 
 setup-dev: $(DEV_STAMP)
@@ -105,6 +124,8 @@ bench: $(DEV_STAMP)
 	@"$(RUN_PYTHON)" -m bench $(ARGS)
 
 test: $(DEV_STAMP)
+	@$(MAKE) --no-print-directory ui || \
+	  echo 'farhand: the web console was not built (above); its tests will say so' >&2
 	$(SAY) 'tests ($(JOBS) at a time)'
 	@"$(RUN_PYTHON)" -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder $(RUN_ALREADY:%=--ignore=%) $(ARGS)
 
@@ -175,7 +196,7 @@ lock:
 	  requirements/run.txt requirements/ui.txt requirements/dev.txt; \
 	then echo 'farhand: a lock holds an address (above)' >&2; exit 1; fi
 
-wheels: $(RUN_STAMP)
+wheels: $(RUN_STAMP) ui
 	$(SAY) 'building the wheels into dist/'
 	@rm -rf dist
 	@$(PIP) wheel --no-index --no-deps --no-build-isolation -w dist $(MEMBERS)

@@ -101,6 +101,7 @@ _COMMANDS = {
     "visit": ("visit", "Visits on site."),
     "wake": ("tools", "Wake a sleeping device through a neighbour in its network."),
     "watch": ("session", "Show what the terminals of a session show; Ctrl-C ends the watching."),
+    "web": ("web", "Open the console in the browser; Enter prints a new link, Ctrl-C ends it."),
     "webhook": ("webhook", "Programs that are told what happens."),
     "whoami": ("login", "Show who is signed in, where, and with which key."),
 }

@@ -48,6 +48,9 @@ def _server_options(function: Callable[P, None]) -> Callable[P, None]:
         click.option("--ca", type=click.Path(exists=True, dir_okay=False), help="A PEM to trust."),
         click.option("--password-stdin", is_flag=True, help="Read the password from stdin."),
         click.option("--password", is_flag=True, help="Ask for the password; nobody sees it."),
+        click.option(
+            "--oauth", help="A file in the relay's home by which tokens are had (OAuth 2)."
+        ),
         click.option("--user", default=None, help="Who signs in there."),
         click.option(
             "--security",
@@ -75,13 +78,17 @@ def _server(
     port: int,
     security: str | None,
     user: str | None,
+    oauth: str | None,
     password: bool,
     password_stdin: bool,
     ca: str | None,
 ) -> dict[str, object] | None:
     """Return a server as the relay takes it; None where nothing was said of it."""
     is_asked = password or password_stdin
-    if place is None and security is None and user is None and ca is None and not is_asked:
+    if is_asked and oauth:
+        raise UsageError("usage", "a server is shown a password or a token: give one of them")
+    said = (place, security, user, oauth, ca)
+    if all(one is None for one in said) and not is_asked:
         return None
     if place is None and there is None:
         raise UsageError("usage", "say where the server is: HOST or HOST:PORT")
@@ -91,6 +98,7 @@ def _server(
         "port": number,
         "security": security or (there.security if there else "tls"),
         "user": user if user is not None else (there.user if there else ""),
+        "oauth": oauth if oauth is not None else (there.oauth if there and not is_asked else ""),
         "ca": Path(ca).read_text("utf-8") if ca else (there.ca if there else ""),
     }
     if there is not None and there.folder:

@@ -23,6 +23,7 @@ class MailServer(msgspec.Struct, frozen=True, kw_only=True):
     port: int
     security: str
     user: str
+    oauth: str = ""
     ca: str = ""
     folder: str = ""
     moved_to: str = ""

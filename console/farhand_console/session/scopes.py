@@ -25,6 +25,8 @@ _WORDS: Final = {
     "forward": "reach other machines through it",
     "screen": "see the screen",
     "control": "use mouse and keyboard",
+    "clipboard": "share the clipboard",
+    "desktop": "reach its own remote desktop",
 }
 # What the answer leaves open, in the order in which it is looked for.
 _NOT_OFFERED: Final = "the device did not offer it with this code"

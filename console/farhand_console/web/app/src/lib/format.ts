@@ -1,0 +1,75 @@
+// Dates, durations, sizes and foreign words as people read them.
+
+const LOCALE = navigator.language || "en";
+const DAY_TIME = new Intl.DateTimeFormat(LOCALE, { dateStyle: "medium", timeStyle: "short" });
+const TIME = new Intl.DateTimeFormat(LOCALE, { timeStyle: "short" });
+const NUMBER = new Intl.NumberFormat(LOCALE);
+const RELATIVE = new Intl.RelativeTimeFormat(LOCALE, { numeric: "auto", style: "short" });
+const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [
+  ["day", 86_400],
+  ["hour", 3_600],
+  ["minute", 60],
+  ["second", 1],
+];
+
+/** `22 Nov 2026, 17:05`, or a dash. */
+export function when(text: string | null | undefined): string {
+  const at = text ? new Date(text) : null;
+  return at && !Number.isNaN(at.getTime()) ? DAY_TIME.format(at) : "–";
+}
+
+export function timeOfDay(text: string): string {
+  const at = new Date(text);
+  return Number.isNaN(at.getTime()) ? "–" : TIME.format(at);
+}
+
+/** `5 min. ago`, `in 2 days`; a dash where there is nothing. */
+export function ago(text: string | null | undefined, now = Date.now()): string {
+  const at = text ? new Date(text).getTime() : Number.NaN;
+  if (Number.isNaN(at)) return "–";
+  const seconds = (at - now) / 1000;
+  for (const [unit, length] of UNITS) {
+    if (Math.abs(seconds) >= length) return RELATIVE.format(Math.trunc(seconds / length), unit);
+  }
+  return RELATIVE.format(0, "second");
+}
+
+/** `1:05:09` or `5:09`, from seconds. */
+export function clock(seconds: number): string {
+  const s = Math.max(0, Math.floor(seconds));
+  const two = (n: number): string => String(n).padStart(2, "0");
+  const hours = Math.floor(s / 3600);
+  const rest = `${two(Math.floor(s / 60) % 60)}:${two(s % 60)}`;
+  return hours ? `${hours}:${rest}` : rest.replace(/^0/, "");
+}
+
+/** `1 h 5 min`, from minutes. */
+export function minutes(count: number): string {
+  const whole = Math.round(count);
+  const [h, m] = [Math.trunc(whole / 60), Math.abs(whole % 60)];
+  return h ? (m ? `${h} h ${m} min` : `${h} h`) : `${m} min`;
+}
+
+/** `1.4 GiB`, from bytes. */
+export function size(bytes: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+  let value = bytes;
+  let unit = 0;
+  while (Math.abs(value) >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${unit ? value.toFixed(1) : Math.round(value)} ${units[unit] ?? ""}`;
+}
+
+export const number = (value: number): string => NUMBER.format(value);
+
+// Characters that reorder or hide what follows: shown as what they are, so that no name lies.
+const TRICKS = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g;
+
+/** A foreign text as it may be shown: bounded, and nothing in it turns the line around. */
+export function foreign(text: string | null | undefined, most = 400): string {
+  if (!text) return "";
+  const shown = text.replace(TRICKS, (one) => `\u2039${one.codePointAt(0)?.toString(16)}\u203a`);
+  return shown.length > most ? `${shown.slice(0, most)}…` : shown;
+}

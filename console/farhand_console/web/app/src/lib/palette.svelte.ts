@@ -1,0 +1,3 @@
+// Whether the search over everything is open.
+
+export const palette = $state({ open: false });

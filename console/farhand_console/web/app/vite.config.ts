@@ -1,0 +1,34 @@
+import { svelte } from "@sveltejs/vite-plugin-svelte";
+import { defineConfig, type Plugin } from "vite";
+
+// The backend while `npm run dev` serves the page: farhand web --listen 127.0.0.1:8440
+const backend = "http://127.0.0.1:8440";
+
+// A library writes this style into its markup, which the page's policy forbids; base.css has the class.
+const contents: Plugin = {
+  name: "display-contents",
+  enforce: "pre",
+  transform(code, id) {
+    if (!id.includes("bits-ui") || !id.endsWith(".svelte")) return null;
+    return code.replaceAll('style="display: contents;"', 'class="contents"');
+  },
+};
+
+export default defineConfig({
+  plugins: [contents, svelte()],
+  build: {
+    outDir: "../dist",
+    emptyOutDir: true,
+    target: "es2022",
+    // Nothing becomes a data: address, so that the page's policy stays at "self".
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    chunkSizeWarningLimit: 400,
+  },
+  server: {
+    proxy: {
+      "/local": { target: backend, ws: true },
+      "/relay": { target: backend },
+    },
+  },
+});
