@@ -20,6 +20,7 @@ from imap_tools import BaseMailBox, ImapToolsError, MailBox, MailBoxStartTls, Ma
 from farhand_protocol.complaints import plain_reason
 from farhand_protocol.errors import FarhandError
 from farhand_server.mail.mailboxes import Server
+from farhand_server.mail.oauth import Credential
 
 __all__ = ["IMAP_TIMEOUT_S", "MAX_AT_ONCE", "Folder", "Found", "reason_of", "tls_context"]
 
@@ -73,19 +74,20 @@ class Folder:
 
     Args:
         server: where and as whom.
-        password: hers.
+        credential: hers.
 
     Raises:
         FarhandError: `mail-unreachable`, `mail-server`.
     """
 
-    def __init__(self, server: Server, password: str) -> None:
+    def __init__(self, server: Server, credential: Credential) -> None:
         self._server = server
         with _translated("the IMAP server cannot be read"):
             self._box = self._connect(server)
         try:
             with _translated("the IMAP server refused the sign-in or the folder"):
-                self._box.login(server.user, password, initial_folder=None)
+                sign_in = self._box.xoauth2 if credential.is_token else self._box.login
+                sign_in(server.user, credential.secret, initial_folder=None)
                 self._box.folder.set(server.folder)
                 status = self._box.client.response("UIDVALIDITY")[1]
                 self.uid_validity = int((status or [b"0"])[0] or 0)

@@ -53,6 +53,7 @@ _ADDRESS = re.compile(
     r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[a-z0-9](?:[a-z0-9-]{0,62})(?:\.[a-z0-9-]{1,63}){0,10}",
     re.ASCII,
 )
+_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}", re.ASCII)
 
 Security = Literal["tls", "starttls", "plain"]
 _Text = Annotated[str, msgspec.Meta(max_length=200)]
@@ -65,12 +66,15 @@ class ServerTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     `security`: TLS from the first byte, STARTTLS before anything is said, or nothing, which is
     for this machine only.  `ca` is a PEM certificate to trust besides the system's.  `folder` is
     read over IMAP; what was kept is moved to `moved_to`, or marked as seen where that is empty.
+    `oauth` names a file in the relay's home by which tokens are had in place of a password
+    (`mail.oauth`).
     """
 
     host: _Text
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
     security: Security = "tls"
     user: _Text = ""
+    oauth: _Text = ""
     password: _Secret | None = None
     ca: Annotated[str, msgspec.Meta(max_length=20_000)] = ""
     folder: _Text = "INBOX"
@@ -87,6 +91,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     port: int
     security: Security
     user: str
+    oauth: str = ""
     ca: str = ""
     folder: str = "INBOX"
     moved_to: str = ""
@@ -153,6 +158,12 @@ def _check_server(terms: ServerTerms) -> None:
             "mail without TLS is for this machine only",
             hint="--security tls or --security starttls",
         )
+    if terms.oauth and not (_FILE.fullmatch(terms.oauth) and terms.user):
+        raise UsageError(
+            "mail-server",
+            "a token is had by a file that is named without a folder, for a user",
+            hint="put it into the relay's home, mode 0600",
+        )
     if not (terms.user + terms.folder + terms.moved_to).isprintable():
         raise UsageError("mail-server", "user and folders are printable text")
 
@@ -171,7 +182,7 @@ async def set_server(
     sealed = ""
     if terms.password is not None:
         sealed = seal(relay, name, terms.password)
-    elif row is not None and row["sealed"]:
+    elif row is not None and row["sealed"] and not terms.oauth:
         before = msgspec.json.decode(row["definition"], type=Server)
         place = ("host", "port", "security", "user", "ca")
         if any(getattr(before, key) != getattr(terms, key) for key in place):

@@ -38,6 +38,7 @@ from farhand_server.mail.keeping import (
     note_place,
 )
 from farhand_server.mail.mailboxes import Server, imap_name, server_of
+from farhand_server.mail.opening import open_folder
 from farhand_server.metrics import make_metrics
 from farhand_server.relay import Relay
 from farhand_server.store.schema.mail import mail_servers, mailboxes
@@ -195,7 +196,7 @@ class Poller:
             )
 
     async def _read(self, name: str, server: Server, password: str) -> int:
-        folder = await asyncio.to_thread(Folder, server, password)
+        folder = await open_folder(self._relay, server, password)
         self._open.add(folder)
         try:
             return await self._take(name, folder)

@@ -28,6 +28,7 @@ from farhand_server.mail.drafting import draft_of, give_sender
 from farhand_server.mail.imap import reason_of, tls_context
 from farhand_server.mail.keeping import RAW_TYPE
 from farhand_server.mail.mailboxes import SMTP, Server, server_of
+from farhand_server.mail.oauth import mail_tokens
 from farhand_server.mail.outgoing import Letter, is_secret, register_mail
 from farhand_server.mail.unreached import tell_of_failure
 from farhand_server.outbox.items import Item
@@ -156,8 +157,10 @@ async def connected(relay: Relay, server: Server, password: str) -> AsyncIterato
     """Yield a signed-in connection to the mail server.
 
     Raises:
-        FarhandError: `mail-unreachable`, `mail-server`.
+        FarhandError: `mail-unreachable`, `mail-server`, `mail-oauth`.
     """
+    tokens = relay.service(mail_tokens)
+    credential = await tokens.credential(server, password)
     context = None
     if server.security != "plain":
         context = await asyncio.to_thread(tls_context, server.ca)
@@ -175,9 +178,12 @@ async def connected(relay: Relay, server: Server, password: str) -> AsyncIterato
     try:
         try:
             await client.connect()
-            if server.user:
-                await client.login(server.user, password)
+            if credential.is_token:
+                await client.auth_xoauth2(server.user, credential.secret)
+            elif server.user:
+                await client.login(server.user, credential.secret)
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+            tokens.forget(server)
             raise FarhandError(
                 "mail-unreachable", f"the SMTP server cannot be used: {reason_of(error)}"
             ) from error

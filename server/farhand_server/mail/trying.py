@@ -7,8 +7,8 @@ import asyncio
 import msgspec
 
 from farhand_protocol.errors import FarhandError
-from farhand_server.mail.imap import Folder
 from farhand_server.mail.mailboxes import SMTP, server_of, servers_of
+from farhand_server.mail.opening import open_folder
 from farhand_server.mail.sending import connected
 from farhand_server.relay import Relay
 
@@ -44,7 +44,7 @@ async def _try(relay: Relay, name: str) -> Tried:
         if name == SMTP:
             async with connected(relay, server, password):
                 return Tried(server=name, ok=True, words=f"{server.host} took the sign-in")
-        folder = await asyncio.to_thread(Folder, server, password)
+        folder = await open_folder(relay, server, password)
         await asyncio.to_thread(folder.close)
         return Tried(server=name, ok=True, words=f"{server.host} opened {server.folder}")
     except FarhandError as error:
