@@ -1,0 +1,54 @@
+"""The shell around every page: where one can go, the search, the keys, what runs, the link."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import expect
+
+from tests.browser.console.conftest import Desk, OpenPage
+from tests.support.browser import Watched, watched
+
+
+def test_everything_is_reached_by_keys_and_links(desk: Desk, seen: Watched) -> None:
+    number = desk.ticket("The scanner hums", requester="ann")
+    page = seen.page
+    for key, name in (("d", "Devices"), ("c", "Campaigns"), ("q", "Queue")):
+        page.keyboard.press("g")
+        page.keyboard.press(key)
+        expect(page.locator("main h1").first).to_have_text(name)
+        expect(page.get_by_role("link", name=name, exact=True)).to_have_attribute(
+            "aria-current", "page"
+        )
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("scanner")
+    expect(page.get_by_role("dialog").get_by_text("The scanner hums")).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(rf"/tickets/{number}$"))
+    page.go_back()
+    expect(page.locator("main h1").first).to_have_text("Queue")
+
+
+def test_a_link_lets_one_browser_in_once(desk: Desk, open_page: OpenPage) -> None:
+    first = open_page("/queue").page
+    link = f"{first.url.partition('/queue')[0]}/"
+    first.reload()
+    expect(first.locator("main h1").first).to_have_text("Queue")
+    browser = first.context.browser
+    assert browser is not None
+    with watched(browser) as other:
+        other.expect("Failed to load resource: the server responded with a status of 403")
+        other.page.goto(f"{link}#token=guessed")
+        expect(other.page.get_by_role("alert")).to_contain_text("web-token-used")
+        other.page.goto(f"{link}queue")
+        expect(other.page.get_by_role("alert")).to_contain_text("web-not-signed-in")
+
+
+def test_what_cannot_be_reached_is_said_with_its_age(desk: Desk, open_page: OpenPage) -> None:
+    one = open_page("/queue")
+    one.expect("WebSocket connection to", "Failed to load resource")
+    desk.web["console-tess"].end()
+    expect(one.page.get_by_text("farhand web does not answer")).to_be_visible()

@@ -1,0 +1,167 @@
+"""A real browser for tests: Debian's Chromium, driven by Playwright, with nothing outside.
+
+chromium()        one browser, ended with the block; Playwright's sync interface, so tests that
+                  use it are plain functions, and it is closed before a module of async tests
+Watched           one page that notes whatever must not happen: a violation of the page's
+                  policy, an error on its console, a failed script, a call to another machine
+axe_faults        what axe-core finds serious or critical on the page as it stands
+layout_faults     text that is cut off or lies over other text, and pages that scroll sideways
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+
+__all__ = [
+    "AXE",
+    "DESKTOP",
+    "PHONE",
+    "Scheme",
+    "Watched",
+    "axe_faults",
+    "chromium",
+    "layout_faults",
+    "watched",
+]
+
+_ROOT: Final = Path(__file__).parents[2]
+_APP: Final = _ROOT / "console/farhand_console/web/app"
+_LAYOUT: Final = Path(__file__).with_name("layout.js")
+AXE: Final = _APP / "node_modules/axe-core/axe.min.js"
+DESKTOP: Final = (1280, 800)
+PHONE: Final = (375, 800)
+Scheme = Literal["light", "dark"]
+_NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
+_ARGUMENTS: Final = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+# Generous: three workers share two processors.
+PATIENCE_MS: Final = 30_000
+_HERE: Final = ("127.0.0.1", "localhost", "[::1]", "::1")
+
+
+def _absent(reason: str) -> None:
+    if os.environ.get("FARHAND_CI") == "1":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@contextmanager
+def chromium(*arguments: str) -> Iterator[Browser]:
+    """Run a headless Chromium; skips (in CI: fails) where there is none.
+
+    Args:
+        arguments: further ones of its command line.
+    """
+    program = next((found for name in _NAMES if (found := shutil.which(name))), None)
+    if program is None:
+        _absent("Chromium is not installed (see .ci/apt.txt)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=program, args=[*_ARGUMENTS, *arguments], timeout=60_000
+        )
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class Watched:
+    """A page and what went wrong on it; `check` fails with the list."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.faults: list[str] = []
+        # Beginnings of console lines that a test brings about on purpose.
+        self.expected: list[str] = []
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("pageerror", lambda error: self.faults.append(f"script failed: {error}"))
+        page.on("console", self._said)
+        page.on("request", lambda request: self._asked(request.url))
+        page.on("websocket", lambda socket: self._asked(socket.url))
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.faults.append(f"console: {message.text[:500]}")
+
+    def _asked(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https", "ws", "wss") and parts.hostname not in _HERE:
+            self.faults.append(f"another machine was asked: {url[:200]}")
+
+    def expect(self, *beginnings: str) -> None:
+        """Let the console say these, such as a failed load that the test brings about."""
+        self.expected += [f"console: {words}" for words in beginnings]
+
+    def check(self) -> None:
+        """Fail where anything went wrong that was not expected."""
+        unexpected = [
+            fault for fault in self.faults if not fault.startswith(tuple(self.expected) or ("\0",))
+        ]
+        self.faults.clear()
+        assert not unexpected, "\n".join(unexpected)
+
+
+@contextmanager
+def watched(
+    browser: Browser,
+    *,
+    size: tuple[int, int] = DESKTOP,
+    scheme: Scheme = "light",
+    javascript: bool = True,
+    locale: str = "en-GB",
+) -> Iterator[Watched]:
+    """Yield a page of a context of its own; fail at the end where anything went wrong."""
+    context: BrowserContext = browser.new_context(
+        viewport={"width": size[0], "height": size[1]},
+        color_scheme=scheme,
+        java_script_enabled=javascript,
+        locale=locale,
+        reduced_motion="reduce",
+        accept_downloads=True,
+    )
+    try:
+        one = Watched(context.new_page())
+        yield one
+        one.check()
+    finally:
+        context.close()
+
+
+def axe_faults(page: Page) -> list[str]:
+    """Return what axe-core finds serious or critical, a line each; skips where it is absent."""
+    if not AXE.is_file():
+        _absent("axe-core is not there: make ui")
+    page.evaluate(f"() => {{ {AXE.read_text()} }}")
+    found: dict[str, Any] = page.evaluate(
+        "() => axe.run(document, {resultTypes: ['violations'], "
+        "runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})"
+    )
+    return [
+        f"{one['id']} ({one['impact']}): {node['html'][:160]} -- "
+        + " ".join(check["message"] for check in node["any"] + node["all"] + node["none"])[:200]
+        for one in found["violations"]
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    ]
+
+
+def layout_faults(page: Page) -> list[str]:
+    """Return what is cut off, outside the window or over other text, one line each."""
+    found: list[str] = page.evaluate(_LAYOUT.read_text())
+    return found
