@@ -29,6 +29,7 @@ from farhand_protocol.identity import make_id
 from farhand_server.accounts.rates import RateLimit
 from farhand_server.accounts.sealing import make_sealing
 from farhand_server.errors import not_found
+from farhand_server.people.warnings import warn_account
 from farhand_server.relay import Relay
 from farhand_server.store.schema import recovery_codes, second_factors
 from farhand_server.wording import check_line
@@ -179,6 +180,7 @@ class Factors:
             .values(confirmed_at=self._relay.stamp())
         )
         await self._forget_begun(c, account)
+        await warn_account(c, self._relay, account=account, change="factor-added")
         if await self.recovery_left(c, account):
             return []
         return await self._new_recovery(c, account)
@@ -288,12 +290,15 @@ class Factors:
         )
         if not await self.of(c, account):
             await self._forget_recovery(c, account)
+        await warn_account(c, self._relay, account=account, change="factor-removed")
 
     async def reset(self, c: AsyncConnection, *, account: str, name: str, actor: str) -> None:
         """Take all factors and recovery codes from an account whose owner lost hers."""
         await self._relay.audit.append(c, actor=actor, action="factor.reset", subject=name)
-        await c.execute(delete(second_factors).where(*self._of(account)))
+        gone = await c.execute(delete(second_factors).where(*self._of(account)))
         await self._forget_recovery(c, account)
+        if gone.rowcount:
+            await warn_account(c, self._relay, account=account, change="factor-removed")
 
     async def renew_recovery(self, c: AsyncConnection, *, account: str, name: str) -> list[str]:
         """Make new recovery codes; the old ones end.
@@ -304,6 +309,7 @@ class Factors:
         if not await self.of(c, account):
             raise FarhandError("factor-none", "there is no second factor yet")
         await self._relay.audit.append(c, actor=name, action="factor.recovery", subject=name)
+        await warn_account(c, self._relay, account=account, change="recovery")
         return await self._new_recovery(c, account)
 
     async def _new_recovery(self, c: AsyncConnection, account: str) -> list[str]:

@@ -26,6 +26,7 @@ from farhand_server.accounts.tokens import make_tokens
 from farhand_server.errors import RateLimited, not_found
 from farhand_server.outbox.items import put
 from farhand_server.people.people import get_person
+from farhand_server.people.warnings import warn_account
 from farhand_server.relay import Relay
 from farhand_server.store.schema import accounts
 
@@ -138,6 +139,7 @@ class Resets:
                 .where(accounts.c.tenant == self._relay.tenant, accounts.c.id == row.id)
                 .values(password_hash=hashed)
             )
+            await warn_account(c, self._relay, account=row.id, change="password")
             await self._relay.service(make_tokens).revoke_all(c, row.id)
             await self._steps.end_all(c, row.id)
 

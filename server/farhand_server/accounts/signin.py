@@ -34,6 +34,7 @@ from farhand_server.accounts.steps import Step, make_steps
 from farhand_server.accounts.tokens import make_tokens
 from farhand_server.clock import stamp
 from farhand_server.people.settings import get_setting
+from farhand_server.people.warnings import warn_account
 from farhand_server.relay import Relay
 from farhand_server.store.schema import accounts, people
 
@@ -306,6 +307,7 @@ class SignIn:
                 .where(accounts.c.tenant == self._relay.tenant, accounts.c.id == actor.account)
                 .values(password_hash=hashed)
             )
+            await warn_account(c, self._relay, account=actor.account, change="password")
             await self._tokens.revoke_all(c, actor.account, but=actor.token)
             await self._steps.end_all(c, actor.account)
         self._names.forgive(f"password {actor.account}")

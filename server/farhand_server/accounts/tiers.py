@@ -26,7 +26,16 @@ _SETTING: Final = "tier-rights"
 
 # Actions of which a part alone may need a tier: scopes of sessions, and risk classes of scripts.
 PARTS: Final[dict[str, tuple[str, ...]]] = {
-    "session.open": ("view", "terminal", "files", "forward", "screen", "control"),
+    "session.open": (
+        "view",
+        "terminal",
+        "files",
+        "forward",
+        "screen",
+        "control",
+        "clipboard",
+        "desktop",
+    ),
     "order.create": ("R0", "R1", "R2", "R3"),
     "campaign.create": ("R0", "R1", "R2", "R3"),
 }

@@ -20,7 +20,10 @@ from farhand_server.accounts.persons import person_of_account, verified_mail
 from farhand_server.desk.references import format_number
 from farhand_server.notify.items import still_seen
 from farhand_server.notify.settings import NotifySettings, desk_sight, is_quiet, settings_of
+from farhand_server.notify.wording import digest_words, line_of
 from farhand_server.outbox.items import put
+from farhand_server.people.letters import language_of
+from farhand_server.people.people import get_person
 from farhand_server.relay import Relay
 from farhand_server.store.schema import accounts, notify_items
 from farhand_server.webhooks.endpoints import queue_delivery
@@ -74,6 +77,7 @@ async def _send(relay: Relay, name: str, settings: NotifySettings) -> int:
                     notify_items.c.kind,
                     notify_items.c.ticket,
                     notify_items.c.words,
+                    notify_items.c.facts,
                     notify_items.c.at,
                 )
             )
@@ -99,28 +103,37 @@ async def _send(relay: Relay, name: str, settings: NotifySettings) -> int:
             return 0
         by_mail = [one for one in told if one.kind in settings.mail]
         to = person and await verified_mail(c, relay.tenant, person)
-        if by_mail and to:
-            await put(c, relay, kind="mail", payload=_mail(relay, to, by_mail))
+        if person and by_mail and to:
+            reader = await get_person(c, relay.tenant, person)
+            language = await language_of(c, relay.tenant, reader)
+            await put(c, relay, kind="mail", payload=_mail(relay, to, by_mail, language))
         by_hook = [one for one in told if one.kind in settings.webhook]
         if by_hook and settings.webhook_name:
             await _deliver(c, relay, name, settings.webhook_name, by_hook)
         return 1
 
 
-def _mail(relay: Relay, to: str, told: list[Any]) -> dict[str, Any]:
-    lines = [f"- {one.at[11:16]} UTC  {one.words}" for one in told[:_SHOWN]]
+def _mail(relay: Relay, to: str, told: list[Any], language: str) -> dict[str, Any]:
+    lines = [_line(one, language) for one in told[:_SHOWN]]
+    subject, more, end = digest_words(
+        language, count=len(told), more=len(told) - _SHOWN, org=relay.settings.org
+    )
+    text = [f"- {one.at[11:16]} UTC  {line}" for one, line in zip(told, lines, strict=False)]
     if len(told) > _SHOWN:
-        lines.append(f"- and {len(told) - _SHOWN} more: farhand notices")
-    subject = told[0].words if len(told) == 1 else f"{len(told)} things on your tickets"
-    lines += ["", f"{relay.settings.org}: what you are told of is yours to set: farhand notify set"]
+        text.append(f"- {more}")
     return {
         "to": [to],
         "cc": [],
-        "subject": subject[:150],
-        "text": "\n".join(lines) + "\n",
+        "subject": (lines[0] if len(told) == 1 else subject)[:150],
+        "text": "\n".join([*text, "", end]) + "\n",
         "auto": False,
-        "language": "en",
+        "language": language,
     }
+
+
+def _line(one: Any, language: str) -> str:
+    # What was told before its facts were kept stays as it was written.
+    return line_of(one.kind, json.loads(one.facts), language) if one.facts else str(one.words)
 
 
 async def _deliver(c: Any, relay: Relay, name: str, webhook: str, told: list[Any]) -> None:

@@ -26,14 +26,6 @@ from farhand_server.relay import Relay
 
 __all__ = ["heed_notify"]
 
-_WORDS: Final[dict[NoticeKind, str]] = {
-    "new": "{number} is new in {queue}: {title}",
-    "assigned": "{number} was given to you by {actor}: {title}",
-    "answered": "{actor} answered on {number}: {title}",
-    "due-soon": "{number} is due soon ({metric}): {title}",
-    "missed": "{number} missed what was promised ({metric}): {title}",
-    "csat-low": "{number} was rated {score} of 5: {title}",
-}
 _KINDS: Final[dict[str, NoticeKind]] = {
     "created": "new",
     "changed": "new",
@@ -58,15 +50,15 @@ async def heed_notify(c: AsyncConnection, relay: Relay, event: HeededEvent) -> N
         who = everybody.get(name)
         if who is None or name == event.actor or not await _may_see(c, relay, who, ticket):
             continue
-        words = _WORDS[kind].format(
-            number=ticket.number,
-            queue=ticket.queue,
-            title=ticket.title,
-            actor=event.actor,
-            metric=event.detail.get("metric", ""),
-            score=event.detail.get("score", ""),
-        )
-        await tell(c, relay, who=who, kind=kind, ticket=ticket.row, words=words)
+        facts = {
+            "number": ticket.number,
+            "queue": ticket.queue,
+            "title": ticket.title,
+            "actor": event.actor,
+            "metric": event.detail.get("metric", ""),
+            "score": event.detail.get("score", ""),
+        }
+        await tell(c, relay, who=who, kind=kind, ticket=ticket.row, facts=facts)
 
 
 def _told(

@@ -7,9 +7,10 @@ ticket that she may no longer see is neither shown nor sent.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import delete, insert, or_, select, update
@@ -19,6 +20,7 @@ from farhand_server.clock import stamp
 from farhand_server.desk.references import format_number
 from farhand_server.desk.tickets import Sight
 from farhand_server.notify.settings import NoticeKind, Recipient
+from farhand_server.notify.wording import line_of
 from farhand_server.relay import Relay
 from farhand_server.store.schema import notify_items, tickets
 
@@ -45,9 +47,9 @@ async def tell(
     who: Recipient,
     kind: NoticeKind,
     ticket: int,
-    words: str,
+    facts: Mapping[str, Any],
 ) -> None:
-    """Tell somebody, inside the transaction that decided it."""
+    """Tell somebody, inside the transaction that decided it; `facts` are those of `line_of`."""
     if not who.settings.wants(kind):
         return
     at = relay.stamp()
@@ -57,7 +59,8 @@ async def tell(
             account=who.name,
             kind=kind,
             ticket=ticket,
-            words=words,
+            words=line_of(kind, facts),
+            facts=json.dumps(facts, sort_keys=True),
             at=at,
             sent_at=None if who.settings.wants_sent(kind) else at,
         )

@@ -19,6 +19,7 @@ from farhand_protocol.errors import FarhandError, UsageError
 from farhand_protocol.identity import make_id
 from farhand_server.errors import not_found
 from farhand_server.people.organisations import check_locale, check_zone, get_organisation
+from farhand_server.people.warnings import warn_person
 from farhand_server.relay import Relay
 from farhand_server.store.schema import addresses, people
 from farhand_server.wording import check_body, check_line
@@ -396,6 +397,8 @@ async def add_address(
     except IntegrityError as error:
         raise FarhandError("address-taken", f"{address} is somebody's already") from error
     await relay.audit.append(c, actor=actor, action="address.add", subject=person)
+    if is_verified:
+        await _warn_of_new(c, relay, person, kind, address)
     return Address(
         kind=kind,
         value=address,
@@ -427,6 +430,17 @@ async def verify_address(
     )
     if done.rowcount:
         await relay.audit.append(c, actor=actor, action="address.verify", subject=person)
+        await _warn_of_new(c, relay, person, kind, address)
+
+
+async def _warn_of_new(
+    c: AsyncConnection, relay: Relay, person: str, kind: AddressKind, address: str
+) -> None:
+    """Tell a person at her other addresses that this one opens her account, too, from now on."""
+    if kind == "mail":
+        await warn_person(
+            c, relay, person=person, change="address-added", address=address, without=[address]
+        )
 
 
 async def remove_address(
@@ -445,9 +459,18 @@ async def remove_address(
             addresses.c.kind == kind,
             addresses.c.value == address,
         )
-        .returning(addresses.c.person)
+        .returning(addresses.c.person, addresses.c.verified_at)
     )
-    person = await c.scalar(gone)
-    if person is None:
+    row = (await c.execute(gone)).first()
+    if row is None:
         raise not_found("address", address)
-    await relay.audit.append(c, actor=actor, action="address.remove", subject=person)
+    await relay.audit.append(c, actor=actor, action="address.remove", subject=row.person)
+    if kind == "mail" and row.verified_at is not None:
+        await warn_person(
+            c,
+            relay,
+            person=row.person,
+            change="address-removed",
+            address=address,
+            also=[address],
+        )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
+from sqlalchemy import update
 
 from farhand_server.accounts.directory import make_directory
 from farhand_server.accounts.persons import join_person
@@ -22,9 +23,11 @@ from farhand_server.desk.service_levels import ServicePolicy, Targets
 from farhand_server.desk.tickets import Intake, Sight, create_ticket
 from farhand_server.notify.digests import send_due
 from farhand_server.notify.heeding import heed_notify
-from farhand_server.notify.settings import NotifySettings, is_quiet
+from farhand_server.notify.settings import NoticeKind, NotifySettings, is_quiet
 from farhand_server.notify.soon import make_soon
+from farhand_server.notify.wording import LANGUAGES, digest_words, line_of
 from farhand_server.people.people import PersonTerms, add_address, create_person
+from farhand_server.store.schema import people
 from tests.server.accounts.people import Mails
 from tests.server.relays import ManualClock, SignIn
 
@@ -237,3 +240,42 @@ async def test_what_cannot_be_wanted(web: httpx.AsyncClient, sign_in: SignIn) ->
 def test_quiet_hours(quiet: tuple[int, int] | None, hour: int, is_so: bool) -> None:
     settings = NotifySettings(quiet=quiet)
     assert is_quiet(settings, datetime(2026, 11, 22, hour, tzinfo=UTC)) is is_so
+
+
+@pytest.mark.parametrize("relay_parts", ["sqlite"], indirect=True)
+async def test_a_mail_is_in_its_readers_language_and_the_console_in_english(
+    relay: Relay, web: httpx.AsyncClient, sign_in: SignIn, mails: Mails, clock: ManualClock
+) -> None:
+    headers = {name: await sign_in("technician", name=name) for name in ("ann", "bob")}
+    for name in headers:
+        await _reachable(relay, name)
+        wish = {"queues": ["desk"], "mail": ["new"], "digest_s": 0}
+        assert (await web.post("/api/v1/me/notify", headers=headers[name], json=wish)).is_success
+    async with relay.db.write() as c:
+        await c.execute(update(people).where(people.c.name == "ann").values(locale="de"))
+    await _ticket(relay, "no {title} {actor}")
+    await _heed(relay)
+    clock.advance(1)
+    await send_due(relay)
+    by_reader = {mail["to"][0]: mail for mail in await mails()}
+    german = by_reader["ann@example.org"]
+    assert (german["subject"], german["language"]) == (
+        "FH-1 ist neu in desk: no {title} {actor}",
+        "de",
+    )
+    assert "bestimmen Sie: farhand notify set" in german["text"]
+    assert by_reader["bob@example.org"]["subject"] == "FH-1 is new in desk: no {title} {actor}"
+    told = (await web.get("/api/v1/me/notices", headers=headers["ann"])).json()["items"]
+    assert told[0]["words"] == "FH-1 is new in desk: no {title} {actor}"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("kind", get_args(NoticeKind))
+def test_every_line_is_written_in_every_language(language: str, kind: NoticeKind) -> None:
+    facts = {name: f"<{name}>" for name in ("number", "queue", "title", "actor", "score")}
+    line = line_of(kind, facts | {"metric": "resolution"}, language)
+    assert line.startswith("<") or language == "ru"
+    assert "<number>" in line
+    assert "<title>" in line
+    assert (line == line_of(kind, facts | {"metric": "resolution"})) is (language == "en")
+    assert all(digest_words(language, count=3, more=1, org="{x}"))

@@ -27,6 +27,7 @@ notify_items = Table(
     Column("kind", Text, nullable=False),
     Column("ticket", BigInteger),
     Column("words", Text, nullable=False),
+    Column("facts", Text, nullable=False, server_default=""),  # JSON: what the words are made of
     Column("at", Text, nullable=False),
     Column("seen_at", Text),
     Column("sent_at", Text),  # when mail and webhook were handed to the outbox, or need not be

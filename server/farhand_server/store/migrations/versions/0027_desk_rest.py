@@ -6,6 +6,9 @@ Revises: 0026
 
 from __future__ import annotations
 
+import sqlalchemy as sa
+from alembic import op
+
 revision = "0027"
 down_revision = "0026"
 branch_labels = None
@@ -14,3 +17,4 @@ depends_on = None
 
 def upgrade() -> None:
     """Go forward; there is no way back but a backup."""
+    op.add_column("notify_items", sa.Column("facts", sa.Text(), nullable=False, server_default=""))
