@@ -1,4 +1,4 @@
-"""looks: the organisation's name, colour and logo on the relay's pages."""
+"""looks: the organisation's name, colour and logo on the relay's pages, and who may chat there."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class _Looks(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     colour: str
     logo: str
+    guests: bool = True
 
 
 def register(root: click.Group) -> None:
@@ -36,15 +37,28 @@ def register(root: click.Group) -> None:
 
     @command(looks, "set")
     @click.option("--name", default="", help="The organisation's, unless given.")
-    @click.option("--colour", default="#1f5f8b", show_default=True, help="As #rrggbb.")
+    @click.option(
+        "--colour",
+        default="#1f5f8b",
+        show_default=True,
+        help="As #rrggbb; white words stand on it.",
+    )
+    @click.option(
+        "--guests/--no-guests",
+        default=True,
+        show_default=True,
+        help="Whether somebody without a sign-in may begin a chat.",
+    )
     @click.option(
         "--logo",
         type=click.Path(dir_okay=False, path_type=Path),
-        help="A PNG or JPEG of at most 200 KiB; none, unless given.",
+        help="A PNG, JPEG or WebP of at most 200 KiB; none, unless given.",
     )
-    def set_looks(context: Context, name: str, colour: str, logo: Path | None) -> None:
+    def set_looks(
+        context: Context, name: str, colour: str, guests: bool, logo: Path | None
+    ) -> None:
         """Change how the pages look; what is not given is as in the beginning."""
-        body = {"name": name, "colour": colour, "logo": _read(logo)}
+        body = {"name": name, "colour": colour, "logo": _read(logo), "guests": guests}
         _show(context, context.relay.post("/looks", _Looks, body))
 
 

@@ -37,7 +37,7 @@ from farhand_server.knowledge.questions import (
 from farhand_server.people.people import get_person
 from farhand_server.relay import Relay
 
-__all__ = ["AREA"]
+__all__ = ["AREA", "writer_of"]
 
 _Line = Annotated[str, msgspec.Meta(max_length=400)]
 _Name = Annotated[str, msgspec.Meta(max_length=60)]
@@ -90,12 +90,16 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
 _NOBODY = "guest"
 
 
-async def _writer(relay: Relay, request: Request[Any, Any, Any], name: str) -> Writer:
+async def writer_of(relay: Relay, actor: Actor | None, name: str) -> Writer:
     """Return who writes; the whole world reads the name, so it is never a mail address.
 
     An account that a link or a provider made is named by its owner's address.
+
+    Args:
+        relay: the wiring.
+        actor: who is signed in, if anybody.
+        name: what she calls herself; may be empty.
     """
-    actor = actor_in(request.scope)
     if actor is None:
         return Writer(name=_first_shown(name))
     if actor.role in ("technician", "admin"):
@@ -161,7 +165,7 @@ class QuestionController(Controller):
         data: JSONBody[NewQuestion],
     ) -> Received:
         """Ask."""
-        writer = await _writer(relay, request, data.name)
+        writer = await writer_of(relay, actor_in(request.scope), data.name)
         _count(relay, request, writer)
         async with relay.db.write() as c:
             number = await ask_question(
@@ -196,7 +200,7 @@ class QuestionController(Controller):
         data: JSONBody[NewAnswer],
     ) -> Received:
         """Answer."""
-        writer = await _writer(relay, request, data.name)
+        writer = await writer_of(relay, actor_in(request.scope), data.name)
         _count(relay, request, writer)
         async with relay.db.write() as c:
             made = await answer_question(c, relay, question=number, body=data.body, writer=writer)

@@ -39,6 +39,7 @@ __all__ = [
     "decide_answer",
     "decide_question",
     "get_question",
+    "is_asker",
     "list_questions",
     "list_waiting_answers",
 ]
@@ -312,6 +313,14 @@ async def _decide(
     given = {**values, "decided_by": actor, "decided_at": relay.stamp()}
     if (await c.execute(update(table).where(mine).values(given))).rowcount != 1:
         raise not_found("question" if table is questions else "answer", str(number))
+
+
+async def is_asker(c: AsyncConnection, tenant: str, question: int, *, account: str) -> bool:
+    """Tell whether this account asked a question."""
+    query = select(questions.c.account).where(
+        questions.c.tenant == tenant, questions.c.number == question
+    )
+    return await c.scalar(query) == account
 
 
 async def accept_answer(

@@ -11,6 +11,8 @@ from litestar.params import JSONBody
 from farhand_protocol.errors import UsageError
 from farhand_server.api.area import Area
 from farhand_server.api.guard import FromActor, FromRelay
+from farhand_server.pages.asset_pages import AssetPages
+from farhand_server.pages.chat_pages import ChatPages
 from farhand_server.pages.help_pages import HelpPages
 from farhand_server.pages.link_pages import LinkPages
 from farhand_server.pages.looks import (
@@ -22,6 +24,7 @@ from farhand_server.pages.looks import (
     picture_type,
 )
 from farhand_server.pages.portal import PortalPages
+from farhand_server.pages.question_pages import QuestionPages
 from farhand_server.pages.routing import PAGE_ERRORS
 from farhand_server.pages.ticket_link_pages import TicketLinkPages
 from farhand_server.people.blobs import keep_blob
@@ -31,11 +34,15 @@ __all__ = ["AREA"]
 
 
 class Looks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the pages are to look; `logo` is a PNG, JPEG or WebP up to 200 KiB, empty for none."""
+    """How the pages are to look; `logo` is a PNG, JPEG or WebP up to 200 KiB, empty for none.
+
+    `guests` says whether somebody without a sign-in may begin a chat.
+    """
 
     name: Annotated[str, msgspec.Meta(max_length=80)] = ""
     colour: Annotated[str, msgspec.Meta(max_length=7)] = "#1f5f8b"
     logo: bytes = b""
+    guests: bool = True
 
 
 class LooksController(Controller):
@@ -55,7 +62,7 @@ class LooksController(Controller):
         kind = picture_type(data.logo)
         if data.logo and (not kind or len(data.logo) > MAX_LOGO_BYTES):
             raise UsageError("invalid", "a logo is a PNG, JPEG or WebP of at most 200 KiB")
-        wanted = Branding(name=data.name.strip(), colour=data.colour)
+        wanted = Branding(name=data.name.strip(), colour=data.colour, guests=data.guests)
         check_branding(wanted)
         async with relay.db.write() as c:
             logo = await keep_blob(c, relay, data.logo, kind) if kind else ""
@@ -70,7 +77,15 @@ AREA = Area(
     public=[
         Router(
             path="/",
-            route_handlers=[HelpPages, LinkPages, PortalPages, TicketLinkPages],
+            route_handlers=[
+                AssetPages,
+                ChatPages,
+                HelpPages,
+                LinkPages,
+                PortalPages,
+                QuestionPages,
+                TicketLinkPages,
+            ],
             exception_handlers=PAGE_ERRORS,
         )
     ],

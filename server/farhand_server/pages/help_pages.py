@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-from importlib.resources import files
 from typing import Annotated, Any, Final
 
 from litestar import Controller, Request, Response, get, post
@@ -27,10 +26,8 @@ from farhand_server.knowledge.readers import ANYBODY, CUSTOMER, Reader
 from farhand_server.knowledge.searching import MAX_QUERY_CHARS, search_articles
 from farhand_server.knowledge.texts import read_text
 from farhand_server.knowledge.votes import browser_voter, vote
-from farhand_server.pages.looks import lightened
 from farhand_server.pages.routing import Reading, look, see_other
 from farhand_server.pages.visitor import language_cookie, read_form
-from farhand_server.people.blobs import read_blob
 from farhand_server.people.organisations import LOCALES
 from farhand_server.relay import Relay
 
@@ -185,25 +182,3 @@ class HelpPages(Controller):
         async with relay.db.read() as c:
             notices = await current_notices(c, relay, person=None, of_desk=False)
         return reading.page("status", well=well, notices=notices)
-
-    @get("/pages/style.css", action=PUBLIC, include_in_schema=False)
-    async def style(self, request: _Anything, relay: FromRelay) -> Response[str]:
-        """Return the one style sheet, in the organisation's colour."""
-        reading = await look(request, relay)
-        sheet = files("farhand_server.pages").joinpath("templates/style.css").read_text("utf-8")
-        colour = reading.branding.colour
-        return Response(
-            sheet.replace("#7cc4f0", lightened(colour)).replace("#1f5f8b", colour),
-            media_type="text/css",
-            headers={"Cache-Control": "public, max-age=300", "X-Content-Type-Options": "nosniff"},
-        )
-
-    @get("/pages/logo", action=PUBLIC, include_in_schema=False)
-    async def logo(self, request: _Anything, relay: FromRelay) -> Response[bytes]:
-        """Return the organisation's logo."""
-        reading = await look(request, relay)
-        if not reading.branding.logo:
-            raise not_found("logo", "of this organisation")
-        async with relay.db.read() as c:
-            kept = await read_blob(c, relay.tenant, reading.branding.logo)
-        return picture_response(kept.media_type, kept.content)

@@ -44,12 +44,14 @@ _MAGIC: Final = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg
 class Branding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the pages look: a name (the organisation's without), one colour, a logo.
 
-    `logo` is the SHA-256 of a file that is kept, empty without.
+    `logo` is the SHA-256 of a file that is kept, empty without; `guests` whether whoever did not
+    sign in may begin a chat.
     """
 
     name: str = ""
     colour: str = "#1f5f8b"
     logo: str = ""
+    guests: bool = True
 
 
 async def branding_of(c: AsyncConnection, relay: Relay) -> Branding:

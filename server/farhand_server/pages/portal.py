@@ -8,8 +8,7 @@ from litestar import Controller, Request, Response, get, post
 from litestar.params import FromPath, QueryParameter
 
 from farhand_protocol.errors import UsageError
-from farhand_server.accounts.authorisation import PUBLIC, Actor, authorise
-from farhand_server.api.desk import sight_of
+from farhand_server.accounts.authorisation import PUBLIC, Actor
 from farhand_server.api.guard import FromRelay
 from farhand_server.channels.chats import is_chat
 from farhand_server.desk.absorbed import merged_into
@@ -36,6 +35,7 @@ from farhand_server.pages.routing import Reading, look, mail_response, see_other
 from farhand_server.pages.threads import file_of_thread, mail_of_message, read_thread
 from farhand_server.pages.uploads import MAX_UPLOAD_BYTES, keep_files, read_upload
 from farhand_server.pages.visitor import read_form
+from farhand_server.pages.whose import sight_here
 from farhand_server.relay import Relay
 from farhand_server.wording import MAX_LINE_CHARS
 
@@ -45,14 +45,6 @@ _Anything = Request[Any, Any, Any]
 _SHOWN: Final = 50
 _SUGGESTED: Final = 5
 _KINDS: Final = tuple(KIND_WORDS)
-
-
-def _sight(reading: Reading, action: str) -> Sight:
-    """Return what she sees here: what is hers, also where she is of the desk."""
-    actor = reading.visitor.signed_in()
-    authorise(actor, action)
-    seen = sight_of(actor, action)
-    return Sight(seen.name, desk=False, guarded=False, person=seen.person)
 
 
 def _is_hers(ticket: Ticket, actor: Actor) -> bool:
@@ -95,7 +87,7 @@ class PortalPages(Controller):
     ) -> Response[Any]:
         """List one's requests, the newest first."""
         reading = await look(request, relay)
-        sight = _sight(reading, "ticket.read")
+        sight = sight_here(reading, "ticket.read")
         async with relay.db.read() as c:
             rows = await tickets_of(
                 c,
@@ -117,7 +109,7 @@ class PortalPages(Controller):
     ) -> Response[Any]:
         """Ask what it is about, then show what may answer it above the form."""
         reading = await look(request, relay)
-        _sight(reading, "ticket.create")
+        sight_here(reading, "ticket.create")
         if not title.strip():
             return reading.page("new_about")
         hits = await _suggestions(reading, title)
@@ -128,7 +120,7 @@ class PortalPages(Controller):
         """Offer what may answer it already where that was not done yet, then make the ticket."""
         reading = await look(request, relay)
         actor = reading.visitor.signed_in()
-        _sight(reading, "ticket.create")
+        sight_here(reading, "ticket.create")
         form, files = await read_upload(request, relay, sender=actor.account)
         title, body = form.get("title", ""), form.get("body", "")
         if form.get("sure") != "yes" and not files:
@@ -165,7 +157,7 @@ class PortalPages(Controller):
     ) -> Response[Any]:
         """Show a request and what was said."""
         reading = await look(request, relay)
-        sight = _sight(reading, "ticket.read")
+        sight = sight_here(reading, "ticket.read")
         found, numbers = await _found(relay, ticket, sight)
         thread = await read_thread(relay, numbers)
         actor = reading.visitor.signed_in()
@@ -195,7 +187,7 @@ class PortalPages(Controller):
     ) -> Response[bytes]:
         """Return a file of a message that she may read."""
         reading = await look(request, relay)
-        _, numbers = await _found(relay, ticket, _sight(reading, "ticket.read"))
+        _, numbers = await _found(relay, ticket, sight_here(reading, "ticket.read"))
         return await file_of_thread(relay, numbers, message, place)
 
     @get("/{ticket:str}/mail/{message:int}", action=PUBLIC, include_in_schema=False)
@@ -204,7 +196,7 @@ class PortalPages(Controller):
     ) -> Response[Any]:
         """Show a mail as it was sent, within a page of ours."""
         reading = await look(request, relay)
-        found, numbers = await _found(relay, ticket, _sight(reading, "ticket.read"))
+        found, numbers = await _found(relay, ticket, sight_here(reading, "ticket.read"))
         await mail_of_message(relay, numbers, message)
         return reading.page(
             "mail", frames=True, ticket=found, base=f"/my/{found.number}", message=message
@@ -216,7 +208,7 @@ class PortalPages(Controller):
     ) -> Response[str]:
         """Return a mail's own HTML, made harmless: it runs nothing and fetches nothing."""
         reading = await look(request, relay)
-        _, numbers = await _found(relay, ticket, _sight(reading, "ticket.read"))
+        _, numbers = await _found(relay, ticket, sight_here(reading, "ticket.read"))
         mail = await mail_of_message(relay, numbers, message)
         return mail_response(await html_of_mail(relay, mail, message=message, pictures=None))
 
@@ -232,7 +224,7 @@ class PortalPages(Controller):
         """Say something more; a resolved request is opened again by it."""
         reading = await look(request, relay)
         actor = reading.visitor.signed_in()
-        sight = _sight(reading, "ticket.reply")
+        sight = sight_here(reading, "ticket.reply")
         form, files = await read_upload(request, relay, sender=actor.account)
         async with relay.db.write() as c:
             found = await get_ticket(c, relay.tenant, ticket, sight=sight)
@@ -261,7 +253,7 @@ class PortalPages(Controller):
         form = await read_form(request, relay)
         reading = await look(request, relay)
         actor = reading.visitor.signed_in()
-        sight = _sight(reading, "ticket.reopen")
+        sight = sight_here(reading, "ticket.reopen")
         async with relay.db.write() as c:
             seen = await get_ticket(c, relay.tenant, ticket, sight=sight)
             await check_may_post(c, relay.tenant, seen, actor.name)

@@ -11,10 +11,12 @@ from litestar.datastructures import Cookie
 from litestar.exceptions import HTTPException
 
 from farhand_protocol.errors import FarhandError
+from farhand_server.knowledge.questions import QUESTIONS_OPEN
 from farhand_server.mail.rendering import CSP_WITH_DATA
 from farhand_server.pages.looks import Branding, branding_of
 from farhand_server.pages.rendering import render
 from farhand_server.pages.visitor import Visitor, stranger, visitor_of
+from farhand_server.people.settings import get_setting
 from farhand_server.relay import Relay
 
 __all__ = ["PAGE_ERRORS", "Reading", "look", "mail_response", "see_other"]
@@ -87,7 +89,11 @@ async def look(request: Request[Any, Any, Any], relay: Relay) -> Reading:
     """Find out who reads, and how the pages look."""
     visitor = await visitor_of(request, relay)
     async with relay.db.read() as c:
-        return Reading(relay, visitor, await branding_of(c, relay))
+        branding = await branding_of(c, relay)
+        visitor.has_questions = await get_setting(
+            c, relay.tenant, QUESTIONS_OPEN, bool, default=False
+        )
+    return Reading(relay, visitor, branding)
 
 
 def see_other(path: str, cookies: Sequence[Cookie] = ()) -> Response[Any]:

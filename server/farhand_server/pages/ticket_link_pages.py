@@ -182,6 +182,8 @@ class TicketLinkPages(Controller):
             )
             await keep_files(c, relay, said.seq, files)
         await tell_ticket(relay, int(said.ticket[3:]))
+        if link.ticket.merged_into is None and said.ticket != link.ticket.number:
+            return (await look(request, relay)).page("sent", number=said.ticket)
         return see_other(f"/t/{token}")
 
     @post("/solved", action=PUBLIC, include_in_schema=False)

@@ -49,6 +49,7 @@ class Visitor:
         words: the texts in her language.
         zone: the time zone in which she reads times.
         path: of this page, for the links to other languages.
+        has_questions: whether public questions are open, once that was looked up.
     """
 
     def __init__(self, actor: Actor | None, words: Wording, zone: tzinfo, path: str) -> None:
@@ -56,6 +57,7 @@ class Visitor:
         self.words = words
         self.zone = zone
         self.path = path
+        self.has_questions = False
 
     @property
     def language(self) -> str:

@@ -17,7 +17,7 @@ from tests.server.relays import serving
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 HOME = "http://127.0.0.1:8443"
-VOID = {"meta", "link", "input", "img", "br"}
+VOID = {"meta", "link", "input", "img", "br", "base"}
 
 
 class Page(HTMLParser):
