@@ -1,4 +1,4 @@
-"""patch check, plan, apply, rollback, report: campaigns over the shipped patch scripts."""
+"""Patch campaigns: check, plan, apply, compliance, verify, rollback, report."""
 
 from __future__ import annotations
 
@@ -75,6 +75,12 @@ def register(root: click.Group) -> None:
 
     @command(patches)
     @click.argument("campaign")
+    def compliance(context: Context, campaign: str) -> None:
+        """Show what the devices of a campaign lacked, by device and by advisory; asks nobody."""
+        _show_devices(context, campaign)
+
+    @command(patches)
+    @click.argument("campaign")
     @agreeing
     def verify(context: Context, campaign: str, yes: bool) -> None:
         """Ask the devices that took updates in a campaign what they still lack."""
@@ -124,9 +130,16 @@ def _carry_out(context: Context, campaign: str, *, wait: bool) -> None:
         context.show(started, lambda: line(started["campaign"]))
         return
     follow(context, campaign, stay=False)
+    _show_devices(context, campaign, whole=True)
+
+
+def _show_devices(context: Context, campaign: str, *, whole: bool = False) -> None:
+    """Show a line for each device and each advisory; as JSON with every result where `whole`."""
     report = report_of(context, campaign)
     rows = [device_row(result) for result in report["results"]]
     lacking = advisories(rows)
+    if not whole:
+        del report["results"]
     answer: dict[str, Any] = report | {"devices": rows, "advisories": lacking}
 
     def show() -> None:

@@ -60,11 +60,16 @@ def _register_approving(scripts: click.Group) -> None:
     @command(scripts)
     @click.argument("script")
     @click.option("--version", type=click.IntRange(1), help="The newest by default.")
+    @click.option("--digest", help="Of what was read elsewhere; nothing else is signed.")
     @click.option("--yes", is_flag=True, help="Do not show the script and ask.")
-    def approve(context: Context, script: str, version: int | None, yes: bool) -> None:
+    def approve(
+        context: Context, script: str, version: int | None, digest: str | None, yes: bool
+    ) -> None:
         """Read a script and sign it as an approver; publish it where that makes it whole."""
         trust = context.trust()
         envelope, manifest, body, state = find_script(context, script, version)
+        if digest is not None and digest != manifest_digest(envelope):
+            raise RefusedError("script-changed", "this is not the script that was read")
         rule = approval_rule(trust, manifest.risk)
         me = trust.roster.holder(context.signer().public_key)
         if manifest.author == context.settings.account or (me and me.name == manifest.author):
@@ -271,11 +276,12 @@ def _register_reading(scripts: click.Group) -> None:
             "deprecated": _deprecated_words(trust, manifest),
             "revoked": _revoked_words(trust, envelope, manifest),
             "parameters": manifest.parameters,
+            "manifest": msgspec.to_builtins(manifest),
             "body": body.decode(errors="replace"),
         }
 
         def readable() -> None:
-            show_fields({k: v for k, v in answer.items() if k != "body"})
+            show_fields({k: v for k, v in answer.items() if k not in ("manifest", "body")})
             for words in str(answer["body"]).splitlines():
                 line("  " + words, len(words) + 2)
 

@@ -11,12 +11,14 @@ here and nowhere else.  A value is one argument and never becomes an option or a
     many              a list of strings        --option=VALUE for each
     pairs             an object of strings     --option=NAME=VALUE for each
     file              a string                 --option=PATH of a private file with these words
+    folder            an object of strings     PATH of a private folder with these files
 
 `signs`: the operator's key is used, and the person is asked for it each time.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, Literal
@@ -31,7 +33,8 @@ __all__ = ["ACTS", "MAX_VALUES", "MAX_VALUE_CHARS", "Act", "Value", "command_wor
 MAX_VALUE_CHARS: Final = 1024 * 1024
 MAX_VALUES: Final = 500
 _MAX_ARGUMENT_BYTES: Final = 100_000
-Kind = Literal["text", "number", "flag", "many", "pairs", "file"]
+Kind = Literal["text", "number", "flag", "many", "pairs", "file", "folder"]
+_FILE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\Z")
 
 
 class Value(msgspec.Struct, frozen=True):
@@ -77,6 +80,49 @@ _OPEN: Final = (
     _option("read_only", "flag"),
     _option("if_needed", "flag"),
 )
+_CAMPAIGN: Final = (
+    _option("script", required=True),
+    _option("query", required=True),
+    _option("name"),
+    _option("param", "pairs"),
+    _option("version", "number"),
+    _option("ttl", "number"),
+    _option("ticket"),
+    _option("rings", "many", option="--ring"),
+    _option("exclude"),
+    _option("limits", "many", option="--limit"),
+    _option("max_in_flight", "number"),
+    _option("splay"),
+    _option("windows", "many", option="--window"),
+    _option("defer_days", "number"),
+    _option("notice"),
+    _option("reboot"),
+)
+# Of another console's campaign, what the page shows before the key is asked for is what is agreed.
+_OF_CAMPAIGN: Final = (_option("yes", "flag"), _argument("campaign"))
+_VERSION: Final = _option("version", "number")
+_POLICY: Final = (
+    _option("attended", "flag"),
+    _option("no_attended", "flag"),
+    _option("unattended", "flag"),
+    _option("no_unattended", "flag"),
+    _option("consent"),
+    _option("scopes", "many", option="--scope"),
+    _option("minutes", "number"),
+    _option("risks", "many", option="--risk"),
+    _option("recording"),
+    _option("audit_keys", "many", option="--audit-key"),
+    _option("consent_s", "number"),
+    _option("hours", "many"),
+    _option("tier_min", "number"),
+    _option("approvals", "number"),
+    _option("recording_days", "number"),
+    _option("lab", "flag"),
+    _option("no_lab", "flag"),
+    _option("break_glass", "flag"),
+    _option("no_break_glass", "flag"),
+    _argument("group"),
+)
 
 ACTS: Final[Mapping[str, Act]] = {
     "whoami": Act(words=("whoami",)),
@@ -96,7 +142,70 @@ ACTS: Final[Mapping[str, Act]] = {
         ),
         signs=True,
     ),
+    "campaign-create": Act(words=("campaign", "create"), values=_CAMPAIGN),
+    "campaign-start": Act(words=("campaign", "start"), values=_OF_CAMPAIGN, signs=True),
+    "campaign-watch": Act(words=("campaign", "watch"), values=_OF_CAMPAIGN, signs=True),
+    "campaign-approve": Act(
+        words=("campaign", "approve"), values=(*_OF_CAMPAIGN, _argument("ring")), signs=True
+    ),
+    "campaign-retry": Act(words=("campaign", "retry"), values=_OF_CAMPAIGN),
+    "campaign-rollback": Act(words=("campaign", "rollback"), values=_OF_CAMPAIGN),
+    "campaign-report": Act(words=("campaign", "report"), values=(_argument("campaign"),)),
+    "patch-check": Act(
+        words=("patch", "check"),
+        values=(
+            _option("query", required=True),
+            _option("ttl", "number"),
+            _option("no_wait", "flag"),
+        ),
+        signs=True,
+    ),
+    "patch-compliance": Act(words=("patch", "compliance"), values=(_argument("campaign"),)),
+    "script-list": Act(words=("script", "list"), values=(_option("limit", "number"),)),
+    "script-show": Act(words=("script", "show"), values=(_VERSION, _argument("script"))),
+    "script-lint": Act(words=("script", "lint"), values=(_argument("folder", "folder"),)),
+    "script-submit": Act(
+        words=("script", "submit"),
+        values=(_option("days", "number"), _argument("folder", "folder")),
+        signs=True,
+    ),
+    "script-submit-shipped": Act(words=("script", "submit"), values=(_argument("script"),)),
+    "script-approve": Act(
+        words=("script", "approve", "--yes"),
+        values=(_VERSION, _option("digest", required=True), _argument("script")),
+        signs=True,
+    ),
+    "script-publish": Act(
+        words=("script", "publish"), values=(_VERSION, _argument("script")), signs=True
+    ),
+    "script-revoke": Act(
+        words=("script", "revoke"),
+        values=(_VERSION, _option("reason", required=True), _argument("script")),
+        signs=True,
+    ),
+    "operator-list": Act(words=("operator", "list")),
+    "operator-add": Act(
+        words=("operator", "add"),
+        values=(
+            _option("key", "file", required=True),
+            _option("can"),
+            _option("tier", "number"),
+            _option("fingerprint", required=True),
+            _argument("name"),
+        ),
+        signs=True,
+    ),
+    "operator-remove": Act(words=("operator", "remove"), values=(_argument("name"),), signs=True),
+    "token-create": Act(
+        words=("token", "create"),
+        values=(_option("group"), _option("uses", "number"), _option("ttl", "number")),
+        signs=True,
+    ),
+    "trust-policy": Act(words=("trust", "policy"), values=(_argument("group"),)),
+    "trust-policy-set": Act(words=("trust", "policy"), values=_POLICY, signs=True),
+    "trust-refresh": Act(words=("trust", "refresh"), signs=True),
     "trust-status": Act(words=("trust", "status")),
+    "audit-verify": Act(words=("audit", "verify")),
 }
 
 
@@ -139,11 +248,24 @@ def _texts(value: Value, given: object, file: Path) -> Iterable[str]:
     if value.kind == "file" and isinstance(given, str) and len(given) <= MAX_VALUE_CHARS:
         write_private(file, given.encode())
         return [str(file)]
+    if value.kind == "folder" and isinstance(given, dict) and len(given) <= MAX_VALUES:
+        return [_folder(value, given, file)]
     if value.kind == "many" and isinstance(given, list) and len(given) <= MAX_VALUES:
         return [_argument_text(value, one) for one in given]
     if value.kind == "pairs" and isinstance(given, dict) and len(given) <= MAX_VALUES:
         return [f"{_pair_name(value, k)}={_argument_text(value, v)}" for k, v in given.items()]
     raise UsageError("act-values", f"{value.name} must be given as {value.kind}")
+
+
+def _folder(value: Value, given: Mapping[object, object], folder: Path) -> str:
+    folder.mkdir(mode=0o700)
+    for name, text in given.items():
+        if not isinstance(name, str) or not _FILE_NAME.match(name):
+            raise UsageError("act-values", f"a name in {value.name} cannot be taken")
+        if not isinstance(text, str) or len(text) > MAX_VALUE_CHARS:
+            raise UsageError("act-values", f"{value.name} must be given as folder")
+        write_private(folder / name, text.encode())
+    return str(folder)
 
 
 def _pair_name(value: Value, name: object) -> str:
