@@ -7,7 +7,7 @@ roster (kept by admins' keys, not here) is what a device believes.
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from sqlalchemy import func, insert, select, update
@@ -19,6 +19,7 @@ from farhand_server.accounts.authorisation import ROLES, Role
 from farhand_server.accounts.steps import make_steps
 from farhand_server.accounts.tiers import HIGHEST_TIER
 from farhand_server.accounts.tokens import make_tokens
+from farhand_server.actors import NOT_PEOPLE
 from farhand_server.errors import not_found
 from farhand_server.relay import Relay
 from farhand_server.store.schema import accounts
@@ -26,10 +27,6 @@ from farhand_server.store.schema import accounts
 __all__ = ["Account", "Directory", "is_account_name", "make_directory"]
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._@+-]{0,62}[a-z0-9])?\Z")
-
-
-# Who else acts on tickets: what these did is not a person's doing, for rules, clocks and mails.
-NOT_PEOPLE: Final = frozenset({"relay", "mail", "monitor", "hook", "connector", "rule", "none"})
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,11 +16,11 @@ from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError
+from farhand_server.actors import THE_RELAY
 from farhand_server.care.erasure import note_erased
 from farhand_server.care.words import erase_words_on
 from farhand_server.clock import stamp
 from farhand_server.desk.search_index import index_ticket
-from farhand_server.desk.unused import THE_RELAY
 from farhand_server.relay import Relay
 from farhand_server.store.schema import erased_tickets, organisations, tickets
 

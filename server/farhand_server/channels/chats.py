@@ -20,6 +20,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from farhand_server.actors import THE_RELAY
 from farhand_server.care.card import card_of
 from farhand_server.channels.words import nobody_there
 from farhand_server.clock import stamp
@@ -27,7 +28,6 @@ from farhand_server.desk.heed import HeededEvent
 from farhand_server.desk.references import format_number
 from farhand_server.desk.tickets import Intake, Ticket, create_ticket, get_ticket
 from farhand_server.desk.timeline import insert_message
-from farhand_server.desk.unused import THE_RELAY
 from farhand_server.errors import not_found
 from farhand_server.mail.outgoing import queue_mail
 from farhand_server.people.people import get_person, main_address

@@ -10,6 +10,7 @@ from typing import Any, Final
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from farhand_server.actors import THE_RELAY
 from farhand_server.contracts.contracts import Contract, get_contract
 from farhand_server.contracts.cover import chosen_contract, contract_of
 from farhand_server.contracts.terms import INCLUDED_NAME
@@ -19,7 +20,6 @@ from farhand_server.desk.queues import promised_in
 from farhand_server.desk.service import get_policy
 from farhand_server.desk.tickets import Sight, Ticket, get_ticket
 from farhand_server.desk.timeline import add_event
-from farhand_server.desk.unused import THE_RELAY
 from farhand_server.relay import Relay
 from farhand_server.store.schema import tickets
 

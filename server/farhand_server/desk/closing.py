@@ -14,13 +14,13 @@ from typing import Final
 from sqlalchemy import and_, or_, select
 
 from farhand_protocol.errors import FarhandError
+from farhand_server.actors import THE_RELAY
 from farhand_server.clock import stamp
 from farhand_server.desk.downtime import sweep_downtime
 from farhand_server.desk.moves import close, resume
 from farhand_server.desk.queues import list_queues
 from farhand_server.desk.service import sweep_due
 from farhand_server.desk.ticket_campaigns import tell_of_campaigns
-from farhand_server.desk.unused import THE_RELAY
 from farhand_server.relay import Relay
 from farhand_server.store.schema import tickets
 

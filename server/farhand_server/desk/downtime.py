@@ -14,9 +14,9 @@ from sqlalchemy import Select, and_, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import UsageError
+from farhand_server.actors import THE_RELAY
 from farhand_server.clock import stamp
 from farhand_server.desk.timeline import add_event
-from farhand_server.desk.unused import THE_RELAY
 from farhand_server.relay import Relay
 from farhand_server.store.schema import devices, ticket_events, tickets
 

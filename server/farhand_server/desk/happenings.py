@@ -20,8 +20,8 @@ from sqlalchemy import RowMapping, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.instants import parse_instant
+from farhand_server.actors import is_a_person
 from farhand_server.desk.service_levels import Happening
-from farhand_server.desk.unused import is_a_person
 from farhand_server.store.schema import ticket_events
 
 __all__ = ["Told", "stories_of"]

@@ -17,6 +17,7 @@ from sqlalchemy import Table, and_, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.instants import parse_instant
+from farhand_server.actors import THE_RELAY
 from farhand_server.clock import stamp
 from farhand_server.desk.absorbed import merges_into
 from farhand_server.desk.calendars import ALWAYS, Calendar, check_calendar
@@ -32,7 +33,6 @@ from farhand_server.desk.service_levels import (
 )
 from farhand_server.desk.ticket_states import ENDED
 from farhand_server.desk.timeline import add_event
-from farhand_server.desk.unused import THE_RELAY
 from farhand_server.errors import not_found
 from farhand_server.relay import Relay
 from farhand_server.store.schema import calendars, service_policies, tickets

@@ -15,11 +15,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError
+from farhand_server.actors import THE_RELAY
 from farhand_server.desk.references import format_number
 from farhand_server.desk.ticket_states import ENDED
 from farhand_server.desk.tickets import Ticket
 from farhand_server.desk.timeline import add_event, insert_message
-from farhand_server.desk.unused import THE_RELAY
 from farhand_server.errors import not_found
 from farhand_server.relay import Relay
 from farhand_server.store.schema import campaigns, devices, orders, ticket_campaigns

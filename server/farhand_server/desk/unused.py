@@ -1,27 +1,13 @@
-"""Who is a person, and which tickets nobody needs to see.
-
-The relay, a rule, a mailbox and a monitor act in the name of nobody: what they say is no answer.
-Tickets that the relay made and resolved for what never began are no work.
-"""
+"""Which tickets nobody needs to see: the relay made and resolved them for what never began."""
 
 from __future__ import annotations
 
-from typing import Final
-
 from sqlalchemy import ColumnElement, and_, func, select
 
+from farhand_server.actors import THE_RELAY
 from farhand_server.store.schema import ticket_events, tickets
 
-__all__ = ["THE_RELAY", "came_to_nothing", "is_a_person"]
-
-# Who resolves what nobody is needed for.
-THE_RELAY: Final = "relay"
-_NO_PEOPLE: Final = (THE_RELAY, "mail", "monitor")
-
-
-def is_a_person(actor: str) -> bool:
-    """Tell whether what was done was done by a person."""
-    return actor not in _NO_PEOPLE and not actor.startswith("rule:")
+__all__ = ["came_to_nothing"]
 
 
 def came_to_nothing() -> ColumnElement[bool]:

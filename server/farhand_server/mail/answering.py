@@ -16,6 +16,7 @@ from sqlalchemy import RowMapping, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import UsageError
+from farhand_server.actors import is_a_person
 from farhand_server.desk.heed import HeededEvent
 from farhand_server.desk.participants import list_participants
 from farhand_server.desk.queues import get_queue
@@ -31,7 +32,6 @@ __all__ = ["NOTIFY", "Audience", "audience_of", "heed_mail"]
 
 # The setting that says whether the desk writes by itself of what it did; on by default.
 NOTIFY: Final = "mail.notify"
-_MACHINES: Final = ("relay", "mail", "monitor", "assistant")
 _TELLING: Final = ("resolved", "reopened")
 
 
@@ -47,12 +47,8 @@ async def heed_mail(c: AsyncConnection, relay: Relay, event: HeededEvent) -> Non
     """Queue the mails that follow from an event."""
     if event.kind == "reply":
         await _reply(c, relay, event)
-    elif event.kind in _TELLING and event.actor not in _MACHINES:
+    elif event.kind in _TELLING and (is_a_person(event.actor) or event.actor.startswith("rule:")):
         await _tell(c, relay, event)
-
-
-def _is_machine(actor: str) -> bool:
-    return actor in _MACHINES or actor.startswith("rule:")
 
 
 async def _reply(c: AsyncConnection, relay: Relay, event: HeededEvent) -> None:
@@ -68,7 +64,7 @@ async def _reply(c: AsyncConnection, relay: Relay, event: HeededEvent) -> None:
         text=message["body"],
         ticket=ticket.row,
         message=message["seq"],
-        auto=_is_machine(event.actor),
+        auto=not is_a_person(event.actor),
         language=message["language"],
     )
     await queue_letter(c, relay, letter, key=f"message:{message['seq']}")

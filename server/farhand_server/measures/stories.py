@@ -14,8 +14,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from farhand_server.actors import is_a_person
 from farhand_server.desk.calendars import ALWAYS, Calendar, open_seconds
-from farhand_server.desk.unused import is_a_person
 
 __all__ = ["HEEDED", "Facts", "Happened", "Span", "Standing", "Story", "facts_of"]
 

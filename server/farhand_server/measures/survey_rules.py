@@ -15,8 +15,8 @@ from typing import Final
 import msgspec
 
 from farhand_protocol.errors import FarhandError
+from farhand_server.actors import is_a_person
 from farhand_server.desk.calendars import Calendar, due_after
-from farhand_server.desk.unused import is_a_person
 
 __all__ = [
     "LINK_DAYS",

@@ -12,9 +12,9 @@ from __future__ import annotations
 from sqlalchemy import exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from farhand_server.actors import THE_RELAY
 from farhand_server.desk.moves import resolve
 from farhand_server.desk.references import format_number
-from farhand_server.desk.unused import THE_RELAY
 from farhand_server.desk.walk_ins import is_untouched_walk_in
 from farhand_server.relay import Relay
 from farhand_server.sessions import rows

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from farhand_server.actors import is_a_person
 from farhand_server.desk.calendars import Calendar
-from farhand_server.desk.unused import is_a_person
 from farhand_server.measures.figures import (
     Figures,
     Surveyed,
