@@ -27,13 +27,14 @@ import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from litestar import WebSocket, get, websocket
+from litestar.di import NamedDependency
 from litestar.exceptions import WebSocketDisconnect
 
 from farhand_console.home import Home
 from farhand_console.web.acts import ACTS, Act, command_words
 from farhand_protocol.errors import FarhandError, UsageError
 
-__all__ = ["MAX_ACTS", "KeyKind", "act_socket", "key_kind", "key_state"]
+__all__ = ["MAX_ACTS", "KeyKind", "act_socket", "key_kind", "key_state", "told_error"]
 
 # Each is a process; a person gives them one by one.
 MAX_ACTS: Final = 16
@@ -80,7 +81,7 @@ def key_kind(home: Home) -> KeyKind:
 
 
 @get("/local/key")
-async def key_state(home: Home) -> KeyState:
+async def key_state(home: NamedDependency[Home]) -> KeyState:
     """Say how the operator's key is kept, so that the page asks for what it needs."""
     return KeyState(kind=await asyncio.to_thread(key_kind, home))
 
@@ -101,7 +102,7 @@ def _asked(data: str | bytes) -> tuple[Asking, Act]:
 
 
 @websocket("/local/act")
-async def act_socket(socket: WebSocket[Any, Any, Any], home: Home) -> None:
+async def act_socket(socket: WebSocket[Any, Any, Any], home: NamedDependency[Home]) -> None:
     """Run one act."""
     await socket.accept()
     running: set[int] = socket.app.state.acts
@@ -201,7 +202,7 @@ async def _converse(socket: WebSocket[Any, Any, Any], process: Process) -> None:
     status = process.returncode or 0
     end: dict[str, Any] = {"end": status}
     if status:
-        end["error"] = _told(said)
+        end["error"] = told_error(said)
     await _send(socket, end)
 
 
@@ -221,7 +222,7 @@ def _json(line: bytes) -> Any:
         return line.decode(errors="replace").rstrip("\n")
 
 
-def _told(said: list[str]) -> dict[str, str | None]:
+def told_error(said: list[str]) -> dict[str, str | None]:
     """Return the command's own error out of its last words."""
     error: dict[str, str | None] = {"code": "act-failed", "message": "", "hint": None}
     for text in said:

@@ -14,21 +14,49 @@ from typing import Any, Final
 
 import msgspec
 from litestar import Litestar, Request, Response, get, post
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
+from litestar.params import JSONBody
 
 from farhand_console.home import Home
 from farhand_console.web.acting import act_socket, key_state
 from farhand_console.web.assets import page_files
+from farhand_console.web.files import change_files, get_file, list_files, put_file
 from farhand_console.web.gate import Gate, problem_body
+from farhand_console.web.recordings import hold_recordings, open_recording, play_recording
 from farhand_console.web.relay_proxy import MAX_BODY_BYTES, RelayLine, relay_proxy
+from farhand_console.web.session_lines import hold_lines
+from farhand_console.web.session_tools import (
+    chat_socket,
+    held_sessions,
+    run_tool,
+    take_picture,
+    watch_session,
+)
+from farhand_console.web.terminals import terminal_socket
 from farhand_console.web.watching import watch_socket
 from farhand_protocol.errors import FarhandError, RefusedError, UsageError
 
 __all__ = ["build_app"]
 
 # What stands behind `/local/`; each area adds its own.
-_HANDLERS: Final[list[Any]] = [act_socket, key_state, watch_socket]
+_HANDLERS: Final[list[Any]] = [
+    act_socket,
+    key_state,
+    watch_socket,
+    change_files,
+    chat_socket,
+    get_file,
+    held_sessions,
+    list_files,
+    open_recording,
+    play_recording,
+    put_file,
+    run_tool,
+    take_picture,
+    terminal_socket,
+    watch_session,
+]
 _BAD, _REFUSED, _FAILED = 400, 403, 502
 
 
@@ -47,7 +75,7 @@ class Here(msgspec.Struct):
 
 
 @get("/local/me")
-async def here(home: Home) -> Here:
+async def here(home: NamedDependency[Home]) -> Here:
     """Say who this console belongs to; the page asks it first to learn whether it was let in."""
     settings = await asyncio.to_thread(home.settings)
     return Here(account=settings.account, organisation=settings.organisation, relay=settings.url)
@@ -87,7 +115,7 @@ def build_app(home: Home, gate: Gate) -> Litestar:
     line = RelayLine(home)
 
     @post("/local/enter", status_code=204)
-    async def enter(data: Token) -> Response[None]:
+    async def enter(data: JSONBody[Token]) -> Response[None]:
         """Swap the link's token for the cookie."""
         headers = {"set-cookie": gate.enter(data.token), "cache-control": "no-store"}
         return Response(None, headers=headers, status_code=204)
@@ -103,7 +131,7 @@ def build_app(home: Home, gate: Gate) -> Litestar:
         route_handlers=[enter, here, relay_proxy, *_HANDLERS, page_files],
         dependencies={"home": Provide(lambda: home, sync_to_thread=False)},
         exception_handlers={FarhandError: _problem, HTTPException: _http_problem},
-        lifespan=[lines],
+        lifespan=[lines, hold_lines(home), hold_recordings()],
         request_max_body_size=MAX_BODY_BYTES,
         openapi_config=None,
         logging_config=None,
@@ -111,4 +139,5 @@ def build_app(home: Home, gate: Gate) -> Litestar:
     )
     app.state.line = line
     app.state.acts = set()
+    app.state.terminals = set()
     return app

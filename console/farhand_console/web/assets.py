@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from litestar import get
+from litestar.params import FromPath
 from litestar.response import Response
 
 __all__ = ["DIST", "is_built", "page_files"]
@@ -65,6 +66,6 @@ def _answer(name: str) -> Response[bytes]:
 
 
 @get(["/", "/{name:path}"])
-async def page_files(name: str = "/") -> Response[bytes]:
+async def page_files(name: FromPath[str] = "/") -> Response[bytes]:
     """Answer with a file of the page, or with the page."""
     return await asyncio.to_thread(_answer, name.lstrip("/"))

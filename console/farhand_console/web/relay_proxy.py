@@ -7,11 +7,11 @@ handed on as a file to keep, so that nothing the relay says is ever shown as a p
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import httpx
 from litestar import Request, Response, route
-from litestar.params import Parameter
+from litestar.params import FromPath
 
 from farhand_console.home import Home
 from farhand_console.relay.calls import check_url, tls_context
@@ -112,9 +112,7 @@ def _kept(headers: dict[str, str]) -> dict[str, str]:
 
 
 @route("/relay/{path:path}", http_method=["GET", "POST"], status_code=200)
-async def relay_proxy(
-    request: Request[Any, Any, Any], path: Annotated[str, Parameter(max_length=2000)]
-) -> Response[bytes]:
+async def relay_proxy(request: Request[Any, Any, Any], path: FromPath[str]) -> Response[bytes]:
     """Carry one call to the relay and its answer back."""
     line: RelayLine = request.app.state.line
     content = await request.body()

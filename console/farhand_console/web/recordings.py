@@ -1,0 +1,270 @@
+"""Opened recordings, for the player in the page.
+
+    POST   /local/recordings/S/open     {"passphrase": ..., "accept": [...]}
+           -> the verdict, the streams with what they are, and the index of commands
+    GET    /local/recordings/S/casts/N  one stream as an asciicast, after it was opened
+
+Opening is `farhand recording export` in a child process, which verifies every signature, and gets
+the passphrase of the key in its environment.  What it wrote lies in a private folder until as many
+others were opened, or the console ends.  What a device recorded may be hostile: each stream passes
+the filter that lets through what draws, and nothing that makes a terminal answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+import tempfile
+from asyncio.subprocess import DEVNULL, PIPE
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import msgspec
+from litestar import Litestar, Request, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+
+from farhand_console.home import Home
+from farhand_console.session.recording_screen import ScreenFilter
+from farhand_console.web.acting import told_error
+from farhand_protocol.errors import FarhandError, UsageError
+from farhand_protocol.identity import is_session_id
+
+__all__ = ["MAX_OPENED", "MAX_PLAYED_BYTES", "hold_recordings", "open_recording", "play_recording"]
+
+MAX_OPENED: Final = 4
+MAX_PLAYED_BYTES: Final = 64 * 1024 * 1024
+_MAX_INDEX: Final = 2000
+_PATIENCE_S: Final = 120.0
+_MAX_SAID_BYTES: Final = 8 * 1024 * 1024
+# What a person can take all the same, once she was told what is amiss.
+Accepted = Literal["open-end", "unwitnessed", "unknown-device"]
+
+
+class Asked(msgspec.Struct, forbid_unknown_fields=True):
+    """How to open it."""
+
+    passphrase: str | None = None
+    accept: list[Accepted] = []
+
+
+class Stream(msgspec.Struct, kw_only=True):
+    """One stream of an opened recording; `at_s` is when it began, after the recording did."""
+
+    number: int
+    kind: str
+    title: str
+    lines: int
+    at_s: float
+    duration_s: float
+
+
+class Moment(msgspec.Struct, kw_only=True):
+    """One thing that was done, so many seconds after the recording began."""
+
+    at_s: float
+    words: str
+
+
+class Opened(msgspec.Struct, kw_only=True):
+    """What an opened recording holds."""
+
+    session: str
+    streams: list[Stream]
+    moments: list[Moment]
+    warnings: list[str]
+
+
+class _Shelf:
+    """The folders of what was opened, the newest last."""
+
+    def __init__(self) -> None:
+        self.folders: OrderedDict[str, Path] = OrderedDict()
+
+    def put(self, session: str, folder: Path) -> None:
+        old = self.folders.pop(session, None)
+        if old is None and len(self.folders) >= MAX_OPENED:
+            _, old = self.folders.popitem(last=False)
+        self.folders[session] = folder
+        if old is not None:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def close(self) -> None:
+        for folder in self.folders.values():
+            shutil.rmtree(folder, ignore_errors=True)
+        self.folders.clear()
+
+
+def hold_recordings() -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
+    """Return the part of the application's life in which opened recordings are kept."""
+
+    @asynccontextmanager
+    async def held(app: Litestar) -> AsyncIterator[None]:
+        app.state.recordings = shelf = _Shelf()
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(shelf.close)
+
+    return held
+
+
+@post("/local/recordings/{session:str}/open", status_code=200)
+async def open_recording(
+    request: Request[Any, Any, Any],
+    session: FromPath[str],
+    data: JSONBody[Asked],
+    home: NamedDependency[Home],
+) -> Opened:
+    """Verify and decrypt a recording."""
+    if not is_session_id(session):
+        raise FarhandError("session-unknown", "this is not a session")
+    shelf: _Shelf = request.app.state.recordings
+    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, "", "farhand-recording-"))  # 0700
+    try:
+        answer, warnings = await _export(home, session, data, folder)
+        opened = await asyncio.to_thread(_opened, session, answer, warnings, folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    await asyncio.to_thread(shelf.put, session, folder)
+    return opened
+
+
+async def _export(
+    home: Home, session: str, asked: Asked, folder: Path
+) -> tuple[dict[str, Any], list[str]]:
+    environment = {name: value for name, value in os.environ.items() if name != "FARHAND_JSON"}
+    if asked.passphrase is not None:
+        environment["FARHAND_PASSPHRASE"] = asked.passphrase
+    words = ["recording", "export", f"--out={folder}", *(f"--{one}" for one in asked.accept)]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "farhand_console",
+        f"--home={home.folder}",
+        "--json",
+        *words,
+        "--",
+        session,
+        stdin=DEVNULL,
+        stdout=PIPE,
+        stderr=PIPE,
+        env=environment,
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            out, said = await process.communicate()
+    except TimeoutError as error:
+        raise FarhandError(
+            "recording-large",
+            "the recording could not be opened in two minutes",
+            hint="farhand recording export writes files for a player",
+        ) from error
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    lines = said[:_MAX_SAID_BYTES].decode(errors="replace").splitlines()
+    if process.returncode:
+        told = told_error(lines)
+        raise FarhandError(str(told["code"]), str(told["message"]), hint=told["hint"])
+    warnings = [line.partition("warning: ")[2] for line in lines if "warning: " in line]
+    answer: dict[str, Any] = msgspec.json.decode(out)
+    return answer, warnings
+
+
+def _opened(session: str, answer: dict[str, Any], warnings: list[str], folder: Path) -> Opened:
+    streams, moments = [], []
+    for row in answer["files"]:
+        stream = Stream(
+            number=row["stream"],
+            kind=str(row["kind"])[:40],
+            title=str(row["title"])[:300],
+            lines=row["lines"],
+            at_s=_began(Path(row["path"])),
+            duration_s=row["duration_s"],
+        )
+        if stream.number == 0:
+            moments = _index(folder / f"{session}-0.cast")
+        else:
+            streams.append(stream)
+    return Opened(session=session, streams=streams, moments=moments, warnings=warnings[:20])
+
+
+def _began(path: Path) -> float:
+    with path.open(encoding="utf-8") as file:
+        header = json.loads(next(file))
+    return float((header.get("farhand") or {}).get("at_s") or 0.0)
+
+
+def _index(path: Path) -> list[Moment]:
+    """Return what was done and when, out of the stream of events."""
+    moments: list[Moment] = []
+    at_s = 0.0
+    with path.open(encoding="utf-8") as file:
+        next(file, None)  # the header
+        for text in file:
+            interval_s, code, data = json.loads(text)
+            at_s += interval_s
+            if code == "o" and len(moments) < _MAX_INDEX:
+                moments.append(Moment(at_s=round(at_s, 3), words=data.strip()[:500]))
+    return moments
+
+
+@get("/local/recordings/{session:str}/casts/{number:int}")
+async def play_recording(
+    request: Request[Any, Any, Any], session: FromPath[str], number: FromPath[int]
+) -> Response[bytes]:
+    """Send one stream of an opened recording."""
+    shelf: _Shelf = request.app.state.recordings
+    folder = shelf.folders.get(session)
+    if folder is None:
+        raise FarhandError("recording-closed", "this recording is not open here any more")
+    path = folder / f"{session}-{number}.cast"
+    data = await asyncio.to_thread(_filtered, path)
+    return Response(
+        data, media_type="application/x-asciicast", headers={"cache-control": "no-store"}
+    )
+
+
+def _filtered(path: Path) -> bytes:
+    """Return a stream of which the output is safe on any terminal."""
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise UsageError("stream-unknown", "the recording has no such stream") from error
+    if size > MAX_PLAYED_BYTES:
+        raise FarhandError(
+            "recording-large",
+            "this is too long for the page",
+            hint="farhand recording play shows it in a terminal",
+        )
+    screen = ScreenFilter()
+    out = bytearray()
+    with path.open(encoding="utf-8") as file:
+        header = json.loads(next(file))
+        term = header.get("term", {})
+        shown = {
+            "version": 3,
+            "term": {
+                "cols": min(max(int(term.get("cols") or 80), 1), 500),
+                "rows": min(max(int(term.get("rows") or 24), 1), 200),
+            },
+        }
+        out += msgspec.json.encode(shown) + b"\n"
+        for text in file:
+            interval_s, code, words = json.loads(text)
+            if code == "o":
+                words = screen.feed(words)
+            elif code not in ("r", "x", "m"):
+                code, words = "i", ""  # what was typed is in what was shown
+            out += msgspec.json.encode([interval_s, code, words]) + b"\n"
+    return bytes(out)
