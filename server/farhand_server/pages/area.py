@@ -26,6 +26,8 @@ from farhand_server.pages.looks import (
 from farhand_server.pages.portal import PortalPages
 from farhand_server.pages.question_pages import QuestionPages
 from farhand_server.pages.routing import PAGE_ERRORS
+from farhand_server.pages.security_pages import SecurityPages
+from farhand_server.pages.sign_in_pages import SignInPages
 from farhand_server.pages.ticket_link_pages import TicketLinkPages
 from farhand_server.people.blobs import keep_blob
 from farhand_server.people.settings import set_setting
@@ -84,6 +86,8 @@ AREA = Area(
                 LinkPages,
                 PortalPages,
                 QuestionPages,
+                SecurityPages,
+                SignInPages,
                 TicketLinkPages,
             ],
             exception_handlers=PAGE_ERRORS,

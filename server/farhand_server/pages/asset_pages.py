@@ -20,7 +20,7 @@ from farhand_server.people.blobs import read_blob
 
 __all__ = ["SCRIPTS", "AssetPages"]
 
-SCRIPTS: Final = ("talk.js",)
+SCRIPTS: Final = ("keys.js", "talk.js")
 _FRESH: Final = {"Cache-Control": "public, max-age=300", "X-Content-Type-Options": "nosniff"}
 
 

@@ -11,17 +11,14 @@ from litestar import Controller, Request, Response, get, post
 from litestar.params import FromPath
 
 from farhand_protocol.errors import UsageError
-from farhand_protocol.instants import parse_instant
 from farhand_server.accounts.authorisation import PUBLIC
-from farhand_server.accounts.links import make_links
 from farhand_server.accounts.resets import make_resets
-from farhand_server.accounts.signin import PendingSignIn, make_signin
+from farhand_server.accounts.signin import make_signin
 from farhand_server.api.address import caller_address
 from farhand_server.api.guard import FromRelay
-from farhand_server.errors import not_permitted
 from farhand_server.measures.surveys import answer_survey, question_of
-from farhand_server.pages.routing import look, see_other
-from farhand_server.pages.visitor import read_form, session_cookie
+from farhand_server.pages.routing import look
+from farhand_server.pages.visitor import read_form
 from farhand_server.people.proofs import prove, read_proof
 
 __all__ = ["LinkPages"]
@@ -30,50 +27,7 @@ _Anything = Request[Any, Any, Any]
 
 
 class LinkPages(Controller):
-    """Signing in, proving an address, a new password, a survey."""
-
-    @get("/sign-in", action=PUBLIC, include_in_schema=False)
-    async def ask(self, request: _Anything, relay: FromRelay) -> Response[Any]:
-        """Ask for the address to which the link goes."""
-        reading = await look(request, relay)
-        return reading.page("sign_in", sent=False)
-
-    @post("/sign-in", action=PUBLIC, include_in_schema=False)
-    async def send(self, request: _Anything, relay: FromRelay) -> Response[Any]:
-        """Mail a link; what is answered is always the same."""
-        form = await read_form(request, relay)
-        relay.service(make_links).ask(form.get("mail", ""), address=caller_address(request, relay))
-        reading = await look(request, relay)
-        return reading.page("sign_in", sent=True)
-
-    @get("/sign-in/{token:str}", action=PUBLIC, include_in_schema=False)
-    async def open_link(
-        self, request: _Anything, relay: FromRelay, token: FromPath[str]
-    ) -> Response[Any]:
-        """Show the button that signs in."""
-        reading = await look(request, relay)
-        return reading.page("use_link", action="/sign-in/use", token=token)
-
-    @post("/sign-in/use", action=PUBLIC, include_in_schema=False)
-    async def use_link(self, request: _Anything, relay: FromRelay) -> Response[Any]:
-        """Sign in, once for each link."""
-        form = await read_form(request, relay)
-        answer = await relay.service(make_links).use(
-            form.get("token", ""), address=caller_address(request, relay)
-        )
-        if isinstance(answer, PendingSignIn):
-            raise not_permitted("an account with a second factor signs in with its console")
-        left_s = (parse_instant(answer.expires_at) - relay.now()).total_seconds()
-        return see_other("/my", [session_cookie(relay, answer.token, int(max(left_s, 1)))])
-
-    @post("/sign-out", action=PUBLIC, include_in_schema=False)
-    async def sign_out(self, request: _Anything, relay: FromRelay) -> Response[Any]:
-        """End the sign-in of this browser."""
-        await read_form(request, relay)
-        reading = await look(request, relay)
-        if reading.visitor.actor is not None:
-            await relay.service(make_signin).sign_out(reading.visitor.actor)
-        return see_other("/", [session_cookie(relay, "", 0)])
+    """Proving an address, a new password, a survey."""
 
     @get("/verify/{token:str}", action=PUBLIC, include_in_schema=False)
     async def show_proof(

@@ -87,6 +87,8 @@ class PortalPages(Controller):
     ) -> Response[Any]:
         """List one's requests, the newest first."""
         reading = await look(request, relay)
+        if "*" not in reading.visitor.signed_in().scopes:
+            return see_other("/my/security")  # she must have a second factor first
         sight = sight_here(reading, "ticket.read")
         async with relay.db.read() as c:
             rows = await tickets_of(
