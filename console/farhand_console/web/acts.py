@@ -151,6 +151,7 @@ ACTS: Final[Mapping[str, Act]] = {
     "campaign-retry": Act(words=("campaign", "retry"), values=_OF_CAMPAIGN),
     "campaign-rollback": Act(words=("campaign", "rollback"), values=_OF_CAMPAIGN),
     "campaign-report": Act(words=("campaign", "report"), values=(_argument("campaign"),)),
+    "order-show": Act(words=("order", "show"), values=(_argument("order"),)),
     "patch-check": Act(
         words=("patch", "check"),
         values=(
