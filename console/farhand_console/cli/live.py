@@ -128,5 +128,7 @@ def _said(context: Context, ticket: str, after: int, wait: float) -> Page[Words]
 
 def _lines(said: list[Words]) -> None:
     for one in said:
+        # Whoever talks in a chat must see what the other side does not.
+        mark = "" if one.public else "(note) "
         for words in one.body.splitlines():
-            line(f"{one.at[11:16]}  {one.author}: {words}", _MAX_TEXT_CHARS + 80)
+            line(f"{one.at[11:16]}  {mark}{one.author}: {words}", _MAX_TEXT_CHARS + 80)

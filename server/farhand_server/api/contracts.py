@@ -145,7 +145,7 @@ def document_response(text: str, form: str, name: str) -> Response[str]:
 
 
 def _written(statement: Statement, language: str, form: str) -> str:
-    document = statement_document(statement, language, with_sums=form == "html")
+    document = statement_document(statement, language)
     return as_html(document) if form == "html" else as_csv(document)
 
 

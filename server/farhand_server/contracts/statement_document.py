@@ -43,8 +43,8 @@ _NAMES: Final = (
 )  # fmt: skip
 
 
-def statement_document(statement: Statement, language: str, *, with_sums: bool = True) -> Document:
-    """Return a statement to be written; without `with_sums` only its lines, one table for CSV."""
+def statement_document(statement: Statement, language: str) -> Document:
+    """Return a statement to be written: its lines, then its sums with the fee."""
     w = dict(zip(_NAMES, _WORDS.get(language, _WORDS["en"]), strict=True))
     shown = [
         (
@@ -65,19 +65,18 @@ def statement_document(statement: Statement, language: str, *, with_sums: bool =
     columns = [w[name] for name in ("date", "ticket", "about", "who", "what")]
     columns += [w[name] for name in ("worked", "billed", "debited", "charged", "amount")]
     sections = [Section(w["work"], columns, shown)]
-    if with_sums:
-        sums: list[tuple[str, Duration | Amount]] = [
-            (w["worked"], Duration(statement.active_s)),
-            (w["billed"], Duration(statement.billed_s)),
-            (w["debited"], Duration(statement.debited_s)),
-            (w["charged"], Duration(statement.charged_s)),
-            (w["amount"], Amount(statement.amount_minor, statement.currency)),
-        ]
-        if statement.fee_minor:
-            sums.append((w["fee"], Amount(statement.fee_minor, statement.currency)))
-        if statement.balance is not None:
-            sums.append((w["balance"], Duration(statement.balance.balance_s)))
-        sections.append(Section(w["sums"], ("", ""), sums))
+    sums: list[tuple[str, Duration | Amount]] = [
+        (w["worked"], Duration(statement.active_s)),
+        (w["billed"], Duration(statement.billed_s)),
+        (w["debited"], Duration(statement.debited_s)),
+        (w["charged"], Duration(statement.charged_s)),
+        (w["amount"], Amount(statement.amount_minor, statement.currency)),
+    ]
+    if statement.fee_minor:
+        sums.append((w["fee"], Amount(statement.fee_minor, statement.currency)))
+    if statement.balance is not None:
+        sums.append((w["balance"], Duration(statement.balance.balance_s)))
+    sections.append(Section(w["sums"], ("", ""), sums))
     draft = "" if statement.id else f"{w['draft']}: "
     return Document(
         title=f"{draft}{w['statement']} {format_month(statement.month, language)}",

@@ -16,6 +16,7 @@ from sqlalchemy import and_, or_, select
 from farhand_protocol.errors import FarhandError
 from farhand_server.actors import THE_RELAY
 from farhand_server.clock import stamp
+from farhand_server.desk.adopting import adopt_tickets
 from farhand_server.desk.downtime import sweep_downtime
 from farhand_server.desk.moves import close, resume
 from farhand_server.desk.queues import list_queues
@@ -53,6 +54,7 @@ async def sweep_tickets(relay: Relay) -> None:
         await _one(relay, number, "resume")
     for number in await _silent(relay):
         await _one(relay, number, "close")
+    await adopt_tickets(relay)
     await sweep_due(relay)
     await sweep_downtime(relay)
     await tell_of_campaigns(relay)

@@ -48,7 +48,7 @@ from farhand_server.desk.ticket_states import STATES
 from farhand_server.desk.timeline import add_event, insert_message
 from farhand_server.desk.unused import came_to_nothing
 from farhand_server.errors import not_found
-from farhand_server.people.people import whose_account
+from farhand_server.people.people import whose_name
 from farhand_server.relay import Relay
 from farhand_server.store.schema import tenants, ticket_participants, tickets
 from farhand_server.wording import check_body, check_language, check_line
@@ -298,7 +298,8 @@ async def create_ticket(
         external_key: its key in someone else's desk.
         body: first message, by `actor`.
         intake: the rest; an incident of middling weight without.
-        person: who the requester is, where that is known; of an account it is found.
+        person: who the requester is, where that is known; of an account or a proven address it is
+            found.
         organisation: whose ticket it is.
         channel: how it came; see `desk.timeline.Message`.
 
@@ -309,7 +310,7 @@ async def create_ticket(
     given = intake or Intake()
     promised = await promised_in(c, tenant, given.queue)
     if person is None and requester:
-        person, its = await whose_account(c, tenant, requester)
+        person, its = await whose_name(c, tenant, requester)
         organisation = organisation or its
     fields = "{}"
     if given.fields is not None:

@@ -46,6 +46,7 @@ __all__ = [
     "set_person",
     "verify_address",
     "whose_account",
+    "whose_name",
 ]
 
 PersonKind = Literal["user", "staff", "vendor", "system"]
@@ -199,6 +200,35 @@ async def whose_account(
     )
     row = (await c.execute(query)).first()
     return (None, None) if row is None else (row.id, row.organisation)
+
+
+async def whose_name(c: AsyncConnection, tenant: str, name: str) -> tuple[str | None, str | None]:
+    """Return the person with an account of this name, or who has proven it as her address.
+
+    Returns: her and her organisation (ids); nothing twice where it is nobody's, or two people's.
+    """
+    by_account = await whose_account(c, tenant, name)
+    try:
+        value = normalise_address("mail", name)
+    except UsageError:
+        return by_account
+    query = (
+        select(people.c.id, people.c.organisation)
+        .join(
+            addresses,
+            and_(addresses.c.tenant == people.c.tenant, addresses.c.person == people.c.id),
+        )
+        .where(
+            addresses.c.tenant == tenant,
+            addresses.c.kind == "mail",
+            addresses.c.value == value,
+            addresses.c.verified_at.is_not(None),
+        )
+    )
+    row = (await c.execute(query)).first()
+    if row is None or by_account[0] == row.id:
+        return by_account
+    return (row.id, row.organisation) if by_account[0] is None else (None, None)
 
 
 async def find_person(

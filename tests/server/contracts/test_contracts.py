@@ -289,8 +289,9 @@ async def test_contracts_over_http(
         "/api/v1/contracts/gold/statements/2026-12?format=csv&language=de", headers=admin
     )
     rows = list(csv.reader(io.StringIO(sheet.text)))
-    assert rows[0][0] == "Datum"
-    assert rows[1][4:7] == ["=late(); nachgetragen".replace("=", "'=", 1), "15", "15"]
+    assert (rows[0], rows[1][0]) == (["Arbeit"], "Datum")
+    assert rows[2][4:7] == ["=late(); nachgetragen".replace("=", "'=", 1), "15", "15"]
+    assert ["Gearbeitet", "15"] in rows[rows.index(["Summen"]) :]
     page = await web.get("/api/v1/contracts/gold/statements/2026-12?format=html", headers=admin)
     assert page.headers["content-security-policy"].startswith("default-src 'none'")
     assert "Statement December 2026" in page.text

@@ -25,7 +25,10 @@ from farhand_server.contracts.formats import (
     format_money,
     format_month,
 )
+from farhand_server.contracts.ledger import Balance
 from farhand_server.contracts.months import check_month, month_before, month_bounds, month_of
+from farhand_server.contracts.statement_document import statement_document
+from farhand_server.contracts.statements import Statement, StatementLine
 
 HOSTILE = "<script>alert(1)</script>\x1b[2J"
 DOCUMENT = Document(
@@ -112,3 +115,38 @@ def test_months_begin_where_the_zone_says() -> None:
     for wrong in ("2026-13", "26-01", "2026-1", "2026-01\n", "9999-01"):
         with pytest.raises(FarhandError):
             check_month(wrong)
+
+
+def test_a_statement_has_the_same_sums_in_every_form() -> None:
+    line = StatementLine(
+        entry="e", ticket="FH-1", title="slow", account="ann", started_at="2026-11-22T12:00:00Z",
+        ended_at="2026-11-22T12:25:00Z", activity="repair", note="=1+1", active_s=1500,
+        billed_s=1800, debited_s=600, charged_s=1200, rate_minor=9000, amount_minor=3000,
+        reverses=None, late=False,
+    )  # fmt: skip
+    balance = Balance(
+        period_from="2026-11-01", period_to="2026-12-01", available_s=36_000, used_s=600,
+        balance_s=35_400, percent=1,
+    )  # fmt: skip
+    statement = Statement(
+        id="w-1", contract="gold", title="Gold", kind="block", organisation=None, month="2026-11",
+        zone="UTC", currency="EUR", fee_minor=4950, active_s=1500, billed_s=1800, debited_s=600,
+        charged_s=1200, amount_minor=3000, made_at=None, balance=balance, lines=[line],
+    )  # fmt: skip
+    document = statement_document(statement, "en")
+    rows = list(csv.reader(io.StringIO(as_csv(document))))
+    sums = {row[0]: row[1] for row in rows[rows.index(["Sums"]) + 2 :]}
+    assert sums == {
+        "Worked": "25",
+        "Billed": "30",
+        "From the balance": "10",
+        "At the rate": "20",
+        "Amount": "30.00",
+        "Fee": "49.50",
+        "Balance at the end": "590",
+    }
+    (work,) = rows[2 : rows.index([])]
+    assert work[4:] == ["repair; =1+1", "25", "30", "10", "20", "30.00"]
+    page = as_html(document)
+    for shown in ("25\u00a0min", "30.00\u00a0EUR", "49.50\u00a0EUR", "9\u00a0h 50\u00a0min"):
+        assert shown in page
