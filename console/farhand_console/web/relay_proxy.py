@@ -75,7 +75,7 @@ class RelayLine:
                 `relay-unreachable`, `relay-timeout`, `relay-lost`, `relay-answer`.
         """
         words = path.split("/")[1:]
-        if any(word in ("", ".", "..") for word in words) or words[0] in _KEPT_BACK:
+        if not words or any(word in ("", ".", "..") for word in words) or words[0] in _KEPT_BACK:
             raise FarhandError("not-found", "there is no such page of the relay's API")
         address = f"/api/v1{path}" + (f"?{query}" if query else "")
         try:
