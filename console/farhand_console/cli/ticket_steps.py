@@ -147,7 +147,7 @@ def _register_belongings(tickets: click.Group) -> None:
     def participant(
         context: Context, number: str, name: str, part: str, read_only: bool, remove: bool
     ) -> None:
-        """Let somebody with an account take part in the ticket."""
+        """Let somebody take part in the ticket: an account, or a mail address."""
         path = segments("tickets", number, "dismiss" if remove else "participants")
         body: dict[str, object] = {"name": name}
         if not remove:

@@ -41,6 +41,7 @@ from farhand_server.desk.participants import (
 from farhand_server.desk.ticket_states import WaitingFor
 from farhand_server.desk.tickets import Sight, Ticket, get_ticket
 from farhand_server.errors import not_found
+from farhand_server.people.people import normalise_address
 from farhand_server.relay import Relay
 from farhand_server.wording import MAX_BODY_CHARS
 
@@ -137,6 +138,16 @@ async def _take(
         check_if_match(request, found.revision)
         changed = await step(c, found, sight)
     return with_etag(changed)
+
+
+async def _name_of(c: AsyncConnection, relay: Relay, name: str) -> str:
+    """Return under which name somebody takes part: her account's, or a mail address."""
+    if await relay.service(make_directory).find(c, name) is not None:
+        return name
+    try:
+        return normalise_address("mail", name)
+    except UsageError as error:
+        raise not_found("account", name) from error
 
 
 async def _check_owner(c: AsyncConnection, relay: Relay, owner: str) -> None:
@@ -463,13 +474,12 @@ class BelongingController(Controller):
         ticket: FromPath[str],
         data: JSONBody[Participant],
     ) -> Page[Participant]:
-        """Let somebody with an account take part."""
+        """Let somebody take part: with an account, or by mail at an address."""
         sight = sight_of(actor, "ticket.work")
         async with relay.db.write() as c:
             found = await get_ticket(c, relay.tenant, ticket, sight=sight)
-            if await relay.service(make_directory).find(c, data.name) is None:
-                raise not_found("account", data.name)
-            await add_participant(c, relay, ticket=found, who=data, actor=actor.name)
+            who = msgspec.structs.replace(data, name=await _name_of(c, relay, data.name))
+            await add_participant(c, relay, ticket=found, who=who, actor=actor.name)
             return Page(items=await list_participants(c, relay.tenant, found.row))
 
     @post("/{ticket:str}/dismiss", action="ticket.work", status_code=200)

@@ -93,7 +93,7 @@ async def test_an_address_finds_the_tickets_of_who_has_it(
     await ann.new("no sound", requester=MIA)
     await ann.new("of somebody else", body=f"write to {MIA} please")
     await ann.new("in copy", requester="zoe@x.example")
-    taking_part = {"name": "mia@home.example", "part": "cc", "can_post": True}
+    taking_part = {"name": "MIA@Home.example", "part": "cc", "can_post": True}
     joined = await ann.post("/3/participants", taking_part)
     assert joined.is_success, joined.text
     assert await _persons(relay, 1) == [her]
