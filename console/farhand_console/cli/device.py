@@ -9,7 +9,7 @@ from typing import Any
 import click
 import msgspec
 
-from farhand_console.cli import inventory, maintenance, probe, records, retirement
+from farhand_console.cli import holder, inventory, maintenance, probe, records, retirement
 from farhand_console.cli.base import Context, command, group, paged
 from farhand_console.cli.records import product_fields
 from farhand_console.output import hint, show_fields, show_table, warn
@@ -47,6 +47,7 @@ def register(root: click.Group) -> None:
     _register_writing(devices)
     inventory.register(devices)
     records.register(devices)
+    holder.register(devices)
     maintenance.register(devices)
     probe.register(devices)
     retirement.register(devices)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Controller, Request, Response, get, post
@@ -17,6 +17,7 @@ from farhand_server.fleet.agentless import NewAgentless, add_agentless
 from farhand_server.fleet.devices import DeviceDetail, device_detail, find_device, is_any_id
 from farhand_server.fleet.dismissals import Dismissal, dismiss_duplicate, recall_duplicate
 from farhand_server.fleet.duplicates import Duplicate, find_duplicates
+from farhand_server.fleet.holders import Holder, holder_of, set_holder
 from farhand_server.fleet.merging import Merge, merge_devices, unmerge_device
 from farhand_server.fleet.product import Product, ProductChange, change_product, get_product
 from farhand_server.gateway.node import make_gateway
@@ -29,6 +30,12 @@ class Other(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Which device becomes part of the one in the path: its id, or a name only it has."""
 
     other: str
+
+
+class NewHolder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who works with a device: a person's id, account or address; null for nobody."""
+
+    person: Annotated[str, msgspec.Meta(max_length=400)] | None
 
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,6 +89,24 @@ class RecordController(Controller):
             check_if_match(request, known.revision)
             return _with_etag(
                 await change_product(c, relay, device=row["id"], change=data, actor=actor.name)
+            )
+
+    @get("/{device:str}/holder", action="device.read")
+    async def holder(self, relay: FromRelay, device: FromPath[str]) -> Holder:
+        """Return who works with it."""
+        async with relay.db.read() as c:
+            row = await find_device(c, relay.tenant, device)
+            return await holder_of(c, relay.tenant, row["id"])
+
+    @post("/{device:str}/holder", action="device.describe", status_code=200)
+    async def give(
+        self, relay: FromRelay, actor: FromActor, device: FromPath[str], data: JSONBody[NewHolder]
+    ) -> Holder:
+        """Say who works with it, or that nobody in particular does; she sees it on her page."""
+        async with relay.db.write() as c:
+            row = await find_device(c, relay.tenant, device)
+            return await set_holder(
+                c, relay, device=row["id"], person=data.person, actor=actor.name
             )
 
     @post("/{device:str}/merge", action="device.merge", status_code=200)

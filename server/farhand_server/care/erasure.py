@@ -56,6 +56,7 @@ from farhand_server.store.schema import (
     assistant_talks,
     calls,
     csat,
+    device_holders,
     erased_tickets,
     erasures,
     idempotency_keys,
@@ -314,6 +315,11 @@ async def _erase_beside(c: AsyncConnection, relay: Relay, known: Known, mine: li
     tenant = relay.tenant
     for some in chunks(mine):
         await _erase_on_hers(c, tenant, some)
+    await c.execute(
+        delete(device_holders).where(
+            device_holders.c.tenant == tenant, device_holders.c.person.in_(known.ids)
+        )
+    )
     await c.execute(
         update(csat)
         .where(csat.c.tenant == tenant, csat.c.person.in_(known.ids), csat.c.comment != "")

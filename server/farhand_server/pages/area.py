@@ -11,6 +11,8 @@ from litestar.params import JSONBody
 from farhand_protocol.errors import UsageError
 from farhand_server.api.area import Area
 from farhand_server.api.guard import FromActor, FromRelay
+from farhand_server.pages.account_pages import AccountPages
+from farhand_server.pages.agent_pages import AgentPages
 from farhand_server.pages.asset_pages import AssetPages
 from farhand_server.pages.chat_pages import ChatPages
 from farhand_server.pages.help_pages import HelpPages
@@ -80,6 +82,8 @@ AREA = Area(
         Router(
             path="/",
             route_handlers=[
+                AccountPages,
+                AgentPages,
                 AssetPages,
                 ChatPages,
                 HelpPages,

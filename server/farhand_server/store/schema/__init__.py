@@ -67,6 +67,7 @@ from farhand_server.store.schema.desk import (
 from farhand_server.store.schema.devices import (
     device_heads,
     device_hints,
+    device_holders,
     device_merges,
     device_products,
     device_tags,
@@ -195,6 +196,7 @@ __all__ = [
     "desk_settings",
     "device_heads",
     "device_hints",
+    "device_holders",
     "device_merges",
     "device_numbers",
     "device_products",

@@ -19,6 +19,7 @@ from farhand_server.store.schema.columns import NUMBER, metadata, tenant
 __all__ = [
     "device_heads",
     "device_hints",
+    "device_holders",
     "device_merges",
     "device_products",
     "device_tags",
@@ -119,6 +120,19 @@ device_products = Table(
     Column("updated_by", Text, nullable=False),
     Column("updated_at", Text, nullable=False),
     PrimaryKeyConstraint("tenant", "device"),
+)
+
+# Who works with a device, as the desk says it; one person at a time.
+device_holders = Table(
+    "device_holders",
+    metadata,
+    tenant(),
+    Column("device", Text, nullable=False),
+    Column("person", Text, nullable=False),
+    Column("given_by", Text, nullable=False),
+    Column("given_at", Text, nullable=False),
+    PrimaryKeyConstraint("tenant", "device", name="device_holders_key"),
+    Index("ix_device_holders_person", "tenant", "person"),
 )
 
 # What two devices may have in common where they are one machine: never identity, only a hint.
