@@ -1,7 +1,7 @@
 """The import rules of pyproject.toml hold, and each of them fails when it is broken.
 
-Each case copies the packages' sources, adds one import that must not be, and runs import-linter
-with the real settings on the copy.
+Each case adds one import that must not be to a copy of the packages' sources, and runs
+import-linter with the real settings on it.
 """
 
 from __future__ import annotations
@@ -31,16 +31,17 @@ def _lint(folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    """The four packages' modules, side by side in a folder of their own."""
+@pytest.fixture(scope="session")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The four packages' modules, side by side in a folder of their own; left as it was found."""
+    folder = tmp_path_factory.mktemp("copy")
     for member in MEMBERS:
         for module in package_modules(member):
-            target = tmp_path / module.path.relative_to(ROOT / member)
+            target = folder / module.path.relative_to(ROOT / member)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(module.text, "utf-8")
-        assert (tmp_path / package_of(member) / "__init__.py").is_file()
-    return tmp_path
+        assert (folder / package_of(member) / "__init__.py").is_file()
+    return folder
 
 
 def test_the_rules_hold(copy: Path) -> None:
@@ -66,16 +67,21 @@ def test_the_rules_hold(copy: Path) -> None:
 )
 def test_a_broken_rule_is_noticed(copy: Path, module: str, line: str, broken: str) -> None:
     path = copy / f"{module}.py"
-    path.write_text(f"{path.read_text('utf-8')}\n{line}\n", "utf-8")
+    before = path.read_text("utf-8")
+    path.write_text(f"{before}\n{line}\n", "utf-8")
     done = _lint(copy)
+    path.write_text(before, "utf-8")
     verdicts = [line for line in done.stdout.splitlines() if " BROKEN" in line]
     assert done.returncode != 0
     assert any(broken in verdict for verdict in verdicts), done.stdout + done.stderr
 
 
 def test_a_module_without_a_place_is_noticed(copy: Path) -> None:
-    for member in MEMBERS:
-        (copy / package_of(member) / "newcomer.py").write_text('"""New."""\n', "utf-8")
+    newcomers = [copy / package_of(member) / "newcomer.py" for member in MEMBERS]
+    for newcomer in newcomers:
+        newcomer.write_text('"""New."""\n', "utf-8")
     done = _lint(copy)
+    for newcomer in newcomers:
+        newcomer.unlink()
     verdicts = [line for line in done.stdout.splitlines() if line.endswith("BROKEN")]
     assert len(verdicts) == len(MEMBERS), done.stdout + done.stderr
