@@ -22,7 +22,7 @@ import pytest
 from tests.support.stage import ConsoleHome, Process, Stage
 from tests.support.warm import WarmProcess
 
-LARGE_BYTES = 400_000_000
+LARGE_BYTES = 200_000_000
 GROWTH_KIB = 64 * 1024
 
 
