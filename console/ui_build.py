@@ -15,6 +15,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 WEB = Path(__file__).parent / "farhand_console" / "web"
@@ -48,7 +49,7 @@ def _node() -> tuple[str, list[str]]:
 def _run(words: list[str], node: str) -> None:
     path = f"{Path(node).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     environment = {**os.environ, "PATH": path, "NO_UPDATE_NOTIFIER": "1"}
-    subprocess.run(words, cwd=APP, check=True, env=environment)
+    subprocess.run(words, cwd=APP, check=True, env=environment, stdout=sys.stderr)
 
 
 def install() -> str:
@@ -76,15 +77,15 @@ def build() -> None:
     (DIST / "assets" / "licences.txt").write_text("\n\n".join(notices))
 
 
-def write_types() -> None:
-    """Write the types of the relay's API."""
+def described(node: str) -> str:
+    """Return the TypeScript types of the relay's API, out of its OpenAPI document."""
+    # Only who works on the page has the relay's package beside it.
     from litestar.serialization import encode_json, get_serializer
 
     from farhand_server.app import build_app
 
-    node = install()
     # The routes are described without a relay behind them.
-    app = build_app(None)
+    app = build_app(None)  # type: ignore[arg-type]
     document = app.openapi_schema.to_schema()
     prefix = "/api/v1"
     below = {path: of for path, of in document["paths"].items() if path.startswith(prefix)}
@@ -94,13 +95,17 @@ def write_types() -> None:
             kept = {code: of for code, of in operation["responses"].items() if code[0] == "2"}
             operation["responses"] = kept
     document["paths"] = {path.removeprefix(prefix): of for path, of in below.items()}
-    description = APP / "openapi.json"
-    description.write_bytes(encode_json(document, serializer=get_serializer(app.type_encoders)))
-    try:
-        cli = "node_modules/openapi-typescript/bin/cli.js"
-        _run([node, cli, "openapi.json", "-o", "src/lib/api.d.ts"], node)
-    finally:
-        description.unlink()
+    with tempfile.TemporaryDirectory() as folder:
+        description, types = Path(folder) / "openapi.json", Path(folder) / "api.d.ts"
+        description.write_bytes(encode_json(document, serializer=get_serializer(app.type_encoders)))
+        cli = APP / "node_modules/openapi-typescript/bin/cli.js"
+        _run([node, str(cli), str(description), "-o", str(types)], node)
+        return types.read_text()
+
+
+def write_types() -> None:
+    """Write the types of the relay's API."""
+    (APP / "src/lib/api.d.ts").write_text(described(install()))
 
 
 if __name__ == "__main__":
