@@ -17,6 +17,7 @@ from farhand_console.relay.desk import (
     Calendar,
     KeptCalendar,
     KeptPolicy,
+    KindPromise,
     OpenNow,
     Queue,
     ServicePolicy,
@@ -282,6 +283,23 @@ def _register_policies(policies: click.Group) -> None:
         body = {"policy": policy, "calendar": calendar}
         kept = context.relay.post(segments("service-policies", name), KeptPolicy, body)
         context.show(kept, lambda: line(f"{kept.name}  version {kept.version}"))
+
+    @command(policies, "kind")
+    @click.argument("kind", required=False)
+    @click.argument("name", required=False)
+    def kind_promise(context: Context, kind: str | None, name: str | None) -> None:
+        """Show, or say, what is promised for a KIND of ticket (complaint), whatever its queue or
+        contract promises; NAME is one of `farhand sla list`, or none.
+        """
+        if kind is None:
+            page = context.relay.get("/kind-promises", Page[KindPromise])
+        elif name is None:
+            raise UsageError("usage", "name what is promised, or none")
+        else:
+            body = {"policy": None if name == "none" else name}
+            page = context.relay.post(segments("kind-promises", kind), Page[KindPromise], body)
+        rows = [(one.kind, one.policy) for one in page.items]
+        context.show(page, lambda: show_table(("kind", "promised"), rows))
 
 
 def _show_policy(kept: KeptPolicy) -> None:

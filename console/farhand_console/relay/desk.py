@@ -19,6 +19,7 @@ __all__ = [
     "InstructionStep",
     "KeptCalendar",
     "KeptPolicy",
+    "KindPromise",
     "OpenNow",
     "Queue",
     "SavedFilter",
@@ -124,6 +125,13 @@ class TicketView(Ticket, frozen=True, kw_only=True):
     merged: list[str] = []
     device_detail: dict[str, Any] | None = None
     surveys: list[SurveyLine] = []
+
+
+class KindPromise(msgspec.Struct, frozen=True, kw_only=True):
+    """What is promised for a kind of ticket."""
+
+    kind: str
+    policy: str
 
 
 class Queue(msgspec.Struct, frozen=True, kw_only=True):

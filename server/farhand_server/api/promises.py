@@ -11,6 +11,7 @@ from litestar import Controller, get, post
 from litestar.params import FromPath, JSONBody
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from farhand_protocol.errors import UsageError
 from farhand_server.api.area import Area
 from farhand_server.api.guard import FromActor, FromRelay
 from farhand_server.api.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
@@ -28,6 +29,7 @@ from farhand_server.desk.holidays import (
     merge_holidays,
     read_holidays,
 )
+from farhand_server.desk.kind_promises import KindPromise, kind_promises, set_kind_promise
 from farhand_server.desk.queues import Queue, QueueTerms, list_queues, set_queue
 from farhand_server.desk.service import (
     ALWAYS_OPEN,
@@ -41,6 +43,7 @@ from farhand_server.desk.service import (
     set_policy,
 )
 from farhand_server.desk.service_levels import ServicePolicy
+from farhand_server.desk.tickets import KINDS
 
 __all__ = ["AREA"]
 
@@ -240,9 +243,44 @@ class PolicyController(Controller):
             )
 
 
+class NewKindPromise(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The service policy of a kind of ticket; null leaves it to contract and queue."""
+
+    policy: Annotated[str, msgspec.Meta(max_length=80)] | None
+
+
+class KindPromiseController(Controller):
+    """What is promised for kinds of tickets, before what contract and queue promise."""
+
+    path = "/kind-promises"
+
+    @get("/", action="queue.read")
+    async def list_all(self, relay: FromRelay) -> Page[KindPromise]:
+        """Return the kinds that have a promise of their own; they are bounded."""
+        async with relay.db.read() as c:
+            return Page(items=await kind_promises(c, relay.tenant))
+
+    @post("/{kind:str}", action="queue.write", status_code=200)
+    async def set(
+        self,
+        relay: FromRelay,
+        actor: FromActor,
+        kind: FromPath[str],
+        data: JSONBody[NewKindPromise],
+    ) -> Page[KindPromise]:
+        """Promise something for a kind of ticket."""
+        if kind not in KINDS:
+            raise UsageError("invalid", f"a ticket is of a kind of {', '.join(KINDS)}")
+        async with relay.db.write() as c:
+            found = await set_kind_promise(
+                c, relay, kind=kind, policy=data.policy, actor=actor.name
+            )
+        return Page(items=found)
+
+
 AREA = Area(
     name="promises",
-    controllers=[QueueController, CalendarController, PolicyController],
+    controllers=[QueueController, CalendarController, PolicyController, KindPromiseController],
     statuses={
         "queue-limit": 409,
         "calendar-invalid": 422,

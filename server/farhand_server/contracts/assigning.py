@@ -15,6 +15,7 @@ from farhand_server.contracts.contracts import Contract, get_contract
 from farhand_server.contracts.cover import chosen_contract, contract_of
 from farhand_server.contracts.terms import INCLUDED_NAME
 from farhand_server.desk.heed import HeededEvent
+from farhand_server.desk.kind_promises import promise_of_kind
 from farhand_server.desk.moves import step
 from farhand_server.desk.queues import promised_in
 from farhand_server.desk.service import get_policy
@@ -30,7 +31,7 @@ _FOUND_BY: Final = frozenset({"category", "device", "organisation", "person"})
 
 
 async def _promised(
-    c: AsyncConnection, tenant: str, contract: Contract, *, was: str | None, queue: str
+    c: AsyncConnection, tenant: str, contract: Contract, *, was: str | None, queue: str, kind: str
 ) -> dict[str, Any]:
     """Return the columns of a ticket that say what is promised; none where nothing changes.
 
@@ -40,13 +41,16 @@ async def _promised(
         contract: what the ticket falls under from now on.
         was: what it named before; with that goes what that promised.
         queue: of the ticket, which promises where no contract does.
+        kind: of the ticket, whose own promise goes before both.
     """
+    if await promise_of_kind(c, tenant, kind) is not None:
+        return {}
     if contract.terms.policy is not None:
         kept = await get_policy(c, tenant, contract.terms.policy)
         return {"policy": kept.name, "policy_version": kept.version, "due_known": False}
     if was is None or (await get_contract(c, tenant, was)).terms.policy is None:
         return {}
-    return {**await promised_in(c, tenant, queue), "due_known": False}
+    return {**await promised_in(c, tenant, queue, kind=kind), "due_known": False}
 
 
 async def assign_contract(
@@ -72,7 +76,9 @@ async def assign_contract(
         named = await contract_of(c, relay, ticket=found.row, found_only=True)
     changes = {
         "contract": None if named.name == INCLUDED_NAME and contract is None else named.name,
-        **await _promised(c, relay.tenant, named, was=found.contract, queue=found.queue),
+        **await _promised(
+            c, relay.tenant, named, was=found.contract, queue=found.queue, kind=found.kind
+        ),
     }
     at = await step(c, relay, ticket=found, state=found.state, changes=changes)
     detail = {"contract": {"from": found.contract, "to": contract}}
@@ -87,7 +93,7 @@ async def heed_contract(c: AsyncConnection, relay: Relay, event: HeededEvent) ->
     )
     if not is_about_it or await chosen_contract(c, relay.tenant, event.ticket) is not None:
         return
-    query = select(tickets.c.contract, tickets.c.queue).where(
+    query = select(tickets.c.contract, tickets.c.queue, tickets.c.kind).where(
         tickets.c.tenant == relay.tenant, tickets.c.number == event.ticket
     )
     row = (await c.execute(query)).first()
@@ -95,7 +101,9 @@ async def heed_contract(c: AsyncConnection, relay: Relay, event: HeededEvent) ->
     name = None if contract.name == INCLUDED_NAME else contract.name
     if row is None or row.contract == name:
         return
-    values = await _promised(c, relay.tenant, contract, was=row.contract, queue=row.queue)
+    values = await _promised(
+        c, relay.tenant, contract, was=row.contract, queue=row.queue, kind=row.kind
+    )
     # Nobody chose this, so whoever has read the ticket may go on with what she read.
     await c.execute(
         update(tickets)

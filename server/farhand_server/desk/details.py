@@ -16,8 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.instants import parse_instant
 from farhand_server.clock import stamp
+from farhand_server.contracts.contracts import get_contract
 from farhand_server.desk.absorbed import merged_into
 from farhand_server.desk.downtime import check_downtime
+from farhand_server.desk.kind_promises import promise_of_kind
 from farhand_server.desk.moves import step
 from farhand_server.desk.priorities import Level, Priority, priority_of, rank_priority
 from farhand_server.desk.queues import promised_in
@@ -94,9 +96,7 @@ async def change_ticket(
     wanted = _checked(change)
     await _check_people(c, relay, ticket, wanted)
     check_downtime(wanted.get("down_from", ticket.down_from), wanted.get("down_to", ticket.down_to))
-    promised: dict[str, object] = {}
-    if wanted.get("queue", ticket.queue) != ticket.queue:
-        promised = await promised_in(c, relay.tenant, wanted["queue"])
+    promised = await _promised(c, relay.tenant, ticket, wanted)
     wanted |= _weight(ticket, change)
     if change.fields is not None:
         fields = ticket.fields | change.fields
@@ -117,6 +117,20 @@ async def change_ticket(
     await add_event(c, relay.tenant, ticket.row, "changed", actor, detail, at)
     await index_head(c, relay.tenant, ticket.row)
     return await get_ticket(c, relay.tenant, ticket.id)
+
+
+async def _promised(
+    c: AsyncConnection, tenant: str, ticket: Ticket, wanted: Mapping[str, Any]
+) -> dict[str, object]:
+    """Return what is promised from now on, where another queue or kind changes that."""
+    queue, kind = wanted.get("queue", ticket.queue), wanted.get("kind", ticket.kind)
+    own = {await promise_of_kind(c, tenant, one) for one in {kind, ticket.kind}}
+    if queue == ticket.queue and len(own) == 1:
+        return {}
+    contract = None
+    if ticket.contract is not None:
+        contract = (await get_contract(c, tenant, ticket.contract)).terms.policy
+    return await promised_in(c, tenant, queue, kind=kind, contract=contract)
 
 
 async def _check_people(

@@ -12,6 +12,7 @@ from sqlalchemy import RowMapping, and_, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError
+from farhand_server.desk.kind_promises import promise_of_kind
 from farhand_server.desk.service import get_policy
 from farhand_server.errors import not_found
 from farhand_server.relay import Relay
@@ -84,17 +85,25 @@ async def get_queue(c: AsyncConnection, tenant: str, name: str) -> Queue:
     raise not_found("queue", name)
 
 
-async def promised_in(c: AsyncConnection, tenant: str, name: str) -> dict[str, object]:
-    """Return the columns of a ticket that say what is promised in a queue.
+async def promised_in(
+    c: AsyncConnection, tenant: str, name: str, *, kind: str, contract: str | None = None
+) -> dict[str, object]:
+    """Return the columns of a ticket that say what is promised.
+
+    Args:
+        c: any connection.
+        tenant: organisation.
+        name: of the queue, which promises where nothing else does.
+        kind: of the ticket, whose own promise goes first.
+        contract: what its contract promises (a policy), where it does.
 
     Raises:
         FarhandError: `not-found` for a queue that does not exist.
     """
     queue = await get_queue(c, tenant, name)
-    version = None
-    if queue.policy is not None:
-        version = (await get_policy(c, tenant, queue.policy)).version
-    return {"policy": queue.policy, "policy_version": version}
+    policy = await promise_of_kind(c, tenant, kind) or contract or queue.policy
+    version = None if policy is None else (await get_policy(c, tenant, policy)).version
+    return {"policy": policy, "policy_version": version}
 
 
 async def list_queues(c: AsyncConnection, tenant: str) -> list[Queue]:

@@ -308,7 +308,7 @@ async def create_ticket(
     """
     tenant, at = relay.tenant, relay.stamp()
     given = intake or Intake()
-    promised = await promised_in(c, tenant, given.queue)
+    promised = await promised_in(c, tenant, given.queue, kind=given.kind)
     if person is None and requester:
         person, its = await whose_name(c, tenant, requester)
         organisation = organisation or its
