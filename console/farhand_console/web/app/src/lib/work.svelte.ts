@@ -1,5 +1,7 @@
 // The open work: tickets, devices and sessions as tabs under the rail, kept through a reload.
 
+import { untrack } from "svelte";
+
 export interface Work {
   /** The page's address. */
   path: string;
@@ -26,12 +28,17 @@ export const work = $state<{ tabs: Work[] }>({ tabs: kept() });
 
 const keep = (): void => localStorage.setItem(KEY, JSON.stringify(work.tabs));
 
-/** Open a tab, or give it its newer title; the oldest goes when there are too many. */
+/** Open a tab, or give it its newer title; the oldest goes when there are too many. An effect may
+ *  call it: it depends on nothing here. */
 export function opened(one: Work): void {
-  const at = work.tabs.findIndex((tab) => tab.path === one.path);
-  if (at >= 0) work.tabs[at] = one;
-  else work.tabs = [...work.tabs.slice(-(MOST - 1)), one];
-  keep();
+  untrack(() => {
+    const at = work.tabs.findIndex((tab) => tab.path === one.path);
+    const known = work.tabs[at];
+    if (known && known.title === one.title && known.kind === one.kind) return;
+    if (at >= 0) work.tabs[at] = one;
+    else work.tabs = [...work.tabs.slice(-(MOST - 1)), one];
+    keep();
+  });
 }
 
 export function closed(path: string): void {
