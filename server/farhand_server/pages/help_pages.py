@@ -38,6 +38,7 @@ _VOTER_COOKIE: Final = "farhand_voter"
 _SHOWN: Final = 50
 # `//host` and what browsers take for it (a backslash, a tab in between) would lead elsewhere.
 _OUR_PATH: Final = re.compile(r"/(?:[A-Za-z0-9_.~%-]+/?)*\Z")
+_HEADING: Final = re.compile(r"<(/?)h([1-5])>")
 _A_YEAR_S: Final = 365 * 86_400
 
 
@@ -122,6 +123,8 @@ class HelpPages(Controller):
             found = await get_article(c, relay.tenant, slug, reader=reader)
             text = await read_text(c, relay.tenant, found, reader=reader, wanted=wanted)
         html = render_markdown(text.body, files_at=f"/kb/{found.slug}/files/", articles_at="/kb/")
+        # The page's own heading is the article's title; the writer's stand below it.
+        html = _HEADING.sub(lambda tag: f"<{tag[1]}h{int(tag[2]) + 1}>", html)
         voted = request.query_params.get("voted") == "1"
         return reading.page("article", article=found, text=text, body=html, voted=voted)
 
