@@ -71,6 +71,7 @@ _COMMANDS = {
     "patch": ("patch", "Updates across the fleet."),
     "person": ("person", "People who ask for help, or are asked."),
     "phone": ("phone", "Calls: timed, written on their tickets, and who calls."),
+    "profile": ("profile", "What of the desk is switched on."),
     "proxy": ("session", "Carry a foreign ssh (ProxyCommand) to a device with an open session."),
     "queue": ("promises", "Where tickets wait."),
     "receipt": ("receipt", "What end users keep of a session."),

@@ -123,6 +123,8 @@ ACTIONS: dict[str, dict[str, Reach]] = {
     "time.read": _READERS,
     "queue.read": _READERS,
     "queue.write": _ADMIN,
+    "profile.read": _READERS,
+    "profile.write": _ADMIN,
     "telephone.settings": _ADMIN,
     # mail: a technician sees that of tickets that she sees
     "mail.status": _READERS,

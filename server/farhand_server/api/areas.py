@@ -32,6 +32,7 @@ from farhand_server.api import (
     outbox,
     people,
     privacy,
+    profile,
     promises,
     questions,
     recordings,
@@ -90,5 +91,6 @@ AREAS: tuple[Area, ...] = (
     care.AREA,
     people.AREA,
     privacy.AREA,
+    profile.AREA,
     pages.AREA,
 )

@@ -35,6 +35,7 @@ from farhand_protocol.errors import FarhandError
 from farhand_server.accounts.authorisation import PUBLIC, Actor, authorise
 from farhand_server.accounts.tokens import make_tokens
 from farhand_server.errors import not_permitted, not_signed_in
+from farhand_server.people.modules import make_modules
 from farhand_server.relay import Relay
 
 __all__ = [
@@ -85,13 +86,15 @@ def actor_in(scope: Any) -> Actor | None:
 def require_action(
     connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
 ) -> None:
-    """Refuse the request unless the actor may do the route's action."""
+    """Refuse the request unless the actor may do the route's action, and it is switched on."""
     action = handler.opt.get("action")
     if action is None:
         raise not_permitted("this route declares no action")
     if action != PUBLIC and (error := connection.scope.get(_ERROR)) is not None:
         raise error  # type: ignore[misc]
     authorise(actor_in(connection.scope), action)
+    relay: Relay = connection.scope["litestar_app"].state.relay
+    relay.service(make_modules).check(connection.scope["path"])
 
 
 def provide_relay(state: State) -> Relay:

@@ -37,6 +37,7 @@ from farhand_server.measures.survey_rules import (
     why_not,
 )
 from farhand_server.measures.survey_words import survey_mail
+from farhand_server.people.modules import make_modules
 from farhand_server.people.people import find_person, main_address
 from farhand_server.people.settings import get_setting
 from farhand_server.relay import Relay
@@ -180,6 +181,8 @@ async def sweep_surveys(relay: Relay) -> int:
     Raises:
         FarhandError: the store's; what was not done is done by a later sweep.
     """
+    if "surveys" in relay.service(make_modules).off:
+        return 0
     query = select(csat.c.id).where(
         csat.c.tenant == relay.tenant, csat.c.state == "planned", csat.c.due_at <= relay.stamp()
     )
