@@ -12,7 +12,7 @@ import pytest
 
 from farhand_protocol.envelopes import decode_envelope, open_payload
 from farhand_protocol.grants import Receipt
-from tests.support.stage import AgentHome, Stage
+from tests.support.stage import AgentHome, Stage, leave_out_most
 
 HOSTILE = "is the \x1b[31mred\u202e light on?"
 
@@ -26,6 +26,7 @@ class Scene:
         stage.start_relay()
         self.agent: AgentHome = stage.agent("alpha")
         self.agent.enrol(admin.json("token", "create")["token"])
+        leave_out_most(self.agent.home, but=["software"])
         self.agent.start()
 
 

@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import queue
+import re
 import shutil
 import signal
 import socket
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import IO, Any
 
@@ -36,8 +38,9 @@ __all__ = [
     "leave_out_most",
 ]
 
-# What an agent under test reports.
-_TOLD = {"cpu", "memory", "os", "software", "system", "users", "volumes"}
+# What an agent under test reports: what it reads from files. For `software` and `users` it starts
+# other people's programs, at its own start and around each session.
+_TOLD = frozenset({"cpu", "memory", "os", "system", "volumes"})
 _READY_S = 60.0
 # Well below the time that pytest gives a test, so that it is the command that is named.
 _COMMAND_S = 90.0
@@ -50,18 +53,23 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def leave_out_most(home: Path) -> None:
+def leave_out_most(home: Path, *, but: Collection[str] = ()) -> None:
     """Let an enrolled agent keep all of its inventory to itself but a few small sections.
 
     For `updates` alone the package manager works several seconds after each start, and the rest
     together is most of what an agent under test would cost.  Tests of the sections and the demo
-    have them all.
+    have them all; `but` names those that a test is about.
     """
     config = home / "config.toml"
-    before, line, after = config.read_text().partition("inventory_leave_out = []")
-    assert line, "an enrolled agent names what it leaves out"
-    left_out = json.dumps(sorted(CATALOGUE.keys() - _TOLD))
-    config.write_text(f"{before}inventory_leave_out = {left_out}{after}")
+    left_out = json.dumps(sorted(CATALOGUE.keys() - _TOLD - set(but)))
+    text, count = re.subn(
+        r"^inventory_leave_out = .*$",
+        f"inventory_leave_out = {left_out}",
+        config.read_text(),
+        flags=re.MULTILINE,
+    )
+    assert count == 1, "an enrolled agent names what it leaves out"
+    config.write_text(text)
 
 
 class CommandFailed(AssertionError):
