@@ -7,7 +7,9 @@ is signed (`campaign-changed`, `campaign-set-changed`).  A console that has no s
 the campaign was made on another one, shows what the relay says and asks; what somebody agreed to
 there is kept in the same way.
 
-The file is not signed: it is as safe as the home it lies in, beside the operator's key.  Which
+The file is not signed: it is as safe as the home it lies in, beside the operator's key.  Whoever
+can write there can as well change the pinned root and the relay that each signature is compared
+with, so a signature here would keep out nobody, and ask for the passphrase once more.  Which
 devices a query or a tag picks is the relay's word when the campaign is made; whom a count or a
 percentage takes of them is checked here, and afterwards the set stays as it was.
 """
