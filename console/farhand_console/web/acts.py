@@ -131,6 +131,56 @@ ACTS: Final[Mapping[str, Act]] = {
         words=("session", "end"),
         values=(_option("note"), _option("hand_over", "flag"), _argument("session")),
     ),
+    "session-widen": Act(
+        words=("session", "widen"),
+        values=(
+            _option("scopes", required=True, option="--scope"),
+            _option("forward_to", "many"),
+            _option("reason"),
+            _argument("session"),
+        ),
+        signs=True,
+    ),
+    "session-join": Act(
+        words=("session", "join"),
+        values=(
+            _option("mode", option="--as"),
+            _option("reason"),
+            _argument("session"),
+        ),
+        signs=True,
+    ),
+    "session-leave": Act(words=("session", "leave"), values=(_argument("session"),)),
+    "session-approve": Act(
+        words=("session", "approve", "--yes"), values=(_argument("session"),), signs=True
+    ),
+    "steps": Act(
+        words=("steps",),
+        values=(
+            _option("steps", "many", required=True, option="--step"),
+            _option("within", "number"),
+            _option("go_on", "flag"),
+            _argument("session"),
+        ),
+    ),
+    "chat-attach": Act(words=("chat", "--attach"), values=(_argument("session"),)),
+    "recording-verify": Act(words=("recording", "verify"), values=(_argument("recording"),)),
+    "device-show": Act(words=("device", "show"), values=(_argument("device"),)),
+    "device-confirm": Act(
+        words=("device", "confirm"),
+        values=(_option("key"), _option("group"), _argument("device")),
+        signs=True,
+    ),
+    "device-move": Act(
+        words=("device", "move"), values=(_argument("device"), _argument("group")), signs=True
+    ),
+    "device-retire": Act(
+        words=("device", "retire"), values=(_option("reason"), _argument("device")), signs=True
+    ),
+    "device-merge": Act(
+        words=("device", "merge", "--yes"), values=(_argument("keep"), _argument("other"))
+    ),
+    "wake": Act(words=("wake",), values=(_option("via", required=True), _argument("device"))),
     "run": Act(
         words=("run",),
         values=(

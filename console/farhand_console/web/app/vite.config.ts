@@ -14,8 +14,19 @@ const contents: Plugin = {
   },
 };
 
+// So does the terminal with the colours of programs; through the object the same is allowed.
+const colours: Plugin = {
+  name: "style-by-object",
+  enforce: "pre",
+  transform(code, id) {
+    if (!id.includes("@xterm/xterm/")) return null;
+    const written = /(\w+)\.setAttribute\("style",`\$\{\1\.getAttribute\("style"\)\|\|""\}\$\{(\w+)\};`\)/g;
+    return code.replace(written, "$1.style.cssText+=$2");
+  },
+};
+
 export default defineConfig({
-  plugins: [contents, svelte()],
+  plugins: [contents, colours, svelte()],
   build: {
     outDir: "../dist",
     emptyOutDir: true,
