@@ -38,6 +38,7 @@ _ACTIONS: Final = {
     "step": "an instruction: {what}",
     "tool": "used a tool: {what}",
     "recording": "the recording: {what}",
+    "screen": "your screen: {what}",
 }
 
 _SAID: Final[dict[str, str]] = {
@@ -103,6 +104,13 @@ _SAID: Final[dict[str, str]] = {
     "tool-wake": "wake the computer {mac} in this network",
     "shot-sent": "a picture of the screen ({size}), sent from this computer",
     "shot-refused": "a picture of the screen",
+    "screen-shown": "it is shown to the technician, and not recorded",
+    "screen-shown-recorded": "it is shown to the technician, and recorded",
+    "screen-over": "it is shown no longer (after {seconds})",
+    "screen-control": "the technician uses mouse and keyboard",
+    "screen-input": "mouse and keyboard: {used} went through, {dropped} did not",
+    "clipboard-put": "the technician put a text into the clipboard ({received})",
+    "clipboard-taken": "what was copied went to the technician ({sent})",
     "recording-full": "the relay takes no more of it",
     "recording-refused": "the relay refuses it",
     "recording-unwritten": "it cannot be written on this computer",

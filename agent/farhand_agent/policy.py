@@ -34,10 +34,10 @@ __all__ = [
 ]
 
 # What this version of the session host can serve; a scope that nobody serves is never granted.
-SERVED_SCOPES: Final = ("view", "terminal", "files", "forward")
+SERVED_SCOPES: Final = SCOPES
 
 # These reach beyond what a person can follow on her screen; they open only after the cool-down.
-WIDE_SCOPES: Final = frozenset({"forward", "screen", "control"})
+WIDE_SCOPES: Final = frozenset({"forward", "screen", "control", "clipboard", "desktop"})
 
 NOTHING = GroupPolicy(
     attended=False,
@@ -208,7 +208,10 @@ def policy_words(policy: GroupPolicy) -> list[str]:
     if "forward" in served:
         words.append(f"forwarding: {', '.join(policy.forward_to)}")
     if set(served) & WIDE_SCOPES and policy.cool_down_s:
-        words.append(f"forwarding opens only {policy.cool_down_s} seconds after somebody agreed")
+        wide = ", ".join(scope for scope in served if scope in WIDE_SCOPES)
+        words.append(
+            f"what reaches far ({wide}) opens only {policy.cool_down_s} seconds after somebody agreed"
+        )
     if policy.consent_s < MAX_CONSENT_S:
         words.append(f"a question stands for {policy.consent_s} seconds; no answer means no")
     words += _unattended_words(policy)

@@ -14,6 +14,8 @@ resize, `x` exit status, and `e` in stream 0, whose DATA is the JSON of one `gra
 What a terminal shows is text: bytes that are no UTF-8 stand as U+FFFD.  A command without one may
 write anything; what is no text stands whole in a line of code `b`, as base64, which players ignore.
 A line is never longer than a chunk.
+A screen is a stream of kind `screen`: its size stands in pixels, `b` lines carry RFB as it was sent
+to the viewer, and `m` stands before each update that shows all of it.
 Source: asciicast v3 (docs.asciinema.org/manual/asciicast/v3).
 """
 
@@ -49,7 +51,7 @@ MAX_TEXT_BYTES: Final = 4 * 1024
 # As base64 it is a third longer.
 MAX_BINARY_BYTES: Final = 24 * 1024
 
-StreamKind = Literal["events", "terminal", "exec"]
+StreamKind = Literal["events", "terminal", "exec", "screen"]
 Code = Literal["o", "b", "i", "r", "x", "m", "e"]
 
 

@@ -47,6 +47,7 @@ ActionKind: TypeAlias = Literal[
     "step",
     "tool",
     "recording",
+    "screen",  # shown, used, or its clipboard
 ]
 # The user name of ssh programs whose settings are written before the session is known; the grant
 # is found by the offered key in any case.

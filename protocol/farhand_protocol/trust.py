@@ -53,7 +53,16 @@ __all__ = [
 
 Risk = Literal["R0", "R1", "R2", "R3"]
 RISKS: tuple[Risk, ...] = ("R0", "R1", "R2", "R3")
-SCOPES = ("view", "terminal", "files", "forward", "screen", "control")
+SCOPES = (
+    "view",
+    "terminal",
+    "files",
+    "forward",
+    "screen",
+    "control",
+    "clipboard",
+    "desktop",
+)
 
 ROSTER_PATH = "roster.json"
 POLICY_PATH = "policy.json"
@@ -71,7 +80,7 @@ PERMISSIONS = (
     "break-glass",
 )
 _SESSION_PERMISSION = re.compile(
-    r"session:(?:\*|view|terminal|files|forward|screen|control)@(?:\*|[a-z0-9][a-z0-9._-]{0,63})\Z"
+    rf"session:(?:\*|{'|'.join(SCOPES)})@(?:\*|[a-z0-9][a-z0-9._-]{{0,63}})\Z"
 )
 
 _MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
@@ -156,8 +165,9 @@ class GroupPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     `unattended`); `consent_s` is how long the question stands before silence means no.
     `files_roots` empty means the whole file system as the session's user sees it, and
     `file_bytes_max` bounds each file that a session reads or writes.  `forward_to` lists
-    `host:port` destinations; empty means none.  `forward`, `screen` and `control` open only
-    `cool_down_s` after a person agreed to them.
+    `host:port` destinations; empty means none.  `forward`, `screen`, `control`, `clipboard` and
+    `desktop` open only `cool_down_s` after a person agreed to them; `desktop`, the machine's own
+    remote desktop, has to be named to be allowed.
 
     Of sessions without a code: `hours` are the device's local ones (hours.py; empty means always),
     `tier_min` the least tier of the operator, `approvals` how many other operators must sign each.
@@ -180,7 +190,7 @@ class GroupPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     unattended: bool = False
     consent: Literal["ask", "notify"] = "ask"
     scopes: list[str] = msgspec.field(
-        default_factory=lambda: ["view", "terminal", "files", "forward", "screen", "control"]
+        default_factory=lambda: [scope for scope in SCOPES if scope != "desktop"]
     )
     minutes_max: int = 480
     files_roots: list[str] = msgspec.field(default_factory=list)

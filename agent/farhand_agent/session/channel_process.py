@@ -23,6 +23,7 @@ from farhand_agent.session.mirror import MirroredStreams
 from farhand_agent.session.pipes import PipeDriver
 from farhand_agent.session.recording.streams import RecordedStreams
 from farhand_agent.session.shell import CHUNK_BYTES, Program, Streams, login_environment
+from farhand_agent.session.subsystems import PARTING_S
 from farhand_agent.session.terms import SessionTerms
 
 __all__ = ["ChannelProcess", "Host", "Server"]
@@ -87,6 +88,7 @@ class ChannelProcess(asyncssh.SSHServerProcess[bytes]):
         self._wanted = ""
         self._scope: str | None = "terminal"
         self._left_over = bytearray()
+        self.withdrawn = asyncio.Event()
         self._forget: Callable[[], None] = lambda: None
 
     # What may be asked for.
@@ -163,7 +165,10 @@ class ChannelProcess(asyncssh.SSHServerProcess[bytes]):
                 )
             elif self._wanted:
                 await self._terms.subsystems[self._wanted].serve(self)
-                self.exit(0)
+                if self.withdrawn.is_set():
+                    self._cut_now()
+                else:
+                    self.exit(0)
             else:
                 await self._run_program()
         except asyncio.CancelledError:
@@ -183,6 +188,14 @@ class ChannelProcess(asyncssh.SSHServerProcess[bytes]):
 
     def _cut(self) -> None:
         """End this channel because its scope was withdrawn."""
+        row = self._terms.subsystems.get(self._wanted)
+        if row is None or not row.parts:
+            self._cut_now()
+            return
+        self.withdrawn.set()
+        asyncio.get_running_loop().call_later(PARTING_S, self._cut_now)
+
+    def _cut_now(self) -> None:
         if self._program is not None:
             self._program.kill(signal.SIGKILL)
         assert isinstance(self.channel, SessionChannel)
@@ -244,6 +257,14 @@ class ChannelProcess(asyncssh.SSHServerProcess[bytes]):
     async def read_line(self, limit: int) -> bytes:
         """Return the next line of input (see `subsystems.Lines`)."""
         return await read_line(self.read_input, limit, self._left_over)
+
+    def may(self, scope: str) -> bool:
+        """Tell whether another scope is open here now (see `subsystems.Stream`)."""
+        return self._server.may(scope) and not self._terms.scopes.cooling_s(scope)
+
+    async def complain(self, data: bytes) -> None:
+        """Send error output (see `subsystems.Stream`)."""
+        await self.write(data, error=True)
 
     async def write(self, data: bytes, *, error: bool = False) -> None:
         """Send output (see `subsystems.Lines`), or error output."""

@@ -15,7 +15,7 @@ import asyncssh
 from farhand_agent.session.actions import ACTING
 from farhand_agent.session.channel import SessionChannel
 from farhand_agent.session.channel_process import ChannelProcess, Host
-from farhand_agent.session.forwarding import Forwarded, dial
+from farhand_agent.session.forwarding import DESKTOP_TO, Forwarded, dial
 from farhand_agent.session.pipes import PipeDriver
 from farhand_agent.session.roll import Member
 from farhand_protocol.errors import RefusedError
@@ -145,7 +145,8 @@ class SessionConnection(asyncssh.SSHServer):
         self, dest_host: str, dest_port: int, orig_host: str, orig_port: int
     ) -> Any:
         destination = f"{dest_host.lower()}:{dest_port}"
-        if not self.may("forward") or destination not in self.terms.forward_to:
+        scope = self._scope_to(destination)
+        if scope is None:
             self.denied(f"forward to {destination}", "denied-forward", to=destination)
             raise asyncssh.ChannelOpenError(
                 asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, "this destination was not granted"
@@ -153,15 +154,22 @@ class SessionConnection(asyncssh.SSHServer):
         assert self._connection is not None
         self.take_channel()
         channel = self._connection.create_tcp_channel()
-        return channel, self._forward(channel, dest_host, dest_port)
+        return channel, self._forward(channel, dest_host, dest_port, scope)
+
+    def _scope_to(self, destination: str) -> str | None:
+        """Return the scope that leads to a destination now; None where none does."""
+        if destination in DESKTOP_TO and self.may("desktop"):
+            return "desktop"
+        leads = destination in self.terms.forward_to and self.may("forward")
+        return "forward" if leads else None
 
     async def _forward(
-        self, channel: asyncssh.SSHTCPChannel[bytes], host: str, port: int
+        self, channel: asyncssh.SSHTCPChannel[bytes], host: str, port: int, scope: str
     ) -> Forwarded:
         destination = f"{host.lower()}:{port}"
         ACTING.set(self.by)
         try:
-            if not await self.ready("forward", destination):
+            if not await self.ready(scope, destination):
                 raise RefusedError("scope-missing", "forwarding was withdrawn")
             self.terms.actions.add("forward", destination)
             peer = await dial(host, port, relay=self.terms.relay)
@@ -188,7 +196,7 @@ class SessionConnection(asyncssh.SSHServer):
                 facts={"to": destination, "sent": sent, "received": received},
             )
 
-        forget = self.terms.scopes.hold("forward", channel.abort)
+        forget = self.terms.scopes.hold(scope, channel.abort)
         return Forwarded(peer, closed)
 
     def unix_connection_requested(self, dest_path: str) -> bool:

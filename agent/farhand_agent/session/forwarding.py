@@ -6,6 +6,9 @@ this computer itself (its SSH, its databases) or the relay's own is dialled only
 so literally, as `localhost:5432`, `127.0.0.1:5432` or with the interface's own address.
 
 What is dialled is the address that was checked; the name is not looked up again.
+
+The scope `desktop` needs no list: it leads to the remote desktop of this computer itself, VNC or
+RDP at their own ports on loopback (`DESKTOP_TO`), and nowhere else.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import asyncssh
 import psutil
@@ -22,9 +25,13 @@ from asyncssh.forward import SSHForwarder
 
 from farhand_protocol.errors import RefusedError
 
-__all__ = ["CONNECT_TIMEOUT_S", "Forwarded", "dial", "is_loopback_name"]
+__all__ = ["CONNECT_TIMEOUT_S", "DESKTOP_TO", "Forwarded", "dial", "is_loopback_name"]
 
 CONNECT_TIMEOUT_S = 20.0
+_DESKTOP_PORTS: Final = (5900, 3389)
+DESKTOP_TO: Final = frozenset(
+    f"{host}:{port}" for host in ("localhost", "127.0.0.1", "::1") for port in _DESKTOP_PORTS
+)
 
 Address: TypeAlias = tuple[str, int]
 

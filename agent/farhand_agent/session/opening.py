@@ -43,7 +43,7 @@ from farhand_protocol.trust import GroupPolicy
 __all__ = ["Options", "SessionOpening"]
 
 # What a code offers when the person names nothing: all that policy allows but these.
-_NOT_BY_DEFAULT: Final = ("forward", "control")
+_NOT_BY_DEFAULT: Final = ("forward", "control", "clipboard", "desktop")
 
 
 @dataclass(frozen=True, kw_only=True)

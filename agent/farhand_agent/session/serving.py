@@ -63,6 +63,7 @@ from farhand_agent.session.recording.upload import Ask
 from farhand_agent.session.restart import MachineRestart
 from farhand_agent.session.roll import Member
 from farhand_agent.session.scopes import LiveScopes
+from farhand_agent.session.screen_share import ScreenShares
 from farhand_agent.session.shell import login_environment
 from farhand_agent.session.subsystems import Subsystem
 from farhand_agent.session.terms import SessionTerms
@@ -161,7 +162,9 @@ class SessionServing:
         self._recording = self._recorder(ask, stop)
         self._mark: RecordingMark | None = None
         self._log_head = ""
-        self._restart = MachineRestart(self._actions, self._restarting)
+        self._restart = MachineRestart(
+            self._actions, lambda: emit(Restarting(session=self.session))
+        )
         self._inventory = InventoryChanges(
             device.home.session_before(self.session),
             device.settings.inventory_leave_out if device.settings else None,
@@ -177,10 +180,9 @@ class SessionServing:
         self._lines: dict[int, LineState] = {}
         self._line_shown = ""
         self._lost_at: float | None = None
-        home = login_environment({})["HOME"]
         roots = Roots.of(
             policy.files_roots,
-            home,
+            login_environment({})["HOME"],
             read_only=policy.files_read_only or agreed.grant.read_only,
             bytes_max=policy.file_bytes_max,
         )
@@ -231,6 +233,7 @@ class SessionServing:
             on_wait=self._on_wait,
             mirror=mirror,
         )
+        subsystems |= ScreenShares(terms, hands.asking.gate, name=device.host_name).subsystems()
         self.joining = SessionJoining(
             agreed, policy, terms, self.expires, hands, ask, self._now, stop
         )
@@ -572,9 +575,6 @@ class SessionServing:
 
     def _on_lead(self, member: Member) -> None:
         self.help.operator = member.operator
-
-    def _restarting(self) -> None:
-        self._emit(Restarting(session=self.session))
 
     def _on_action(self, action: Action) -> None:
         if self._recording is not None:

@@ -96,7 +96,7 @@ _ROWS: dict[str, _Row] = {
         "audit-key", "Age recipient that recordings are sealed to.", check=_recipient
     ),
     "consent_s": _Row(words="Seconds until silence means no."),
-    "cool_down_s": _Row(words="Seconds between a yes and forward, screen, control."),
+    "cool_down_s": _Row(words="Seconds between a yes and scopes that reach far."),
     "file_bytes_max": _Row(words="Largest file a session reads or writes; none for no bound."),
     "hours": _Row(words="When unattended sessions may begin, such as 'mon-fri 08:00-18:00'."),
     "tier_min": _Row(words="Least tier of an operator in unattended sessions."),

@@ -380,7 +380,7 @@ def _register_streams(root: click.Group) -> None:
     def forward(context: Context, session: str, spec: str) -> None:
         """Listen locally and carry to a destination the grant names: LPORT:HOST:PORT."""
         record = joined(context, session)
-        if "forward" not in record.scopes:
+        if not {"forward", "desktop"} & set(record.scopes):
             raise FarhandError(
                 "scope-missing",
                 "the session does not include forwarding",

@@ -167,13 +167,14 @@ def test_schedules_can_only_be_taken_away(tmp_path: Path) -> None:
 
 def test_the_words_name_only_what_this_agent_serves() -> None:
     words = policy_words(GroupPolicy(scopes=["view", "screen", "control", "files"]))
-    assert "a session may use: view, files" in words
+    assert "a session may use: view, screen, control, files" in words
+    assert "what reaches far (screen, control) opens only 10 seconds after somebody agreed" in words
     nowhere = policy_words(GroupPolicy(scopes=["view", "forward"]))
     assert "a session may use: view" in nowhere
     assert not any("forwarding" in one for one in nowhere), "it would lead nowhere"
     somewhere = policy_words(GroupPolicy(scopes=["view", "forward"], forward_to=["printer:631"]))
     assert {"a session may use: view, forward", "forwarding: printer:631"} <= set(somewhere)
-    assert "a session may use nothing" in policy_words(GroupPolicy(scopes=["screen"]))
+    assert "a session may use nothing" in policy_words(GroupPolicy(scopes=["forward"]))
 
 
 def test_the_words_say_what_binds_a_session() -> None:

@@ -40,7 +40,7 @@ async def test_the_whole_way_of_a_guest_session(tmp_path: Path) -> None:
         assert console.offer is not None
         assert console.offer.guest
         assert console.offer.tenant == ""
-        assert console.offer.scopes == ["view", "terminal", "files"]
+        assert console.offer.scopes == ["view", "terminal", "files", "screen"]
         async with asyncio.TaskGroup() as group:
             asking = group.create_task(console.ask(pairing, minutes=5))
             asked = await run.next(Asked)
@@ -216,7 +216,7 @@ BAD_GRANTS: list[tuple[str, dict[str, Any], str]] = [
      "grant-malformed"),
     ("too-many-minutes", {"minutes": 100_000}, "grant-malformed"),
     ("unknown-scope", {"scopes": ["root"]}, "grant-malformed"),
-    ("not-offered", {"scopes": ["control", "screen"]}, "scope-empty"),
+    ("not-offered", {"scopes": ["control", "clipboard", "desktop"]}, "scope-empty"),
     ("forward-to-nowhere", {"scopes": ["forward"], "forward": ["127.0.0.1:22"]}, "scope-empty"),
     ("nothing", {"scopes": []}, "scope-empty"),
     ("another-key-than-signed", {"operator_key": bytes(31) + b"\1"}, "grant-signature"),

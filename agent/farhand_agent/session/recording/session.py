@@ -17,6 +17,7 @@ from typing import Final
 from farhand_agent.config import Home
 from farhand_agent.session.recording.plan import RecordingPlan
 from farhand_agent.session.recording.recorder import Recorder
+from farhand_agent.session.recording.screen import RecordedScreen
 from farhand_agent.session.recording.spool import Spool, make_room
 from farhand_agent.session.recording.streams import RecordedStreams
 from farhand_agent.session.recording.upload import Ask, RecordingUpload
@@ -130,6 +131,16 @@ class SessionRecording:
         if self._recorder is None:
             raise FarhandError("recording-impossible", "the recording has not begun")
         return RecordedStreams(streams, self._recorder, command=command, size=size, term=term)
+
+    def record_screen(self, width: int, height: int) -> RecordedScreen:
+        """Begin the recording of a screen of this size, in pixels.
+
+        Raises:
+            FarhandError: `recording-impossible` before `begin`.
+        """
+        if self._recorder is None:
+            raise FarhandError("recording-impossible", "the recording has not begun")
+        return RecordedScreen(self._recorder, width, height)
 
     async def finish(self) -> RecordingMark | None:
         """Write the recording's end; returns what the receipt says of it."""
