@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page, expect
 
 from farhand_console.web.assets import is_built
 from tests.support.browser import DESKTOP, Scheme, Watched, watched
@@ -60,6 +62,56 @@ def desk() -> Iterator[Desk]:
         agent.enrol(admin.json("token", "create", "--group", "office")["token"])
         agent.start()
         yield Desk(stage, admin, technician, agent, {})
+
+
+ROUTES = Path(__file__).parents[3] / "console/farhand_console/web/app/src/routes.ts"
+
+
+@pytest.fixture(scope="module")
+def places(desk: Desk) -> dict[str, str]:
+    """A desk with one of everything; the address of each page by its pattern in routes.ts."""
+    number = desk.ticket("The printer is offline", requester="ann")
+    desk.technician.run("ticket", "reply", number, "Is its light on?")
+    desk.technician.run("ticket", "note", number, "The tray sticks.")
+    desk.admin.json("kb", "import", "--starter")
+    articles = desk.admin.json("kb", "list")["items"]
+    campaign = desk.admin.json(
+        *("campaign", "create", "--script", "check.disk.space", "--query", "*"),
+        *("--name", "Disks of November"),
+    )["campaign"]
+    desk.admin.json("trust", "policy", "office", "--unattended", "--consent", "notify")
+    opened = desk.technician.json(
+        "session", "open", "--device", desk.agent.device, "--ticket", number
+    )
+    session = opened["session"]
+    desk.technician.run("exec", session, "--", "echo hello")
+    desk.technician.json("session", "end", session, "--note", "Looked.", "--no-diff")
+    values = {
+        ":ticket": number,
+        ":device": desk.agent.device,
+        ":session": session,
+        ":campaign": campaign,
+        ":script": "check.disk.space",
+        ":article": articles[0]["slug"],
+    }
+    found = re.findall(r'path: "(/[^"]*)", load:', ROUTES.read_text())
+    assert len(found) >= 15
+    return {pattern: re.sub(r":\w+", lambda match: values[match[0]], pattern) for pattern in found}
+
+
+def settled(page: Page) -> None:
+    """Wait until the page shows its content: a heading, and nothing that still loads."""
+    expect(page.locator("main h1").first).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    expect(page.get_by_text(re.compile("^(Loading|Opening)…$"))).to_have_count(0)
+
+
+def go(page: Page, address: str) -> None:
+    """Go to another page of the console as a link of it does."""
+    page.evaluate(
+        "to => { history.pushState(null, '', to); dispatchEvent(new PopStateEvent('popstate')) }",
+        address,
+    )
 
 
 OpenPage = Callable[..., Watched]
