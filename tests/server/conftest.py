@@ -7,7 +7,7 @@ against its application.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
@@ -35,16 +35,22 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> SqliteTemplate:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres_server: PostgresServer) -> PostgresTemplate:
-    return PostgresTemplate(postgres_server)
+def postgres_template(postgres_server: PostgresServer) -> Iterator[PostgresTemplate]:
+    with PostgresTemplate(postgres_server) as template:
+        yield template
+
+
+@pytest.fixture(scope="session")
+def known_databases() -> dict[str, Database]:
+    """By address, each used by one test after the other."""
+    return {}
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def relay_parts(request: pytest.FixtureRequest, tmp_path: Path) -> RelayParts:
+def relay_parts(request: pytest.FixtureRequest) -> RelayParts:
     """The pair to run on, its database migrated and empty."""
     if request.param == "sqlite":
-        template = request.getfixturevalue("sqlite_template")
-        return RelayParts("sqlite", template.copy_to(tmp_path / "farhand.db"), "")
+        return RelayParts("sqlite", request.getfixturevalue("sqlite_template").empty(), "")
     return RelayParts(
         "postgresql",
         request.getfixturevalue("postgres_template").empty(),
@@ -58,9 +64,13 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-async def db(relay_parts: RelayParts) -> AsyncIterator[Database]:
+async def db(
+    relay_parts: RelayParts, known_databases: dict[str, Database]
+) -> AsyncIterator[Database]:
     """A migrated, empty database."""
-    database = Database(relay_parts.database_url)
+    url = relay_parts.database_url
+    database = known_databases.get(url) or Database(url)
+    known_databases[url] = database
     yield database
     await database.close()
 

@@ -4,6 +4,9 @@ SQLite: the migrated file is copied for each test.  PostgreSQL: one database of 
 emptied before each test, its sequences begin again, and whoever is still connected is cut off, so a
 test finds what a fresh database would give it.  The migrations themselves have tests of their own,
 which take databases that nobody has touched.
+
+A `Database` is kept from test to test, without its connections: it knows the statements that it has
+seen, and to compile them anew is much of what a test would cost.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import shutil
 import threading
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import asyncpg
 
@@ -41,13 +44,22 @@ class SqliteTemplate:
         _in_thread(_migrate(sqlite_url(self._file)))
 
     def copy_to(self, path: Path) -> str:
-        """Make a database at `path` and return its address."""
+        """Make a database at `path`, whatever was there before, and return its address."""
+        for beside in ("-wal", "-shm"):
+            path.with_name(path.name + beside).unlink(missing_ok=True)
         shutil.copyfile(self._file, path)
         return sqlite_url(path)
 
+    def empty(self) -> str:
+        """Make the one that test follows test in, and return its address."""
+        return self.copy_to(self._file.with_name("farhand.db"))
+
 
 class PostgresTemplate:
-    """One migrated database, emptied on demand."""
+    """One migrated database, emptied on demand over one connection: a new one knows no table yet.
+
+    A context manager, which closes that connection.
+    """
 
     def __init__(self, server: PostgresServer) -> None:
         self.url = server.create_database("shared")
@@ -58,14 +70,26 @@ class PostgresTemplate:
             "database": self.url.rpartition("/")[2],
         }
         _in_thread(_migrate(self.url))
-        self._script = _in_thread(self._write_script())
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        self._connection = self._do(asyncpg.connect(**self._address))
+        self._script = self._do(self._write_script())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._do(self._connection.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _do(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(_WAIT_S)
 
     async def _write_script(self) -> str:
-        connection = await asyncpg.connect(**self._address)
-        try:
-            sequences = await connection.fetch("SELECT sequencename FROM pg_sequences")
-        finally:
-            await connection.close()
+        sequences = await self._connection.fetch("SELECT sequencename FROM pg_sequences")
         return ";".join(
             [
                 "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
@@ -77,16 +101,9 @@ class PostgresTemplate:
             ]
         )
 
-    async def _empty(self) -> None:
-        connection = await asyncpg.connect(**self._address)
-        try:
-            await connection.execute(self._script)
-        finally:
-            await connection.close()
-
     def empty(self) -> str:
         """Empty the database and return its address."""
-        _in_thread(self._empty())
+        self._do(self._connection.execute(self._script))
         return self.url
 
 

@@ -234,7 +234,7 @@ class Database:
             raise
 
     async def close(self) -> None:
-        """Close all connections; the last thing a relay does."""
+        """Close all connections.  Afterwards it may be used again, on any loop."""
         await self._reader.dispose()
         if self._writer is not self._reader:
             await self._writer.dispose()
@@ -244,6 +244,9 @@ class Database:
         # loop must still be there.
         for thread in [one for one in self._threads if one.ident is not None]:
             await asyncio.to_thread(thread.join, _JOIN_TIMEOUT_S)
+        if self._write_lock is not None:
+            self._write_lock = asyncio.Lock()  # a lock belongs to the loop that waited for it
+        self._was_full = False
 
 
 @contextlib.contextmanager

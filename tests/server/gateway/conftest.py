@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -14,8 +13,8 @@ from tests.server.relays import ManualClock, RelayParts
 
 
 @pytest.fixture
-def relay_parts(tmp_path: Path, sqlite_template: SqliteTemplate) -> RelayParts:
-    return RelayParts("sqlite", sqlite_template.copy_to(tmp_path / "farhand.db"), "")
+def relay_parts(sqlite_template: SqliteTemplate) -> RelayParts:
+    return RelayParts("sqlite", sqlite_template.empty(), "")
 
 
 @pytest.fixture(autouse=True)
