@@ -3,9 +3,10 @@
 A test gives dozens of short commands, and nine tenths of what each costs is loading its libraries.
 `run_warm` runs one in a process of its own, with arguments, environment, working folder, pipes and
 exit status of its own, as any other; only its modules are there from the beginning.  `start_warm`
-starts a relay so, which is used like a `subprocess.Popen` of text.  How a program starts from
-nothing is what `make demo`, the tests of the command lines and every agent show, and a command
-whose environment asks for another Python than that of the loaded process gets it.
+starts one that stays, such as a relay, which is used like a `subprocess.Popen` of text.  How a
+program starts from nothing is what `make demo`, the tests of the command lines and of terminals and
+every agent show, and a command whose environment asks for another Python than that of the loaded
+process gets it.
 
     test process ── pipe that ends it ──> loaded process ── fork ──> command
          └── socket: words, environment, three pipes ──┘ pid, then status
@@ -269,8 +270,13 @@ class WarmProcess:
 
 
 def start_warm(words: list[str], *, env: dict[str, str], stdin: bool = False) -> WarmProcess | None:
-    """Start `PYTHON -m farhand_server run ...`; None where only a process from nothing will do."""
-    if words[:4] != [sys.executable, "-m", "farhand_server", "run"]:
+    """Start `PYTHON -m PROGRAM ...`; None where only a process from nothing will do.
+
+    Such a one is a resident agent, always: what it weighs is part of what it is.
+    """
+    if words[:2] != [sys.executable, "-m"] or words[2] not in PROGRAMS:
+        return None
+    if words[2:4] == ["farhand_agent", "run"]:
         return None
     loaded = _keeper.fitting(env)
     return None if loaded is None else WarmProcess(loaded, words, env, stdin=stdin)
