@@ -31,7 +31,7 @@ export const STEPS: Step[] = [
     button: "Resolve",
     done: "Resolved",
     fields: [
-      { name: "note", label: "What solved it", kind: "long", hint: "The requester reads this.", required: true },
+      { name: "note", label: "What solved it", kind: "long", hint: "Only the desk reads this; answer the requester with a reply.", required: true },
       { name: "skip", label: "Do not ask how it went, because", kind: "line", hint: "Empty: the requester is asked as usual." },
     ],
     isPossible: isOpen,
