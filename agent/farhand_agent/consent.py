@@ -10,6 +10,7 @@ terminal's business (farhand_agent.session.screen); a page in the browser can us
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from farhand_agent.session.events import Asked
@@ -20,7 +21,9 @@ __all__ = [
     "ANSWER_WARNING",
     "CALLER_WARNING",
     "FIRST_MINUTE_S",
+    "Question",
     "consent_lines",
+    "consent_parts",
     "is_yes",
     "parting_words",
     "reason_words",
@@ -46,8 +49,6 @@ _SCOPES: Final = {
     "forward": "reach other machines through this computer",
     "screen": "see your screen",
     "control": "use your mouse and keyboard",
-    "clipboard": "read what you copy, and put text where you paste from",
-    "desktop": "reach this computer's own remote desktop (VNC or RDP)",
 }
 
 # The same in a row of several.
@@ -58,8 +59,6 @@ _SCOPE_NAMES: Final[dict[str, str]] = {
     "forward": "reaching other machines",
     "screen": "seeing your screen",
     "control": "mouse and keyboard",
-    "clipboard": "the clipboard",
-    "desktop": "this computer's remote desktop",
 }
 
 _PARTINGS: Final = {
@@ -120,6 +119,61 @@ def parting_words(reason: str) -> str:
     """Say to the technician, in English, as `CODE: words`, why the session ended."""
     words = _PARTINGS.get(reason, f"the session ended ({printable(reason, 60)})")
     return f"session-ended: {words}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A question in its parts, for a page; every text is ready to be shown.
+
+    Args:
+        who: who asks, and how sure that is.
+        facts: ticket, reason.
+        for_how_long: a line that ends where the scopes begin.
+        scopes: each by name, in words, with its details.
+        notes: what is not allowed, whether it is recorded.
+    """
+
+    who: list[str]
+    facts: list[str]
+    for_how_long: str
+    scopes: list[tuple[str, str, list[str]]]
+    notes: list[str]
+
+
+def consent_parts(asked: Asked, w: Wording | None = None) -> Question:
+    """Return the question in its parts, with the words that a terminal shows."""
+    w = w or own_wording()
+    facts = [w("Ticket: {ticket}", ticket=printable(asked.ticket, 80))]
+    if asked.reason:
+        facts += [w("Reason: {reason}", reason=printable(asked.reason, 300))]
+    if asked.asks == "join":
+        beside = printable(asked.beside, 80)
+        watches = w(
+            "They could watch the terminals that {beside} uses, and change nothing.", beside=beside
+        )
+        works = w("They could work here as {beside} does:", beside=beside)
+        is_peer = asked.mode != "observer"
+        return Question(
+            who=[_joins(asked, w)],
+            facts=facts,
+            for_how_long=works if is_peer else watches,
+            scopes=[(one, scope_words(one, w), []) for one in asked.scopes if is_peer],
+            notes=[w("If you say no, the session goes on as it is.")],
+        )
+    notes = []
+    if asked.shortened:
+        cut = scope_names(asked.shortened, w)
+        notes += [w("Not allowed here, though asked for: {scopes}", scopes=cut)]
+    if asked.asks == "session":
+        recorded = w("The session is recorded."), w("The session is not recorded.")
+        notes += [recorded[0] if asked.recorded else recorded[1]]
+    return Question(
+        who=_who(asked, w) if asked.asks == "session" else _who_again(asked, w),
+        facts=facts,
+        for_how_long=_for_how_long(asked, w),
+        scopes=[(one, scope_words(one, w), _details(asked, one, w)) for one in asked.scopes],
+        notes=notes,
+    )
 
 
 def consent_lines(asked: Asked, w: Wording | None = None) -> list[str]:
@@ -183,16 +237,20 @@ def _who_again(asked: Asked, w: Wording) -> list[str]:
     ]
 
 
-def _join_lines(asked: Asked, w: Wording) -> list[str]:
-    beside = printable(asked.beside, 80)
+def _joins(asked: Asked, w: Wording) -> str:
     who = {
         "name": printable(asked.operator, 80),
         "organisation": printable(asked.organisation, 80),
-        "beside": beside,
+        "beside": printable(asked.beside, 80),
     }
+    return w("{name} of {organisation} asks to join {beside} (checked by this computer).", **who)
+
+
+def _join_lines(asked: Asked, w: Wording) -> list[str]:
+    beside = printable(asked.beside, 80)
     lines = [
         "",
-        w("{name} of {organisation} asks to join {beside} (checked by this computer).", **who),
+        _joins(asked, w),
         w("Ticket: {ticket}", ticket=printable(asked.ticket, 80)),
     ]
     if asked.reason:

@@ -31,7 +31,14 @@ from farhand_protocol.errors import FarhandError, UsageError
 from farhand_protocol.identity import make_id
 from farhand_protocol.messages import MAX_HELP_IMAGE_BYTES
 
-__all__ = ["MAX_HELP_CHARS", "MAX_HELP_WAITING", "help_command", "is_image"]
+__all__ = [
+    "MAX_HELP_CHARS",
+    "MAX_HELP_WAITING",
+    "ask_for_help",
+    "asked_for_help",
+    "help_command",
+    "is_image",
+]
 
 MAX_HELP_CHARS: Final = 8000
 # Each may hold an image, and the resident agent reads them together.
@@ -74,22 +81,14 @@ def help_command(
     journal = Journal(home.journal)
     try:
         if listing:
-            _show(_asked(journal), as_json=as_json)
+            _show(asked_for_help(journal), as_json=as_json)
             return
         text = " ".join(words).strip()
         if not text:
             text, tried = _ask(tried)
-        request = make_id("h", secrets.token_bytes(10))
-        fields = {
-            "id": request,
-            "text": _checked(text),
-            "steps_tried": _checked(tried) if tried.strip() else "",
-            "at": journal.now_text(),
-            "language": chosen_language(os.environ),
-            "image": b"" if image is None else _read(image),
-        }
-        body = msgspec.msgpack.encode(fields)
-        _post(journal, request, words=text[:_SHOWN_CHARS], body=body)
+        picture = b"" if image is None else _read(image)
+        language = chosen_language(os.environ)
+        request = _request(journal, text, tried=tried, picture=picture, language=language)
     finally:
         journal.close()
     # Where none runs, it sends what waits when it starts.
@@ -99,6 +98,51 @@ def help_command(
     else:
         click.echo(w("Your request is noted. It goes out as soon as there is a line."))
         click.echo(w("farhand-agent help --list shows what becomes of it."))
+
+
+def ask_for_help(
+    home: Home, text: str, *, tried: str = "", picture: bytes = b"", language: str = "en"
+) -> str:
+    """Note a call for help, which goes out as soon as there is a line; blocks.
+
+    Args:
+        home: of an enrolled agent.
+        text: what is wrong, 1 to `MAX_HELP_CHARS` characters.
+        tried: what was tried already.
+        picture: PNG or JPEG within `MAX_HELP_IMAGE_BYTES`, or empty.
+        language: that of the answer.
+
+    Returns:
+        The request's id.
+
+    Raises:
+        FarhandError: `help-malformed`, `help-queue-full`, `image-malformed`, `image-too-large`.
+    """
+    load_settings(home)
+    if picture:
+        _check_image(picture, "the picture")
+    journal = Journal(home.journal)
+    try:
+        request = _request(journal, text, tried=tried, picture=picture, language=language)
+    finally:
+        journal.close()
+    local.notify(home, "orders-changed")
+    return request
+
+
+def _request(journal: Journal, text: str, *, tried: str, picture: bytes, language: str) -> str:
+    request = make_id("h", secrets.token_bytes(10))
+    fields = {
+        "id": request,
+        "text": _checked(text),
+        "steps_tried": _checked(tried) if tried.strip() else "",
+        "at": journal.now_text(),
+        "language": language,
+        "image": picture,
+    }
+    body = msgspec.msgpack.encode(fields)
+    _post(journal, request, words=text.strip()[:_SHOWN_CHARS], body=body)
+    return request
 
 
 def _post(journal: Journal, request: str, *, words: str, body: bytes) -> None:
@@ -166,15 +210,19 @@ def _read(path: Path) -> bytes:
             data = file.read(MAX_HELP_IMAGE_BYTES + 1)
     except OSError as error:
         raise FarhandError("image-unreadable", f"cannot read {path}: {error.strerror}") from error
+    _check_image(data, str(path))
+    return data
+
+
+def _check_image(data: bytes, name: str) -> None:
     if len(data) > MAX_HELP_IMAGE_BYTES:
         limit = MAX_HELP_IMAGE_BYTES // 1024
         raise FarhandError("image-too-large", f"a picture may have {limit} KiB at most")
     if not is_image(data):
-        raise FarhandError("image-malformed", f"{path} is neither a PNG nor a JPEG")
-    return data
+        raise FarhandError("image-malformed", f"{name} is neither a PNG nor a JPEG")
 
 
-def _asked(journal: Journal) -> list[dict[str, Any]]:
+def asked_for_help(journal: Journal) -> list[dict[str, Any]]:
     """Return what was asked lately, oldest first, and what became of it."""
     found: dict[str, dict[str, Any]] = {}
     for record in journal.latest_log_records(_LISTED):

@@ -1,6 +1,7 @@
 """Which English texts the agent asks its catalogues for, read out of its sources.
 
-The sentences of checks are data: they are asked of the registry.
+The sentences of checks are data: they are asked of the registry.  Of the page's templates their own
+parser tells what they ask for.
 """
 
 from __future__ import annotations
@@ -8,12 +9,15 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import jinja2
+import jinja2.nodes
+
 import farhand_agent
 from farhand_agent.checks.registry import UNKNOWN, UNSUPPORTED, checks
 
 _TABLES = {
     *("CALLER_WARNING", "ANSWER_WARNING", "_SCOPES", "_SCOPE_NAMES"),
-    *("_ACTIONS", "_REASONS", "_SAID", "_LOOKS", "_LOGGED"),
+    *("_ACTIONS", "_REASONS", "_SAID", "_LOOKS", "_LOGGED", "_TROUBLES"),
 }
 
 
@@ -27,6 +31,21 @@ def texts_said() -> set[str]:
         if "wording" in source and path.name != "wording.py":
             for node in ast.walk(ast.parse(source)):
                 found |= _texts(node)
+    for path in folder.rglob("templates/*.html"):
+        found |= template_texts(path.read_text("utf-8"))
+    return found
+
+
+def template_texts(source: str) -> set[str]:
+    """Return the texts that a template asks for, as `w(...)` and `w.count(...)`."""
+    found = set()
+    for call in jinja2.Environment(autoescape=True).parse(source).find_all(jinja2.nodes.Call):
+        words = [one.value for one in call.args if isinstance(one, jinja2.nodes.Const)]
+        match call.node:
+            case jinja2.nodes.Name(name="w"):
+                found.add(words[0])
+            case jinja2.nodes.Getattr(attr="count"):
+                found.add("\0".join(words[:2]))
     return found
 
 

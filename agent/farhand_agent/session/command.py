@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import subprocess
 from typing import Any, Final
 
 import click
@@ -36,6 +37,7 @@ from farhand_protocol.grants import MAX_GRANT_MINUTES
 __all__ = ["code"]
 
 STOP_GRACE_S: Final = 30.0
+PAGE_STAYS_S: Final = 600
 
 
 @click.command("code", short_help="Show a one-time code so that a technician can help.")
@@ -44,6 +46,7 @@ STOP_GRACE_S: Final = 30.0
 @click.option("--scope", help=f"What to offer, comma-separated: {', '.join(SERVED_SCOPES)}.")
 @click.option("--minutes", type=click.IntRange(1, MAX_GRANT_MINUTES), help="At most this long.")
 @click.option("--resume", is_flag=True, help="Go on with the session that was interrupted here.")
+@click.option("--page/--no-page", help="Open the page in the browser as well.")
 @click.option("--yes", is_flag=True, help="Answer the question with yes (demos and checks).")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line on stdout.")
 @click.pass_context
@@ -54,6 +57,7 @@ def code(
     scope: str | None,
     minutes: int | None,
     resume: bool,
+    page: bool,
     yes: bool,
     as_json: bool,
 ) -> None:
@@ -70,6 +74,8 @@ def code(
         arguments += ["--minutes", str(minutes)]
     if resume:
         arguments += ["--resume", _interrupted(home)]
+    if page:
+        _open_page(home)
     context.exit(asyncio.run(_Terminal(home, yes=yes, as_json=as_json).run(arguments)))
 
 
@@ -88,6 +94,30 @@ def _interrupted(home: Home) -> str:
             hint="leave --resume out to get a new code; farhand-agent status shows what runs",
         )
     return waiting[-1]
+
+
+def _open_page(home: Home) -> None:
+    """Open the page, which the session's process finds then; it leaves by itself afterwards.
+
+    Raises:
+        FarhandError: `child-failed` when it did not come; why is on stderr.
+    """
+    home.make()
+    words = ("desktop", "--json", "--leave-after", str(PAGE_STAYS_S), "--home", str(home.path))
+    child = subprocess.Popen(
+        child_command("farhand_agent", *words),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert child.stdout is not None
+    with child.stdout as told:
+        line = told.readline()
+    if not line:
+        child.wait()
+        raise FarhandError("child-failed", "the page could not be opened")
+    # It outlives this command, so that the receipt can still be read on it.
+    child.returncode = 0
 
 
 def _scopes(text: str) -> list[str]:

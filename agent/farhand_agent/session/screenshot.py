@@ -140,7 +140,7 @@ class ScreenshotDesk:
                 raise RefusedError(
                     "screenshot-nobody", "no page is open at the device to look a picture over on"
                 )
-            data = await self._ask(request.reason, lines)
+            data = await self._wanted(request.reason, lines)
             picture = read_png(data)
         except (RefusedError, RemoteError) as error:
             answer = {"error": {"code": error.code, "message": error.message}}
@@ -148,9 +148,9 @@ class ScreenshotDesk:
             return
         sha256 = hashlib.sha256(data).hexdigest()
         self._note_sent(picture, data, sha256)
-        await _send(lines, data, picture, sha256)
+        await _write_picture(lines, data, picture, sha256)
 
-    async def _ask(self, reason: str, lines: Lines) -> bytes:
+    async def _wanted(self, reason: str, lines: Lines) -> bytes:
         self._count += 1
         shot = self._standing = self._count
         self._parts, self._size = [], 0
@@ -233,7 +233,7 @@ class ScreenshotDesk:
         )
 
 
-async def _send(lines: Lines, data: bytes, picture: Picture, sha256: str) -> None:
+async def _write_picture(lines: Lines, data: bytes, picture: Picture, sha256: str) -> None:
     head = {
         "sha256": sha256,
         "size_bytes": len(data),
