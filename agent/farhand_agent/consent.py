@@ -49,6 +49,8 @@ _SCOPES: Final = {
     "forward": "reach other machines through this computer",
     "screen": "see your screen",
     "control": "use your mouse and keyboard",
+    "clipboard": "read what you copy, and put text where you paste from",
+    "desktop": "reach this computer's own remote desktop (VNC or RDP)",
 }
 
 # The same in a row of several.
@@ -59,6 +61,8 @@ _SCOPE_NAMES: Final[dict[str, str]] = {
     "forward": "reaching other machines",
     "screen": "seeing your screen",
     "control": "mouse and keyboard",
+    "clipboard": "the clipboard",
+    "desktop": "this computer's remote desktop",
 }
 
 _PARTINGS: Final = {
