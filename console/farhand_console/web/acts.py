@@ -257,6 +257,7 @@ ACTS: Final[Mapping[str, Act]] = {
     "trust-refresh": Act(words=("trust", "refresh"), signs=True),
     "trust-status": Act(words=("trust", "status")),
     "audit-verify": Act(words=("audit", "verify")),
+    "doctor": Act(words=("doctor",)),
 }
 
 
