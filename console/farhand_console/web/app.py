@@ -25,6 +25,7 @@ from farhand_console.web.files import change_files, get_file, list_files, put_fi
 from farhand_console.web.gate import Gate, problem_body
 from farhand_console.web.recordings import hold_recordings, open_recording, play_recording
 from farhand_console.web.relay_proxy import MAX_BODY_BYTES, RelayLine, relay_proxy
+from farhand_console.web.screens import screen_socket
 from farhand_console.web.session_lines import hold_lines
 from farhand_console.web.session_tools import (
     chat_socket,
@@ -53,6 +54,7 @@ _HANDLERS: Final[list[Any]] = [
     play_recording,
     put_file,
     run_tool,
+    screen_socket,
     take_picture,
     terminal_socket,
     watch_session,

@@ -131,13 +131,6 @@ async def take_picture(
     return Response(picture.data, media_type="image/png", headers=headers)
 
 
-async def _tell(page: Socket, error: FarhandError) -> None:
-    try:
-        await page.say({"error": error_body(error)})
-    except WebSocketDisconnect:
-        return  # nobody is left to be told
-
-
 @websocket("/local/sessions/{session:str}/watch")
 async def watch_session(socket: WebSocket[Any, Any, Any], session: FromPath[str]) -> None:
     """Show what the session's terminals show, as `watching.Shown` tells it."""
@@ -154,7 +147,7 @@ async def watch_session(socket: WebSocket[Any, Any, Any], session: FromPath[str]
     try:
         await first_of(show(), page.gone())
     except FarhandError as error:
-        await _tell(page, error)
+        await page.try_say({"error": error_body(error)})
     except WebSocketDisconnect:
         return
     await page.close()
@@ -187,7 +180,7 @@ async def chat_socket(socket: WebSocket[Any, Any, Any], session: FromPath[str]) 
     try:
         await talk()
     except FarhandError as error:
-        await _tell(page, error)
+        await page.try_say({"error": error_body(error)})
     except WebSocketDisconnect:
         return
     await page.close()

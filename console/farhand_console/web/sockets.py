@@ -55,6 +55,13 @@ class Socket:
         """
         await self._send(msgspec.json.encode(message).decode(), "text")
 
+    async def try_say(self, message: dict[str, Any]) -> None:
+        """Send an object, where anybody is left to be told."""
+        try:
+            await self.say(message)
+        except WebSocketDisconnect:
+            return  # the page has gone, and asks anew when it is back
+
     async def send(self, data: bytes) -> None:
         """Send bytes.
 

@@ -150,16 +150,9 @@ async def terminal_socket(socket: WebSocket[Any, Any, Any], session: FromPath[st
         async with lines.use(session, terminal.notice) as line:
             await terminal.run(line, size)
     except FarhandError as error:
-        await _tell_error(page, error)
+        await page.try_say({"error": error_body(error)})
     except WebSocketDisconnect:
         return
     finally:
         running.discard(id(page))
     await page.close()
-
-
-async def _tell_error(page: Socket, error: FarhandError) -> None:
-    try:
-        await page.say({"error": error_body(error)})
-    except WebSocketDisconnect:
-        return  # nobody is left to be told

@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { defineConfig, type Plugin } from "vite";
 
@@ -14,19 +15,24 @@ const contents: Plugin = {
   },
 };
 
-// So does the terminal with the colours of programs; through the object the same is allowed.
-const colours: Plugin = {
-  name: "style-by-object",
+// So does the terminal: colours of programs as an attribute, and <style> elements, for which it gets
+// sheets of the page (pages/session/sheets.ts).
+const sheets = fileURLToPath(new URL("src/pages/session/sheets.ts", import.meta.url));
+const terminal: Plugin = {
+  name: "terminal-styles",
   enforce: "pre",
   transform(code, id) {
-    if (!id.includes("@xterm/xterm/")) return null;
+    if (!id.includes("@xterm/xterm/") || !id.endsWith("js")) return null;
     const written = /(\w+)\.setAttribute\("style",`\$\{\1\.getAttribute\("style"\)\|\|""\}\$\{(\w+)\};`\)/g;
-    return code.replace(written, "$1.style.cssText+=$2");
+    const patched = code
+      .replace(written, "$1.style.cssText+=$2")
+      .replace(/[\w.]+\.createElement\("style"\)/g, "sheetInstead()");
+    return `import { sheetInstead } from ${JSON.stringify(sheets)};\n${patched}`;
   },
 };
 
 export default defineConfig({
-  plugins: [contents, colours, svelte()],
+  plugins: [contents, terminal, svelte()],
   build: {
     outDir: "../dist",
     emptyOutDir: true,

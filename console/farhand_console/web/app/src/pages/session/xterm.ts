@@ -1,8 +1,7 @@
 // A terminal as this page may have it: drawn by xterm, without what the page's policy forbids.
 //
-// xterm writes its colours and sizes into <style> elements. Its document is therefore one whose
-// style elements are sheets of the page instead. What a program prints can draw and nothing else:
-// links and the clipboard (OSC 8, OSC 52) are swallowed.
+// What it would write into <style> elements goes into sheets (vite.config.ts, sheets.ts). What a program
+// prints can draw and nothing else: links and the clipboard (OSC 8, OSC 52) are swallowed.
 
 import type { FitAddon } from "@xterm/addon-fit";
 import type { Terminal } from "@xterm/xterm";
@@ -11,36 +10,6 @@ import "@xterm/xterm/css/xterm.css";
 export interface Screen {
   term: Terminal;
   fit: FitAddon;
-}
-
-function sheetInstead(): HTMLElement {
-  const element = document.createElement("span");
-  const sheet = new CSSStyleSheet();
-  element.hidden = true;
-  document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
-  Object.defineProperty(element, "textContent", {
-    get: () => "",
-    set: (css: string) => sheet.replaceSync(css),
-  });
-  const remove = element.remove.bind(element);
-  element.remove = () => {
-    document.adoptedStyleSheets = document.adoptedStyleSheets.filter((one) => one !== sheet);
-    remove();
-  };
-  return element;
-}
-
-function styleless(): Document {
-  return new Proxy(document, {
-    get(target, name) {
-      if (name === "createElement") {
-        return (tag: string) => (tag === "style" ? sheetInstead() : target.createElement(tag));
-      }
-      const value: unknown = Reflect.get(target, name, target);
-      return typeof value === "function" ? (value as () => unknown).bind(target) : value;
-    },
-    set: (target, name, value) => Reflect.set(target, name, value, target),
-  });
 }
 
 /** Make a terminal in a box; `readOnly` takes no keys. */
@@ -53,7 +22,6 @@ export async function openScreen(
     import("@xterm/addon-fit"),
   ]);
   const term = new Made({
-    documentOverride: styleless(),
     disableStdin: readOnly,
     cursorBlink: false,
     fontFamily: '"DejaVu Sans Mono", "Cascadia Mono", ui-monospace, monospace',
