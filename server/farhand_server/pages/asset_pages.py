@@ -21,6 +21,10 @@ from farhand_server.people.blobs import read_blob
 __all__ = ["SCRIPTS", "AssetPages"]
 
 SCRIPTS: Final = ("keys.js", "talk.js")
+_ICON: Final = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 8 8">'
+    '<rect width="8" height="8" rx="2" fill="{colour}"/></svg>'
+)
 _FRESH: Final = {"Cache-Control": "public, max-age=300", "X-Content-Type-Options": "nosniff"}
 
 
@@ -41,6 +45,13 @@ class AssetPages(Controller):
         sheet = _read("templates/style.css")
         sheet = sheet.replace("#7cc4f0", lightened(colour)).replace("#1f5f8b", colour)
         return Response(sheet, media_type="text/css", headers=dict(_FRESH))
+
+    @get("/icon.svg", action=PUBLIC, include_in_schema=False)
+    async def icon(self, request: Request[Any, Any, Any], relay: FromRelay) -> Response[str]:
+        """Return what browsers show beside the title: a square in the organisation's colour."""
+        colour = (await look(request, relay)).branding.colour
+        drawn = _ICON.format(colour=colour)
+        return Response(drawn, media_type="image/svg+xml", headers=dict(_FRESH))
 
     @get("/scripts/{name:str}", action=PUBLIC, include_in_schema=False)
     async def script(self, name: FromPath[str]) -> Response[str]:

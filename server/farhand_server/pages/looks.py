@@ -1,8 +1,8 @@
 """How an organisation's pages look: its name, one colour, a logo; and what can be read in them.
 
-White words stand on the colour, and the colour is that of links on white; so a colour is taken only
-where both can be read (WCAG 2.2, 1.4.3: a contrast of 4.5 or more, which is the same number for
-both).  On the dark ground links are in a lighter shade of it, made here.  Pure but for the setting.
+White words stand on the colour, and the colour is that of links on nearly white; so a colour is
+taken only where both can be read (WCAG 2.2, 1.4.3: a contrast of 4.5 or more).  On a dark ground
+links are in a lighter shade of it, made here.  Pure but for the setting.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from farhand_server.relay import Relay
 __all__ = [
     "BRANDING",
     "DARK_GROUND",
+    "LIGHT_GROUND",
     "MAX_LOGO_BYTES",
     "Branding",
     "branding_of",
@@ -31,10 +32,10 @@ __all__ = [
 
 BRANDING: Final = "pages.branding"
 MAX_LOGO_BYTES: Final = 200 * 1024
-# As templates/style.css has it.
-DARK_GROUND: Final = "#14181d"
+# The grounds of panels in templates/style.css: what reads on them reads on the page's own, too.
+DARK_GROUND: Final = "#1d232a"
+LIGHT_GROUND: Final = "#f6f8fa"
 _LEAST: Final = 4.5
-_WHITE: Final = "#ffffff"
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}\Z")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 # No SVG: it is a document that browsers run.
@@ -72,11 +73,11 @@ def check_branding(branding: Branding) -> None:
         raise UsageError("invalid", "a name is one line")
     if _COLOUR.match(branding.colour) is None:
         raise UsageError("invalid", "a colour is written as #1f5f8b")
-    found = contrast(branding.colour, _WHITE)
+    found = contrast(branding.colour, LIGHT_GROUND)
     if found < _LEAST:
         raise UsageError(
             "invalid",
-            f"white words on {branding.colour} have a contrast of {found:.1f}, below {_LEAST}",
+            f"words in {branding.colour} have a contrast of {found:.1f}, below {_LEAST}",
             hint="take a darker colour",
         )
 
@@ -95,7 +96,7 @@ def lightened(colour: str, ground: str = DARK_GROUND) -> str:
         made = "#" + "".join(f"{round(part + (255 - part) * share):02x}" for part in parts)
         if contrast(made, ground) >= _LEAST:
             return made
-    return _WHITE
+    return "#ffffff"
 
 
 def picture_type(content: bytes) -> str:

@@ -58,6 +58,7 @@ PAGES = {
     "GET /status",
     "GET /pages/style.css",
     "GET /pages/logo",
+    "GET /pages/icon.svg",
     "GET /pages/scripts/none",
     "GET /questions",
     "GET /questions/ask",

@@ -109,7 +109,7 @@ async def furnish(relay: Relay, api: httpx.AsyncClient) -> House:
     return House(
         cookie=cookie,
         public=[
-            "/", "/help", "/kb", "/kb?q=printer", "/kb/printer", "/questions", "/questions/1",
+            "/", "/kb", "/kb?q=printer", "/kb/printer", "/questions", "/questions/1",
             "/questions/ask", "/chat", "/contact", "/status", "/sign-in", "/sign-in/none",
             "/forgot", "/reset/none", "/get-agent", "/kb/nothing-here",
         ],
