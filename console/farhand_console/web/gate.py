@@ -37,7 +37,7 @@ _LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
 OPEN_PREFIXES: Final = ("/local/enter",)
 _GUARDED: Final = ("/local/", "/relay/")
 # Everything from here and nothing from elsewhere; scripts may neither be written into the page nor
-# made of text (WebAssembly may: the player of recordings is such a file of ours), and the page can be
+# made of text (WebAssembly may: the player of recordings is such a file of ours), and it can be
 # framed by nobody.
 POLICY: Final = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; font-src 'self'; "
