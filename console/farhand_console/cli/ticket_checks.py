@@ -49,6 +49,7 @@ class _Found(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     state: str
     summary: str
+    plain: str = ""
     value: float | None = None
     unit: str | None = None
 
@@ -219,6 +220,7 @@ def _result(
         "signed": result["signed"],
         "state": "unknown",
         "summary": result["refusal"] or f"the order ended as {result['state']}",
+        "plain": "",
         "value": None,
         "unit": None,
     }
@@ -226,8 +228,8 @@ def _result(
         found = msgspec.json.decode(result["stdout"], type=_Found)
     except msgspec.MsgspecError:
         return item
-    shown = {"state": found.state, "summary": found.summary, "value": found.value}
-    return item | shown | {"unit": found.unit}
+    shown = {name: getattr(found, name) for name in ("state", "summary", "plain", "value", "unit")}
+    return item | shown
 
 
 def _note(device: VerifiedDevice, items: list[dict[str, Any]]) -> str:
@@ -237,12 +239,15 @@ def _note(device: VerifiedDevice, items: list[dict[str, Any]]) -> str:
         state, summary = printable(one["state"], 20), printable(one["summary"], 200)
         # The order has the whole output, as the device signed it: farhand order show.
         lines.append(f"- {state}: {one['id']}: {summary}{signed} [{one['order']}]")
+        if one["plain"]:
+            lines.append(f"  {printable(one['plain'], 300)}")
     return "\n".join(lines)
 
 
 def _show(items: list[dict[str, Any]], differences: list[dict[str, Any]] | None) -> None:
     show_table(
-        ("state", "check", "summary"), [(one["state"], one["id"], one["summary"]) for one in items]
+        ("state", "check", "summary", "in plain words"),
+        [(one["state"], one["id"], one["summary"], one["plain"]) for one in items],
     )
     if differences is not None:
         for words in _told(differences).splitlines():

@@ -22,6 +22,7 @@ from farhand_server.desk.moves import close, resume
 from farhand_server.desk.queues import list_queues
 from farhand_server.desk.service import sweep_due
 from farhand_server.desk.ticket_campaigns import tell_of_campaigns
+from farhand_server.desk.ticket_runs import tell_of_runs
 from farhand_server.relay import Relay
 from farhand_server.store.schema import tickets
 
@@ -58,6 +59,7 @@ async def sweep_tickets(relay: Relay) -> None:
     await sweep_due(relay)
     await sweep_downtime(relay)
     await tell_of_campaigns(relay)
+    await tell_of_runs(relay)
 
 
 async def _one(relay: Relay, number: int, what: str) -> None:
