@@ -2,7 +2,8 @@
 
     system     mouse and keyboard     clipboard             pointer's shape
     X11        x11_input.py           x11_clipboard.py      x11_cursor.py
-    others     none: the screen is shown, and nothing else
+    Windows    windows_input.py       none                  none: it is not in the picture
+    macOS      macos_input.py         macos_clipboard.py    none: it is not in the picture
 
 Each is imported only on its own system.
 """
@@ -61,6 +62,11 @@ _MODULES: Final = {
         "hands": ("x11_input", "X11Hands"),
         "clipboard": ("x11_clipboard", "X11Clipboard"),
         "cursor": ("x11_cursor", "X11Cursor"),
+    },
+    "win32": {"hands": ("windows_input", "WindowsHands")},
+    "darwin": {
+        "hands": ("macos_input", "MacHands"),
+        "clipboard": ("macos_clipboard", "MacClipboard"),
     },
 }
 

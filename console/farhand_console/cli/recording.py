@@ -336,6 +336,9 @@ def _play(streams: list[Stream], speed: float, idle_limit_s: float) -> None:
     for stream in streams:
         title = printable(stream.header.title, 200)
         say(f"stream {stream.number}, {stream.kind}, after {stream.at_s:.0f} s: {title}")
+        if stream.kind == "screen":
+            say("a screen is no text: farhand recording export writes what was shown")
+            continue
         play_stream(
             stream,
             speed=0.0 if stream.number == EVENTS else speed,

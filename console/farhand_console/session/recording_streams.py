@@ -96,6 +96,8 @@ def shown_event(stream: Stream, event: CastEvent) -> CastEvent:
     """Return an event as a player understands it."""
     if stream.number == EVENTS and event.code == "e":
         return CastEvent(event.interval_s, "o", f"{action_words(event.data)}\r\n")
+    if stream.kind == "screen":
+        return event  # RFB, for whoever can show it; players of terminals pass it over
     if event.code == "b":
         size = len(event.data) * 3 // 4 - event.data[-2:].count("=")
         return CastEvent(event.interval_s, "o", f"[{size} bytes that are no text]\r\n")
