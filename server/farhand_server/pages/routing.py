@@ -16,6 +16,7 @@ from farhand_server.mail.rendering import CSP_WITH_DATA
 from farhand_server.pages.looks import Branding, branding_of
 from farhand_server.pages.rendering import render
 from farhand_server.pages.visitor import Visitor, stranger, visitor_of
+from farhand_server.people.modules import make_modules
 from farhand_server.people.settings import get_setting
 from farhand_server.relay import Relay
 
@@ -25,6 +26,7 @@ _log = logging.getLogger(__name__)
 
 _STATUSES: Final = {
     "not-found": 404,
+    "module-off": 404,
     "not-permitted": 403,
     "origin-foreign": 403,
     "questions-off": 404,
@@ -52,6 +54,7 @@ _STATUSES: Final = {
 }
 _WORDS: Final = {
     "not-found": "There is nothing here.",
+    "module-off": "There is nothing here.",
     "not-permitted": "You may not do this.",
     "origin-foreign": "This form did not come from this site. Open the page again and repeat it.",
     "rate-limited": "That was too often. Wait a minute, then try again.",
@@ -90,9 +93,9 @@ async def look(request: Request[Any, Any, Any], relay: Relay) -> Reading:
     visitor = await visitor_of(request, relay)
     async with relay.db.read() as c:
         branding = await branding_of(c, relay)
-        visitor.has_questions = await get_setting(
-            c, relay.tenant, QUESTIONS_OPEN, bool, default=False
-        )
+        are_open = await get_setting(c, relay.tenant, QUESTIONS_OPEN, bool, default=False)
+    visitor.off = relay.service(make_modules).off
+    visitor.has_questions = are_open and not {"questions", "knowledge"} & set(visitor.off)
     return Reading(relay, visitor, branding)
 
 
@@ -139,7 +142,9 @@ def _bug(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
 def _error_page(request: Request[Any, Any, Any], status: int, words: str) -> Response[Any]:
     relay: Relay = request.app.state.relay
     branding = Branding(name=relay.settings.org)
-    return render(stranger(request), branding, "error", status=status, words=words)
+    visitor = stranger(request)
+    visitor.off = relay.service(make_modules).off
+    return render(visitor, branding, "error", status=status, words=words)
 
 
 PAGE_ERRORS: Final[dict[Any, Any]] = {

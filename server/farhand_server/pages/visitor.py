@@ -7,6 +7,7 @@ comes from a page of ours (`Origin`).
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, tzinfo
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
@@ -50,6 +51,7 @@ class Visitor:
         zone: the time zone in which she reads times.
         path: of this page, for the links to other languages.
         has_questions: whether public questions are open, once that was looked up.
+        off: the parts of the desk that are switched off, and to which no page leads.
     """
 
     def __init__(self, actor: Actor | None, words: Wording, zone: tzinfo, path: str) -> None:
@@ -58,6 +60,7 @@ class Visitor:
         self.zone = zone
         self.path = path
         self.has_questions = False
+        self.off: Collection[str] = ()
 
     @property
     def language(self) -> str:

@@ -12,8 +12,11 @@ from farhand_server.care.notices import NewNotice, create_notice, publish_notice
 from farhand_server.desk.moves import add_message, resolve
 from farhand_server.desk.participants import Participant, add_participant
 from farhand_server.desk.tickets import create_ticket
+from farhand_server.knowledge.questions import QUESTIONS_OPEN
 from farhand_server.people.blobs import attach, keep_blob
+from farhand_server.people.modules import make_modules
 from farhand_server.people.proofs import ask_proof
+from farhand_server.people.settings import set_setting
 from farhand_server.relay import Relay
 from tests.server.pages.browsing import EVIL, browsing, links, looked_at, make_mia
 from tests.server.relays import SignIn
@@ -224,3 +227,30 @@ async def test_whoever_only_takes_part_does_not_call_it_solved(
     looked_at(await browser.post(f"{path}/solved", data={"solved": "yes"}), 403)
     again = await browser.post(f"{path}/solved", data={"solved": "no", "body": "still there"})
     assert again.status_code == 303
+
+
+async def test_no_page_leads_to_what_is_switched_off(
+    browser: httpx.AsyncClient, relay: Relay
+) -> None:
+    off = {"/kb": "knowledge", "/chat": "chat", "/questions": "questions"}
+    async with relay.db.write() as c:
+        await set_setting(c, relay, QUESTIONS_OPEN, True, "root")
+    await signed_in(browser, relay)
+
+    async def shown() -> set[str | None]:
+        pages = [looked_at(await browser.get(path)) for path in ("/", "/my", "/my/new")]
+        return {
+            one.get("href") or one.get("action")
+            for page in pages
+            for tag in ("a", "form")
+            for one in page.of(tag)
+        }
+
+    assert {*off, "/my/contract"} <= await shown()
+    modules = relay.service(make_modules)
+    await modules.switch(profile=None, on=[], off=[*off.values(), "contracts"], actor="root")
+    assert not {*off, "/my/contract"} & await shown()
+    for path in (*off, "/my/contract"):
+        page = looked_at(await browser.get(path), 404)
+        assert not {one.get("href") for one in page.of("a")} & set(off)
+    looked_at(await browser.get("/my/new", params={"title": "printer"}))
