@@ -16,7 +16,6 @@ from farhand_server.api.address import caller_address
 from farhand_server.api.guard import FromRelay
 from farhand_server.api.knowledge import picture_response
 from farhand_server.api.knowledge_public import make_public_rates
-from farhand_server.care.card import card_of
 from farhand_server.care.notices import current_notices
 from farhand_server.errors import not_found
 from farhand_server.knowledge.articles import ArticleFilter, get_article, list_articles
@@ -26,6 +25,7 @@ from farhand_server.knowledge.readers import ANYBODY, CUSTOMER, Reader
 from farhand_server.knowledge.searching import MAX_QUERY_CHARS, search_articles
 from farhand_server.knowledge.texts import read_text
 from farhand_server.knowledge.votes import browser_voter, vote
+from farhand_server.pages.opening import card_for, special_days, week_of
 from farhand_server.pages.routing import Reading, look, see_other
 from farhand_server.pages.visitor import language_cookie, read_form
 from farhand_server.people.organisations import LOCALES
@@ -59,7 +59,7 @@ class HelpPages(Controller):
         reading = await look(request, relay)
         actor = reading.visitor.actor
         async with relay.db.read() as c:
-            card = await card_of(c, relay)
+            card = await card_for(c, relay, reading.visitor)
             person = actor.person if actor else ""
             notices = await current_notices(c, relay, person=person or None, of_desk=False)
         return reading.page("begin", card=card, notices=notices)
@@ -169,8 +169,10 @@ class HelpPages(Controller):
         """Return how the desk is reached."""
         reading = await look(request, relay)
         async with relay.db.read() as c:
-            card = await card_of(c, relay)
-        return reading.page("contact", card=card)
+            card = await card_for(c, relay, reading.visitor)
+            week = await week_of(c, relay, card)
+            special = await special_days(c, relay, card)
+        return reading.page("contact", card=card, week=week, special=special)
 
     @get("/status", action=PUBLIC, include_in_schema=False)
     async def status(self, request: _Anything, relay: FromRelay) -> Response[Any]:

@@ -8,9 +8,12 @@ from typing import Any
 import httpx
 import pytest
 
+from farhand_server.care.card import CardTerms, set_card
 from farhand_server.care.notices import NewNotice, create_notice, publish_notice
+from farhand_server.desk.calendars import Calendar, SpecialDay
 from farhand_server.desk.moves import add_message, resolve
 from farhand_server.desk.participants import Participant, add_participant
+from farhand_server.desk.service import set_calendar
 from farhand_server.desk.tickets import create_ticket
 from farhand_server.knowledge.questions import QUESTIONS_OPEN
 from farhand_server.people.blobs import attach, keep_blob
@@ -254,3 +257,31 @@ async def test_no_page_leads_to_what_is_switched_off(
         page = looked_at(await browser.get(path), 404)
         assert not {one.get("href") for one in page.of("a")} & set(off)
     looked_at(await browser.get("/my/new", params={"title": "printer"}))
+
+
+async def test_the_week_stands_on_the_card_in_the_desks_own_time(
+    browser: httpx.AsyncClient, relay: Relay
+) -> None:
+    assert "<table" not in (await browser.get("/contact")).text  # always open has no week
+    office = Calendar(
+        zone="Europe/Lisbon",
+        week=(*(((9 * 60, 12 * 60 + 30), (14 * 60, 24 * 60)),) * 5, (), ()),
+        days=(
+            SpecialDay(day="2026-12-08", name="Imaculada <b>"),
+            SpecialDay(day="2027-12-08", name="too far"),
+        ),
+    )
+    async with relay.db.write() as c:
+        await set_calendar(c, relay, name="office", calendar=office, actor="root")
+        await set_card(
+            c, relay, organisation=None, terms=CardTerms(calendar="office"), actor="root"
+        )
+    # 2026-11-22, a Sunday, 12:00 in Lisbon: it opens on Monday at nine.
+    shown = await browser.get("/contact", headers={"Accept-Language": "pt"})
+    looked_at(shown)
+    for words in (
+        "23/11/2026, 09:00", "(Europe/Lisbon)", "Segunda-feira",
+        "09:00\u201312:30, 14:00\u201324:00", "fechado", "08/12/2026", "Imaculada &lt;b&gt;",
+    ):  # fmt: skip
+        assert words in shown.text, words
+    assert "too far" not in shown.text

@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 import farhand_server.pages
-from farhand_server.pages import account_pages, rendering, routing
+from farhand_server.pages import account_pages, opening, rendering, routing
 from farhand_server.pages.wording import LANGUAGE_NAMES, choose_language, wording_in
 from farhand_server.people.organisations import LOCALES
 
@@ -41,6 +41,7 @@ def texts() -> set[str]:
         ):
             found.add(f"{one}\0{several}")
     found |= {*account_pages.CONTRACT_WORDS.values(), *account_pages.OVERAGE_WORDS.values()}
+    found |= {*opening.DAY_WORDS}
     found |= {*rendering.STATE_WORDS.values(), *rendering.KIND_WORDS.values()}
     return found | {*routing._WORDS.values(), routing._SOMETHING}
 

@@ -1,0 +1,84 @@
+"""How and when the desk is reached, as a reader sees it: her organisation's card, and its week."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Final, NamedTuple
+from zoneinfo import ZoneInfo
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from farhand_protocol.errors import FarhandError
+from farhand_server.care.card import SupportCard, card_of
+from farhand_server.desk.calendars import Window
+from farhand_server.desk.service import ALWAYS_OPEN, get_calendar
+from farhand_server.pages.visitor import Visitor
+from farhand_server.people.organisations import get_organisation
+from farhand_server.people.people import get_person
+from farhand_server.relay import Relay
+
+__all__ = ["DAY_WORDS", "OpenDay", "card_for", "special_days", "week_of"]
+
+DAY_WORDS: Final = (
+    "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday",
+)  # fmt: skip
+_AHEAD: Final = timedelta(days=30)
+_MOST: Final = 10
+
+
+class OpenDay(NamedTuple):
+    """A weekday by its English name, or a day as `2026-12-24` with why; `hours` empty: closed."""
+
+    day: str
+    hours: list[str]
+    why: str = ""
+
+
+async def card_for(c: AsyncConnection, relay: Relay, visitor: Visitor) -> SupportCard:
+    """Return the card for a reader: her organisation's, or the desk's.
+
+    Whoever is not signed in reads times as they are at the desk.
+    """
+    organisation = None
+    if visitor.actor is not None and visitor.actor.person:
+        of = (await get_person(c, relay.tenant, visitor.actor.person)).organisation
+        organisation = None if of is None else await get_organisation(c, relay.tenant, of)
+    card = await card_of(c, relay, organisation)
+    if visitor.actor is None:
+        visitor.zone = ZoneInfo(card.hours.zone)
+    return card
+
+
+async def week_of(c: AsyncConnection, relay: Relay, card: SupportCard) -> list[OpenDay]:
+    """Return the week of a card, Monday first; nothing where it is always open."""
+    if card.hours.calendar == ALWAYS_OPEN:
+        return []
+    try:
+        kept = await get_calendar(c, relay.tenant, card.hours.calendar)
+    except FarhandError:
+        return []  # taken away meanwhile
+    days = zip(DAY_WORDS, kept.calendar.week, strict=True)
+    return [OpenDay(name, _hours(windows)) for name, windows in days]
+
+
+async def special_days(c: AsyncConnection, relay: Relay, card: SupportCard) -> list[OpenDay]:
+    """Return the days of the next month that are unlike their weekday."""
+    try:
+        kept = await get_calendar(c, relay.tenant, card.hours.calendar)
+    except FarhandError:
+        return []  # taken away meanwhile
+    today = relay.now().astimezone(ZoneInfo(kept.calendar.zone)).date()
+    found = [
+        OpenDay(one.day, _hours(one.windows), one.name)
+        for one in sorted(kept.calendar.days, key=lambda one: one.day)
+        if today <= date.fromisoformat(one.day) <= today + _AHEAD
+    ]
+    return found[:_MOST]
+
+
+def _hours(windows: tuple[Window, ...]) -> list[str]:
+    return [f"{_clock(start)}\u2013{_clock(end)}" for start, end in windows]
+
+
+def _clock(minutes: int) -> str:
+    return f"{minutes // 60:02}:{minutes % 60:02}"
