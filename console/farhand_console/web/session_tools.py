@@ -97,11 +97,12 @@ async def run_tool(
     request: Request[Any, Any, Any], session: FromPath[str], data: JSONBody[dict[str, Any]]
 ) -> dict[str, Any]:
     """Ask for one tool; `logs` answers with its lines as `items`."""
-    if data.get("tool") not in _TOOLS:
+    tool = data.get("tool")
+    if not isinstance(tool, str) or tool not in _TOOLS:
         raise UsageError("act-values", "there is no such tool")
     lines: SessionLines = request.app.state.session_lines
     async with lines.use(session) as line:
-        if data["tool"] != "logs":
+        if tool != "logs":
             return (await ask_tool(line.connection, [data]))[0]
         items: list[dict[str, Any]] = []
         asked = data | {"follow": False}
