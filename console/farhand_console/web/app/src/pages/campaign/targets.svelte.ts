@@ -3,8 +3,9 @@
 // 5,000 targets are ten pages; afterwards each answer of /events holds the steps that were new. A
 // changed target is a new object in a new list, so that a table draws what it shows of it and no more.
 
-import { asProblem, type Problem } from "../../lib/problems";
+import { asProblem, problemOf, type Problem } from "../../lib/problems";
 import { get, part, query, type Page, type Schemas } from "../../lib/relay";
+import { watch } from "../../lib/watch.svelte";
 
 export interface Target {
   order: string;
@@ -16,12 +17,12 @@ export interface Target {
 }
 
 type Step = Schemas["CampaignStep"];
+type Steps = Schemas["Events"];
 
 const PAGE = 500;
-const WAIT_S = 20;
 const AWAY_MS = 2000;
-/** However fast the steps come, the page is drawn no more often than this. */
-const DRAW_MS = 200;
+/** The page is drawn no more often than this, however fast the steps come. */
+const EVERY_S = 0.5;
 const MOST_STEPS = 200;
 
 const rest = (ms: number): Promise<void> => new Promise((over) => setTimeout(over, ms));
@@ -50,35 +51,53 @@ export class Targets {
   });
 
   async #follow(path: string, signal: AbortSignal): Promise<void> {
-    let isLoaded = false;
-    let cursor: string | null = null;
-    const early: Step[] = [];
     while (!signal.aborted) {
       try {
-        if (!isLoaded) {
-          await this.#load(path, signal);
-          isLoaded = true;
-        }
-        const wait = this.isWhole ? WAIT_S : 0;
-        const asked = query({ cursor, limit: PAGE, wait });
-        const found: { items: Step[]; next: string } = await get(`${path}/events${asked}`, signal);
-        cursor = found.next;
+        await this.#load(path, signal);
+        let cursor = await this.#past(path, signal);
+        this.isWhole = true;
         this.problem = null;
-        if (this.isWhole) this.#take(found.items);
-        else {
-          // The list may be newer than the first of these: they count once all of them are here.
-          early.push(...found.items);
-          if (found.items.length === PAGE) continue;
-          this.#take(early.splice(0));
-          this.isWhole = true;
+        while (!signal.aborted) {
+          const found = await this.#news(`${path}/events${query({ cursor, limit: PAGE })}`, signal);
+          this.#take(found.items);
+          cursor = found.next;
         }
-        if (found.items.length < PAGE) await rest(DRAW_MS);
       } catch (error) {
         if (signal.aborted) return;
         this.problem = asProblem(error);
         await rest(AWAY_MS);
       }
     }
+  }
+
+  /** Take what happened so far. The list is newer than the first of it, so all of it counts at once. */
+  async #past(path: string, signal: AbortSignal): Promise<string> {
+    const steps: Step[] = [];
+    let cursor: string | null = null;
+    for (;;) {
+      const found: Steps = await get(`${path}/events${query({ cursor, limit: PAGE, wait: 0 })}`, signal);
+      steps.push(...found.items);
+      cursor = found.next;
+      if (found.items.length < PAGE) break;
+    }
+    this.#take(steps);
+    return cursor;
+  }
+
+  /** Wait for steps after this address's cursor; the backend looks for them. */
+  #news(address: string, signal: AbortSignal): Promise<Steps> {
+    return new Promise((resolve, reject) => {
+      const end = watch(address, EVERY_S, (message) => {
+        const found = message.body as Steps | undefined;
+        if (message.problem !== undefined) over(() => reject(problemOf(message.problem)));
+        else if (found?.items.length) over(() => resolve(found));
+      });
+      const over = (finish: () => void): void => {
+        end();
+        finish();
+      };
+      signal.addEventListener("abort", () => over(() => reject(asProblem("over"))), { once: true });
+    });
   }
 
   async #load(path: string, signal: AbortSignal): Promise<void> {
