@@ -89,6 +89,8 @@ def test_settings_and_what_one_is_told(stage: Stage) -> None:
     told = tess.start("notices", "--wait")
     admin.json("ticket", "new", "--title", "still none")
     shown = told.next_json()
+    if "no sound" in shown["words"]:  # a busy relay came to that ticket only after she had asked
+        shown = told.next_json()
     assert (shown["kind"], "still none" in shown["words"]) == ("new", True)
     assert told.end() != 0
     oidc = admin.json("account", "oidc", "--issuer", "off")
