@@ -109,14 +109,14 @@ class App:
         """Answer one request; never raises for what a browser can send."""
         self._seen_at = time.monotonic()
         try:
-            answer = await self._handle(request)
+            answer = await self._route(request)
         except FarhandError as error:
             status = 403 if error.code.startswith("page-") else 400
             body = self._pages.shut(self._w, error)
             answer = Answer(status=status, body=body)
         return _headed(answer)
 
-    async def _handle(self, request: Request) -> Answer:
+    async def _route(self, request: Request) -> Answer:
         self._gate.check_host(request)
         base = self._gate.base
         if not request.path.startswith(base) or request.method not in ("GET", "POST"):
