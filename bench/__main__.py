@@ -42,6 +42,7 @@ SUITES = (
     "fleet",
     "inventory",
     "desk",
+    "screen",
     "web",
 )
 _RESULTS = Path(__file__).parent / "results"

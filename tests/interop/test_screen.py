@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -94,6 +95,8 @@ async def look(desk: Desk, port: int, session: str, window: Window) -> Viewer:
             return viewer
     finally:
         writer.close()
+        with contextlib.suppress(ConnectionError):  # the console went first
+            await writer.wait_closed()
 
 
 def recorded_rfb(path: Path) -> list[bytes]:

@@ -22,8 +22,9 @@ from farhand_protocol.errors import FarhandError
 
 __all__ = ["X11Hands"]
 
-# Keycodes that are borrowed at a time; a keyboard has about ten that carry nothing.
-_MAX_BORROWED: Final = 8
+# Keycodes that are borrowed at a time, of those that carry nothing.  A program may look up a key
+# some time after it was pressed, so one that was used is used anew as late as can be.
+_MAX_BORROWED: Final = 64
 _SHIFT_L: Final = 0xFFE1
 # On which of a key's columns a character stands: plain, or with Shift.
 _PLAIN, _SHIFTED = 0, 1

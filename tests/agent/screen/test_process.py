@@ -98,8 +98,8 @@ def shows(x: int, y: int, colour: int) -> Callable[[Image.Image], bool]:
 
 def same_as(display: str) -> Callable[[Image.Image], bool]:
     """Tell whether a picture is what mss sees, bit by bit."""
-    frame = grab(display=display, with_cursor=True)
-    return lambda picture: picture.tobytes() == frame.rgb()
+    # Looked at each time: a window of the test before may be on its way out.
+    return lambda picture: picture.tobytes() == grab(display=display, with_cursor=True).rgb()
 
 
 @pytest.mark.parametrize(
