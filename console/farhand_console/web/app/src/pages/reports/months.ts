@@ -42,6 +42,8 @@ export interface Measure {
 
 const time = (seconds: number | null | undefined): string =>
   seconds === null || seconds === undefined ? "–" : minutes(seconds / 60);
+const spread = (of: Schemas["Spread"]): string =>
+  of.median_s === null || of.median_s === undefined ? "–" : `${time(of.median_s)}, 9 of 10 in ${time(of.p90_s)}`;
 const share = (value: number | null): string => (value === null ? "–" : `${Math.round(value * 100)} %`);
 const hours = (seconds: number | null | undefined): number | null =>
   seconds === null || seconds === undefined ? null : Math.round(seconds / 36) / 100;
@@ -50,13 +52,13 @@ export const MEASURES: Measure[] = [
   { id: "created", name: "Opened", unit: "tickets", value: (f) => f.created, words: (f) => number(f.created) },
   { id: "resolved", name: "Resolved", unit: "tickets", value: (f) => f.resolved, words: (f) => number(f.resolved) },
   { id: "backlog", name: "Open at the end", unit: "tickets", value: (f) => f.backlog, words: (f) => number(f.backlog) },
-  { id: "reopened", name: "Reopened", unit: "tickets", value: (f) => f.reopened, words: (f) => `${number(f.reopened)} (${share(f.reopen_rate)})` },
+  { id: "reopened", name: "Reopened", unit: "tickets", value: (f) => f.reopened, words: (f) => (f.reopened ? `${number(f.reopened)} (${share(f.reopen_rate)})` : number(f.reopened)) },
   {
     id: "first",
     name: "First response (median)",
     unit: "hours",
     value: (f) => hours(f.first_response.median_s),
-    words: (f) => `${time(f.first_response.median_s)}, 9 of 10 in ${time(f.first_response.p90_s)}`,
+    words: (f) => spread(f.first_response),
   },
   {
     id: "first-business",
@@ -70,7 +72,7 @@ export const MEASURES: Measure[] = [
     name: "Time to resolve (median)",
     unit: "hours",
     value: (f) => hours(f.resolution.median_s),
-    words: (f) => `${time(f.resolution.median_s)}, 9 of 10 in ${time(f.resolution.p90_s)}`,
+    words: (f) => spread(f.resolution),
   },
   {
     id: "mttr",
@@ -84,14 +86,14 @@ export const MEASURES: Measure[] = [
     name: "Satisfied",
     unit: "%",
     value: (f) => (f.satisfaction.rate === null ? null : Math.round(f.satisfaction.rate * 100)),
-    words: (f) => `${share(f.satisfaction.rate)} of ${number(f.satisfaction.answered)} answers`,
+    words: (f) => (f.satisfaction.answered ? `${share(f.satisfaction.rate)} of ${number(f.satisfaction.answered)} answers` : "–"),
   },
   {
     id: "answers",
     name: "Surveys answered",
     unit: "%",
     value: (f) => (f.satisfaction.response_rate === null ? null : Math.round(f.satisfaction.response_rate * 100)),
-    words: (f) => `${number(f.satisfaction.answered)} of ${number(f.satisfaction.asked)} (${share(f.satisfaction.response_rate)})`,
+    words: (f) => (f.satisfaction.asked ? `${number(f.satisfaction.answered)} of ${number(f.satisfaction.asked)} (${share(f.satisfaction.response_rate)})` : "–"),
   },
   { id: "down", name: "Downtime", unit: "hours", value: (f) => hours(f.downtime_s), words: (f) => time(f.downtime_s) },
 ];

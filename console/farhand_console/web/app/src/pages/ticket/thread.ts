@@ -89,3 +89,15 @@ export function pieces(message: Message): Piece[] {
   made.push({ isQuoted: false, text: letters.slice(at).join("") });
   return made.map((one) => ({ ...one, text: one.text.replace(/^\n+|\n+$/g, "") })).filter((one) => one.text.trim());
 }
+
+/** What a check found, in a sentence, where a script printed it as a check does; empty otherwise. */
+export function finding(stdout: string): string {
+  try {
+    const told: unknown = JSON.parse(stdout);
+    if (typeof told !== "object" || told === null) return "";
+    const { state, summary, plain } = told as Record<string, unknown>;
+    return [text(state), text(plain), text(summary)].filter(Boolean).join(" – ");
+  } catch {
+    return "";
+  }
+}
