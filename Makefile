@@ -40,7 +40,7 @@ ifneq ($(shell cat "$(MADE_FOR)" 2>/dev/null),$(CURDIR))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev ui ui-types demo test check lint types imports coverage format bench words wrappers lock wheels packages clean
+.PHONY: help setup setup-dev ui ui-types screenshots demo test check lint types imports coverage format bench words wrappers lock wheels packages clean
 .DELETE_ON_ERROR:
 
 help:
@@ -119,6 +119,10 @@ setup-dev: $(DEV_STAMP)
 
 demo: $(RUN_STAMP)
 	@"$(RUN_PYTHON)" -m tests.demo $(ARGS)
+
+# Every main page in a real browser; docs/screenshots/all is not kept in git.
+screenshots: $(DEV_STAMP) ui
+	@"$(RUN_PYTHON)" -m tests.screenshots $(ARGS)
 
 bench: $(DEV_STAMP)
 	@"$(RUN_PYTHON)" -m bench $(ARGS)

@@ -30,6 +30,7 @@ __all__ = [
     "axe_faults",
     "chromium",
     "layout_faults",
+    "settle",
     "watched",
 ]
 
@@ -159,6 +160,27 @@ def axe_faults(page: Page) -> list[str]:
         if one["impact"] in ("serious", "critical")
         for node in one["nodes"]
     ]
+
+
+# Nothing was added or taken away for a while; what only counts or blinks is no unrest.
+_REST = """() => new Promise((over) => {
+  const end = performance.now() + 15000;
+  let last = performance.now();
+  const observer = new MutationObserver(() => { last = performance.now(); });
+  observer.observe(document.body, {childList: true, subtree: true});
+  const look = () => {
+    const now = performance.now();
+    const loads = /^(Loading|Opening)…$/m.test(document.body.innerText);
+    if ((now - last > 250 && !loads) || now > end) { observer.disconnect(); over(!loads); }
+    else setTimeout(look, 50);
+  };
+  setTimeout(look, 100);
+})"""
+
+
+def settle(page: Page) -> None:
+    """Wait until a page has come to rest; fails where it is still loading after 15 seconds."""
+    assert page.evaluate(_REST), f"{page.url} is still loading"
 
 
 def layout_faults(page: Page) -> list[str]:

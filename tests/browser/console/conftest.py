@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from farhand_console.web.assets import is_built
-from tests.support.browser import DESKTOP, Scheme, Watched, watched
+from tests.support.browser import DESKTOP, Scheme, Watched, settle, watched
 from tests.support.stage import AgentHome, ConsoleHome, Process, Stage
 
 
@@ -102,8 +102,7 @@ def places(desk: Desk) -> dict[str, str]:
 def settled(page: Page) -> None:
     """Wait until the page shows its content: a heading, and nothing that still loads."""
     expect(page.locator("main h1").first).to_be_visible()
-    page.wait_for_load_state("networkidle")
-    expect(page.get_by_text(re.compile("^(Loading|Opening)…$"))).to_have_count(0)
+    settle(page)
 
 
 def go(page: Page, address: str) -> None:
