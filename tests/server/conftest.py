@@ -1,12 +1,16 @@
 """Relays for tests: each on SQLite with the in-process bus, and on PostgreSQL with NATS.
 
-`relay_parts` is parametrised with both pairs, so whatever uses it runs twice.  `relay` is a whole
+`relay_parts` is parametrised with both pairs, so whatever uses it runs twice; in a module marked
+`either_store` once, about half of its tests on each: what those are about (who may, what is taken
+and what is refused) is decided above the store, and statements of its own the module has few.
+Search, paging, locks, races, migrations and sums are for both.  `relay` is a whole
 wiring with a tenant, a clock that stands still until told, and no port; `web` an HTTP client
 against its application.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -28,6 +32,20 @@ from tests.server.databases import PostgresTemplate, SqliteTemplate
 from tests.server.relays import TENANT, ManualClock, RelayParts, SignIn, serving
 from tests.support.servers import PostgresServer
 
+_PAIRS = ("sqlite", "postgresql")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give each test of an `either_store` module one pair, by its name: always the same one."""
+    test = metafunc.definition
+    if "relay_parts" not in metafunc.fixturenames or not test.get_closest_marker("either_store"):
+        return
+    if not any("relay_parts" in mark.args[0] for mark in test.iter_markers("parametrize")):
+        pair = _PAIRS[zlib.crc32(test.name.encode()) % len(_PAIRS)]
+        # As if it stood above the test: what pytest reads next tells that from the fixture's own.
+        test.add_marker(pytest.mark.parametrize("relay_parts", [pair], indirect=True))
+
 
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> SqliteTemplate:
@@ -46,7 +64,7 @@ def known_databases() -> dict[str, Database]:
     return {}
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=_PAIRS)
 def relay_parts(request: pytest.FixtureRequest) -> RelayParts:
     """The pair to run on, its database migrated and empty."""
     if request.param == "sqlite":
