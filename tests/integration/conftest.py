@@ -1,4 +1,8 @@
-"""Whole stages for integration tests: real processes, on both pairs of store and bus."""
+"""Whole stages for integration tests: real processes, on both pairs of store and bus.
+
+`ON_SQLITE` keeps a test to one pair where it is device and console that it is about: what they
+sign, refuse and encrypt, with a relay that only carries it.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ import pytest
 from tests.support.stage import AgentHome, ConsoleHome, Stage
 
 PAIRS = ("sqlite-local", "postgresql-nats")
+ON_SQLITE = pytest.mark.parametrize("house", PAIRS[:1], indirect=True)
 
 
 @dataclass

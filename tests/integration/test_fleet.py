@@ -24,7 +24,7 @@ from farhand_protocol.identity import make_id
 from farhand_protocol.instants import format_instant
 from farhand_protocol.manifest import Manifest, manifest_digest
 from farhand_protocol.orders import Order
-from tests.integration.conftest import House
+from tests.integration.conftest import ON_SQLITE, House
 from tests.support.stage import AgentHome, ConsoleHome
 
 pytestmark = pytest.mark.slow
@@ -164,6 +164,7 @@ def test_a_shipped_script_with_its_result(house: House) -> None:
     assert done["stderr"] == ""
 
 
+@ON_SQLITE
 def test_a_sensitive_script_is_read_by_whoever_ordered_it_alone(house: House) -> None:
     words = ["run", "diagnose.crash.collect", "--device", "alpha", "--wait"]
     done = house.technician.json(*words)
@@ -251,6 +252,7 @@ def test_a_campaign_with_a_failing_script_and_a_device_that_is_away(
     retire(house, *agents)
 
 
+@ON_SQLITE
 def test_a_revoked_script_is_refused_by_console_and_device(
     house: House, approver: ConsoleHome, tmp_path: Path
 ) -> None:
@@ -287,6 +289,7 @@ def test_parameters_outside_the_schema(house: House, parameters: dict[str, Any])
     assert ended["signed"] is True
 
 
+@ON_SQLITE
 def test_a_device_that_only_the_relay_vouches_for(house: House) -> None:
     database = ["--database", house.stage.database] if house.stage.database else []
     made = json.loads(house.stage.server("token", "--group", "lab", "--json", *database).stdout)

@@ -22,7 +22,7 @@ from farhand_agent.config import Home
 from farhand_agent.local import notify
 from farhand_server.store.database import Database, sqlite_url
 from farhand_server.store.transfer import dump_rows
-from tests.integration.conftest import House
+from tests.integration.conftest import ON_SQLITE, House
 from tests.support.stage import AgentHome, ConsoleHome, Process
 
 MARKER = "a-marker-that-was-typed"
@@ -109,6 +109,7 @@ def everything_stored(house: House) -> bytes:
     return asyncio.run(rows()) + b"\n".join(files)
 
 
+@ON_SQLITE
 def test_only_an_audit_key_opens_what_was_shown(recorded: House, tmp_path: Path) -> None:
     house = recorded
     session, helper = opened(house, house.agent)

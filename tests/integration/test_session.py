@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import House
+from tests.integration.conftest import ON_SQLITE, House
 from tests.support.stage import AgentHome, Process
 
 
@@ -107,6 +107,7 @@ def test_wrong_code_burns_it(house: House) -> None:
 
 
 @pytest.mark.parametrize("code", ["", "12", "0000-AAA AAA", "99-999 999 999 999 999", "x" * 5000])
+@ON_SQLITE
 def test_malformed_codes(house: House, code: str) -> None:
     assert house.technician.refused("session", "open", "--code", code, expect=2) == "code-malformed"
 
@@ -116,6 +117,7 @@ def test_unknown_code(house: House) -> None:
     assert answer == "code-unknown"
 
 
+@ON_SQLITE
 def test_stop_on_the_device_ends_it(house: House) -> None:
     opened, helper = open_session(house, house.agent)
     house.agent.json("stop")
@@ -133,6 +135,7 @@ def test_stop_on_the_device_ends_it(house: House) -> None:
     assert (ended["active_s"], ended["reason"]) == (told["active_s"], "stopped")
 
 
+@ON_SQLITE
 def test_scopes_not_granted_are_denied(house: House, tmp_path: Path) -> None:
     helper = house.agent.code("--yes", "--scope", "view,terminal")
     code = helper.next_json()["code"]
@@ -149,6 +152,7 @@ def test_scopes_not_granted_are_denied(house: House, tmp_path: Path) -> None:
     helper.end()
 
 
+@ON_SQLITE
 def test_a_guest_device(house: House, tmp_path: Path) -> None:
     guest = house.stage.agent("guest")
     helper = guest.code("--yes", "--url", house.stage.url)

@@ -15,6 +15,8 @@ from farhand_server.store.schema import metadata, second_factors
 from tests.server.accounts.people import PASSWORD, SignUp
 from tests.server.relays import ManualClock
 
+pytestmark = pytest.mark.either_store
+
 _SIGN_IN = {"name": "ann", "password": PASSWORD}
 
 

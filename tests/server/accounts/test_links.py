@@ -30,6 +30,8 @@ from farhand_server.store.schema.outbox import outbox
 from tests.server.accounts.people import PASSWORD, Mails, SignUp
 from tests.server.relays import ManualClock
 
+pytestmark = pytest.mark.either_store
+
 _NEW = "another long password"
 
 

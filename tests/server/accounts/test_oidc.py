@@ -21,6 +21,8 @@ from tests.server.accounts.people import SignUp
 from tests.server.accounts.provider import TestProvider, rsa_key
 from tests.server.relays import ManualClock
 
+pytestmark = pytest.mark.either_store
+
 _HERE = "http://127.0.0.1:55555/done"
 _VERIFIER = "v" * 50
 _CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(_VERIFIER.encode()).digest()).decode()[:43]

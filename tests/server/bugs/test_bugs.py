@@ -21,6 +21,8 @@ from farhand_server.webhooks.signing import hex_hmac
 from tests.server.outbox.listening import Asked, Listener, Told, listening, told
 from tests.server.relays import ManualClock, SignIn
 
+pytestmark = pytest.mark.either_store
+
 API = "/api/v1/bugs"
 REPOSITORY = "octocat/Hello-World"
 

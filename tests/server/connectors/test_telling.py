@@ -28,6 +28,8 @@ from farhand_server.webhooks.signing import hex_hmac
 from tests.server.outbox.listening import Asked, Listener, Told, listening, told
 from tests.server.relays import ManualClock, SignIn
 
+pytestmark = pytest.mark.either_store
+
 API = "/api/v1/connectors"
 ENDED = "2026-11-22T11:59:00.000000Z"
 CODE = format_code("4071", "H7M3QX")

@@ -21,6 +21,8 @@ from farhand_server.relay import Relay
 from tests.server.fleet.parts import b64
 from tests.server.relays import SignIn
 
+pytestmark = pytest.mark.either_store
+
 BODY = b"print('hello')\n"
 ANN, BOB, EVE = (SeedSigner(bytes([n]) * 32) for n in (1, 2, 3))
 

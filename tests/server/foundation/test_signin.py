@@ -23,6 +23,8 @@ from farhand_server.errors import RateLimited
 from farhand_server.store.schema import accounts, api_tokens
 from tests.server.relays import TENANT, ManualClock, SignIn
 
+pytestmark = pytest.mark.either_store
+
 _PASSWORD = "correct horse battery"
 
 

@@ -28,6 +28,8 @@ from farhand_server.trust.service import TrustService, make_trust
 from tests.server.relays import TENANT, ManualClock, SignIn
 from tests.server.trust_roots import Admin
 
+pytestmark = pytest.mark.either_store
+
 
 @pytest.fixture
 def admin(relay: Relay) -> Admin:

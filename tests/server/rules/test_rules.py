@@ -18,6 +18,8 @@ from farhand_server.rules.firing import MAX_AN_HOUR
 from farhand_server.store.schema import orders
 from tests.server.relays import ManualClock, SignIn
 
+pytestmark = pytest.mark.either_store
+
 API = "/api/v1/rules"
 
 

@@ -18,6 +18,8 @@ from farhand_server.webhooks.hooks import MAX_DELIVERIES_A_MINUTE, MAX_DELIVERY_
 from farhand_server.webhooks.signing import hex_hmac, sign
 from tests.server.relays import ManualClock, SignIn
 
+pytestmark = pytest.mark.either_store
+
 API = "/api/v1/hooks"
 SECRET = "a secret of twenty letters"
 TOKEN = {"X-Farhand-Token": SECRET}
