@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from farhand_protocol.tokens import SigninToken, format_signin_token
+from tests.support.faults.environment import fault_environment
 from tests.support.stage import environment, program
 from tests.support.warm import PROGRAMS, run_warm
 
@@ -90,6 +91,19 @@ def test_it_ends_as_python_does(
     assert (done.returncode, done.stdout, done.stderr) == (status, said, words)
 
 
+def test_what_is_to_fail_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = (
+        "import sys, sitecustomize; from farhand_server.store.database import Database;"
+        "print(sitecustomize.KILL, Database.write.__module__, sys.orig_argv[1:3])"
+    )
+    env = environment() | fault_environment(kill=tmp_path / "kill")
+    words = [*doing(monkeypatch, code), "farhand_server"]
+    done = run_warm(words, env=env, stdin=b"", timeout_s=60)
+    assert done is not None
+    said = f"{tmp_path / 'kill'} sitecustomize ['-m', 'tests.support.said']\n"
+    assert done.stdout.decode() == said, done.stderr
+
+
 def test_many_at_once_have_each_their_own_status(monkeypatch: pytest.MonkeyPatch) -> None:
     words = [doing(monkeypatch, f"import sys; print({n}); sys.exit({n})") for n in range(12)]
     with ThreadPoolExecutor(12) as threads:
@@ -157,6 +171,7 @@ def test_children_that_hold_its_pipes_are_not_waited_for_without_end(
         ([sys.executable, "-m", "farhand_console"], {"PYTHONPATH": "/elsewhere"}),
         ([sys.executable, "-m", "farhand_console"], {"LANG": "tlh_XX.UTF-8"}),
         ([sys.executable, "-m", "farhand_console"], {"TZ": "Pacific/Chatham"}),
+        ([sys.executable, "-m", "farhand_console"], {"FAULT_CLOCK": "/nowhere"}),
         ([sys.executable, "-m", "http.server"], {}),
         (["/bin/true"], {}),
     ],

@@ -46,6 +46,7 @@ from farhand_console.cli.entry import farhand
 from farhand_server.api.area import Area
 from farhand_server.api.areas import AREAS
 from farhand_server.relay import Relay
+from tests.support.faults.environment import fault_environment
 
 __all__ = ["WarmProcess", "run_warm", "start_warm", "warm_programs"]
 
@@ -72,12 +73,11 @@ _LATE = (
 
 
 class _Loaded:
-    """The loaded process, from the side of the tests; started when first asked."""
+    """A loaded process, from the side of the tests; started when first asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: str | None) -> None:
         # The tests' own Python, not what the first command may have asked for.
-        env = {**os.environ, "PYTHONUNBUFFERED": "1"}
-        self.setting = _setting(env)
+        env = _own_environment(path)
         # Short, because the path of a socket is.
         self._folder = tempfile.TemporaryDirectory(prefix="fh-")
         self._path = str(Path(self._folder.name) / "s")
@@ -116,29 +116,34 @@ class _Loaded:
 
 
 class _Keeper:
-    """Holds the loaded process of this test process, once there is one."""
+    """Holds the loaded processes of this test process: its own Python, and the one that fails."""
 
     def __init__(self) -> None:
         self.is_on = False
         self._lock = threading.Lock()
-        self._loaded: _Loaded | None = None
+        self._loaded: dict[str | None, _Loaded] = {}
 
     def fitting(self, env: dict[str, str]) -> _Loaded | None:
-        """Return the loaded process where it is a Python as this environment asks for."""
+        """Return the loaded process that is a Python as this environment asks for."""
+        path = env.get("PYTHONPATH")
+        if path not in (os.environ.get("PYTHONPATH"), fault_environment()["PYTHONPATH"]):
+            return None
+        # Libraries may have asked the clock for its name before it is moved.
+        if _setting(env) != _setting(_own_environment(path)) or "FAULT_CLOCK" in env:
+            return None
         with self._lock:
             if not self.is_on:
                 return None
-            if self._loaded is None:
-                self._loaded = _Loaded()
-            return self._loaded if self._loaded.setting == _setting(env) else None
+            if path not in self._loaded:
+                self._loaded[path] = _Loaded(path)
+            return self._loaded[path]
 
     def close(self) -> None:
-        """End it."""
+        """End them."""
         with self._lock:
             self.is_on = False
-            if self._loaded is not None:
-                self._loaded.close()
-                self._loaded = None
+            while self._loaded:
+                self._loaded.popitem()[1].close()
 
 
 _keeper = _Keeper()
@@ -151,6 +156,12 @@ def _setting(env: dict[str, str]) -> dict[str, str]:
         for name in sorted(env)
         if name.startswith(("PYTHON", "LD_", "LC_")) or name in ("LANG", "TZ")
     }
+
+
+def _own_environment(path: str | None) -> dict[str, str]:
+    """The tests' own, with another PYTHONPATH."""
+    env = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    return env if path is None else env | {"PYTHONPATH": path}
 
 
 @contextmanager
@@ -455,6 +466,10 @@ def main() -> None:
     os.environ.clear()
     os.environ.update(asked["env"])
     sys.argv = [asked["program"], *asked["arguments"]]
+    sys.orig_argv = [sys.executable, "-m", *sys.argv]
+    # What a folder of PYTHONPATH wants to do to each program, it wants to do to this one.
+    if "sitecustomize" in sys.modules:
+        importlib.reload(sys.modules["sitecustomize"])
     try:
         runpy.run_module(asked["program"], run_name="__main__", alter_sys=True)
     except SystemExit as ending:
