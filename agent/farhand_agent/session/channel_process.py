@@ -260,7 +260,8 @@ class ChannelProcess(asyncssh.SSHServerProcess[bytes]):
 
     def may(self, scope: str) -> bool:
         """Tell whether another scope is open here now (see `subsystems.Stream`)."""
-        return self._server.may(scope) and not self._terms.scopes.cooling_s(scope)
+        is_there = self._server.driver.attached.is_set()
+        return is_there and self._server.may(scope) and not self._terms.scopes.cooling_s(scope)
 
     async def complain(self, data: bytes) -> None:
         """Send error output (see `subsystems.Stream`)."""

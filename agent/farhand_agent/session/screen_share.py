@@ -7,6 +7,7 @@ mouse (screen_process.py).  What it may do is decided here, at every moment, by 
     control     mouse and keyboard go through; without, they are counted and dropped
     clipboard   what is copied here or there is copied at the other side
     (a prompt)  while the person is asked something: black, and nothing goes through
+    (the line)  while it is lost: what was held down is let go
 
 `farhand-rfb-view` shows, and does nothing else whatever the scopes say.  What is shown is recorded
 before it is shown, as a stream of its own, where the session is recorded.  An error goes out as a
@@ -38,7 +39,7 @@ _log = logging.getLogger(__name__)
 MAX_SCREENS: Final = 2
 # A recording can be entered at a whole picture.
 FULL_S: Final = 30.0
-# Cool-downs end without a word; so often it is looked whether one has.
+# Cool-downs end and lines are lost without a word; so often it is looked whether one was.
 _LOOK_S: Final = 0.5
 _HELD: Final = ("control", "clipboard")
 
@@ -121,7 +122,6 @@ class _Share:
         self._black = b""
         self._began_at = time.monotonic()
         self._is_shown = False
-        self._changed = asyncio.Event()
         self._held: dict[str, Callable[[], None]] = {}
         self._failure: FarhandError | None = None
         self._process: ScreenProcess
@@ -155,13 +155,23 @@ class _Share:
         ends = (self._to_process, self._to_viewer, self._stream.withdrawn.wait)
         async with asyncio.TaskGroup() as group:
             watching = group.create_task(self._watch_rights())
-            tasks = [group.create_task(_finish(end)) for end in ends]
+            tasks = [group.create_task(self._until_over(end)) for end in ends]
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in (watching, *tasks):
                 task.cancel()
 
+    async def _until_over(self, carry: Callable[[], Any]) -> None:
+        """Run until it is over, in whichever way."""
+        try:
+            await carry()
+        except ConnectionError:
+            return
+        except FarhandError as error:
+            self._failure = error
+
     async def _to_process(self) -> None:
         while data := await self._stream.read_input():
+            self._tell_rights()
             await self._process.send(data)
 
     async def _to_viewer(self) -> None:
@@ -232,25 +242,20 @@ class _Share:
         if rights != self._told:
             self._told = rights
             self._process.tell({"do": "rights", **rights})
+        for scope in _HELD:
+            if rights[scope] and scope not in self._held:
+                self._held[scope] = self._terms.scopes.hold(scope, self._on_gone(scope))
 
     async def _watch_rights(self) -> None:
+        """Notice what nobody tells: that a cool-down is over, that the line is lost or back."""
         while True:
             self._tell_rights()
-            for scope in _HELD:
-                if self._told[scope] and scope not in self._held:
-                    self._held[scope] = self._terms.scopes.hold(scope, self._on_gone(scope))
-            self._changed.clear()
-            try:
-                async with asyncio.timeout(_LOOK_S):
-                    await self._changed.wait()
-            except TimeoutError:
-                continue  # a cool-down may be over
+            await asyncio.sleep(_LOOK_S)
 
     def _on_gone(self, scope: str) -> Callable[[], None]:
         def gone() -> None:
             self._held.pop(scope, None)
             self._tell_rights()
-            self._changed.set()
 
         return gone
 
@@ -288,14 +293,6 @@ class _Share:
 
     def _note(self, words: str, message: str, **facts: int) -> None:
         self._terms.actions.add("screen", words, message=message, facts=facts)
-
-
-async def _finish(end: Callable[[], Any]) -> None:
-    """Run until it is over, whichever way a connection goes."""
-    try:
-        await end()
-    except ConnectionError:
-        return
 
 
 async def _complain(stream: Stream, error: FarhandError) -> None:

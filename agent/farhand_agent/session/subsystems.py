@@ -44,7 +44,7 @@ class Stream(Lines, Protocol):
     """Set when the scope is: what is left to say must be said within `PARTING_S`."""
 
     def may(self, scope: str) -> bool:
-        """Tell whether another scope is open on this channel's connection now."""
+        """Tell whether another scope is open on this channel's connection, and that is there."""
 
     async def read_input(self) -> bytes:
         """Return input as it comes; empty at its end or when the channel is gone."""

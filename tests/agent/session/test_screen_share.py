@@ -194,6 +194,20 @@ async def test_taken_back_it_is_black_and_over(tmp_path: Path, screen: str, way:
             assert "screen-over" in made.said()
 
 
+async def test_a_lost_line_lets_go_and_comes_back(tmp_path: Path, screen: str) -> None:
+    with Window(screen, (0, 0, 100, 100)) as window:
+        async with shared(tmp_path, ("screen", "control")) as made, viewing(made) as viewer:
+            await viewer.pointer(50, 50, 1)
+            await reached(window, X.ButtonPress)
+            await made.pair.wire.cut()
+            await reached(window, X.ButtonRelease)
+            window.take().clear()
+            made.pair.wire.attach()
+            await viewer.click(33, 44)
+            press = await reached(window, X.ButtonPress)
+            assert (press.event_x, press.event_y) == (33, 44)
+
+
 async def test_only_so_many_look_at_once(tmp_path: Path, screen: str) -> None:
     async with shared(tmp_path, ("screen",)) as made:
         async with viewing(made), viewing(made):
