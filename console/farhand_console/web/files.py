@@ -209,8 +209,8 @@ async def get_file(request: Request[Any, Any, Any], session: FromPath[str], path
 async def put_file(
     request: Request[Any, Any, Any],
     session: FromPath[str],
-    folder: Path,
     name: FromQuery[str],
+    folder: Path = "",
     replace: FromQuery[bool] = False,
 ) -> Stored:
     """Take the body as a new file, or with `replace` in the place of one."""
