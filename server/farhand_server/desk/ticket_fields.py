@@ -4,6 +4,8 @@ A form is an object of at most `MAX_FIELDS` fields without nesting; each is a te
 values, lengths, or `format: date`), a whole number, a number (with bounds), or yes and no.  Words
 of JSON Schema that are not understood are refused: nobody shall trust a rule that is not kept.
 What a ticket was made with stays when the form changes; a change of its fields is held to the new.
+
+Nobody has to make a form: an incident is asked since when, unless an admin's form says otherwise.
 """
 
 from __future__ import annotations
@@ -85,6 +87,11 @@ class Form(
     additional_properties: Literal[False] = False
 
 
+_BUILT_IN: Final[dict[str, Form]] = {
+    "incident": Form(properties={"since": Field(type="string", title="Since when", max_length=200)})
+}
+
+
 class KeptForm(msgspec.Struct, frozen=True, kw_only=True):
     """A form and whose it is."""
 
@@ -95,18 +102,20 @@ class KeptForm(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def get_form(c: AsyncConnection, tenant: str, kind: str) -> Form:
-    """Return the form of a kind of ticket; one without fields where nobody made any."""
+    """Return the form of a kind of ticket; the built-in one, or none, where nobody made any."""
     query = select(ticket_forms.c.definition).where(
         ticket_forms.c.tenant == tenant, ticket_forms.c.kind == kind
     )
     text = await c.scalar(query)
-    return Form() if text is None else msgspec.json.decode(text, type=Form)
+    if text is None:
+        return _BUILT_IN.get(kind, Form())
+    return msgspec.json.decode(text, type=Form)
 
 
 async def list_forms(c: AsyncConnection, tenant: str) -> list[KeptForm]:
-    """Return all forms, by kind; there are no more than kinds."""
+    """Return the forms that ask something and that somebody made, by kind; few."""
     query = select(ticket_forms).where(ticket_forms.c.tenant == tenant)
-    return [
+    kept = [
         KeptForm(
             kind=row["kind"],
             form=msgspec.json.decode(row["definition"], type=Form),
@@ -115,6 +124,7 @@ async def list_forms(c: AsyncConnection, tenant: str) -> list[KeptForm]:
         )
         for row in (await c.execute(query.order_by(ticket_forms.c.kind))).mappings()
     ]
+    return [one for one in kept if one.form.properties]
 
 
 async def set_form(
@@ -130,7 +140,8 @@ async def set_form(
     mine = (ticket_forms.c.tenant == relay.tenant, ticket_forms.c.kind == kind)
     await c.execute(delete(ticket_forms).where(*mine))
     kept = KeptForm(kind=kind, form=form, changed_by=actor, changed_at=relay.stamp())
-    if form.properties:
+    # Where a form is built in, one without fields is kept: it says that nothing is asked.
+    if form.properties or kind in _BUILT_IN:
         await c.execute(
             insert(ticket_forms).values(
                 tenant=relay.tenant,
