@@ -10,6 +10,8 @@ Source: OpenID Connect Core 1.0 s3.1.3.7, Discovery 1.0 s4.3, RFC 7636.
 from __future__ import annotations
 
 import asyncio
+import functools
+import ssl
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -217,7 +219,10 @@ class Provider:
             async with (
                 asyncio.timeout(_TIMEOUT_S),
                 httpx.AsyncClient(
-                    timeout=_TIMEOUT_S, follow_redirects=False, trust_env=False
+                    verify=_authorities(),
+                    timeout=_TIMEOUT_S,
+                    follow_redirects=False,
+                    trust_env=False,
                 ) as client,
                 client.stream(method, address, data=data, auth=auth) as answer,
             ):
@@ -233,6 +238,12 @@ class Provider:
         if answer.status_code != 200 or not isinstance(told, dict):
             raise _refused(f"the provider answered {answer.status_code}")
         return told
+
+
+@functools.cache
+def _authorities() -> ssl.SSLContext:
+    """Whose certificates are believed; read once, for that takes longer than a call and waits."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 def _check_endpoint(address: str) -> None:
