@@ -78,7 +78,10 @@ class Portal:
             try:
                 await self._fill()
                 app = build_app(self.relay)
-                config = uvicorn.Config(app, lifespan="off", ws="none", log_config=None)
+                # A chat's frame waits for words when its browser is long gone.
+                config = uvicorn.Config(
+                    app, lifespan="off", ws="none", log_config=None, timeout_graceful_shutdown=1
+                )
                 server = uvicorn.Server(config)
                 async with asyncio.TaskGroup() as group:
                     group.create_task(server.serve(sockets=[listening]))
@@ -86,6 +89,8 @@ class Portal:
                     self._up.set()
                     await self._over.wait()
                     server.should_exit = True
+                if left := set(server.server_state.tasks):
+                    await asyncio.wait(left, timeout=_PATIENCE_S)
             finally:
                 await tasks.aclose()
                 await bus.close()

@@ -13,7 +13,8 @@ from farhand_server.relay import Relay
 from tests.browser.pages.conftest import OpenPages, Portal
 from tests.support.browser import DESKTOP, PHONE, Scheme, axe_faults, layout_faults
 
-pytestmark = pytest.mark.slow
+# Many pages in one browser, beside whatever else the machine does.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 _MISSING = ("/kb/nothing-here", "/my/FH-999")
 

@@ -16,7 +16,8 @@ from farhand_server.store.schema.outbox import outbox
 from tests.browser.pages.conftest import OpenPages, Portal
 from tests.support.browser import PHONE
 
-pytestmark = pytest.mark.slow
+# Many pages in one browser, beside whatever else the machine does.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 def test_a_request_with_a_file_without_scripts(
