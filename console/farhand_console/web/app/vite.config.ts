@@ -1,4 +1,3 @@
-import { fileURLToPath } from "node:url";
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { defineConfig, type Plugin } from "vite";
 
@@ -17,7 +16,7 @@ const contents: Plugin = {
 
 // So does the terminal: colours of programs as an attribute, and <style> elements, for which it gets
 // sheets of the page (pages/session/sheets.ts).
-const sheets = fileURLToPath(new URL("src/pages/session/sheets.ts", import.meta.url));
+const sheets = new URL("src/pages/session/sheets.ts", import.meta.url).pathname;
 const terminal: Plugin = {
   name: "terminal-styles",
   enforce: "pre",
