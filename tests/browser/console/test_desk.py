@@ -172,6 +172,16 @@ def test_an_article_is_written_read_and_sent(desk: Desk, open_page: OpenPage) ->
     assert words.locator("img, script, a").count() == 0
     page.get_by_role("button", name="Publish", exact=True).click()
     expect(page.get_by_text("published", exact=True).first).to_be_visible()
+    # What the desk alone reads is not offered for an answer.
+    _ticket(page, number)
+    page.get_by_role("button", name="Article").click()
+    expect(page.get_by_text("for notes only")).to_be_visible()
+    go(page, "/knowledge/a-jammed-plotter")
+    page.get_by_role("button", name="Details").click()
+    dialog = page.get_by_role("dialog", name="Details of the article")
+    dialog.get_by_label("For whom").select_option("customers")
+    dialog.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("customers", exact=True).first).to_be_visible()
 
     _ticket(page, number)
     page.get_by_role("button", name="Article").click()
