@@ -79,6 +79,10 @@ def test_a_script_is_written_approved_and_run(desk: Desk, open_page: OpenPage) -
     _sign(page)
     expect(page.get_by_text("own-script", exact=True)).to_be_visible()
 
+    # What the page names is what it showed: a relay that gives another text gets no signature.
+    other = ("script", "approve", "check.my.words", "--digest", "0" * 64, "--yes")
+    assert desk.admin.refused(*other, expect=3) == "script-changed"
+
     # Another person: Scripts > pending > Approve & sign.
     page = open_page("/queue", console=desk.admin).page
     page.get_by_role("link", name="Scripts", exact=True).click()
