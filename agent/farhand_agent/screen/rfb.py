@@ -55,7 +55,7 @@ from farhand_protocol.errors import RemoteError
 __all__ = ["MAX_CUT_TEXT_BYTES", "MAX_ENCODINGS", "RfbServer"]
 
 # Compressed it could be a little longer than it is, but never by a tenth.
-MAX_CUT_TEXT_BYTES: Final = MAX_CLIPBOARD_BYTES + MAX_CLIPBOARD_BYTES // 8
+MAX_CUT_TEXT_BYTES: Final = 288 * 1024
 MAX_ENCODINGS: Final = 256
 _MAX_SCREENS: Final = 16
 _VERSION: Final = b"RFB 003.008\n"
