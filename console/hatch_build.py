@@ -1,8 +1,8 @@
 """The console's build hook: makes the web console's page when a wheel is built.
 
-    an editable install        nothing: `make ui` builds in a source tree
-    FARHAND_SKIP_UI=1          nothing: the wheel then answers `ui-not-built`
-    dist/ without app/         nothing: an sdist carries the page already
+an editable install        nothing: `make ui` builds in a source tree
+FARHAND_SKIP_UI=1          nothing: the wheel then answers `ui-not-built`
+dist/ without app/         nothing: an sdist carries the page already
 """
 
 from __future__ import annotations

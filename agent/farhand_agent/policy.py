@@ -210,7 +210,8 @@ def policy_words(policy: GroupPolicy) -> list[str]:
     if set(served) & WIDE_SCOPES and policy.cool_down_s:
         wide = ", ".join(scope for scope in served if scope in WIDE_SCOPES)
         words.append(
-            f"what reaches far ({wide}) opens only {policy.cool_down_s} seconds after somebody agreed"
+            f"what reaches far ({wide}) opens only {policy.cool_down_s} seconds after"
+            " somebody agreed"
         )
     if policy.consent_s < MAX_CONSENT_S:
         words.append(f"a question stands for {policy.consent_s} seconds; no answer means no")

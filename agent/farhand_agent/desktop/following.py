@@ -143,13 +143,14 @@ class Following:
                 stdout=asyncio.subprocess.DEVNULL,
                 start_new_session=True,
             )
-            ended = asyncio.ensure_future(self._own.wait())
             try:
-                await asyncio.wait(
-                    {begun, ended}, timeout=_BEGIN_S, return_when=asyncio.FIRST_COMPLETED
-                )
+                async with asyncio.TaskGroup() as group:
+                    ended = group.create_task(self._own.wait())
+                    await asyncio.wait(
+                        {begun, ended}, timeout=_BEGIN_S, return_when=asyncio.FIRST_COMPLETED
+                    )
+                    ended.cancel()
             finally:
-                ended.cancel()
                 self._begun = None
             if not begun.done():
                 begun.cancel()

@@ -156,8 +156,6 @@ class ScreenshotDesk:
         self._parts, self._size = [], 0
         self._taken = asyncio.Event()
         answered = self._answer = asyncio.get_running_loop().create_future()
-        # Whatever else the console sends, its end included, takes the request back.
-        leaving = asyncio.ensure_future(lines.read_line(_MAX_REQUEST_BYTES))
         over = "withdrawn"
         try:
             with self._gate.standing():
@@ -171,7 +169,7 @@ class ScreenshotDesk:
                         send_within_s=round(self._send_s),
                     )
                 )
-                data = await self._wait(answered, leaving)
+                data = await self._wait(answered, lines)
             over = "sent"
             return data
         except RefusedError as error:
@@ -181,25 +179,23 @@ class ScreenshotDesk:
             raise
         finally:
             self._standing, self._answer, self._parts = 0, None, []
-            leaving.cancel()
-            await asyncio.gather(leaving, return_exceptions=True)
             answered.cancel()
             self._emit(ShotOver(session=self._session, shot=shot, answer=over))
 
-    async def _wait(
-        self, answered: asyncio.Future[bytes | None], leaving: asyncio.Future[bytes]
-    ) -> bytes:
-        taken = asyncio.ensure_future(self._taken.wait())
-        ends: set[asyncio.Future[Any]] = {answered, leaving}
-        try:
+    async def _wait(self, answered: asyncio.Future[bytes | None], lines: Lines) -> bytes:
+        async with asyncio.TaskGroup() as group:
+            leaving = group.create_task(_leaves(lines))
+            taken = group.create_task(self._taken.wait())
+            ends: set[asyncio.Future[Any]] = {answered, leaving}
             await asyncio.wait(
                 {*ends, taken}, timeout=self._look_s, return_when=asyncio.FIRST_COMPLETED
             )
             if taken.done() and not answered.done():
                 await asyncio.wait(ends, timeout=self._send_s, return_when=asyncio.FIRST_COMPLETED)
-        finally:
+            is_left = leaving.done()
+            leaving.cancel()
             taken.cancel()
-        if answered.cancelled() or (leaving.done() and not answered.done()):
+        if answered.cancelled() or (is_left and not answered.done()):
             raise RemoteError("session-ended", "the question was taken back")
         if not answered.done():
             raise RefusedError("screenshot-timeout", "nobody answered at the device")
@@ -231,6 +227,14 @@ class ScreenshotDesk:
             message="shot-sent",
             facts={"size": size},
         )
+
+
+async def _leaves(lines: Lines) -> None:
+    """Return when the console says anything more, its end included: that takes the request back."""
+    try:
+        await lines.read_line(_MAX_REQUEST_BYTES)
+    except Exception:
+        return  # however the line ended, nobody waits for the picture any more
 
 
 async def _write_picture(lines: Lines, data: bytes, picture: Picture, sha256: str) -> None:

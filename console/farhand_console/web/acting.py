@@ -32,6 +32,7 @@ from litestar.exceptions import WebSocketDisconnect
 
 from farhand_console.home import Home
 from farhand_console.web.acts import ACTS, Act, command_words
+from farhand_console.web.sockets import first_of
 from farhand_protocol.errors import FarhandError, UsageError
 
 __all__ = ["MAX_ACTS", "KeyKind", "act_socket", "key_kind", "key_state", "told_error"]
@@ -188,18 +189,10 @@ async def _converse(socket: WebSocket[Any, Any, Any], process: Process) -> None:
             raise FarhandError("act-answer", "the command said more than can be shown") from error
         await process.wait()
 
-    work = asyncio.ensure_future(works())
-    gone = asyncio.ensure_future(_gone(socket))
-    try:
-        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
-            raise WebSocketDisconnect(code=1001, detail="gone")
-        work.result()
-    finally:
-        for one in (work, gone):
-            one.cancel()
-        await asyncio.gather(work, gone, return_exceptions=True)
-    status = process.returncode or 0
+    await first_of(works(), _gone(socket))
+    if process.returncode is None:
+        raise WebSocketDisconnect(code=1001, detail="gone")
+    status = process.returncode
     end: dict[str, Any] = {"end": status}
     if status:
         end["error"] = told_error(said)

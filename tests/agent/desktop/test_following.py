@@ -59,7 +59,12 @@ async def test_a_session_process_is_followed_from_its_first_word(tmp_path: Path)
     async with page_of(home) as page:
         session = Watched(home)
         heard: list[dict[str, object]] = []
-        session.hear = lambda fields: bool(heard.append(dict(fields)) or fields.get("ask") == 1)
+
+        def hear(fields: Any) -> bool:
+            heard.append(dict(fields))
+            return bool(fields.get("ask") == 1)
+
+        session.hear = hear
         await session.open()
         assert session.is_announced
         (view,) = page.following.views.values()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,7 +49,8 @@ async def test_a_browser_without_the_cookie_sees_nothing(tmp_path: Path) -> None
                 assert answer.status == 403, place
                 assert b"farhand-agent desktop" in answer.body
                 assert b"home" not in answer.body
-    assert browser.following.lines == browser.following.stopped == []
+    assert not browser.following.lines
+    assert not browser.following.stopped
 
 
 @pytest.mark.parametrize(
@@ -61,7 +63,7 @@ async def test_a_browser_without_the_cookie_sees_nothing(tmp_path: Path) -> None
         {"host": ""},
     ],
 )
-async def test_only_its_own_name_and_port(tmp_path: Path, headers: dict[str, str]) -> None:
+async def test_only_its_own_name_and_port(tmp_path: Path, headers: dict[str, Any]) -> None:
     browser = Browser(tmp_path)
     await browser.enter()
     ticket = browser.gate.way_in().removeprefix(ORIGIN)
@@ -81,7 +83,7 @@ async def test_only_its_own_name_and_port(tmp_path: Path, headers: dict[str, str
         {"sec_fetch_site": "same-site"},
     ],
 )
-async def test_another_page_changes_nothing(tmp_path: Path, headers: dict[str, str]) -> None:
+async def test_another_page_changes_nothing(tmp_path: Path, headers: dict[str, Any]) -> None:
     browser = Browser(tmp_path)
     await browser.enter()
     answer = await browser.send("POST", browser.gate.base + "code", **headers)

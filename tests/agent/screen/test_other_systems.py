@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
+import sys
 from typing import Any
 
 import pytest
@@ -158,7 +159,7 @@ def test_the_clipboard_of_macos_tells_only_what_was_copied_meanwhile() -> None:
 
 @pytest.mark.parametrize("system", ["win32", "darwin", "sunos"])
 def test_without_its_library_a_system_says_so(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends.sys, "platform", system)
+    monkeypatch.setattr(sys, "platform", system)
     assert backends.open_cursor() is None
     if system == "sunos":
         assert backends.open_hands() is None

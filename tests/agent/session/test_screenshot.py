@@ -127,12 +127,12 @@ async def test_refused_late_and_nobody_are_different(tmp_path: Path) -> None:
         assert scene.desk.hear({"shot": asked.shot, "answer": "refuse"})
         assert not scene.desk.hear({"shot": asked.shot, "answer": "refuse"})
         assert await waiting == "screenshot-refused"
-    for times in ({"look_s": 0.05, "send_s": 9.0}, {"look_s": 9.0, "send_s": 0.05}):
-        late = Scene(tmp_path, **times)
+    for look_s, send_s in ((0.05, 9.0), (9.0, 0.05)):
+        late = Scene(tmp_path, look_s=look_s, send_s=send_s)
         async with ssh_pair(late.terms) as pair, asyncio.TaskGroup() as group:
             waiting = group.create_task(refused(pair.ssh))
             asked = await late.asked()
-            if times["look_s"] > 1:
+            if look_s > 1:
                 late.desk.hear({"shot": asked.shot, "answer": "taken"})
             assert await waiting == "screenshot-timeout"
         assert [one.message for one in late.terms.actions.actions] == ["shot-refused"]

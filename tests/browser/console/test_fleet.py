@@ -12,7 +12,7 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from tests.browser.console.conftest import Desk, OpenPage
-from tests.support.browser import DESKTOP, PHONE, axe_faults, layout_faults
+from tests.support.browser import DESKTOP, PHONE, Scheme, axe_faults, layout_faults
 
 expect.set_options(timeout=60_000)
 _MANY = 5_000
@@ -215,7 +215,8 @@ def test_every_part_of_the_administration_can_be_read_by_all(
 ) -> None:
     page = open_page("/admin", console=desk.admin).page
     faults = []
-    for size, scheme in ((DESKTOP, "dark"), (PHONE, "light")):
+    looks: list[tuple[tuple[int, int], Scheme]] = [(DESKTOP, "dark"), (PHONE, "light")]
+    for size, scheme in looks:
         page.set_viewport_size({"width": size[0], "height": size[1]})
         page.emulate_media(color_scheme=scheme)
         for tab in page.get_by_role("tab").all():

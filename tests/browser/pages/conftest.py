@@ -12,7 +12,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -100,7 +100,8 @@ class Portal:
         async with self.relay.db.write() as c:
             row = {"id": TENANT, "name": "Example", "created_at": self.relay.stamp()}
             await c.execute(insert(tenants).values(row))
-        transport = httpx.ASGITransport(app=build_app(self.relay))
+        app: Any = build_app(self.relay)
+        transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://relay") as api:
             self.house: House = await furnish(self.relay, api)
 

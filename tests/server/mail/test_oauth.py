@@ -36,7 +36,7 @@ from tests.server.mail.desk_mail import open_mailbox
 from tests.server.relays import ManualClock
 
 ON_SQLITE = pytest.mark.parametrize("relay_parts", ["sqlite"], indirect=True)
-CLIENT = {"client_id": "farhand", "client_secret": "s3cret"}
+CLIENT: dict[str, Any] = {"client_id": "farhand", "client_secret": "s3cret"}
 
 
 class Provider:
@@ -197,14 +197,15 @@ async def test_a_token_goes_to_no_other_server_and_a_file_is_private(
     assert "0600" in await refused()
     write(relay, **good)
     assert "does not name imap.thief.example" in await refused(at(host="imap.thief.example"))
-    for change in (
+    changes: tuple[dict[str, Any], ...] = (
         {"servers": []},
         {"token_url": ""},
         {"token_file": "x"},
         {"client_secret": ""},
         {"unknown": 1},
         {"token_url": "http://provider.example/token"},
-    ):
+    )
+    for change in changes:
         write(relay, **{**good, **change})
         assert (await refused()).startswith("mail-oauth: "), change
     write(relay, **good)

@@ -69,7 +69,7 @@ async def test_a_month_that_is_over_stays_as_it_was(
         acme = await create_organisation(
             c, relay, name="acme", terms=OrganisationTerms(), actor="boss"
         )
-        terms = Terms(kind="tm", organisation=acme.id, services=["repair"])
+        terms = Terms(kind="tm", organisation=acme.id, services=("repair",))
         await set_contract(c, relay, name="repairs", terms=terms, actor="boss")
         await create_ticket(
             c,

@@ -293,7 +293,7 @@ async def test_why_nobody_was_asked_is_shown_to_who_sees_the_ticket(
     shown = (await web.get(f"/api/v1/tickets/{number}", headers=ann)).json()
     (survey,) = shown["surveys"]
     assert (survey["state"], survey["skipped"]) == ("skipped", "no person resolved it")
-    listed = {"state": "skipped", "limit": 2}
+    listed: dict[str, str | int] = {"state": "skipped", "limit": 2}
     page = (await web.get("/api/v1/surveys", headers=ann, params=listed)).json()
     assert [(one["ticket"], one["skipped"]) for one in page["items"]] == [
         ("FH-3", "ann: spoke to her"),

@@ -1307,6 +1307,24 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/devices/{device}/holder": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Holder */
+        get: operations["ApiV1DevicesHolderHolder"];
+        put?: never;
+        /** Give */
+        post: operations["ApiV1DevicesHolderGive"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/devices/{device}/merge": {
         parameters: {
             query?: never;
@@ -2657,6 +2675,40 @@ export interface paths {
         put?: never;
         /** Set */
         post: operations["ApiV1ServicePoliciesNameSet"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/kind-promises": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** ListAll */
+        get: operations["ApiV1KindPromisesListAll"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/kind-promises/{kind}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Set */
+        post: operations["ApiV1KindPromisesSet"];
         delete?: never;
         options?: never;
         head?: never;
@@ -5317,6 +5369,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/profile": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show */
+        get: operations["ApiV1ProfileShow"];
+        put?: never;
+        /** Choose */
+        post: operations["ApiV1ProfileChoose"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/profiles": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Profiles */
+        get: operations["ApiV1ProfilesProfiles"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/looks": {
         parameters: {
             query?: never;
@@ -5609,6 +5696,8 @@ export interface components {
             colour: string;
             /** @default  */
             logo: string;
+            /** @default true */
+            guests: boolean;
         };
         /** BroughtResult */
         BroughtResult: {
@@ -5885,9 +5974,11 @@ export interface components {
             changed_by: string | null;
             changed_at: string | null;
         };
-        /** Choice */
-        Choice: {
-            contract?: string | null;
+        /** Chosen */
+        Chosen: {
+            profile: string;
+            off: string[];
+            modules: components["schemas"]["ModuleLine"][];
         };
         /** Citation */
         Citation: {
@@ -6350,6 +6441,14 @@ export interface components {
             state: string;
             score: number;
         };
+        /** Holder */
+        Holder: {
+            device: string;
+            person?: string | null;
+            name?: string | null;
+            given_by?: string | null;
+            given_at?: string | null;
+        };
         /** Holidays */
         Holidays: {
             days: components["schemas"]["SpecialDay"][];
@@ -6449,6 +6548,11 @@ export interface components {
                 [key: string]: unknown;
             };
         };
+        /** KindPromise */
+        KindPromise: {
+            kind: string;
+            policy: string;
+        };
         /** KnowledgeSettings */
         KnowledgeSettings: {
             questions?: boolean | null;
@@ -6504,6 +6608,8 @@ export interface components {
             colour: string;
             /** @default  */
             logo: string;
+            /** @default true */
+            guests: boolean;
         };
         /** MailLine */
         MailLine: {
@@ -6529,6 +6635,7 @@ export interface components {
             listening: string;
             acknowledge: boolean;
             notify: boolean;
+            authservs: string[];
             waiting_in: number;
             waiting_out: number;
             quarantined: number;
@@ -6539,6 +6646,7 @@ export interface components {
             smtp?: components["schemas"]["ServerTerms"] | null;
             acknowledge?: boolean | null;
             notify?: boolean | null;
+            authservs?: string[] | null;
         };
         /** MailTrial */
         MailTrial: {
@@ -6656,6 +6764,12 @@ export interface components {
                 number,
                 number
             ][];
+        };
+        /** ModuleLine */
+        ModuleLine: {
+            name: string;
+            words: string;
+            on: boolean;
         };
         /** Move */
         Move: {
@@ -6843,6 +6957,10 @@ export interface components {
             /** @default  */
             ticket: string;
         };
+        /** NewHolder */
+        NewHolder: {
+            person: string | null;
+        };
         /** NewHook */
         NewHook: {
             name: string;
@@ -6865,6 +6983,10 @@ export interface components {
         /** NewJumpKey */
         NewJumpKey: {
             key: string;
+        };
+        /** NewKindPromise */
+        NewKindPromise: {
+            policy: string | null;
         };
         /** NewLink */
         NewLink: {
@@ -7488,6 +7610,11 @@ export interface components {
             items: components["schemas"]["InstructionStep"][];
             next?: string | null;
         };
+        /** Page[KindPromise] */
+        "Page_farhand_server.desk.kind_promises.KindPromise_": {
+            items: components["schemas"]["KindPromise"][];
+            next?: string | null;
+        };
         /** Page[Link] */
         "Page_farhand_server.desk.links.Link_": {
             items: components["schemas"]["Link"][];
@@ -7641,6 +7768,11 @@ export interface components {
         /** Page[OutboxCount] */
         "Page_farhand_server.outbox.items.OutboxCount_": {
             items: components["schemas"]["OutboxCount"][];
+            next?: string | null;
+        };
+        /** Page[Profile] */
+        "Page_farhand_server.people.modules.Profile_": {
+            items: components["schemas"]["Profile"][];
             next?: string | null;
         };
         /** Page[Organisation] */
@@ -7905,6 +8037,12 @@ export interface components {
             vendor_contract?: string | null;
             asset_number?: string | null;
             notes?: string | null;
+        };
+        /** Profile */
+        Profile: {
+            name: string;
+            words: string;
+            off: string[];
         };
         /** Proof */
         Proof: {
@@ -8296,6 +8434,8 @@ export interface components {
             security: "tls" | "starttls" | "plain";
             user: string;
             /** @default  */
+            oauth: string;
+            /** @default  */
             ca: string;
             /** @default INBOX */
             folder: string;
@@ -8315,6 +8455,8 @@ export interface components {
             security: "tls" | "starttls" | "plain";
             /** @default  */
             user: string;
+            /** @default  */
+            oauth: string;
             password?: string | null;
             /** @default  */
             ca: string;
@@ -9041,6 +9183,10 @@ export interface components {
         };
         /** Nothing */
         checklists_Nothing: Record<string, never>;
+        /** Choice */
+        contracts_Choice: {
+            contract?: string | null;
+        };
         /** Terms */
         farhand_protocol_terms_Terms: {
             /** @default  */
@@ -9239,6 +9385,12 @@ export interface components {
             since: string;
             created_by: string;
             created_at: string;
+        };
+        /** Choice */
+        profile_Choice: {
+            profile?: string | null;
+            on?: string[];
+            off?: string[];
         };
         /** Waiting */
         questions_Waiting: {
@@ -11278,6 +11430,54 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Product"];
+                };
+            };
+        };
+    };
+    ApiV1DevicesHolderHolder: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                device: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Holder"];
+                };
+            };
+        };
+    };
+    ApiV1DevicesHolderGive: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                device: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewHolder"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Holder"];
                 };
             };
         };
@@ -13542,6 +13742,52 @@ export interface operations {
             };
         };
     };
+    ApiV1KindPromisesListAll: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_farhand_server.desk.kind_promises.KindPromise_"];
+                };
+            };
+        };
+    };
+    ApiV1KindPromisesSet: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                kind: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewKindPromise"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_farhand_server.desk.kind_promises.KindPromise_"];
+                };
+            };
+        };
+    };
     ApiV1ChatsListAll: {
         parameters: {
             query?: {
@@ -14293,7 +14539,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Choice"];
+                "application/json": components["schemas"]["contracts_Choice"];
             };
         };
         responses: {
@@ -18042,6 +18288,70 @@ export interface operations {
                 };
                 content: {
                     "application/json": string;
+                };
+            };
+        };
+    };
+    ApiV1ProfileShow: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Chosen"];
+                };
+            };
+        };
+    };
+    ApiV1ProfileChoose: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["profile_Choice"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Chosen"];
+                };
+            };
+        };
+    };
+    ApiV1ProfilesProfiles: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_farhand_server.people.modules.Profile_"];
                 };
             };
         };
