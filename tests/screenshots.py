@@ -70,8 +70,9 @@ def _fill(stage: Stage, admin: ConsoleHome) -> dict[str, str]:
         *("--name", "Disks of November"),
     )["campaign"]
     admin.json("campaign", "start", campaign)
+    admin.run("run", "check.disk.space", "--device", devices[0].device, "--ticket", first, "--wait")
     return {
-        "queue": "/queue",
+        "queue": "/queue?view=all",
         "ticket": f"/tickets/{first}",
         "devices": "/devices",
         "device": f"/devices/{devices[0].device}",
@@ -118,6 +119,9 @@ def _console(browser: Browser, link: str, places: dict[str, str], out: Path) -> 
         for name, path in places.items():
             page.goto(f"{address}{path}")
             page.locator("main h1").first.wait_for()
+            if name == "session":
+                page.locator(".xterm-helper-textarea").first.focus()
+                page.keyboard.type("uname -sr; df -h / | tail -1; uptime\n")
             faults += _picture(page, f"{name}-{look}", out)
         context.close()
     return faults

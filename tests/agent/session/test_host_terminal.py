@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from pathlib import Path
 
 import asyncssh
@@ -67,6 +68,16 @@ async def test_what_stays_in_the_background_does_not_hold_the_channel(tmp_path: 
         async with asyncio.timeout(10):
             while not is_gone(int(str(done.stdout))):
                 await asyncio.sleep(0.01)
+
+
+async def test_a_terminal_hears_what_the_agent_ignores(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        async with ssh_pair(make_terms(tmp_path)) as pair:
+            done = await pair.ssh.run("sh -c 'kill -INT $$; echo deaf'", term_type="xterm")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert "deaf" not in str(done.stdout)
 
 
 async def test_terminal_with_size_type_and_resize(tmp_path: Path) -> None:
