@@ -18,7 +18,7 @@
   const texts = [];
   for (const e of document.body.querySelectorAll("*")) {
     const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
-    if (!own || e.closest(".xterm, canvas, svg, .unseen, .skip, [hidden], script, style, option")) continue;
+    if (!own || !e.checkVisibility() || e.closest(".xterm, canvas, svg, .unseen, .skip, [hidden], script, style, option")) continue;
     const s = getComputedStyle(e);
     if (s.visibility === "hidden" || s.opacity === "0") continue;
     const r = e.getBoundingClientRect();
