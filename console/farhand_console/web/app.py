@@ -22,7 +22,7 @@ from farhand_console.home import Home
 from farhand_console.web.acting import act_socket, key_state
 from farhand_console.web.assets import page_files
 from farhand_console.web.files import change_files, get_file, list_files, put_file
-from farhand_console.web.gate import Gate, problem_body
+from farhand_console.web.gate import Gate, problem_body, require_cookie
 from farhand_console.web.recordings import hold_recordings, open_recording, play_recording
 from farhand_console.web.relay_proxy import MAX_BODY_BYTES, RelayLine, relay_proxy
 from farhand_console.web.screens import screen_socket
@@ -116,7 +116,7 @@ def build_app(home: Home, gate: Gate) -> Litestar:
     """
     line = RelayLine(home)
 
-    @post("/local/enter", status_code=204)
+    @post("/local/enter", status_code=204, open=True)
     async def enter(data: JSONBody[Token]) -> Response[None]:
         """Swap the link's token for the cookie."""
         headers = {"set-cookie": gate.enter(data.token), "cache-control": "no-store"}
@@ -132,6 +132,7 @@ def build_app(home: Home, gate: Gate) -> Litestar:
     app = Litestar(
         route_handlers=[enter, here, relay_proxy, *_HANDLERS, page_files],
         dependencies={"home": Provide(lambda: home, sync_to_thread=False)},
+        guards=[require_cookie],
         exception_handlers={FarhandError: _problem, HTTPException: _http_problem},
         lifespan=[lines, hold_lines(home), hold_recordings()],
         request_max_body_size=MAX_BODY_BYTES,

@@ -65,7 +65,7 @@ def _answer(name: str) -> Response[bytes]:
     )
 
 
-@get(["/", "/{name:path}"])
+@get(["/", "/{name:path}"], open=True)
 async def page_files(name: FromPath[str] = "/") -> Response[bytes]:
     """Answer with a file of the page, or with the page."""
     return await asyncio.to_thread(_answer, name.lstrip("/"))

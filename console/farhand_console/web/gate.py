@@ -1,8 +1,9 @@
 """Who may speak to the web console: one browser of the person who started it, and no other page.
 
 What could reach a port of 127.0.0.1 is every program of this machine, and every web page that the
-person has open.  Four things keep them out, for HTTP and for websockets alike:
+person has open.  Five things keep them out, for HTTP and for websockets alike:
 
+    user        on Linux the connection must be this user's own (`peers.py`)
     Host        a loopback name: a foreign one that points here (DNS rebinding) is refused
     Origin      our own, for whatever changes something and for every websocket
     cookie      HttpOnly and SameSite=Strict, for everything but the page's own files
@@ -22,10 +23,13 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final
 
 import msgspec
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
 
+from farhand_console.web.peers import is_own
 from farhand_protocol.errors import FarhandError
 
-__all__ = ["OPEN_PREFIXES", "Gate", "problem_body"]
+__all__ = ["Gate", "problem_body", "require_cookie"]
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Any]]
@@ -33,9 +37,10 @@ Send = Callable[[Any], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
-# Behind the gate without a cookie: the page itself, which shows nothing before it has one.
-OPEN_PREFIXES: Final = ("/local/enter",)
-_GUARDED: Final = ("/local/", "/relay/")
+# Set on a scope whose browser was let in; `require_cookie` asks for it once more behind the router.
+_KNOWN: Final = "farhand.known"
+_ENTER: Final = "/local/enter"
+_GUARDED: Final = ("local", "relay")
 # Everything from here and nothing from elsewhere; scripts may neither be written into the page nor
 # made of text (WebAssembly may: the player of recordings is such a file of ours), and it can be
 # framed by nobody.
@@ -126,16 +131,16 @@ class Gate:
         origin = headers.get(b"origin", b"").decode("latin-1")
         if (changes or origin) and origin != f"http://{host}":
             return FarhandError("web-origin", "another page may not speak to this console")
-        path: str = scope["path"]
-        if not (is_socket or path.startswith(_GUARDED)) or path in OPEN_PREFIXES:
+        if not is_own(scope.get("client"), scope.get("server")):
+            return FarhandError("web-user", "this console is another user's of this machine")
+        scope[_KNOWN] = self._knows(headers.get(b"cookie", b"").decode("latin-1"))
+        # Without a cookie there is the page itself, which shows nothing before it has one, and the
+        # way in.  However often a path says `/`, the router takes it for once.
+        words = [word for word in scope["path"].split("/") if word]
+        is_page = not changes and (not words or words[0] not in _GUARDED)
+        if scope[_KNOWN] or is_page or (not is_socket and scope["path"] == _ENTER):
             return None
-        if not self._knows(headers.get(b"cookie", b"").decode("latin-1")):
-            return FarhandError(
-                "web-not-signed-in",
-                "this browser has not been let in",
-                hint="open the link that `farhand web` printed; Enter there makes a new one",
-            )
-        return None
+        return _not_let_in()
 
     def _knows(self, cookies: str) -> bool:
         try:
@@ -143,6 +148,26 @@ class Gate:
         except CookieError:
             return False
         return found is not None and hmac.compare_digest(found.value.encode(), self._key.encode())
+
+
+def _not_let_in() -> FarhandError:
+    return FarhandError(
+        "web-not-signed-in",
+        "this browser has not been let in",
+        hint="open the link that `farhand web` printed; Enter there makes a new one",
+    )
+
+
+def require_cookie(
+    connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
+) -> None:
+    """Ask again, once it is known which handler a path leads to: only `open` ones need no cookie.
+
+    Raises:
+        FarhandError: `web-not-signed-in`.
+    """
+    if not (handler.opt.get("open") or connection.scope.get(_KNOWN)):
+        raise _not_let_in()
 
 
 def _with_headers(send: Send) -> Send:

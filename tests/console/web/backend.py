@@ -88,15 +88,14 @@ async def _served(app: Any, *, lifespan: Literal["on", "off"] = "off") -> AsyncI
 class Backend:
     """A running backend with a browser's way of calling it."""
 
-    def __init__(
-        self, port: int, gate: Gate, home: Home, relay: FakeRelay, running: set[int]
-    ) -> None:
+    def __init__(self, port: int, gate: Gate, home: Home, relay: FakeRelay, app: Any) -> None:
         self.port = port
         self.gate = gate
         self.home = home
         self.relay = relay
         # Acts that run.
-        self.running = running
+        self.running: set[int] = app.state.acts
+        self.app = app
         self.origin = f"http://127.0.0.1:{port}"
         self.http = httpx.AsyncClient(base_url=self.origin, trust_env=False, timeout=PATIENCE_S)
         self.cookie = ""
@@ -138,7 +137,7 @@ async def backend(folder: Path) -> AsyncIterator[Backend]:
         gate = Gate(7)
         app: Any = build_app(home, gate)
         async with _served(gate.around(app), lifespan="on") as port:
-            one = Backend(port, gate, home, relay, app.state.acts)
+            one = Backend(port, gate, home, relay, app)
             try:
                 yield one
             finally:

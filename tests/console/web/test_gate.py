@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
+from pathlib import Path
+
 import pytest
+from litestar.routes import HTTPRoute
 from websockets.exceptions import InvalidStatus
 
+from farhand_console.web import gate
+from farhand_console.web.gate import Gate
+from farhand_console.web.peers import is_own
 from tests.console.web.backend import Backend
 
 ANY = ("/local/me", "/local/key", "/relay/tickets", "/relay/me")
@@ -15,6 +23,63 @@ async def test_nothing_is_told_without_the_cookie(outside: Backend) -> None:
         answer = await outside.http.get(path)
         assert (answer.status_code, answer.json()["code"]) == (403, "web-not-signed-in"), path
     assert outside.relay.asked == []
+
+
+async def test_no_spelling_of_a_path_goes_round_the_cookie(outside: Backend) -> None:
+    paths = {
+        re.sub(r"\{[^}]*\}", "x", route.path)
+        for route in outside.app.routes
+        if isinstance(route, HTTPRoute) and route.path.startswith(("/local", "/relay"))
+    } - {"/local/enter"}
+    assert len(paths) > 8
+    for path in sorted(paths):
+        for spelled in (path, f"/{path}", f"///{path[1:]}", path.replace("/", "//"), f"{path}/"):
+            for method in ("GET", "POST", "PUT", "DELETE"):
+                request = outside.http.build_request(
+                    method, "/x", json={}, headers={"origin": outside.origin}
+                )
+                request.url = request.url.copy_with(raw_path=spelled.encode())
+                answer = await outside.http.send(request)
+                assert answer.status_code in (403, 404, 405), (method, spelled)
+    assert outside.relay.asked == []
+
+
+async def test_the_second_lock_holds_without_the_first(
+    outside: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Gate, "_refusal", lambda self, scope: None)
+    for path in ANY:
+        answer = await outside.http.get(path)
+        assert (answer.status_code, answer.json()["code"]) == (403, "web-not-signed-in"), path
+    assert (await outside.http.get("/queue")).status_code in (200, 503)
+
+
+def test_a_connection_of_somebody_else_is_not_ones_own(tmp_path: Path) -> None:
+    table = tmp_path / "tcp"
+    head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n"
+    line = "   0: {0}:9C40 {1}:1F90 01 00000000:00000000 00:00000000 00000000 {2:5d}        0 1\n"
+    here, mapped = "0100007F", "0000000000000000FFFF00000100007F"
+    peer, own = ("127.0.0.1", 40000), ("127.0.0.1", 8080)
+    for spelled in (here, mapped):
+        table.write_text(head + line.format(spelled, spelled, os.getuid()))
+        assert is_own(peer, own, tables=(table,))
+        table.write_text(head + line.format(spelled, spelled, os.getuid() + 1))
+        assert not is_own(peer, own, tables=(table,))
+    assert not is_own(("127.0.0.2", 40000), own, tables=(table,))
+    assert not is_own(("127.0.0.1", 40001), own, tables=(table,))
+    assert not is_own(None, own, tables=(table,))
+    assert not is_own(peer, own, tables=(tmp_path / "absent",))
+    table.write_text(head + line.format("1" * 32, "1" * 32, os.getuid()))
+    assert not is_own(("::1", 40000), ("::1", 8080), tables=(table,))
+
+
+async def test_a_connection_of_another_user_is_refused(
+    web: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "is_own", lambda peer, own: False)
+    for path in ("/", "/local/me"):
+        answer = await web.http.get(path)
+        assert (answer.status_code, answer.json()["code"]) == (403, "web-user"), path
 
 
 async def test_the_token_is_worth_one_cookie(outside: Backend) -> None:
