@@ -63,13 +63,14 @@ async def _talk(
     me: set[str | None],
     after: int,
     wait_s: float,
+    guest: str | None = None,
 ) -> Response[Any]:
     """Return what was said after a message; waits for it where it is told to."""
     relay = reading.relay
     await person_seen(relay, ticket.row)
 
     async def news() -> list[Thread]:
-        thread = await read_thread(relay, numbers, after=after)
+        thread = await read_thread(relay, numbers, after=after, guest=guest)
         return [thread] if thread.said else []
 
     subject = ticket_subject(relay.tenant, ticket.row)
@@ -266,6 +267,7 @@ class ChatPages(Controller):
             me={sight.name},
             after=after,
             wait_s=wait,
+            guest=sight.name,
         )
 
     @post("/t/{token:str}/say", action=PUBLIC, include_in_schema=False)

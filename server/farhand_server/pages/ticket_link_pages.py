@@ -31,7 +31,7 @@ from farhand_server.pages.uploads import MAX_UPLOAD_BYTES, keep_files, read_uplo
 from farhand_server.pages.visitor import read_form
 from farhand_server.relay import Relay
 
-__all__ = ["TicketLinkPages", "numbers_of", "opened"]
+__all__ = ["TicketLinkPages", "guest_of", "numbers_of", "opened"]
 
 _Anything = Request[Any, Any, Any]
 
@@ -51,12 +51,17 @@ async def numbers_of(relay: Relay, link: OpenedLink) -> list[int]:
     """Return the tickets whose words a link shows.
 
     A guest's chat shows its own words only: what the desk merged into it was said by others, and
-    nobody knows who the guest is.
+    nobody knows who the guest is.  `guest_of` goes with it, for the same reason.
     """
     if link.chat:
         return [link.ticket.row]
     async with relay.db.read() as c:
         return [link.ticket.row, *await merged_into(c, relay.tenant, link.ticket.row)]
+
+
+def guest_of(link: OpenedLink) -> str | None:
+    """Return by which name the guest of a chat's link writes; None for a mail's link."""
+    return link.holders[0].name if link.chat else None
 
 
 def _is_hers(ticket: Ticket, holder: Holder) -> bool:
@@ -98,7 +103,7 @@ class TicketLinkPages(Controller):
         """Show the request, and what was said."""
         link = await opened(request, relay, token)
         reading = await look(request, relay)
-        thread = await read_thread(relay, await numbers_of(relay, link))
+        thread = await read_thread(relay, await numbers_of(relay, link), guest=guest_of(link))
         is_one = len(link.holders) == 1
         holder = link.holders[0]
         is_solver = is_one and _is_hers(link.ticket, holder)
@@ -129,7 +134,9 @@ class TicketLinkPages(Controller):
     ) -> Response[bytes]:
         """Return a file of the request."""
         link = await opened(request, relay, token)
-        return await file_of_thread(relay, await numbers_of(relay, link), message, place)
+        return await file_of_thread(
+            relay, await numbers_of(relay, link), message, place, guest=guest_of(link)
+        )
 
     @get("/mail/{message:int}", action=PUBLIC, include_in_schema=False)
     async def mail(
@@ -137,7 +144,7 @@ class TicketLinkPages(Controller):
     ) -> Response[Any]:
         """Show a mail as it was sent, within a page of ours."""
         link = await opened(request, relay, token)
-        await mail_of_message(relay, await numbers_of(relay, link), message)
+        await mail_of_message(relay, await numbers_of(relay, link), message, guest=guest_of(link))
         reading = await look(request, relay)
         return reading.page(
             "mail", frames=True, ticket=link.ticket, base=f"/t/{token}", message=message
@@ -149,7 +156,9 @@ class TicketLinkPages(Controller):
     ) -> Response[str]:
         """Return a mail's own HTML, made harmless."""
         link = await opened(request, relay, token)
-        mail = await mail_of_message(relay, await numbers_of(relay, link), message)
+        mail = await mail_of_message(
+            relay, await numbers_of(relay, link), message, guest=guest_of(link)
+        )
         return mail_response(await html_of_mail(relay, mail, message=message, pictures=None))
 
     @post(
@@ -177,7 +186,8 @@ class TicketLinkPages(Controller):
                 body=form.get("body", ""),
                 actor=holder.name,
                 sight=holder.sight,
-                channel="link",
+                # Else it would read like what came by the link of a mail, which no guest has.
+                channel="chat" if link.chat else "link",
                 person=holder.person,
             )
             await keep_files(c, relay, said.seq, files)

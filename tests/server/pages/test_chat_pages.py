@@ -12,11 +12,12 @@ from sqlalchemy import select
 from farhand_server.channels.chats import desk_seen, sweep_chats
 from farhand_server.desk.merging import merge_ticket
 from farhand_server.desk.moves import add_message, close, resolve
-from farhand_server.desk.tickets import create_ticket, get_ticket
+from farhand_server.desk.tickets import Sight, create_ticket, get_ticket
 from farhand_server.desk.timeline import list_messages
 from farhand_server.desk.watching import tell_ticket
 from farhand_server.heeders import heed_now
 from farhand_server.mail.ticket_links import make_link
+from farhand_server.pages.uploads import NewFile, keep_files
 from farhand_server.relay import Relay
 from farhand_server.store.schema.mail import mail_recipients
 from tests.server.pages.browsing import (
@@ -135,6 +136,50 @@ async def test_a_guest_sees_only_what_was_said_in_her_chat(
     link = make_link(relay, ticket=other.row).removeprefix(HOME)
     looked_at(await browser.get(link), 410)
     assert (await browser.get("/my")).headers["location"] == "/sign-in"
+
+
+@on_sqlite
+async def test_a_guest_does_not_read_what_the_real_person_answers(
+    browser: httpx.AsyncClient, relay: Relay
+) -> None:
+    person = await make_mia(relay)
+    base = await as_guest(browser, "mia@example.org")
+    answers = {
+        "mail": "mia@example.org",  # to the desk's late answer, which went to her
+        "link": "mia@example.org",  # by the link of that mail
+        "chat": "mia",  # signed in, among her requests
+        "": "mia",  # with a program of hers
+    }
+    said: list[int] = []
+    async with relay.db.write() as c:
+        for channel, author in answers.items():
+            one = await add_message(
+                c, relay, ref="1", kind="reply", body=f"That was not me ({channel})", actor=author,
+                sight=Sight(author, desk=False, guarded=False, person=person), channel=channel,
+                person=person,
+            )  # fmt: skip
+            said.append(one.seq)
+            await keep_files(c, relay, one.seq, [NewFile("passport.pdf", "a/b", b"%PDF")])
+        by_mail = await add_message(
+            c, relay, ref="1", kind="reply", body="The desk, by mail", actor="ann", channel="mail"
+        )
+        await keep_files(c, relay, by_mail.seq, [NewFile("how.txt", "a/b", b"so")])
+    await sweep_chats(relay)
+    for path in (base, f"{base}/talk"):
+        shown = (await browser.get(path)).text
+        assert "No sound" in shown
+        assert "The desk, by mail" in shown
+        assert "That was not me" not in shown
+        assert "passport" not in shown
+    for seq in said:
+        assert (await browser.get(f"{base}/files/{seq}/0")).status_code == 404
+        assert (await browser.get(f"{base}/mail/{seq}")).status_code == 404
+        assert (await browser.get(f"{base}/mail/{seq}/own")).status_code == 404
+    assert (await browser.get(f"{base}/files/{by_mail.seq}/0")).content == b"so"
+    # What she says with a file in her own thread stays hers to see.
+    more = await browser.post(f"{base}/reply", data={"body": "Still no sound"})
+    assert more.status_code == 303
+    assert "Still no sound" in (await browser.get(base)).text
 
 
 @on_sqlite
