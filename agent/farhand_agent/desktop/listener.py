@@ -88,7 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = Request(
             method=self.command, target=self.path, headers=headers, body=body,
-            user=peer_user(self.client_address[1], int(self.server.server_address[1])),
+            user=peer_user(self.client_address[:2], int(self.server.server_address[1])),
         )  # fmt: skip
         try:
             answer = self.server.ask(request)

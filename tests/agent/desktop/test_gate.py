@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 
 from farhand_agent.desktop.exchange import MAX_FIELDS, Request
 from farhand_agent.desktop.gate import MAX_WAYS_IN, WAY_IN_S, Gate
-from farhand_agent.desktop.peers import peer_user
+from farhand_agent.desktop.peers import NOBODY, peer_user
 from farhand_protocol.errors import FarhandError
 from tests.agent.desktop.browser import EVIL, ORIGIN, PORT, Browser
 
@@ -96,24 +98,58 @@ async def test_another_page_changes_nothing(tmp_path: Path, headers: dict[str, A
 async def test_another_user_of_the_computer_sees_nothing(tmp_path: Path) -> None:
     browser = Browser(tmp_path)
     ticket = browser.gate.way_in().removeprefix(ORIGIN)
-    for user, status in ((os.getuid() + 1, 403), (os.getuid(), 303), (None, 403)):
+    users = ((os.getuid() + 1, 403), (NOBODY, 403), (os.getuid(), 303), (None, 403))
+    for user, status in users:
         request = Request(
             method="GET", target=ticket, headers={"host": f"127.0.0.1:{PORT}"}, user=user
         )
         assert (await browser.app.handle(request)).status == status
 
 
-def test_the_table_of_connections_tells_whose_one_is(tmp_path: Path) -> None:
-    table = tmp_path / "tcp"
-    table.write_text(
+def test_the_tables_of_connections_tell_whose_one_is(tmp_path: Path) -> None:
+    old, new = tmp_path / "tcp", tmp_path / "tcp6"
+    old.write_text(
         "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n"
         "   0: 0100007F:1F90 0100007F:9C40 01 00000000:00000000 00:00000000 00000000  1000  0 7\n"
         "   1: 0100007F:9C40 0100007F:1F90 01 00000000:00000000 00:00000000 00000000  0  0 8\n"
     )
-    assert peer_user(0x1F90, 0x9C40, table=table) == 1000
-    assert peer_user(0x9C40, 0x1F90, table=table) == 0
-    assert peer_user(1, 0x9C40, table=table) is None
-    assert peer_user(1, 2, table=tmp_path / "none") is None
+    mapped = "0000000000000000FFFF00000100007F"
+    new.write_text(
+        f"   0: {mapped}:0050 {mapped}:9C40 01 00000000:00000000 00:00000000 00000000  1001  0 7\n"
+    )
+
+    def user(port: int, own: int, address: str = "127.0.0.1") -> int | None:
+        return peer_user((address, port), own, tables=(old, new), platform="linux")
+
+    assert user(0x1F90, 0x9C40) == 1000
+    assert user(0x9C40, 0x1F90) == 0
+    assert user(0x50, 0x9C40) == 1001
+    assert user(1, 0x9C40) == NOBODY
+    assert user(0x1F90, 0x9C40, "127.0.0.2") == NOBODY
+    no_tables = (tmp_path / "none",)
+    assert peer_user(("127.0.0.1", 1), 2, tables=no_tables, platform="linux") == NOBODY
+    assert peer_user(("127.0.0.1", 1), 2, tables=(old, new), platform="darwin") is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells whose a connection is")
+def test_no_other_way_of_dialling_is_nobodys_and_let_in() -> None:
+    found = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        for bound, dialled in (
+            ("127.0.0.1", "127.0.0.1"),
+            ("127.0.0.2", "127.0.0.1"),
+            ("", "::ffff:127.0.0.1"),
+        ):
+            family = socket.AF_INET if bound else socket.AF_INET6
+            with socket.socket(family) as client:
+                if bound:
+                    client.bind((bound, 0))
+                client.connect((dialled, port))
+                accepted, address = listening.accept()
+                with accepted:
+                    found.append(peer_user(address[:2], port))
+    assert found == [os.getuid(), NOBODY, os.getuid()]
 
 
 async def test_every_answer_carries_the_same_head(tmp_path: Path) -> None:
