@@ -7,6 +7,7 @@
     GET   news?after=N               waits a moment for what is newer than N
     POST  code, help, help/picture, language
     POST  session/NAME/answer, /withdraw, /stop, /step, /say, /picture
+          (where a session is open, /stop ends every one)
 
 Nothing is decided here: each wish becomes one line for the session's process, which knows what
 still counts.  A form leads to a GET again, so that a page can always be loaded anew.
@@ -40,7 +41,7 @@ from farhand_protocol.pictures import PART_BYTES
 
 __all__ = ["READ_FIRST_S", "App"]
 
-# So long a question stands on the page before a yes to it counts.
+# So long a question stands in the browser before a yes to it counts.
 READ_FIRST_S: Final = 1.0
 _NEWS_S: Final = 20.0
 _MAX_DELAY_S: Final = 10
@@ -174,8 +175,13 @@ class App:
                     receipt = await asyncio.to_thread(
                         one_receipt, self._home, view.session, self._w
                     )
+                others = [one for one in self._following.going if one is not view]
+                if view.phase == "asked":
+                    view.asked_shown()
                 return Answer(
-                    body=self._pages.session(view, self._w, receipt=receipt, **self._common(place))
+                    body=self._pages.session(
+                        view, self._w, receipt=receipt, others=others, **self._common(place)
+                    )
                 )
             case ["chat"] if view.phase == "open":
                 key = f"chat|{view.name}"
@@ -189,13 +195,13 @@ class App:
     async def _home_page(self, place: str) -> Answer:
         facts = await asyncio.to_thread(device_facts, self._home)
         receipts = await asyncio.to_thread(receipts_shown, self._home)
-        w, told, current = self._w, self._told, self._following.current
+        w, told, going = self._w, self._told, self._following.going
         self._told = ""
         states = {"waiting": w("waiting"), "taken": w("taken"), "refused": w("refused")}
         links = facts.url if facts.url.startswith(("https://", "http://")) else ""
         return self._page(
-            "home", place, key=f"home|{view_key(current) if current else ''}", device=facts,
-            receipts=receipts, states=states, told=told, current=current, links=links,
+            "home", place, key="|".join(["home", *map(view_key, going)]), device=facts,
+            receipts=receipts, states=states, told=told, going=going, links=links,
         )  # fmt: skip
 
     def _page(self, name: str, place: str, *, key: str = "", **values: Any) -> Answer:
@@ -254,8 +260,10 @@ class App:
             case "withdraw":
                 await self._tell(view, {"withdraw": form.get("scope", "")})
             case "stop":
-                view.is_stopped = True
-                await self._following.stop(view)
+                if view.opened is None:
+                    await self._following.stop(view)
+                else:
+                    await self._following.stop_all()
             case "step":
                 line = {"step": _number(form, "step"), "answer": form.get("answer", "")}
                 await self._tell(view, line | {"why": form.get("why", "")[:500]})
@@ -269,7 +277,7 @@ class App:
         if asked is None or _number(form, "ask") != asked.ask:
             raise RemoteError("page-late", "another question stands, or none")
         is_yes = form.get("decision") == "allow"
-        if is_yes and view.left_s(view.asked_until) > asked.answer_within_s - self._read_first_s:
+        if is_yes and not view.is_read(self._read_first_s):
             raise RemoteError("page-early", "nobody reads that fast")
         line: dict[str, Any] = {"answer": "allow" if is_yes else "deny", "ask": asked.ask}
         if asked.asks != "join":

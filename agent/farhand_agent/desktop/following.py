@@ -63,9 +63,20 @@ class Following:
         self.views: dict[str, SessionView] = {}
 
     @property
+    def going(self) -> list[SessionView]:
+        """Return the sessions that go on now, the newest first."""
+        return [one for one in reversed(self.views.values()) if not one.is_over]
+
+    @property
+    def open(self) -> list[SessionView]:
+        """Return those that go on and are open, the newest first."""
+        return [one for one in self.going if one.opened is not None]
+
+    @property
     def current(self) -> SessionView | None:
-        """Return the session that goes on now, the newest first; None where there is none."""
-        return next((one for one in reversed(self.views.values()) if not one.is_over), None)
+        """Return the session to look at: one that asks, else the newest; None where none is."""
+        going = self.going
+        return next((one for one in going if one.phase == "asked"), going[0] if going else None)
 
     def view(self, name: str) -> SessionView | None:
         """Return one session."""
@@ -168,13 +179,29 @@ class Following:
         return answer.get("counted") is True
 
     async def stop(self, view: SessionView) -> None:
-        """End a session at once: at the service, and at its process."""
-        if view.opened is not None:
-            await asyncio.to_thread(_stop, self._home, view.opened.session)
+        """End what is not open yet, a code say: its process is told."""
+        view.is_stopped = True
         try:
             await self.tell(view, {"stop": True})
         except FarhandError as error:
             _log.info("the session's process is gone already: %s", error)
+
+    async def stop_all(self) -> None:
+        """End every session of this computer at once: at the service, and at each process.
+
+        Those that this page does not follow end as well.
+        """
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._stop_at_service())
+            for view in self.going:
+                group.create_task(self.stop(view))
+
+    async def _stop_at_service(self) -> None:
+        try:
+            await asyncio.to_thread(_stop_all, self._home)
+        except FarhandError as error:
+            # The processes are told as well, and must be whatever goes wrong here.
+            _log.warning("the stop could not be written down: %s", error)
 
     async def close(self) -> None:
         """End what was begun here, and follow nothing more."""
@@ -229,15 +256,13 @@ def _live(home: Home) -> list[str]:
         journal.close()
 
 
-def _stop(home: Home, session: str) -> None:
-    """Stop a session as `farhand-agent stop` does, with a resident agent and without."""
+def _stop_all(home: Home) -> None:
+    """Stop all sessions as `farhand-agent stop` does, with a resident agent and without."""
     try:
-        local.ask(home, {"do": "stop", "session": session})
+        local.ask(home, {"do": "stop", "session": None})
     except AgentNotRunning:
         journal = Journal(home.journal)
         try:
-            stop_sessions(journal, reason="stopped", session=session)
+            stop_sessions(journal, reason="stopped")
         finally:
             journal.close()
-    except FarhandError as error:
-        _log.warning("the agent did not take the stop: %s", error)

@@ -7,6 +7,7 @@ from this package alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -138,17 +139,24 @@ class Pages:
         return template.render(w=w, trouble=trouble_words(error, w)).encode()
 
     def session(
-        self, view: SessionView, w: Wording, *, receipt: str | None, **common: Any
+        self,
+        view: SessionView,
+        w: Wording,
+        *,
+        receipt: str | None,
+        others: Sequence[SessionView] = (),
+        **common: Any,
     ) -> bytes:
         """Render the page of a session, by its phase.
 
         Args:
             view: its state.
             receipt: in words, where it is over and has one.
+            others: that go on as well.
             common: see `render`.
         """
         phase = view.phase
-        values: dict[str, Any] = {"view": view, "recorded": _recorded(view)}
+        values: dict[str, Any] = {"view": view, "recorded": _recorded(view), "others": others}
         refresh_s = _REFRESH_S.get(phase, 0)
         match phase:
             case "code":
@@ -177,7 +185,8 @@ class Pages:
                     "message": failed.message if failed else "",
                     "is_offline": failed is not None and failed.code in _OFFLINE,
                 }
-        return self.render(phase, w, key=view_key(view), refresh_s=refresh_s, **values, **common)
+        key = "|".join([view_key(view), *map(_other_key, others)])
+        return self.render(phase, w, key=key, refresh_s=refresh_s, **values, **common)
 
     def _asked(self, view: SessionView, w: Wording) -> dict[str, Any]:
         asked = view.asked
@@ -230,6 +239,11 @@ class Pages:
 def _recorded(view: SessionView) -> bool | None:
     """Tell whether the session is recorded; None where this page never heard."""
     return view.requests[0].recorded if view.requests else None
+
+
+def _other_key(view: SessionView) -> str:
+    """Name what another session's page says of this one."""
+    return f"{view.name} {view.phase} {printable(view.operator, 80)}"
 
 
 def view_key(view: SessionView) -> str:

@@ -102,7 +102,7 @@ class Desktop:
         self._gate = Gate(listener.port)
         self._following = Following(self._home, group, self._on_change)
         self._app = App(self._home, self._gate, self._following, read_first_s=self._read_first_s)
-        self._bar = StopBar(group, self._following.stop)
+        self._bar = StopBar(group, self._following.stop_all)
         handlers = {"watch": self._following.watch, "url": self._way_in}
         async with LocalServer(self._home, handlers, session=DESKTOP):
             await self._following.find()
@@ -134,5 +134,5 @@ class Desktop:
     async def _keep_bar(self) -> None:
         while self._has_bar:
             self._changed.clear()
-            await self._bar.show(self._following.current, self._app.wording)
+            await self._bar.show(self._following.open, self._app.wording)
             await self._changed.wait()

@@ -67,6 +67,7 @@ class SessionView:
         self.code_until = 0.0
         self.asked: Asked | None = None
         self.asked_until = 0.0
+        self._asked_shown_at: float | None = None
         self.opened: Opened | None = None
         self.scopes: list[str] = []
         self.actions: deque[ActionSeen] = deque(maxlen=MAX_SHOWN_ACTIONS)
@@ -127,6 +128,16 @@ class SessionView:
         """Return how many seconds are left of something, never fewer than none."""
         return max(0, round(until - self._now()))
 
+    def asked_shown(self) -> None:
+        """Note that a browser has the question now; the first time counts."""
+        if self.asked is not None and self._asked_shown_at is None:
+            self._asked_shown_at = self._now()
+
+    def is_read(self, within_s: float) -> bool:
+        """Tell whether the question stood in a browser for so long; not where it never did."""
+        shown_at = self._asked_shown_at
+        return shown_at is not None and self._now() - shown_at >= within_s
+
     def answered(self) -> None:
         """Take the question away that the person has just answered here."""
         self.asked = None
@@ -154,6 +165,7 @@ class SessionView:
                 self.policy = event
             case Asked():
                 self.asked, self.decided = event, None
+                self._asked_shown_at = None
                 self.asked_until = self._now() + event.answer_within_s
                 self.requests = [*self.requests[-3:], event]
             case Decided():

@@ -79,8 +79,13 @@ class Told(Following):
         return self.counts
 
     async def stop(self, view: SessionView) -> None:
+        view.is_stopped = True
         self.stopped.append(view.name)
         view.lost()
+
+    async def stop_all(self) -> None:
+        for view in self.going:
+            await self.stop(view)
 
 
 class Form(HTMLParser):
@@ -128,9 +133,9 @@ class Browser:
     def text(self) -> str:
         return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", self.html))
 
-    def view(self, *events: Event) -> SessionView:
+    def view(self, *events: Event, name: str = NAME) -> SessionView:
         """Return a session to which this happened, on the page."""
-        view = self.following.views[NAME] = SessionView(NAME)
+        view = self.following.views[name] = SessionView(name)
         for event in events:
             view.apply(event)
         self.app.changed(view)

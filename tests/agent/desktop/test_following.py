@@ -86,6 +86,28 @@ async def test_a_session_process_is_followed_from_its_first_word(tmp_path: Path)
             await page.following.tell(view, {"stop": True})
 
 
+async def test_stop_ends_every_session_also_where_the_service_has_none(tmp_path: Path) -> None:
+    home = Home.at(tmp_path / "home")
+    async with page_of(home) as page:
+        heard: list[tuple[int, object]] = []
+        sessions = [Watched(home), Watched(home)]
+        for number, session in enumerate(sessions):
+
+            def hear(fields: Any, number: int = number) -> bool:
+                heard.append((number, fields.get("stop")))
+                return True
+
+            session.hear = hear
+            await session.open()
+            session.emit(OPENED)
+        await page.until(lambda: len(page.following.open) == 2)
+        await page.following.stop_all()
+        assert sorted(heard) == [(0, True), (1, True)]
+        assert all(one.is_stopped for one in page.following.views.values())
+        for session in sessions:
+            await session.close()
+
+
 async def test_without_a_page_nothing_is_listened_on(tmp_path: Path) -> None:
     home = Home.at(tmp_path / "home")
     home.make()

@@ -6,11 +6,13 @@ import asyncio
 import base64
 import io
 from pathlib import Path
+from urllib.parse import urlencode
 
 import msgspec.structs
 import pytest
 from PIL import Image
 
+from farhand_agent.desktop.bar import bar_words
 from farhand_agent.desktop.pages import LANGUAGE_NAMES, spelled
 from farhand_agent.errors import AgentNotRunning
 from farhand_agent.session.events import (
@@ -157,13 +159,64 @@ async def test_enter_is_no_and_a_hasty_yes_is_none(tmp_path: Path) -> None:
     assert view.asked is not None
     await browser.press("decision", "deny")
     assert browser.following.lines[0]["answer"] == "deny"
-    hasty = msgspec.structs.replace(ASKED, ask=2, asks="join", beside="t", mode="peer")
-    browser.view(OPENED, hasty)
-    view.asked_until = 0
-    browser.following.views[NAME].asked_until -= 31
+    joins = msgspec.structs.replace(ASKED, ask=2, asks="join", beside="t", mode="peer")
+    now = [0.0]
+    view = browser.view(OPENED)
+    view._now = lambda: now[0]
+    view.apply(joins)
     await browser.get("")
+    now[0] = 31.0
     await browser.press("decision", "allow")
     assert browser.following.lines[1] == {"answer": "allow", "ask": 2}
+
+
+async def test_the_first_second_begins_when_a_browser_has_the_question(tmp_path: Path) -> None:
+    browser = Browser(tmp_path, read_first_s=1.0)
+    await browser.enter()
+    now = [0.0]
+    view = browser.view()
+    view._now = lambda: now[0]
+    yes = [("ask", "1"), ("scope", "view"), ("decision", "allow")]
+    view.apply(ASKED)
+    for seen_at, said_at, counts in ((None, 30.0, False), (40.0, 40.99, False), (41.0, 41.0, True)):
+        if seen_at is not None:
+            now[0] = seen_at
+            await browser.get(PLACE)
+        now[0] = said_at
+        await browser.send("POST", f"{browser.gate.base}{PLACE}/answer", urlencode(yes).encode())
+        assert bool(browser.following.lines) == counts, said_at
+    view.apply(msgspec.structs.replace(ASKED, ask=2))
+    await browser.get(PLACE)
+    await browser.press("decision", "allow")
+    assert len(browser.following.lines) == 1, "each question has a second of its own"
+
+
+async def test_of_two_sessions_both_are_shown_and_stop_ends_both(tmp_path: Path) -> None:
+    browser = Browser(tmp_path)
+    await browser.enter()
+    browser.view(ASKED, OPENED)
+    later, other = "watch-00000000000000aa", msgspec.structs.replace
+    second = browser.view(other(ASKED, session="s-2", operator="ole"), name=later)
+    following = browser.following
+    assert [one.name for one in following.open] == [NAME], "a question takes no bar away"
+    await browser.get("home")
+    links = [found.get("href") for tag, found in Form(browser.html).tags if tag == "a"]
+    for name in (NAME, later):
+        assert f"{browser.gate.base}session/{name}" in links
+    await browser.get(PLACE)
+    assert "A technician asks to help you" in browser.text
+    await browser.get("")
+    assert browser.place == f"session/{later}"
+    second.apply(other(OPENED, session="s-2", operator="ole"))
+    assert [one.name for one in following.open] == [later, NAME]
+    words = bar_words(following.open, wording_in("en"))
+    assert words["who"] == "ole is working on this computer"
+    assert words["since"].endswith("\ntess is working on this computer")
+    await browser.get(PLACE)
+    assert "ole is working on this computer" in browser.text
+    await browser.post(f"{PLACE}/stop")
+    assert following.stopped == [later, NAME]
+    assert following.going == []
 
 
 async def test_one_question_is_not_answered_by_the_form_of_another(tmp_path: Path) -> None:
