@@ -18,9 +18,7 @@ import re
 import shutil
 import signal
 import sys
-import tempfile
 from asyncio.subprocess import PIPE, Process
-from pathlib import Path
 from typing import Any, Final, Literal
 
 import msgspec
@@ -32,10 +30,19 @@ from litestar.exceptions import WebSocketDisconnect
 
 from farhand_console.home import Home
 from farhand_console.web.acts import ACTS, Act, command_words
+from farhand_console.web.scratch import make_scratch
 from farhand_console.web.sockets import first_of
 from farhand_protocol.errors import FarhandError, UsageError
 
-__all__ = ["MAX_ACTS", "KeyKind", "act_socket", "key_kind", "key_state", "told_error"]
+__all__ = [
+    "MAX_ACTS",
+    "KeyKind",
+    "act_socket",
+    "key_kind",
+    "key_state",
+    "own_environment",
+    "told_error",
+]
 
 # Each is a process; a person gives them one by one.
 MAX_ACTS: Final = 16
@@ -107,7 +114,7 @@ async def act_socket(socket: WebSocket[Any, Any, Any], home: NamedDependency[Hom
     """Run one act."""
     await socket.accept()
     running: set[int] = socket.app.state.acts
-    folder = Path(tempfile.mkdtemp(prefix="farhand-act-"))  # 0700
+    folder = make_scratch("act")
     mark = id(socket)
     try:
         asking, act = _asked(await socket.receive_data("text"))
@@ -137,12 +144,22 @@ async def _send(socket: WebSocket[Any, Any, Any], message: dict[str, Any]) -> No
         raise WebSocketDisconnect(code=1001, detail="gone") from error
 
 
+def own_environment(passphrase: str | None) -> dict[str, str]:
+    """Return what a command runs with: a passphrase only where it was typed for just that.
+
+    One in the console's own environment would answer for her, without anybody being asked.
+    """
+    left_out = ("FARHAND_JSON", "FARHAND_PASSPHRASE")
+    environment = {name: value for name, value in os.environ.items() if name not in left_out}
+    if passphrase is not None:
+        environment["FARHAND_PASSPHRASE"] = passphrase
+    return environment
+
+
 async def _run(
     socket: WebSocket[Any, Any, Any], home: Home, words: list[str], passphrase: str | None
 ) -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "FARHAND_JSON"}
-    if passphrase is not None:
-        environment["FARHAND_PASSPHRASE"] = passphrase
+    environment = own_environment(passphrase)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

@@ -7,7 +7,12 @@
 
 A path is the device's own bytes, percent-encoded, and the page hands it back as it got it; so a
 name that is no text can be worked with too.  What is uploaded lies beside its place under another
-name until it is whole, and is taken away where it does not become so.
+name until it is whole, and is taken away where it does not become so.  What takes the place of a
+file has that file's mode and, where that may be, its owner; what is new has what the device gives
+to new files.
+
+A device may be hostile: of a folder no more names, and no more bytes of names, are kept than the
+bounds say, whatever it goes on to list.
 """
 
 from __future__ import annotations
@@ -16,8 +21,8 @@ import asyncio
 import posixpath
 import secrets
 import stat
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Annotated, Any, Final, Literal, Protocol, cast
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 
@@ -31,10 +36,23 @@ from litestar.response import Stream
 from farhand_console.web.session_lines import SessionLine, SessionLines
 from farhand_protocol.errors import FarhandError, UsageError
 
-__all__ = ["MAX_LISTED", "MAX_REMOVED", "change_files", "get_file", "list_files", "put_file"]
+__all__ = [
+    "MAX_LISTED",
+    "MAX_NAMES_BYTES",
+    "MAX_REMOVED",
+    "change_files",
+    "get_file",
+    "list_files",
+    "put_file",
+]
 
 MAX_LISTED: Final = 5000
 MAX_REMOVED: Final = 20_000
+MAX_NAMES_BYTES: Final = 4 * 1024 * 1024
+# No name of a real folder is longer; one of an SFTP packet may be.
+_MAX_NAME_BYTES: Final = 4096
+# What is new is never run as somebody else.
+_MODE: Final = 0o777
 _PIECE_BYTES: Final = 256 * 1024
 _MAX_PATH_CHARS: Final = 16_384
 _MAX_DEEP: Final = 64
@@ -98,6 +116,30 @@ def _name(text: str) -> bytes:
     return name
 
 
+async def _names(
+    sftp: asyncssh.SFTPClient, folder: bytes, most: int
+) -> AsyncGenerator[asyncssh.SFTPName | None, None]:
+    """Yield what is in a folder, without itself and its parent; None, last, where there is more.
+
+    Everything that comes is counted, so that a listing ends whatever the device says.
+    """
+    count = size = 0
+    async for one in sftp.scandir(folder):
+        name = _bytes_of(one)
+        count, size = count + 1, size + len(name)
+        is_dot = name in (b".", b"..")
+        if count > most + 2 or size > MAX_NAMES_BYTES or len(name) > _MAX_NAME_BYTES:
+            yield None
+            return
+        if not is_dot:
+            yield one
+
+
+def _bytes_of(one: asyncssh.SFTPName) -> bytes:
+    name = one.filename
+    return name if isinstance(name, bytes) else name.encode("utf-8", "surrogateescape")
+
+
 def _shown(path: bytes) -> str:
     return path.decode("utf-8", "replace")
 
@@ -127,7 +169,7 @@ async def _translated(line: SessionLine) -> AsyncIterator[None]:
 
 
 def _entry(folder: bytes, one: asyncssh.SFTPName) -> Entry:
-    name = one.filename if isinstance(one.filename, bytes) else one.filename.encode()
+    name = _bytes_of(one)
     attrs = one.attrs
     mode = attrs.permissions or 0
     kinds: dict[int | None, Kind] = {
@@ -156,13 +198,12 @@ async def list_files(
         assert isinstance(real, bytes)
         items: list[Entry] = []
         omitted = False
-        async for one in sftp.scandir(real):
-            if one.filename in (b".", b"..", ".", ".."):
-                continue
-            if len(items) >= MAX_LISTED:
-                omitted = True
-                break
-            items.append(_entry(real, one))
+        async with aclosing(_names(sftp, real, MAX_LISTED)) as names:
+            async for one in names:
+                if one is None or len(items) >= MAX_LISTED:
+                    omitted = True
+                    break
+                items.append(_entry(real, one))
     items.sort(key=lambda one: (one.kind != "folder", one.name.casefold()))
     parent = posixpath.dirname(real)
     return Folder(
@@ -220,8 +261,9 @@ async def put_file(
     async with _sftp(lines, session) as sftp:
         if not replace and await sftp.exists(target):
             raise FarhandError("file-there", f"{name[:200]} is there already")
+        like = await _replaced(sftp, target) if replace else None
         try:
-            size = await _store(request, sftp, beside)
+            size = await _store(request, sftp, beside, like)
             if replace:
                 await sftp.posix_rename(beside, target)
             else:
@@ -235,9 +277,37 @@ async def put_file(
     return Stored(name=name, size_bytes=size)
 
 
-async def _store(request: Request[Any, Any, Any], sftp: asyncssh.SFTPClient, path: bytes) -> int:
+async def _replaced(sftp: asyncssh.SFTPClient, path: bytes) -> asyncssh.SFTPAttrs | None:
+    """Return what is known of the file that is to be replaced; None where there is none."""
+    try:
+        return await sftp.stat(path)
+    except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath):
+        return None
+
+
+async def _make_like(sftp: asyncssh.SFTPClient, path: bytes, like: asyncssh.SFTPAttrs) -> None:
+    """Give a new file the owner, where that may be, and the mode of the one that it replaces."""
+    if like.uid is not None and like.gid is not None:
+        # Only a superuser gives a file away; everybody else replaces it by one of her own.
+        with suppress(asyncssh.SFTPError):
+            await sftp.chown(path, like.uid, like.gid)
+    if like.permissions is not None:
+        await sftp.chmod(path, like.permissions & _MODE)
+
+
+async def _store(
+    request: Request[Any, Any, Any],
+    sftp: asyncssh.SFTPClient,
+    path: bytes,
+    like: asyncssh.SFTPAttrs | None,
+) -> int:
+    """Write the body to a new file; returns its size.
+
+    Who may not read what it replaces shall not read it while it comes either: it has its mode only
+    once it is whole.
+    """
     size = 0
-    attrs = asyncssh.SFTPAttrs(permissions=0o600)
+    attrs = asyncssh.SFTPAttrs() if like is None else asyncssh.SFTPAttrs(permissions=0o600)
     async with sftp.open(path, "xb", attrs) as file:
         try:
             async for piece in request.stream():
@@ -246,6 +316,8 @@ async def _store(request: Request[Any, Any, Any], sftp: asyncssh.SFTPClient, pat
                     size += len(piece)
         except HTTPException as error:
             raise FarhandError("files-stopped", "the page stopped sending") from error
+    if like is not None:
+        await _make_like(sftp, path, like)
     return size
 
 
@@ -274,13 +346,19 @@ async def _remove(sftp: asyncssh.SFTPClient, path: bytes, deep: int, most: int) 
         return 1
     removed = 0
     # Read whole before anything goes: a folder that changes under a listing is listed wrongly.
-    names = [one.filename async for one in sftp.scandir(path)]
+    names: list[bytes] = []
+    async with aclosing(_names(sftp, path, most)) as found_names:
+        async for one in found_names:
+            if one is None:
+                raise _too_much()
+            names.append(_bytes_of(one))
     for name in names:
-        if name in (b".", b".."):
-            continue
-        assert isinstance(name, bytes)
         if deep == 0 or removed >= most:
-            raise FarhandError("files-refused", "there is too much in this folder to remove it")
+            raise _too_much()
         removed += await _remove(sftp, posixpath.join(path, name), deep - 1, most - removed)
     await sftp.rmdir(path)
     return removed + 1
+
+
+def _too_much() -> FarhandError:
+    return FarhandError("files-refused", "there is too much in this folder to remove it")

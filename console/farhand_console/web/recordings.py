@@ -6,18 +6,18 @@
 
 Opening is `farhand recording export` in a child process, which verifies every signature, and gets
 the passphrase of the key in its environment.  What it wrote lies in a private folder until as many
-others were opened, or the console ends.  What a device recorded may be hostile: each stream passes
-the filter that lets through what draws, and nothing that makes a terminal answer.
+others were opened, or the console ends; one that was killed leaves it to the next one (`scratch`).
+What a device recorded may be hostile: each stream passes the filter that lets through what draws,
+and nothing that makes a terminal answer, or grow without bound.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
+import re
 import shutil
 import sys
-import tempfile
 from asyncio.subprocess import DEVNULL, PIPE
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
@@ -31,8 +31,10 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from farhand_console.home import Home
+from farhand_console.output import printable
 from farhand_console.session.recording_screen import ScreenFilter
-from farhand_console.web.acting import told_error
+from farhand_console.web.acting import own_environment, told_error
+from farhand_console.web.scratch import make_scratch, sweep_scratch
 from farhand_protocol.errors import FarhandError, UsageError
 from farhand_protocol.identity import is_session_id
 
@@ -41,6 +43,9 @@ __all__ = ["MAX_OPENED", "MAX_PLAYED_BYTES", "hold_recordings", "open_recording"
 MAX_OPENED: Final = 4
 MAX_PLAYED_BYTES: Final = 64 * 1024 * 1024
 _MAX_INDEX: Final = 2000
+_MAX_COLS: Final = 500
+_MAX_ROWS: Final = 200
+_SIZE: Final = re.compile(r"([0-9]{1,5})x([0-9]{1,5})\Z", re.ASCII)
 _PATIENCE_S: Final = 120.0
 _MAX_SAID_BYTES: Final = 8 * 1024 * 1024
 # What a person can take all the same, once she was told what is amiss.
@@ -107,6 +112,7 @@ def hold_recordings() -> Callable[[Litestar], AbstractAsyncContextManager[None]]
     @asynccontextmanager
     async def held(app: Litestar) -> AsyncIterator[None]:
         app.state.recordings = shelf = _Shelf()
+        await asyncio.to_thread(sweep_scratch)
         try:
             yield
         finally:
@@ -126,7 +132,7 @@ async def open_recording(
     if not is_session_id(session):
         raise FarhandError("session-unknown", "this is not a session")
     shelf: _Shelf = request.app.state.recordings
-    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, "", "farhand-recording-"))  # 0700
+    folder = await asyncio.to_thread(make_scratch, "recording")
     try:
         answer, warnings = await _export(home, session, data, folder)
         opened = await asyncio.to_thread(_opened, session, answer, warnings, folder)
@@ -140,9 +146,7 @@ async def open_recording(
 async def _export(
     home: Home, session: str, asked: Asked, folder: Path
 ) -> tuple[dict[str, Any], list[str]]:
-    environment = {name: value for name, value in os.environ.items() if name != "FARHAND_JSON"}
-    if asked.passphrase is not None:
-        environment["FARHAND_PASSPHRASE"] = asked.passphrase
+    environment = own_environment(asked.passphrase)
     words = ["recording", "export", f"--out={folder}", *(f"--{one}" for one in asked.accept)]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -235,6 +239,11 @@ async def play_recording(
     )
 
 
+def _within(number: Any, most: int) -> int:
+    """Return a side of the player's terminal: it keeps a cell for each place, seen or not."""
+    return min(max(int(number), 1), most)
+
+
 def _filtered(path: Path) -> bytes:
     """Return a stream of which the output is safe on any terminal."""
     try:
@@ -255,8 +264,8 @@ def _filtered(path: Path) -> bytes:
         shown = {
             "version": 3,
             "term": {
-                "cols": min(max(int(term.get("cols") or 80), 1), 500),
-                "rows": min(max(int(term.get("rows") or 24), 1), 200),
+                "cols": _within(term.get("cols") or 80, _MAX_COLS),
+                "rows": _within(term.get("rows") or 24, _MAX_ROWS),
             },
         }
         out += msgspec.json.encode(shown) + b"\n"
@@ -264,7 +273,12 @@ def _filtered(path: Path) -> bytes:
             interval_s, code, words = json.loads(text)
             if code == "o":
                 words = screen.feed(words)
-            elif code not in ("r", "x", "m"):
+            elif code == "r" and (told := _SIZE.match(str(words))) is not None:
+                cols, rows = _within(told[1], _MAX_COLS), _within(told[2], _MAX_ROWS)
+                words = f"{cols}x{rows}"
+            elif code in ("m", "x"):
+                words = printable(words)
+            else:
                 code, words = "i", ""  # what was typed is in what was shown
             out += msgspec.json.encode([interval_s, code, words]) + b"\n"
     return bytes(out)

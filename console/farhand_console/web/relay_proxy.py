@@ -8,6 +8,7 @@ handed on as a file to keep, so that nothing the relay says is ever shown as a p
 from __future__ import annotations
 
 from typing import Any, Final
+from urllib.parse import unquote_to_bytes
 
 import httpx
 from litestar import Request, Response, route
@@ -28,7 +29,7 @@ _JSON: Final = ("application/json", "application/problem+json")
 _PASSED_ON: Final = ("content-type", "idempotency-key", "if-match", "accept-language")
 _PASSED_BACK: Final = ("etag", "content-disposition", "retry-after")
 # What would hand the browser a sign-in of its own.
-_KEPT_BACK: Final = ("sign-in", "sign-out")
+_KEPT_BACK: Final = (b"sign-in", b"sign-out")
 
 
 class RelayLine:
@@ -63,19 +64,22 @@ class RelayLine:
         query: str = "",
         content: bytes = b"",
         headers: dict[str, str] | None = None,
+        most_bytes: int = MAX_ANSWER_BYTES,
     ) -> tuple[int, dict[str, str], bytes]:
         """Call the relay; return status, headers (lower case) and body.
 
         Args:
             path: below /api/v1, beginning with a slash.
             query: as it stands in an address.
+            content: the body.
+            headers: more of them.
+            most_bytes: of the answer.
 
         Raises:
             FarhandError: `not-found` for a path that leaves the API or hands out sign-ins,
                 `relay-unreachable`, `relay-timeout`, `relay-lost`, `relay-answer`.
         """
-        words = path.split("/")[1:]
-        if not words or any(word in ("", ".", "..") for word in words) or words[0] in _KEPT_BACK:
+        if not _is_within(path):
             raise FarhandError("not-found", "there is no such page of the relay's API")
         address = f"/api/v1{path}" + (f"?{query}" if query else "")
         try:
@@ -85,7 +89,7 @@ class RelayLine:
                 data = bytearray()
                 async for piece in answer.aiter_raw():
                     data += piece
-                    if len(data) > MAX_ANSWER_BYTES:
+                    if len(data) > min(most_bytes, MAX_ANSWER_BYTES):
                         raise FarhandError("relay-answer", "the relay's answer is too large")
                 return answer.status_code, dict(answer.headers), bytes(data)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
@@ -98,6 +102,17 @@ class RelayLine:
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
+
+
+def _is_within(path: str) -> bool:
+    """Tell whether a path names something of the API, and no sign-in, as the relay reads it.
+
+    The relay undoes the percent signs before it looks where a call goes; so do we.
+    """
+    words = [unquote_to_bytes(word) for word in path.split("/")[1:]]
+    if not words or words[0] in _KEPT_BACK:
+        return False
+    return not any(word in (b"", b".", b"..") or b"/" in word or b"\\" in word for word in words)
 
 
 def _kept(headers: dict[str, str]) -> dict[str, str]:

@@ -22,9 +22,11 @@ from litestar.exceptions import WebSocketDisconnect
 from farhand_console.web.relay_proxy import RelayLine
 from farhand_protocol.errors import FarhandError, UsageError
 
-__all__ = ["MAX_WATCHES", "changes_of", "watch_socket"]
+__all__ = ["MAX_WATCHED_BYTES", "MAX_WATCHES", "changes_of", "watch_socket"]
 
 MAX_WATCHES: Final = 64
+# Each is kept, to be compared with the next.
+MAX_WATCHED_BYTES: Final = 4 * 1024 * 1024
 _MIN_EVERY_S: Final = 0.5
 _MAX_EVERY_S: Final = 300.0
 _AT_ONCE: Final = 4
@@ -103,7 +105,9 @@ class _Watcher:
             told: dict[str, Any] | None = None
             try:
                 async with self._turn:
-                    status, _, data = await self._line.call("GET", path, query=query)
+                    status, _, data = await self._line.call(
+                        "GET", path, query=query, most_bytes=MAX_WATCHED_BYTES
+                    )
                 body = msgspec.json.decode(data or b"null")
                 await self._relay(is_lost=False)
                 if status != _OK:

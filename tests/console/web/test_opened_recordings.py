@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from farhand_console.web import recordings
+from farhand_console.web import recordings, scratch
+from farhand_console.web.acting import own_environment
 from farhand_protocol.errors import FarhandError
 from tests.console.web.backend import Backend
 
@@ -42,7 +45,14 @@ def exported(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
             raise told.refusal
         files = []
         for number, kind in ((0, "events"), (1, "terminal")):
-            lines = [[0.5, "o", f"2026  exec  {EVIL}\r\n"], [1.0, "i", "secret"], [0, "r", "80x24"]]
+            lines = [
+                [0.5, "o", f"2026  exec  {EVIL}\r\n"],
+                [1.0, "i", "secret"],
+                [0, "r", "80x24"],
+                [0, "r", "65535x65535"],
+                [0, "r", "999999999999x1\x1b[6n"],
+                [0, "m", "here\u202e\x1b[6n"],
+            ]
             path = cast(folder, session, number, *lines, at_s=2.5 * number)
             row = {"stream": number, "kind": kind, "title": "shell", "path": str(path)}
             files.append(row | {"lines": 3, "duration_s": 1.5})
@@ -72,7 +82,41 @@ async def test_a_stream_is_played_without_what_makes_a_terminal_act(
     assert header == {"version": 3, "term": {"cols": 500, "rows": 24}}
     assert lines[0] == [0.5, "o", "2026  exec  plain\x1b[31mred\x1b[0m\r\n"]
     assert "secret" not in played.text
-    assert lines[2] == [0, "r", "80x24"]
+    assert lines[2:] == [
+        [0, "r", "80x24"],
+        [0, "r", "500x200"],  # the player has a cell for each place
+        [0, "i", ""],
+        [0, "m", "here\\u202e\\x1b[6n"],
+    ]
+
+
+async def test_what_a_killed_console_left_is_removed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    mine = scratch.make_scratch("recording")
+    # A process that has just ended: nobody has its number so soon again.
+    ended = await asyncio.create_subprocess_exec("true")
+    await ended.wait()
+    left = [tmp_path / f"farhand-{kind}-{ended.pid}-x" for kind in ("recording", "act")]
+    other = [tmp_path / "farhand-recording-x", tmp_path / f"somebody-act-{ended.pid}-x"]
+    for folder in (*left, *other):
+        folder.mkdir()
+        (folder / "1.cast").touch()
+    trap = tmp_path / f"farhand-act-{ended.pid}-trap"
+    trap.symlink_to(other[0])
+    scratch.sweep_scratch()
+    assert not any(one.exists() for one in left)
+    assert mine.is_dir()
+    assert all((one / "1.cast").exists() for one in other)
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, None), ("typed", "typed")])
+def test_a_passphrase_of_the_consoles_own_answers_for_nobody(
+    monkeypatch: pytest.MonkeyPatch, given: str | None, expected: str | None
+) -> None:
+    monkeypatch.setenv("FARHAND_PASSPHRASE", "of the console")
+    assert own_environment(given).get("FARHAND_PASSPHRASE") == expected
 
 
 async def test_only_the_newest_stay_open(web: Backend, exported: SimpleNamespace) -> None:

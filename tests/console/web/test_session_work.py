@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import asyncssh
 import pytest
 from websockets.asyncio.client import ClientConnection
 
@@ -226,6 +227,43 @@ async def test_what_is_there_is_replaced_only_where_that_was_said(
     ]
 
 
+async def test_what_replaces_a_file_is_read_by_whoever_read_that(
+    web: Backend, far: Device, tmp_path: Path
+) -> None:
+    root = tmp_path / "files"
+    for name, mode in (("site.conf", 0o644), ("run", 0o4755), ("key", 0o600)):
+        (root / name).write_bytes(b"old")
+        (root / name).chmod(mode)
+        place = {"folder": "/", "name": name, "replace": "true"}
+        taken = await web.http.post(f"{BASE}/file", params=place, content=b"new")
+        assert taken.status_code == 200, taken.text
+        assert (root / name).read_bytes() == b"new"
+        assert (root / name).stat().st_mode & 0o7777 == mode & 0o777
+    await web.http.post(f"{BASE}/file", params={"folder": "/", "name": "fresh"}, content=b"x")
+    (root / "made").touch()  # what the device's own umask makes of a new file
+    assert (root / "fresh").stat().st_mode == (root / "made").stat().st_mode
+
+
+async def test_a_listing_ends_whatever_the_device_says(
+    web: Backend, far: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = [b""]
+
+    async def scan(self: asyncssh.SFTPServer, path: bytes) -> AsyncIterator[asyncssh.SFTPName]:
+        while True:
+            yield asyncssh.SFTPName(said[0], attrs=asyncssh.SFTPAttrs(permissions=0o100644))
+
+    monkeypatch.setattr(asyncssh.SFTPServer, "scandir", scan)
+    monkeypatch.setattr(files, "MAX_NAMES_BYTES", 100_000)
+    for name in (b".", b"x" * 4000, b"y" * 200):
+        said[0] = name
+        async with asyncio.timeout(PATIENCE_S):
+            listed = (await web.http.get(f"{BASE}/files")).json()
+            assert listed["omitted"] is True
+            gone = await web.http.post(f"{BASE}/files", json={"do": "remove", "path": "/"})
+        assert gone.json()["code"] == "files-refused"
+
+
 async def test_an_upload_that_is_given_up_leaves_nothing(
     web: Backend, far: Device, tmp_path: Path
 ) -> None:
@@ -276,7 +314,14 @@ async def test_a_folder_is_listed_up_to_a_bound_and_removed_up_to_one(
     assert (len(listed["items"]), listed["omitted"]) == (4, True)
     answer = await web.http.post(f"{BASE}/files", json={"do": "remove", "path": "/"})
     assert answer.json()["code"] == "files-refused"
-    assert len(list((tmp_path / "files").iterdir())) == 3
+    assert len(list((tmp_path / "files").iterdir())) == 6  # nothing of it has gone
+    for number in range(6):
+        folder = tmp_path / f"files/{number % 2}d"
+        folder.mkdir(exist_ok=True)
+        (tmp_path / f"files/{number}").rename(folder / f"{number}")
+    answer = await web.http.post(f"{BASE}/files", json={"do": "remove", "path": "/"})
+    assert answer.json()["code"] == "files-refused"
+    assert len(list((tmp_path / "files").iterdir())) == 1
     refused = await web.http.get(f"{BASE}/file", params={"path": "/"})
     assert refused.json()["code"] == "files-refused"
 

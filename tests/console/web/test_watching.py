@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from farhand_console.web import watching
 from farhand_console.web.watching import MAX_WATCHES, changes_of
 from tests.console.web.backend import Backend, json_answer, said
 
@@ -55,6 +57,17 @@ async def test_a_problem_is_told_once_and_the_next_answer_whole(web: Backend) ->
         assert await said(socket) == {"id": 1, "body": {"items": []}}
         told = (200, {"content-type": "application/json"}, b"{")
         assert (await said(socket))["problem"]["code"] == "relay-answer"
+
+
+async def test_an_answer_that_is_kept_is_bounded(
+    web: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "MAX_WATCHED_BYTES", 1000)
+    web.relay.answers = lambda method, address: json_answer({"items": ["x" * 2000]})
+    async with web.socket("/local/watch") as socket:
+        await socket.send(json.dumps({"watch": 1, "path": "/tickets", "every_s": 0.5}))
+        assert (await said(socket))["problem"]["code"] == "relay-answer"
+    assert (await web.http.get("/relay/tickets")).status_code == 200
 
 
 async def test_too_much_and_what_cannot_be_read_is_refused(web: Backend) -> None:
