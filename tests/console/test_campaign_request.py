@@ -11,7 +11,7 @@ import pytest
 from farhand_console.cli import campaign_watch
 from farhand_console.cli.campaign import create_campaign
 from farhand_console.cli.campaign_report import audit_document, to_html
-from farhand_console.cli.campaign_request import asked_for, order_id
+from farhand_console.cli.campaign_request import asked_for, order_id, show_request
 from farhand_console.cli.campaign_signing import approve_ring, check_gate, start_campaign
 from farhand_console.home import Home
 from farhand_console.orders import OrderDraft, sign_order
@@ -93,6 +93,39 @@ def test_a_campaign_of_another_console_is_shown_and_agreed_to(
     refused("usage", asked_for, context, "../../config")
     (home.folder / "campaigns" / f"{CAMPAIGN}.json").write_bytes(b"{")
     refused("home-unreadable", start_campaign, context, CAMPAIGN)
+
+
+def test_what_was_read_of_another_consoles_campaign_is_what_is_signed(
+    console: Open, organisation: Organisation, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = RingedFleet(organisation)
+    context, honest = console(fleet), fleet.plan()
+    kept = home.folder / "campaigns" / f"{CAMPAIGN}.json"
+    kept.unlink()
+    read = show_request(context, CAMPAIGN)
+    said = dict(read["shown"])
+    assert len(said) == len(read["shown"]), "each line has a name of its own"
+    assert said["script"] == "check.test version 1, R2"
+    assert said["devices"] == f"4, set {fleet.frozen}"
+    assert "reboot " in said["terms"]
+    assert 'name "canary", ' in said["ring 0"]
+    assert "success_percent 100" in said["ring 0"]
+    assert not kept.exists(), "to look is not to agree"
+    seen = {"agreed": read["sha256"]}
+    lies = [lie for lie in LIES if "risk" not in lie] + [{"target_set": None}, {"target_set": "0"}]
+    for lie in lies:
+        told = msgspec.structs.replace(honest, **lie)
+        monkeypatch.setattr(fleet, "plan", lambda told=told: told)
+        for act in ((start_campaign,), (approve_ring, 1), (campaign_watch.follow,)):
+            with pytest.raises(FarhandError) as caught:
+                act[0](context, CAMPAIGN, *act[1:], **seen)  # type: ignore[operator]
+            assert caught.value.code in ("campaign-changed", "campaign-set-changed"), lie
+        assert not kept.exists()
+    assert fleet.posts == []
+    monkeypatch.setattr(fleet, "plan", lambda: honest)
+    assert start_campaign(context, CAMPAIGN, **seen)["signed"] == 2
+    assert show_request(context, CAMPAIGN)["made_here"] is True
+    refused("campaign-changed", start_campaign, context, CAMPAIGN, agreed="0" * 64)
 
 
 class Making(RingedFleet):

@@ -43,7 +43,16 @@ def test_it_opens_once_another_operator_has_approved(vault: Vault) -> None:
     assert vault.waiting(vault.otto) == [session]
     assert vault.tess.refused("session", "approve", session, "--yes", expect=3) == "not-permitted"
     assert vault.admin.refused("session", "approve", session, expect=2) == "usage"
-    shown = vault.otto.run("session", "approve", session, "--yes", "--json").stderr.decode()
+    read = vault.otto.json("session", "approve", session, "--show")
+    said = dict(read["shown"])
+    assert "terminal (type commands there), files" in said["scopes"]
+    assert (said["minutes"], said["joins"], said["digest"]) == ("30", "-", read["digest"])
+    assert said["who"].startswith("tess of ")
+    assert said["device"].startswith("safe (")
+    approve = ("session", "approve", session, "--yes", "--digest")
+    assert vault.otto.refused(*approve, "0" * 64, expect=3) == "grant-mismatch"
+    assert vault.waiting(vault.otto) == [session], "looking at it and refusing it signs nothing"
+    shown = vault.otto.run(*approve, read["digest"], "--json").stderr.decode()
     assert "tess of " in shown
     assert "safe (" in shown
     opened = opening.next_json()

@@ -57,7 +57,12 @@ def test_a_token_of_the_relay_needs_an_admins_word(fleet: Fleet) -> None:
     confirm = ["device", "confirm", "unconfirmed", "--key"]
     assert fleet.admin.refused(*confirm, "SHA256:x") == "device-unverified"
     assert fleet.tess.refused(*confirm, agent.device, expect=3) == "not-trust-admin"
-    assert fleet.admin.json(*confirm, agent.device)["confirmed"] is True
+    assert fleet.admin.refused(*confirm, "SHA256:x", "--show") == "device-unverified"
+    read = fleet.tess.json(*confirm, agent.device, "--show")
+    assert dict(read["shown"])["group"] == "lab"
+    other = (*confirm, agent.device, "--digest")
+    assert fleet.admin.refused(*other, "0" * 64, expect=3) == "device-unverified"
+    assert fleet.admin.json(*other, read["digest"])["confirmed"] is True
     assert fleet.tess.json("device", "show", "unconfirmed")["confirmed"] is True
     fleet.tess.json(*run)
     retired = fleet.admin.json("device", "retire", "unconfirmed")
@@ -75,6 +80,9 @@ def test_a_token_of_the_relay_needs_an_admins_word(fleet: Fleet) -> None:
 def test_a_script_on_a_device_with_its_signed_result(fleet: Fleet) -> None:
     done = fleet.tess.json("run", "check.uptime", "--device", "reception", "--wait")
     assert (done["state"], done["exit_code"], done["signed"]) == ("succeeded", 0, True)
+    read = ["run", "check.uptime", "--device", "reception", "--digest"]
+    assert fleet.tess.refused(*read, "0" * 64, expect=3) == "script-changed"
+    fleet.tess.json(*read, fleet.tess.json("script", "show", "check.uptime")["digest"])
     words = ["run", "check.uptime", "--device", "reception", "--param"]
     assert fleet.tess.refused(*words, "warning_days=many", expect=2) == "parameters-invalid"
     assert fleet.tess.refused(*words, "nothing=1", expect=2) == "parameters-invalid"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 
 import click
@@ -54,8 +55,12 @@ def register_approve(sessions: click.Group) -> None:
 
     @command(sessions, "approve")
     @click.argument("session")
+    @click.option("--show", is_flag=True, help="Verify it and show it with its digest, no more.")
+    @click.option("--digest", help="Of what --show showed; nothing else is signed.")
     @click.option("--yes", is_flag=True, help="Sign without asking once more.")
-    def approve_session(context: Context, session: str, yes: bool) -> None:
+    def approve_session(
+        context: Context, session: str, show: bool, digest: str | None, yes: bool
+    ) -> None:
         """Approve a session of another operator, on a device whose policy asks for it."""
         if not is_session_id(session):
             raise UsageError("usage", f"{session[:60]!r} is not a session's id")
@@ -63,7 +68,16 @@ def register_approve(sessions: click.Group) -> None:
         trust = context.trust()
         wanted = check_waiting(context.home, trust, context.relay, answer, asked=session)
         check_may_approve(context.settings, trust, wanted)
-        _show(wanted)
+        found = hashlib.sha256(wanted.envelope).hexdigest()
+        if show:
+            shown = [*_words(wanted), ("digest", found)]
+            read = {"session": session, "digest": found, "shown": shown}
+            context.show(read, lambda: show_fields({"session": session} | dict(shown)))
+            return
+        if digest is not None and digest != found:
+            raise RefusedError("grant-mismatch", "this is not the grant that was read")
+        for label, words in _words(wanted):
+            say(f"{label:<12} {printable(words, 4000)}")
         if not yes:
             if not sys.stdin.isatty():
                 raise UsageError(
@@ -80,17 +94,18 @@ def register_approve(sessions: click.Group) -> None:
         context.show(result, lambda: show_fields(result))
 
 
-def _show(wanted: ToApprove) -> None:
+def _words(wanted: ToApprove) -> list[tuple[str, str]]:
+    """Return the verified grant as people read it."""
     grant = wanted.grant
-    for label, text in (
+    return [
         ("who", f"{grant.operator} of {grant.organisation}"),
         ("device", f"{wanted.device.name} ({wanted.device.id}), group {grant.group}"),
-        ("ticket", grant.ticket),
+        ("ticket", grant.ticket or "-"),
         ("reason", grant.reason or "-"),
         ("scopes", scope_names(grant.scopes)),
         ("forward to", ", ".join(grant.forward) or "-"),
         ("files", "reading only" if grant.read_only else "reading and writing"),
+        ("joins", f"{grant.joins} as {grant.mode}" if grant.joins else "-"),
         ("minutes", str(grant.minutes)),
         ("opens until", grant.expires),
-    ):
-        say(f"{label:<12} {printable(text, 300)}")
+    ]

@@ -18,6 +18,7 @@ from farhand_console.cli.campaign_request import (
     asked_for,
     check_gates,
     keep_request,
+    show_request,
 )
 from farhand_console.cli.campaign_signing import approve_ring, start_campaign
 from farhand_console.cli.campaign_watch import follow
@@ -39,6 +40,9 @@ _INVERSE = "patch.revert"
 
 agreeing = click.option(
     "--yes", is_flag=True, help="Agree to a campaign of another console without being asked."
+)
+_agreed = click.option(
+    "--agreed", metavar="SHA256", help="Of what `campaign request` showed; nothing else is signed."
 )
 
 
@@ -117,9 +121,10 @@ def _register_making(campaigns: click.Group) -> None:
     @click.argument("campaign")
     @click.option("--wait", is_flag=True, help="Stay until it ends or stands still.")
     @agreeing
-    def start(context: Context, campaign: str, wait: bool, yes: bool) -> None:
+    @_agreed
+    def start(context: Context, campaign: str, wait: bool, yes: bool, agreed: str | None) -> None:
         """Sign one order for each device whose ring may be signed, and let the relay deliver."""
-        answer = start_campaign(context, campaign, yes=yes)
+        answer = start_campaign(context, campaign, yes=yes, agreed=agreed)
         if wait:
             _watch(context, campaign, stay=False)
         else:
@@ -128,22 +133,31 @@ def _register_making(campaigns: click.Group) -> None:
     @command(campaigns)
     @click.argument("campaign")
     @agreeing
-    def watch(context: Context, campaign: str, yes: bool) -> None:
+    @_agreed
+    def watch(context: Context, campaign: str, yes: bool, agreed: str | None) -> None:
         """Show progress until it ends, and sign each ring when its turn comes."""
-        _watch(context, campaign, yes=yes)
+        _watch(context, campaign, yes=yes, agreed=agreed)
 
     @command(campaigns)
     @click.argument("campaign")
     @click.argument("ring", type=click.IntRange(1))
     @agreeing
-    def approve(context: Context, campaign: str, ring: int, yes: bool) -> None:
+    @_agreed
+    def approve(context: Context, campaign: str, ring: int, yes: bool, agreed: str | None) -> None:
         """Say that a ring may begin that waits for somebody to."""
-        answer = approve_ring(context, campaign, ring, yes=yes)
+        answer = approve_ring(context, campaign, ring, yes=yes, agreed=agreed)
         context.show(answer, lambda: show_fields(answer))
 
 
-def _watch(context: Context, campaign: str, *, stay: bool = True, yes: bool = False) -> None:
-    follow(context, campaign, stay=stay, yes=yes)
+def _watch(
+    context: Context,
+    campaign: str,
+    *,
+    stay: bool = True,
+    yes: bool = False,
+    agreed: str | None = None,
+) -> None:
+    follow(context, campaign, stay=stay, yes=yes, agreed=agreed)
     answer = report_of(context, campaign)
     context.show(answer, lambda: show_report(answer))
 
@@ -214,6 +228,13 @@ def _register_reading(campaigns: click.Group) -> None:
         """Show a campaign."""
         answer = context.relay.get(segments("campaigns", campaign), Campaign)
         context.show(answer, lambda: show_fields(msgspec.to_builtins(answer)))
+
+    @command(campaigns, "request")
+    @click.argument("campaign")
+    def show_asked(context: Context, campaign: str) -> None:
+        """Show all that would be signed for, verified, and the hash that --agreed names."""
+        answer = show_request(context, campaign)
+        context.show(answer, lambda: show_fields(dict(answer["shown"])))
 
     @command(campaigns)
     @click.argument("campaign")

@@ -5,7 +5,9 @@
 `create` writes it.  Whatever the relay says later about these is compared with it before anything
 is signed (`campaign-changed`, `campaign-set-changed`).  A console that has no such file, because
 the campaign was made on another one, shows what the relay says and asks; what somebody agreed to
-there is kept in the same way.
+there is kept in the same way.  Who reads it elsewhere than on this terminal gets it from
+`campaign request` with its hash, and says `--agreed HASH`: the relay is asked again for what is
+signed, and anything else than what was read is refused.
 
 The file is not signed: it is as safe as the home it lies in, beside the operator's key.  Whoever
 can write there can as well change the pinned root and the relay that each signature is compared
@@ -51,6 +53,7 @@ __all__ = [
     "frozen_rings",
     "keep_request",
     "order_id",
+    "show_request",
     "to_sign",
 ]
 
@@ -76,6 +79,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def told(cls, campaign: Campaign) -> Request:
         """Return what the relay says of a campaign in these words."""
         return cls(**{name: getattr(campaign, name) for name in cls.__struct_fields__})
+
+    @property
+    def sha256(self) -> str:
+        """Return the hash that `--agreed` names: of every word that is signed or decides."""
+        return sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
 
 
 def keep_request(home: Home, request: Request) -> None:
@@ -104,7 +112,9 @@ def _kept(home: Home, campaign: str) -> Request | None:
         raise FarhandError("home-unreadable", f"{file} is damaged", detail=str(error)) from error
 
 
-def asked_for(context: Context, campaign: str, *, yes: bool = False) -> Campaign:
+def asked_for(
+    context: Context, campaign: str, *, yes: bool = False, agreed: str | None = None
+) -> Campaign:
     """Return a campaign as the relay tells of it, once that is what was asked for.
 
     Its state, counts and open ring are the relay's word all the same.
@@ -113,20 +123,20 @@ def asked_for(context: Context, campaign: str, *, yes: bool = False) -> Campaign
         context: of the command.
         campaign: its id, as somebody typed it.
         yes: agree to a campaign of another console without being asked.
+        agreed: the hash of what was read; nobody is asked, and nothing else is agreed to.
 
     Raises:
         RefusedError: `campaign-changed`, `campaign-set-changed`.
         UsageError: `usage` for what is no id, or where there is nobody to ask.
     """
-    if _ID.match(campaign) is None:
-        raise UsageError("usage", f"{campaign[:60]!r} is not a campaign's id")
-    told = context.relay.get(segments("campaigns", campaign), Campaign)
-    if told.campaign != campaign:
-        raise RefusedError("campaign-changed", "the relay answered with another campaign")
+    told = _told(context, campaign)
     said = Request.told(told)
     kept = _kept(context.home, campaign)
+    if agreed is not None:
+        _check_agreed(said, agreed)
     if kept is None:
-        _agree(context, told, yes=yes)
+        if agreed is None:
+            _agree(context, told, yes=yes)
         keep_request(context.home, said)
         return told
     changed = [
@@ -143,6 +153,88 @@ def asked_for(context: Context, campaign: str, *, yes: bool = False) -> Campaign
     return told
 
 
+def _told(context: Context, campaign: str) -> Campaign:
+    """Return what the relay says of a campaign, which is at least of that one."""
+    if _ID.match(campaign) is None:
+        raise UsageError("usage", f"{campaign[:60]!r} is not a campaign's id")
+    told = context.relay.get(segments("campaigns", campaign), Campaign)
+    if told.campaign != campaign:
+        raise RefusedError("campaign-changed", "the relay answered with another campaign")
+    return told
+
+
+def _check_agreed(said: Request, agreed: str) -> None:
+    if said.target_set is None:  # nothing then says which devices these are
+        raise _set_changed()
+    if said.sha256 != agreed:
+        raise RefusedError(
+            "campaign-changed",
+            "the relay's campaign is not what was read and agreed to",
+            hint=f"farhand campaign request {said.campaign}",
+        )
+
+
+def show_request(context: Context, campaign: str) -> dict[str, Any]:
+    """Return all that would be signed for in a campaign, and the hash by which it is agreed to.
+
+    The script and its risk are those of the verified manifest, the devices are read and compared
+    with the frozen set.
+
+    Raises:
+        RefusedError: `campaign-changed`, `campaign-set-changed`.
+        FarhandError: `script-changed`, `plan-malformed`, `script-unknown`.
+    """
+    told = _told(context, campaign)
+    said = Request.told(told)
+    check_plan(told.plan)
+    risk = _manifest(context, told).risk
+    rings = frozen_rings(context, told)
+    return {
+        "campaign": campaign,
+        "script": said.script,
+        "version": said.version,
+        "risk": risk,
+        "rings": [ring.name for ring in said.plan.rings],
+        "made_here": _kept(context.home, campaign) == said,
+        "sha256": said.sha256,
+        "shown": [*_words(told, risk, len(rings)), ("agreed", said.sha256)],
+    }
+
+
+def _words(told: Campaign, risk: str, devices: int) -> list[tuple[str, str]]:
+    """Return all of a request as people read it: each line with a name of its own."""
+    plan = told.plan
+    rest = {
+        name: getattr(plan, name)
+        for name in CampaignPlan.__struct_fields__
+        if name not in ("rings", "terms")
+    }
+    rings = plan.rings
+    return [
+        ("script", f"{told.script} version {told.version}, {risk}"),
+        ("digest", told.digest),
+        ("parameters", _json(told.parameters)),
+        ("lifetime", f"{told.ttl_s} s"),
+        *(
+            (f"ring {number}", _stated(msgspec.structs.asdict(ring)))
+            for number, ring in enumerate(rings)
+        ),
+        ("plan", _stated(rest)),
+        ("terms", _stated(msgspec.structs.asdict(plan.terms))),
+        ("devices", f"{devices:,}, set {told.target_set}"),
+    ]
+
+
+def _stated(values: dict[str, Any]) -> str:
+    """Return what is set to anything, each value in JSON, so that none can look like two."""
+    set_to = {name: value for name, value in values.items() if value not in (None, "", [], {})}
+    return ", ".join(f"{name} {_json(value)}" for name, value in set_to.items()) or "-"
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
 def _agree(context: Context, told: Campaign, *, yes: bool) -> None:
     """Show a campaign that was made elsewhere, and ask."""
     check_plan(told.plan)
@@ -152,20 +244,8 @@ def _agree(context: Context, told: Campaign, *, yes: bool) -> None:
     except FarhandError as error:
         risk = f"unknown ({error.code})"
     say(f"{told.campaign} was not made on this console; the relay says of it:")
-    say(f"script      {told.script} version {told.version}, {risk}")
-    say(f"digest      {told.digest}")
-    say(f"parameters  {msgspec.json.encode(told.parameters).decode()}")
-    say(f"lifetime    {told.ttl_s} s")
-    for ring in told.plan.rings:
-        say(f"ring        {msgspec.json.encode(ring).decode()}")
-    rest = {
-        name: getattr(told.plan, name)
-        for name in CampaignPlan.__struct_fields__
-        if name not in ("rings", "terms")
-    }
-    say(f"plan        {msgspec.json.encode(rest).decode()}")
-    say(f"terms       {msgspec.json.encode(told.plan.terms).decode()}")
-    say(f"devices     {told.targets}, set {told.target_set}")
+    for label, words in _words(told, risk, told.targets):
+        say(f"{label:<11} {words}")
     if yes:
         return
     if not sys.stdin.isatty():
@@ -181,14 +261,16 @@ def _manifest(context: Context, plan: Campaign) -> Manifest:
     return open_payload(envelope, Manifest)
 
 
-def to_sign(context: Context, campaign: str, *, yes: bool = False) -> Campaign:
+def to_sign(
+    context: Context, campaign: str, *, yes: bool = False, agreed: str | None = None
+) -> Campaign:
     """Return a campaign that may be signed for, with the risk that its manifest has.
 
     Raises:
         RefusedError: as `asked_for`; `campaign-changed` when the relay names another risk.
         FarhandError: `script-changed`, `plan-malformed`.
     """
-    plan = asked_for(context, campaign, yes=yes)
+    plan = asked_for(context, campaign, yes=yes, agreed=agreed)
     risk = _manifest(context, plan).risk
     if plan.risk not in ("", risk):
         raise RefusedError(

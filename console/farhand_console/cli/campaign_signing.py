@@ -62,7 +62,9 @@ _REFUSED_ONE_BY_ONE = ("order-exists", "order-final")
 _PROOF = ("key", "name", "group", "host_name", "enrolment", "token_envelope", "confirmation")
 
 
-def start_campaign(context: Context, campaign: str, *, yes: bool = False) -> dict[str, Any]:
+def start_campaign(
+    context: Context, campaign: str, *, yes: bool = False, agreed: str | None = None
+) -> dict[str, Any]:
     """Verify every target, sign its order where its ring may be signed now, and start.
 
     Page after page: while the relay stores one batch of orders, the next one is verified and
@@ -73,6 +75,7 @@ def start_campaign(context: Context, campaign: str, *, yes: bool = False) -> dic
         context: of the command.
         campaign: its id.
         yes: agree to a campaign of another console without being asked.
+        agreed: the hash of what was read; nothing else is signed for.
 
     Raises:
         FarhandError: `script-changed` when the relay's campaign is not the script it names,
@@ -80,7 +83,7 @@ def start_campaign(context: Context, campaign: str, *, yes: bool = False) -> dic
         RefusedError: `campaign-changed`, `campaign-set-changed`.
     """
     path = segments("campaigns", campaign)
-    plan = to_sign(context, campaign, yes=yes)
+    plan = to_sign(context, campaign, yes=yes, agreed=agreed)
     rings = range(len(plan.plan.rings)) if plan.risk in AHEAD else range(1)
     done = sign_rings(context, plan, set(rings))
     if not done.taken and not done.before:
@@ -281,7 +284,12 @@ def check_gate(context: Context, plan: Campaign, ring: int) -> Verdict:
 
 
 def approve_ring(
-    context: Context, campaign: str, ring: int, *, yes: bool = False
+    context: Context,
+    campaign: str,
+    ring: int,
+    *,
+    yes: bool = False,
+    agreed: str | None = None,
 ) -> dict[str, Any]:
     """Say that a manual ring may begin, and sign its orders where they wait for that.
 
@@ -291,7 +299,7 @@ def approve_ring(
         FarhandError: `campaign-state`, `not-found`.
     """
     path = segments("campaigns", campaign)
-    plan = to_sign(context, campaign, yes=yes)
+    plan = to_sign(context, campaign, yes=yes, agreed=agreed)
     if not 0 < ring < len(plan.plan.rings):
         raise FarhandError("not-found", "there is no such ring that waits for anybody")
     by_results = plan.risk not in AHEAD

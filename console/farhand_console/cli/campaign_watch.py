@@ -29,7 +29,14 @@ _AWAY_S: Final = 2.0
 _AWAY: Final = ("relay-unreachable", "relay-timeout", "relay-lost", "store-busy", "bus-unreachable")
 
 
-def follow(context: Context, campaign: str, *, stay: bool = True, yes: bool = False) -> None:
+def follow(
+    context: Context,
+    campaign: str,
+    *,
+    stay: bool = True,
+    yes: bool = False,
+    agreed: str | None = None,
+) -> None:
     """Show progress on the terminal until the campaign ends, signing rings as they come due.
 
     Args:
@@ -37,6 +44,7 @@ def follow(context: Context, campaign: str, *, stay: bool = True, yes: bool = Fa
         campaign: its id.
         stay: wait on while the campaign stands still, for somebody to let it go on.
         yes: agree to a campaign of another console without being asked.
+        agreed: the hash of what was read; nothing else is signed for.
 
     Raises:
         FarhandError: what the relay or the trust metadata refuse; `campaign-paused` unless `stay`.
@@ -48,7 +56,7 @@ def follow(context: Context, campaign: str, *, stay: bool = True, yes: bool = Fa
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.fields[words]}"), BarColumn())
-    _agree(context, campaign, yes=yes)
+    _agree(context, campaign, yes=yes, agreed=agreed)
     watch = _Watch(context, campaign)
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("campaign", total=None, words="")
@@ -75,11 +83,11 @@ def follow(context: Context, campaign: str, *, stay: bool = True, yes: bool = Fa
                 time.sleep(_AWAY_S)
 
 
-def _agree(context: Context, campaign: str, *, yes: bool) -> None:
+def _agree(context: Context, campaign: str, *, yes: bool, agreed: str | None) -> None:
     """Make sure that it is what was asked for, before anything is drawn on the terminal."""
     while True:
         try:
-            asked_for(context, campaign, yes=yes)
+            asked_for(context, campaign, yes=yes, agreed=agreed)
             return
         except FarhandError as error:
             if error.code not in _AWAY:

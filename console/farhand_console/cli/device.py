@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import msgspec
@@ -126,23 +127,39 @@ def _register_writing(devices: click.Group) -> None:
     @click.argument("device")
     @click.option("--key", "fingerprint", help="The fingerprint read off the device itself.")
     @click.option("--group", "device_group", help="Also move it to this group.")
+    @click.option("--show", is_flag=True, help="Compare it and show what would be signed, no more.")
+    @click.option("--digest", help="Of what --show showed; nothing else is signed.")
     def confirm(
-        context: Context, device: str, fingerprint: str | None, device_group: str | None
+        context: Context,
+        device: str,
+        fingerprint: str | None,
+        device_group: str | None,
+        show: bool,
+        digest: str | None,
     ) -> None:
         """Vouch for a device's key; needed after enrolment with a token of the relay."""
         _check_group(device_group)
         trust = context.trust()
-        check_may_sign(trust, context.signer().public_key, "targets")
+        if not show:
+            check_may_sign(trust, context.signer().public_key, "targets")
         told = context.relay.get(segments("devices", device), _Unconfirmed)
         key, enrolled_group = _claimed(context, told, device)
         seen = key_fingerprint(key)
         if fingerprint is not None and fingerprint not in (seen, told.id):
             raise FarhandError("device-unverified", f"the device's key is {seen}")
+        group = trust.placements.group_of(told.id, enrolled_group)
+        vouched = _Vouched(told.id, told.name, key, device_group or group)
+        if show:
+            shown = vouched.words(seen)
+            read = {"device": told.id, "digest": vouched.sha256, "shown": shown}
+            context.show(read, lambda: show_fields(dict(shown)))
+            return
+        if digest is not None and digest != vouched.sha256:
+            raise RefusedError("device-unverified", "this is not what was read of the device")
         if fingerprint is None and sys.stdin.isatty():
             click.confirm(f"does the device itself show {seen}?", abort=True, err=True)
         elif fingerprint is None:
             warn(f"confirming {told.id} uncompared; --key {seen} is what it should show")
-        group = trust.placements.group_of(told.id, enrolled_group)
         if device_group is not None and device_group != group:
             group = _move(context, told.id, device_group)
         statement = Confirmation(
@@ -179,6 +196,27 @@ class _Unconfirmed(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str
     enrolment: bytes
+
+
+class _Vouched(NamedTuple):
+    """What a confirmation says of a device, and the name that its enrolment gave it."""
+
+    device: str
+    name: str
+    key: bytes
+    group: str
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(msgspec.json.encode(tuple(self))).hexdigest()
+
+    def words(self, fingerprint: str) -> list[tuple[str, str]]:
+        return [
+            ("device", f"{self.name} ({self.device})"),
+            ("fingerprint", fingerprint),
+            ("group", self.group),
+            ("digest", self.sha256),
+        ]
 
 
 def _check_group(group: str | None) -> None:

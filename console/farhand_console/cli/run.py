@@ -46,6 +46,7 @@ def register(root: click.Group) -> None:
     @click.option("--param", "pairs", multiple=True, help="NAME=VALUE, once per parameter.")
     @click.option("--ticket")
     @click.option("--version", type=click.IntRange(1))
+    @click.option("--digest", help="Of the script that was read; nothing else is signed.")
     @click.option("--ttl", type=click.IntRange(1, 7 * 86_400), default=3600, help="Seconds.")
     @click.option(
         "--out-file",
@@ -60,6 +61,7 @@ def register(root: click.Group) -> None:
         pairs: tuple[str, ...],
         ticket: str | None,
         version: int | None,
+        digest: str | None,
         ttl: int,
         out_file: Path | None,
         wait: bool,
@@ -69,6 +71,8 @@ def register(root: click.Group) -> None:
             raise UsageError("file-exists", f"there is a file {out_file} already")
         trust = context.trust()
         envelope = published_script(context, script, version)
+        if digest is not None and digest != manifest_digest(envelope):
+            raise RefusedError("script-changed", "this is not the script that was read")
         manifest = approved(envelope, trust)
         now = datetime.now(UTC).replace(microsecond=0)
         draft = OrderDraft(

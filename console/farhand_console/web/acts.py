@@ -6,6 +6,7 @@ here and nowhere else.  A value is one argument and never becomes an option or a
 
     kind of value     in the page's JSON       what the command gets
     text              a string                 --option=VALUE, or VALUE after `--`
+    session           a session's id           the same; no name, for which one would be opened
     number            an integer               the same
     flag              true or false            --option, or nothing
     many              a list of strings        --option=VALUE for each
@@ -13,7 +14,9 @@ here and nowhere else.  A value is one argument and never becomes an option or a
     file              a string                 --option=PATH of a private file with these words
     folder            an object of strings     PATH of a private folder with these files
 
-`signs`: the operator's key is used, and the person is asked for it each time.
+`signs`: the operator's key is used, and the person is asked for it each time.  What she reads then
+is what an act without a key showed before, or the values themselves; the act that signs names its
+hash (`digest`, `agreed`), and the command refuses where it finds something else.
 """
 
 from __future__ import annotations
@@ -27,13 +30,14 @@ import msgspec
 
 from farhand_console.home import write_private
 from farhand_protocol.errors import UsageError
+from farhand_protocol.identity import is_session_id
 
 __all__ = ["ACTS", "MAX_VALUES", "MAX_VALUE_CHARS", "Act", "Value", "command_words"]
 
 MAX_VALUE_CHARS: Final = 1024 * 1024
 MAX_VALUES: Final = 500
 _MAX_ARGUMENT_BYTES: Final = 100_000
-Kind = Literal["text", "number", "flag", "many", "pairs", "file", "folder"]
+Kind = Literal["text", "session", "number", "flag", "many", "pairs", "file", "folder"]
 _FILE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\Z")
 
 
@@ -98,7 +102,9 @@ _CAMPAIGN: Final = (
     _option("notice"),
     _option("reboot"),
 )
-# Of another console's campaign, what the page shows before the key is asked for is what is agreed.
+# What `campaign-request` showed is what is signed.
+_SIGNED_FOR: Final = (_option("agreed", required=True), _argument("campaign"))
+# These make another campaign, which is then read and agreed to.
 _OF_CAMPAIGN: Final = (_option("yes", "flag"), _argument("campaign"))
 _VERSION: Final = _option("version", "number")
 _POLICY: Final = (
@@ -151,8 +157,13 @@ ACTS: Final[Mapping[str, Act]] = {
         signs=True,
     ),
     "session-leave": Act(words=("session", "leave"), values=(_argument("session"),)),
+    "session-approve-show": Act(
+        words=("session", "approve", "--show"), values=(_argument("session"),)
+    ),
     "session-approve": Act(
-        words=("session", "approve", "--yes"), values=(_argument("session"),), signs=True
+        words=("session", "approve", "--yes"),
+        values=(_option("digest", required=True), _argument("session")),
+        signs=True,
     ),
     "steps": Act(
         words=("steps",),
@@ -160,15 +171,23 @@ ACTS: Final[Mapping[str, Act]] = {
             _option("steps", "many", required=True, option="--step"),
             _option("within", "number"),
             _option("go_on", "flag"),
-            _argument("session"),
+            _argument("session", "session"),
         ),
     ),
-    "chat-attach": Act(words=("chat", "--attach"), values=(_argument("session"),)),
+    "chat-attach": Act(words=("chat", "--attach"), values=(_argument("session", "session"),)),
     "recording-verify": Act(words=("recording", "verify"), values=(_argument("recording"),)),
     "device-show": Act(words=("device", "show"), values=(_argument("device"),)),
+    "device-confirm-show": Act(
+        words=("device", "confirm", "--show"),
+        values=(_option("key", required=True), _argument("device")),
+    ),
     "device-confirm": Act(
         words=("device", "confirm"),
-        values=(_option("key"), _option("group"), _argument("device")),
+        values=(
+            _option("key", required=True),
+            _option("digest", required=True),
+            _argument("device"),
+        ),
         signs=True,
     ),
     "device-move": Act(
@@ -180,12 +199,18 @@ ACTS: Final[Mapping[str, Act]] = {
     "device-merge": Act(
         words=("device", "merge", "--yes"), values=(_argument("keep"), _argument("other"))
     ),
-    "wake": Act(words=("wake",), values=(_option("via", required=True), _argument("device"))),
+    # Where no session is open on the neighbour, one is opened with the key.
+    "wake": Act(
+        words=("wake",), values=(_option("via", required=True), _argument("device")), signs=True
+    ),
     "run": Act(
         words=("run",),
         values=(
             _option("device", required=True),
+            _option("version", "number", required=True),
+            _option("digest", required=True),
             _option("param", "pairs"),
+            _option("ttl", "number"),
             _option("ticket"),
             _option("wait", "flag"),
             _argument("script"),
@@ -193,10 +218,11 @@ ACTS: Final[Mapping[str, Act]] = {
         signs=True,
     ),
     "campaign-create": Act(words=("campaign", "create"), values=_CAMPAIGN),
-    "campaign-start": Act(words=("campaign", "start"), values=_OF_CAMPAIGN, signs=True),
-    "campaign-watch": Act(words=("campaign", "watch"), values=_OF_CAMPAIGN, signs=True),
+    "campaign-request": Act(words=("campaign", "request"), values=(_argument("campaign"),)),
+    "campaign-start": Act(words=("campaign", "start"), values=_SIGNED_FOR, signs=True),
+    "campaign-watch": Act(words=("campaign", "watch"), values=_SIGNED_FOR, signs=True),
     "campaign-approve": Act(
-        words=("campaign", "approve"), values=(*_OF_CAMPAIGN, _argument("ring")), signs=True
+        words=("campaign", "approve"), values=(*_SIGNED_FOR, _argument("ring")), signs=True
     ),
     "campaign-retry": Act(words=("campaign", "retry"), values=_OF_CAMPAIGN),
     "campaign-rollback": Act(words=("campaign", "rollback"), values=_OF_CAMPAIGN),
@@ -295,7 +321,9 @@ def _texts(value: Value, given: object, file: Path) -> Iterable[str]:
         return [""]
     if value.kind == "number" and isinstance(given, int) and not isinstance(given, bool):
         return [str(given)]
-    if value.kind == "text" and isinstance(given, str):
+    if value.kind == "session" and not (isinstance(given, str) and is_session_id(given)):
+        raise UsageError("act-values", f"{value.name} must be a session's id")
+    if value.kind in ("text", "session") and isinstance(given, str):
         return [_argument_text(value, given)]
     if value.kind == "file" and isinstance(given, str) and len(given) <= MAX_VALUE_CHARS:
         write_private(file, given.encode())

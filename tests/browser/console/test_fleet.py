@@ -102,7 +102,7 @@ def test_a_script_is_written_approved_and_run(desk: Desk, open_page: OpenPage) -
     expect(run.get_by_text("does not fit")).to_be_visible()
     run.get_by_label("word (needed)").fill("quiet")
     run.get_by_role("button", name="Run", exact=True).click()
-    _sign(page, "reception", "Parameter word", "quiet")
+    _sign(page, "reception (d-", "Parameter word", "quiet", digest)
     expect(run.get_by_text('{"word":"quiet"}')).to_be_visible()
     expect(run.get_by_text("signed by the device")).to_be_visible()
 
@@ -120,7 +120,7 @@ def test_a_campaign_of_thousands_is_followed_live(desk: Desk, open_page: OpenPag
     for ring in ("canary", "early"):
         new.get_by_role("button", name=f"Take ring {ring} out").click()
     new.get_by_role("button", name="Start", exact=True).click()
-    _sign(page, "check.disk.space 1", f"{_MANY + 1:,}", "R0")
+    _sign(page, "check.disk.space version 1, R0", f"{_MANY + 1:,}, set")
     # The page was there before anything had happened, and nobody reloads it.
     expect(
         page.get_by_role("heading", name=f"{_MANY + 1:,} of {_MANY + 1:,} have ended")
@@ -153,7 +153,7 @@ def test_updates_go_to_a_canary_in_three_clicks(desk: Desk, open_page: OpenPage)
     page.get_by_role("button", name="New from patch template").click()
     page.get_by_label("Devices", exact=True).fill("name:reception")
     page.get_by_role("button", name="Start canary").click()
-    _sign(page, "patch.apt.apply 3", "R2", "canary (5 devices)")
+    _sign(page, "patch.apt.apply version 3, R2", 'name "canary"', "count 5")
     expect(page.get_by_text("running", exact=True)).to_be_visible()
     expect(page.get_by_role("button", name="eligible 1")).to_be_visible()
     page.get_by_role("button", name="Pause").click()

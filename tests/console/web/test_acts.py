@@ -138,6 +138,7 @@ async def test_a_command_answers_through_the_socket(web: Backend) -> None:
 async def test_nothing_is_signed_that_nobody_confirmed(web: Backend) -> None:
     for asked, code in (
         ({"act": "run", "values": {"script": "x", "device": "d"}}, "act-unconfirmed"),
+        ({"act": "wake", "values": {"device": "a", "via": "reception"}}, "act-unconfirmed"),
         ({"act": "rm"}, "act-unknown"),
         ({"act": "whoami", "values": {"home": "/"}}, "act-values"),
         ({"act": "whoami", "shell": True}, "act-values"),
@@ -185,7 +186,7 @@ async def test_the_passphrase_reaches_the_command_alone(
     )
     program.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(program))
-    values = {"script": "check.disk.space", "device": "reception"}
+    values = {"script": "check.disk.space", "device": "reception", "version": 3, "digest": "d"}
     asked = {"act": "run", "values": values, "confirmed": True, "passphrase": "open sesame"}
     async with web.socket("/local/act") as socket:
         await socket.send(json.dumps(asked))
@@ -193,7 +194,9 @@ async def test_the_passphrase_reaches_the_command_alone(
         assert (await said(socket))["end"] == 0
     assert answer["given"] == "open sesame"
     assert "sesame" not in answer["words"]
-    assert answer["words"].endswith("run --device=reception -- check.disk.space")
+    assert answer["words"].endswith(
+        "run --device=reception --version=3 --digest=d -- check.disk.space"
+    )
     monkeypatch.delenv("FARHAND_PASSPHRASE", raising=False)
     async with web.socket("/local/act") as socket:
         await socket.send(json.dumps({"act": "whoami", "passphrase": "not wanted"}))

@@ -2,13 +2,14 @@
 //
 // Orders of R2 and R3 exist ring by ring: a console signs the next one after it has checked that the
 // ring before passed its gate. `keepSigning` runs `farhand campaign watch` for that.
+//
+// What the person reads before she signs is what `farhand campaign request` verified, and its hash
+// goes into what is signed: a relay that tells of another campaign then gets nothing.
 
 import { SvelteMap } from "svelte/reactivity";
-import { sign } from "../../lib/acts.svelte";
-import { number } from "../../lib/format";
+import { act, sign } from "../../lib/acts.svelte";
 import { asProblem, type Problem } from "../../lib/problems";
-import { get, part, type Schemas } from "../../lib/relay";
-import { ringTitle } from "./words";
+import type { Schemas } from "../../lib/relay";
 
 export type Campaign = Schemas["Campaign"];
 
@@ -23,43 +24,37 @@ export interface Started {
 /** Whether all rings are signed at the start. */
 export const isAhead = (risk: string): boolean => risk === "R0" || risk === "R1";
 
-function facts(one: Campaign): [string, string][] {
-  const rings = one.plan.rings ?? [];
-  const given = Object.entries(one.parameters ?? {});
-  return [
-    ["Campaign", `${one.name} (${one.campaign})`],
-    ["Script", `${one.script} ${one.version}`],
-    ["Risk", one.risk],
-    ["Digest", one.digest],
-    ["Devices", `${number(one.targets)} by ${one.query}`],
-    ["Rings", rings.map(ringTitle).join(" → ")],
-    ...given.map(([name, value]): [string, string] => [`Parameter ${name}`, String(value)]),
-    ["Orders end", `${one.ttl_s / 3600} hours after they were signed`],
-  ];
+interface Asked {
+  risk: string;
+  rings: string[];
+  sha256: string;
+  /** What is signed for, line by line. */
+  shown: [string, string][];
 }
+
+const asked = (campaign: string): Promise<Asked> => act<Asked>("campaign-request", { campaign });
 
 /** Ask for the key and start. */
 export async function start(campaign: string, say?: (line: string) => void): Promise<Started> {
-  const one = await get<Campaign>(`/campaigns/${part(campaign)}`);
-  const first = one.plan.rings?.[0]?.name ?? "all";
-  const what = isAhead(one.risk) ? "one order for each device" : `the orders of ring ${first}`;
+  const read = await asked(campaign);
+  const what = isAhead(read.risk) ? "one order for each device" : `the orders of ring ${read.rings[0] ?? "0"}`;
   return await sign<Started>(
-    `Start ${one.name}: ${what} will be signed.`,
+    `Start ${campaign}: ${what} will be signed.`,
     "campaign-start",
-    { campaign, yes: true },
-    facts(one),
+    { campaign, agreed: read.sha256 },
+    read.shown,
     say ? { say } : {},
   );
 }
 
 /** Ask for the key and let a ring begin that waits for somebody's word. */
-export async function approve(one: Campaign, ring: number): Promise<void> {
-  const name = one.plan.rings?.[ring]?.name ?? String(ring);
+export async function approve(campaign: string, ring: number): Promise<void> {
+  const read = await asked(campaign);
   await sign(
-    `Let ring ${name} begin.`,
+    `Let ring ${ring} of ${campaign} begin.`,
     "campaign-approve",
-    { campaign: one.campaign, ring: String(ring), yes: true },
-    [["Ring", name], ...facts(one)],
+    { campaign, ring: String(ring), agreed: read.sha256 },
+    [["begins", `ring ${ring}, ${read.rings[ring] ?? "which is none"}`], ...read.shown],
   );
 }
 
@@ -90,16 +85,20 @@ export function keepSigning(one: Campaign): void {
     watches.set(one.campaign, { ...kept });
   };
   change({});
-  sign(
-    `Sign each next ring of ${one.name} once the rings before it passed their gates.`,
-    "campaign-watch",
-    { campaign: one.campaign, yes: true },
-    [...facts(one), ["How long", "until the campaign ends, or this page is closed"]],
-    {
-      signal: controller.signal,
-      say: (line) => change({ lines: [...kept.lines.slice(-99), line] }),
-    },
-  ).then(
+  const signNext = async (): Promise<void> => {
+    const read = await asked(one.campaign);
+    await sign(
+      `Sign each next ring of ${one.campaign} once the rings before it passed their gates.`,
+      "campaign-watch",
+      { campaign: one.campaign, agreed: read.sha256 },
+      [...read.shown, ["how long", "until the campaign ends, or this page is closed"]],
+      {
+        signal: controller.signal,
+        say: (line) => change({ lines: [...kept.lines.slice(-99), line] }),
+      },
+    );
+  };
+  signNext().then(
     () => change({ isRunning: false }),
     (error: unknown) => {
       const problem = asProblem(error);
