@@ -2,6 +2,7 @@
 
 import type { Schemas } from "./relay";
 import { get, local } from "./relay";
+import { takeUp } from "./work.svelte";
 
 export interface Here {
   account: string;
@@ -21,6 +22,8 @@ export async function enter(): Promise<void> {
     history.replaceState(null, "", location.pathname + location.search);
     await local("/enter", { token });
   }
-  me.here = await local<Here>("/me");
+  const here = await local<Here>("/me");
+  takeUp(here.relay, here.account);
+  me.here = here;
   me.account = await get<Schemas["Me"]>("/me");
 }

@@ -1,6 +1,8 @@
 // The open work: tickets, devices and sessions as tabs under the rail, kept through a reload.
 
 import { untrack } from "svelte";
+import { keepFor, recall, recallList, remember } from "./store";
+import { tell } from "./toasts.svelte";
 
 export interface Work {
   /** The page's address. */
@@ -9,24 +11,24 @@ export interface Work {
   title: string;
 }
 
-const KEY = "farhand.work";
+const KEY = "work";
 const MOST = 24;
 
 function kept(): Work[] {
-  try {
-    const found: unknown = JSON.parse(localStorage.getItem(KEY) ?? "[]");
-    if (!Array.isArray(found)) return [];
-    return found
-      .filter((one): one is Work => typeof one?.path === "string" && typeof one?.title === "string")
-      .slice(0, MOST);
-  } catch {
-    return [];
-  }
+  return (recallList(KEY) as (Partial<Work> | null)[])
+    .filter((one): one is Work => typeof one?.path === "string" && typeof one.title === "string")
+    .slice(0, MOST);
 }
 
-export const work = $state<{ tabs: Work[] }>({ tabs: kept() });
+export const work = $state<{ tabs: Work[] }>({ tabs: [] });
 
-const keep = (): void => localStorage.setItem(KEY, JSON.stringify(work.tabs));
+/** Take up what this account left open at this relay. */
+export function takeUp(relay: string, account: string): void {
+  keepFor(relay, account);
+  work.tabs = kept();
+}
+
+const keep = (): boolean => remember(KEY, JSON.stringify(work.tabs));
 
 /** Open a tab, or give it its newer title; the oldest goes when there are too many. An effect may
  *  call it: it depends on nothing here. */
@@ -46,12 +48,13 @@ export function closed(path: string): void {
   keep();
 }
 
+let isFull = false;
+
 /** A draft that a reload must not lose, by any key; empty forgets it. */
-export function draft(key: string): string {
-  return localStorage.getItem(`farhand.draft.${key}`) ?? "";
-}
+export const draft = (key: string): string => recall(`draft.${key}`);
 
 export function keepDraft(key: string, text: string): void {
-  if (text) localStorage.setItem(`farhand.draft.${key}`, text);
-  else localStorage.removeItem(`farhand.draft.${key}`);
+  const wasFull = isFull;
+  isFull = !remember(`draft.${key}`, text);
+  if (isFull && !wasFull) tell("This browser has no room left: what you write is lost by a reload");
 }

@@ -91,3 +91,13 @@ export function hunks(lines: Line[], around = 3): (Line | null)[] {
   }
   return near.size ? shown : [];
 }
+
+/** What differs between two manifests, as [field, before, after]; `but` are not looked at. */
+export function fieldsChanged(before: object, after: object, but: string[]): [string, string, string][] {
+  const [a, b] = [Object.entries(before), Object.entries(after)].map((fields) => new Map<string, unknown>(fields));
+  const names = [...new Set([...(a?.keys() ?? []), ...(b?.keys() ?? [])])].filter((name) => !but.includes(name));
+  const said = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value) ?? "–");
+  return names
+    .map((name): [string, string, string] => [name, said(a?.get(name)), said(b?.get(name))])
+    .filter(([, old, now]) => old !== now);
+}
