@@ -202,16 +202,25 @@ class Audit:
         return found[0] if found else None
 
     async def records(
-        self, c: AsyncConnection, *, after: int = 0, until: int = LAST_SEQ, limit: int = 50
+        self,
+        c: AsyncConnection,
+        *,
+        after: int = 0,
+        until: int = LAST_SEQ,
+        limit: int = 50,
+        newest: bool = False,
     ) -> list[AuditRecord]:
-        """Return up to `limit` records with a seq above `after` up to `until`, oldest first."""
+        """Return up to `limit` records with a seq above `after` up to `until`.
+
+        The oldest first, or with `newest` the newest; then `limit` leaves out the older ones.
+        """
         columns = [audit_table.c[name] for name in AuditRecord.__struct_fields__]
         rows = await c.execute(
             select(*columns)
             .where(
                 audit_table.c.tenant == self._tenant, audit_table.c.seq.between(after + 1, until)
             )
-            .order_by(audit_table.c.seq)
+            .order_by(audit_table.c.seq.desc() if newest else audit_table.c.seq)
             .limit(limit)
         )
         return [AuditRecord(**row._mapping) for row in rows]

@@ -2,12 +2,15 @@
 
 A reading is a record itself, written before its first page; every page ends at that record, so a
 reading always ends, and none of it can be had with a cursor that no reading of one's own gave out.
+It goes from the first record on, as whoever checks the chain needs it, or from the newest back.
 """
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 from litestar import Controller, get
-from litestar.params import FromPath
+from litestar.params import FromPath, QueryParameter
 
 from farhand_protocol.audit import AuditHead
 from farhand_protocol.errors import UsageError
@@ -20,6 +23,8 @@ from farhand_server.fleet.log_heads import device_log_heads
 from farhand_server.relay import Relay
 
 __all__ = ["AREA"]
+
+_Order = Annotated[Literal["oldest", "newest"], QueryParameter(name="order")]
 
 
 class AuditController(Controller):
@@ -34,17 +39,19 @@ class AuditController(Controller):
         actor: FromActor,
         cursor: Cursor = None,
         limit: Limit = LIMIT_DEFAULT,
+        order: _Order = "oldest",
     ) -> Page[AuditRecord]:
-        """Return the records up to this reading's own, oldest first."""
+        """Return the records up to this reading's own, oldest or newest first."""
         place = decode_cursor(cursor, int, int)
         if place is None:
             async with relay.db.write() as c:
                 reading = await relay.audit.append(
                     c, actor=actor.name, action="audit.read", subject="audit"
                 )
-            after, last = 0, reading.seq
+            last = reading.seq
+            beside = 0 if order == "oldest" else last + 1
         else:
-            after, last = place
+            beside, last = place
         async with relay.db.read() as c:
             if place is not None:
                 own = await relay.audit.record(c, last)
@@ -54,7 +61,11 @@ class AuditController(Controller):
                     "audit",
                 ):
                     raise UsageError("cursor-malformed", "the cursor is of no reading of yours")
-            rows = await relay.audit.records(c, after=after, until=last, limit=limit + 1)
+            if order == "oldest":
+                rows = await relay.audit.records(c, after=beside, until=last, limit=limit + 1)
+            else:
+                until = min(beside - 1, last)
+                rows = await relay.audit.records(c, until=until, limit=limit + 1, newest=True)
         return page_of(rows, limit, lambda row: row, lambda row: (row.seq, last))
 
     @get("/head", action="audit.head")

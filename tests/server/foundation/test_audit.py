@@ -113,6 +113,35 @@ async def test_reading_is_audited_and_paged(
     assert check_head(msgspec.json.decode(head.content, type=AuditHead), relay.signer.public_key)
 
 
+async def test_the_newest_comes_first_where_that_is_asked_for(
+    relay: Relay, web: httpx.AsyncClient, sign_in: SignIn
+) -> None:
+    before = await _append(relay, 5)
+    headers = await sign_in("auditor")
+    seen: list[AuditRecord] = []
+    cursor: str | None = None
+    while True:
+        params = {"limit": "3", "order": "newest"} | ({"cursor": cursor} if cursor else {})
+        answer = await web.get("/api/v1/audit", headers=headers, params=params)
+        assert answer.status_code == 200, answer.text
+        page = answer.json()
+        seen += msgspec.convert(page["items"], list[AuditRecord])
+        await _append(relay, 1)  # what is written meanwhile moves nothing
+        cursor = page["next"]
+        if cursor is None:
+            break
+    assert (seen[0].action, seen[0].actor) == ("audit.read", "auditor")
+    assert [one.seq for one in seen] == list(range(seen[0].seq, 0, -1))
+    assert seen[-len(before) :][::-1] == before
+    check_chain(TENANT, seen[::-1])
+    wrong = await web.get("/api/v1/audit", headers=headers, params={"order": "any"})
+    assert wrong.status_code == 422
+    theirs = await _append(relay, 0)
+    taken = {"order": "newest", "cursor": encode_cursor(9, theirs[-1].seq)}
+    answer = await web.get("/api/v1/audit", headers=headers, params=taken)
+    assert answer.json()["code"] == "cursor-malformed"
+
+
 async def test_a_broken_cursor_is_refused(web: httpx.AsyncClient, sign_in: SignIn) -> None:
     headers = await sign_in("auditor")
     answer = await web.get("/api/v1/audit", headers=headers, params={"cursor": "zzzz"})

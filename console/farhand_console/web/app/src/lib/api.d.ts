@@ -2441,6 +2441,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/tickets/{ticket}/files/{message}/{place}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Fetch */
+        get: operations["ApiV1TicketsFilesMessagePlaceFetch"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/tickets/{ticket}/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** ListAll */
+        get: operations["ApiV1TicketsFilesListAll"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/ticket-search": {
         parameters: {
             query?: never;
@@ -6606,10 +6640,8 @@ export interface components {
             name: string;
             /** @default #1f5f8b */
             colour: string;
-            /** @default  */
-            logo: string;
-            /** @default true */
-            guests: boolean;
+            logo?: string;
+            guests?: boolean;
         };
         /** MailLine */
         MailLine: {
@@ -7653,6 +7685,11 @@ export interface components {
         /** Page[KeptForm] */
         "Page_farhand_server.desk.ticket_fields.KeptForm_": {
             items: components["schemas"]["KeptForm"][];
+            next?: string | null;
+        };
+        /** Page[TicketFile] */
+        "Page_farhand_server.desk.ticket_files.TicketFile_": {
+            items: components["schemas"]["TicketFile"][];
             next?: string | null;
         };
         /** Page[Ticket] */
@@ -8904,10 +8941,20 @@ export interface components {
                 }[];
             };
         };
+        /** TicketFile */
+        TicketFile: {
+            message: number;
+            place: number;
+            name: string;
+            size: number;
+            media_type: string;
+        };
         /**
          * TicketFilter
          * @default {
          *       "state": null,
+         *       "reason": null,
+         *       "open": null,
          *       "owner": null,
          *       "queue": null,
          *       "kind": null,
@@ -8921,6 +8968,8 @@ export interface components {
          */
         TicketFilter: {
             state?: string | null;
+            reason?: string | null;
+            open?: boolean | null;
             owner?: string | null;
             queue?: string | null;
             kind?: string | null;
@@ -10610,6 +10659,7 @@ export interface operations {
             query?: {
                 cursor?: string | null;
                 limit?: number;
+                order?: "oldest" | "newest";
             };
             header?: never;
             path?: never;
@@ -12183,6 +12233,8 @@ export interface operations {
         parameters: {
             query?: {
                 state?: string | null;
+                reason?: string | null;
+                open?: boolean | null;
                 owner?: string | null;
                 queue?: string | null;
                 kind?: string | null;
@@ -13353,6 +13405,55 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_farhand_server.desk.ticket_campaigns.DeviceOfCampaign_"];
+                };
+            };
+        };
+    };
+    ApiV1TicketsFilesMessagePlaceFetch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                ticket: string;
+                message: number;
+                place: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string;
+                };
+            };
+        };
+    };
+    ApiV1TicketsFilesListAll: {
+        parameters: {
+            query?: {
+                cursor?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                ticket: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_farhand_server.desk.ticket_files.TicketFile_"];
                 };
             };
         };
