@@ -44,11 +44,20 @@ def try_lock(path: Path) -> Lock | None:
 
 
 def is_held(path: Path) -> bool:
-    """Tell whether a living process holds the lock at `path`."""
-    if not path.exists():
+    """Tell whether a living process holds the lock at `path`; makes no file.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
         return False
-    lock = try_lock(path)
-    if lock is None:
+    try:
+        # Shared, so that of two who look neither takes the other for a holder.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
-    lock.release()
+    finally:
+        os.close(descriptor)
     return False

@@ -85,15 +85,16 @@ class Asking:
 
         Raises:
             RefusedError: `consent-refused`, `consent-timeout`.
+            HomeUnusable: other sessions of the device cannot be told that she is asked.
         """
         if not self._can_ask:
             raise RefusedError("consent-timeout", "nobody is there to be asked")
         async with self._turn:
-            self.asked = True
-            self._number += 1
-            self._scopes = asked.scopes
-            answer = self._answer = asyncio.get_running_loop().create_future()
-            with self.gate.standing():
+            async with self.gate.standing():
+                self.asked = True
+                self._number += 1
+                self._scopes = asked.scopes
+                answer = self._answer = asyncio.get_running_loop().create_future()
                 if self._over:
                     self.answer(False)
                 else:

@@ -247,6 +247,9 @@ class ScopeChanges:
             if scope not in self.granted_ever:
                 self.granted_ever.append(scope)
         await self._tell(journalled=True)
+        # A policy that came before the journal named these scopes took none of them.
+        now = self._hands.device.policy(await asyncio.to_thread(self._hands.device.trust))
+        await self.withdraw(set(wider.scopes) - set(now.scopes), by="policy")
 
     def _note_added(self, scope: str, wider: Wider) -> None:
         facts = {"scope": scope}

@@ -197,7 +197,8 @@ class SessionConnection(asyncssh.SSHServer):
             )
 
         forget = self.terms.scopes.hold(scope, channel.abort)
-        return Forwarded(peer, closed)
+        stalled_by = self.terms.prompts if destination in DESKTOP_TO else None
+        return Forwarded(peer, closed, stalled_by=stalled_by)
 
     def unix_connection_requested(self, dest_path: str) -> bool:
         self.denied(f"connect to socket {dest_path}", "denied-socket", path=dest_path)

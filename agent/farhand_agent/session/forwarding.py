@@ -8,7 +8,8 @@ so literally, as `localhost:5432`, `127.0.0.1:5432` or with the interface's own 
 What is dialled is the address that was checked; the name is not looked up again.
 
 The scope `desktop` needs no list: it leads to the remote desktop of this computer itself, VNC or
-RDP at their own ports on loopback (`DESKTOP_TO`), and nowhere else.
+RDP at their own ports on loopback (`DESKTOP_TO`), and nowhere else.  Whatever leads there shows and
+clicks as the screen does, and stalls while the person is asked something (stalling.py).
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from typing import Final, TypeAlias
 
 import asyncssh
 import psutil
-from asyncssh.forward import SSHForwarder
 
+from farhand_agent.session.prompts import PromptGate
+from farhand_agent.session.stalling import Stall, Stallable
 from farhand_protocol.errors import RefusedError
 
 __all__ = ["CONNECT_TIMEOUT_S", "DESKTOP_TO", "Forwarded", "dial", "is_loopback_name"]
@@ -36,19 +38,33 @@ DESKTOP_TO: Final = frozenset(
 Address: TypeAlias = tuple[str, int]
 
 
-class Forwarded(SSHForwarder):
+class Forwarded(Stallable):
     """The SSH end of one forwarded connection; counts what passes.
 
     Args:
         peer: the end towards the destination.
         closed: called once with bytes sent to the destination and bytes received from it.
+        stalled_by: while a prompt stands there, nothing passes; None for what stalls at none.
     """
 
-    def __init__(self, peer: Counted, closed: Callable[[int, int], None]) -> None:
+    def __init__(
+        self,
+        peer: Counted,
+        closed: Callable[[int, int], None],
+        *,
+        stalled_by: PromptGate | None = None,
+    ) -> None:
         super().__init__(peer)
         self._counted = peer
+        self._stall = Stall(stalled_by, self, peer) if stalled_by is not None else None
         self._closed = closed
         self._sent = 0
+
+    def session_started(self) -> None:
+        """Begin to look whether it has to stall."""
+        super().session_started()
+        if self._stall is not None:
+            self._stall.begin()
 
     def data_received(self, data: bytes, datatype: int | None = None) -> None:
         """Carry bytes to the destination."""
@@ -66,11 +82,13 @@ class Forwarded(SSHForwarder):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Count the connection out."""
+        if self._stall is not None:
+            self._stall.end()
         self._closed(self._sent, self._counted.received)
         super().connection_lost(exc)
 
 
-class Counted(SSHForwarder):
+class Counted(Stallable):
     """The end towards the destination."""
 
     received = 0

@@ -264,6 +264,9 @@ class SessionOpening:
             agreed = check_grant(data, facts)
         if asked := exchange is not None or facts.policy.consent == "ask":
             agreed = await self._ask(agreed, facts, exchange.words if exchange else [])
+            # She may have taken a minute; what counts is what trust and policy say now.
+            later = await self._facts(offered, minutes, exchange, opened)
+            agreed = _still_agreed(agreed, check_grant(data, replace(later, now=facts.now)))
         now = await self._journal.do(lambda journal: journal.now())
         serving = SessionServing(
             self._device, self._journal, agreed, data, facts.policy,
@@ -364,3 +367,25 @@ class SessionOpening:
             handlers=self._handlers,
             has_page=self._has_page,
         )
+
+
+def _still_agreed(agreed: Agreed, now: Agreed) -> Agreed:
+    """Return what is left of what the person allowed, by what is known now.
+
+    Raises:
+        RefusedError: `scope-empty`; `policy-refused` where it would be recorded, and she was told
+            that it is not.
+    """
+    if now.recording is not None and agreed.recording is None:
+        raise RefusedError("policy-refused", "the policy was changed while the question stood")
+    forward_to = agreed.forward_to & now.forward_to
+    scopes = tuple(
+        scope
+        for scope in agreed.scopes
+        if scope in now.scopes and (scope != "forward" or forward_to)
+    )
+    if not scopes:
+        raise RefusedError("scope-empty", "the policy was changed while the question stood")
+    return replace(
+        agreed, scopes=scopes, forward_to=forward_to, minutes=min(agreed.minutes, now.minutes)
+    )

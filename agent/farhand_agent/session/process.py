@@ -32,6 +32,7 @@ from farhand_agent.session.changes import ScopeChanges
 from farhand_agent.session.codes import CodeDesk
 from farhand_agent.session.control import Control
 from farhand_agent.session.device import Device, load_device
+from farhand_agent.session.device_prompts import DevicePrompts
 from farhand_agent.session.events import (
     Ended,
     Event,
@@ -93,9 +94,10 @@ class SessionProcess:
         self._options = options
         self._emit = emit
         self._consent_s = consent_s
-        self._handlers = handlers or {}
+        gate = PromptGate(DevicePrompts(options.home))
+        self._handlers = {**(handlers or {}), "prompt": gate.look}
         self._has_page = has_page
-        self._asking = Asking(emit, can_ask=can_ask)
+        self._asking = Asking(emit, can_ask=can_ask, gate=gate)
         self._stopping = asyncio.Event()
         self._stop_reason = ""
         self._leaving = False

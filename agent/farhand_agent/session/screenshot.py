@@ -37,7 +37,7 @@ from farhand_agent.session.events import Event, ShotAsked, ShotOver
 from farhand_agent.session.prompts import PromptGate
 from farhand_agent.session.rates import Rate
 from farhand_agent.session.subsystems import Lines
-from farhand_protocol.errors import RefusedError, RemoteError
+from farhand_protocol.errors import FarhandError, RefusedError, RemoteError
 from farhand_protocol.pictures import MAX_PICTURE_BYTES, PART_BYTES, Picture, read_png
 
 __all__ = ["LOOK_S", "SEND_S", "ScreenshotDesk"]
@@ -142,7 +142,7 @@ class ScreenshotDesk:
                 )
             data = await self._wanted(request.reason, lines)
             picture = read_png(data)
-        except (RefusedError, RemoteError) as error:
+        except FarhandError as error:
             answer = {"error": {"code": error.code, "message": error.message}}
             await lines.write(msgspec.json.encode(answer) + b"\n")
             return
@@ -158,7 +158,7 @@ class ScreenshotDesk:
         answered = self._answer = asyncio.get_running_loop().create_future()
         over = "withdrawn"
         try:
-            with self._gate.standing():
+            async with self._gate.standing():
                 self._emit(
                     ShotAsked(
                         session=self._session,

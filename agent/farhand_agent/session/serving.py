@@ -55,7 +55,6 @@ from farhand_agent.session.host import MAX_PIPES, SessionHost
 from farhand_agent.session.inventory_changes import InventoryChanges
 from farhand_agent.session.joining import SessionJoining
 from farhand_agent.session.live_help import HelpTerms, LiveHelp
-from farhand_agent.session.mirror import Mirror
 from farhand_agent.session.pipe_socket import WebsocketStream
 from farhand_agent.session.pipes import PipeDriver, StreamLost
 from farhand_agent.session.recording.session import SessionRecording
@@ -205,7 +204,6 @@ class SessionServing:
                 has_page=hands.has_page,
             )
         )
-        mirror = Mirror()
         subsystems = {
             "farhand-view": Subsystem("view", partial(serve_view, actions=self._actions), "peer"),
             "farhand-hash": Subsystem(
@@ -213,7 +211,6 @@ class SessionServing:
                 partial(serve_hashes, roots=roots, actions=self._actions, hashes=hashes),
                 "peer",
             ),
-            "farhand-watch": Subsystem(None, mirror.serve, "observer"),
             "farhand-end": Subsystem(None, self.ending.farewell),
             "farhand-restart": Subsystem("terminal", self._restart.serve),
             **self.help.subsystems(),
@@ -231,13 +228,14 @@ class SessionServing:
             environment=environment,
             relay=origin(device.address.url)[1:],
             on_wait=self._on_wait,
-            mirror=mirror,
+            prompts=hands.asking.gate,
         )
         subsystems |= ScreenShares(terms, hands.asking.gate, name=device.host_name).subsystems()
         self.joining = SessionJoining(
             agreed, policy, terms, self.expires, hands, ask, self._now, stop
         )
         self.joining.on_lead = self._on_lead
+        subsystems["farhand-watch"] = Subsystem(None, terms.mirror.serve, "observer")
         handover = SessionHandover(agreed.grant, terms.roll, self.joining)
         subsystems["farhand-handover"] = Subsystem(None, handover.serve)
         self.changes = ScopeChanges(

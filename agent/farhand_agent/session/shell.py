@@ -213,7 +213,7 @@ class Program:
                 # By the slave's own number: with some event loops standard input is not in place
                 # yet when this runs, and a failure here would take the whole connection down.
                 fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
-                # An agent that a script put into the background ignores Ctrl-C; its shells must not.
+                # An agent that a script put into the background ignores Ctrl-C; its shells heed it.
                 for number in (signal.SIGINT, signal.SIGQUIT):
                     signal.signal(number, signal.SIG_DFL)
 

@@ -9,6 +9,7 @@ from farhand_agent.session.actions import ActionLog
 from farhand_agent.session.files import Roots
 from farhand_agent.session.files_flow import KnownHashes
 from farhand_agent.session.mirror import Mirror
+from farhand_agent.session.prompts import PromptGate
 from farhand_agent.session.recording.session import SessionRecording
 from farhand_agent.session.roll import Roll
 from farhand_agent.session.scopes import LiveScopes
@@ -25,7 +26,7 @@ class SessionTerms:
     session is widened; `relay` is the relay's host and port; `subsystems` are by name, `sftp` not
     among them.  `on_wait` is told of a request (scope, words, seconds) that waits for a cool-down;
     `tell` says a line to every console, and is the host's to set; `roll` has those who joined,
-    `mirror` shows the programs' output.
+    `mirror` shows the programs' output; `prompts` says whether the person is asked something.
     """
 
     session: str
@@ -43,3 +44,4 @@ class SessionTerms:
     tell: Callable[[str], None] = lambda _: None
     roll: Roll = field(default_factory=Roll)
     mirror: Mirror = field(default_factory=Mirror)
+    prompts: PromptGate = field(default_factory=PromptGate)

@@ -24,7 +24,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -173,6 +173,26 @@ def _agree(widening: Widening, envelope: Envelope, facts: WideningFacts) -> Wide
     return Wider(widening=widening, envelope=envelope, scopes=scopes, forward_to=forward_to)
 
 
+def still_allowed(wider: Wider, facts: WideningFacts) -> Wider:
+    """Return what is left of a widening that was agreed to, by what is known now.
+
+    Raises:
+        RefusedError: nothing; the code of the check that fails.
+    """
+    if not facts.guest:
+        _check_trust(wider.widening, facts)
+    now = _agree(wider.widening, wider.envelope, facts)
+    forward_to = wider.forward_to & now.forward_to
+    scopes = tuple(
+        scope
+        for scope in wider.scopes
+        if scope in now.scopes and (scope != "forward" or forward_to)
+    )
+    if not scopes:
+        raise RefusedError("scope-empty", "the policy or the roster was changed meanwhile")
+    return replace(wider, scopes=scopes, forward_to=forward_to)
+
+
 def _why_nothing(widening: Widening, facts: WideningFacts) -> str:
     """Say why nothing is left of a wish: what policy forbids, and what is open already."""
     served = set(SERVED_SCOPES) & set(facts.policy.scopes)
@@ -237,6 +257,8 @@ class SessionWidening:
     async def _ask(self, wider: Wider) -> Wider:
         try:
             allowed = await self._consent(wider)
+            # She may have taken a minute; what counts is what trust and policy say now.
+            allowed = still_allowed(allowed, await self._facts(frozenset()))
             await self._widen(allowed)
         except FarhandError as error:
             self._decided(error.code)

@@ -13,6 +13,8 @@ import msgspec
 import pytest
 from Xlib import X
 
+from farhand_agent.config import Home
+from farhand_agent.session.device_prompts import DevicePrompts
 from farhand_agent.session.prompts import PromptGate
 from farhand_agent.session.screen_share import MAX_SCREENS, ScreenShares
 from farhand_console.session.rfb import open_rfb, serve_viewer
@@ -55,10 +57,12 @@ class Shared:
 
 
 @asynccontextmanager
-async def shared(root: Path, scopes: Iterable[str], recording: Any = None) -> AsyncIterator[Shared]:
+async def shared(
+    root: Path, scopes: Iterable[str], recording: Any = None, gate: PromptGate | None = None
+) -> AsyncIterator[Shared]:
     terms = make_terms(root, scopes)
     terms.recording = recording
-    gate = PromptGate()
+    gate = gate or PromptGate()
     shares = ScreenShares(terms, gate, name="reception")
     terms.subsystems = {**terms.subsystems, **shares.subsystems()}
     async with ssh_pair(terms) as pair:
@@ -156,12 +160,32 @@ async def test_a_prompt_freezes_input_and_blanks_the_picture(tmp_path: Path, scr
     with Window(screen, (0, 0, 640, 480)) as window:
         async with shared(tmp_path, ("screen", "control")) as made, viewing(made) as viewer:
             await viewer.see(is_white)
-            with made.gate.standing():
+            async with made.gate.standing():
                 await viewer.click(20, 20)
                 await viewer.type("y\n")
                 await viewer.see(lambda picture: picture.getbbox() is None)
                 seen = {one.type for one in window.take()}
                 assert not seen & {X.ButtonPress, X.KeyPress}
+            await viewer.see(is_white)
+            await viewer.click(20, 20)
+            await reached(window, X.ButtonPress)
+
+
+async def test_a_prompt_of_another_session_freezes_as_well(tmp_path: Path, screen: str) -> None:
+    home = Home.at(tmp_path / "home")
+    home.make()
+    other = PromptGate(DevicePrompts(home))
+    with Window(screen, (0, 0, 640, 480)) as window:
+        gate = PromptGate(DevicePrompts(home))
+        async with (
+            shared(tmp_path, ("screen", "control"), gate=gate) as made,
+            viewing(made) as viewer,
+        ):
+            await viewer.see(is_white)
+            async with other.standing():
+                await viewer.click(20, 20)
+                await viewer.see(lambda picture: picture.getbbox() is None)
+                assert X.ButtonPress not in {one.type for one in window.take()}
             await viewer.see(is_white)
             await viewer.click(20, 20)
             await reached(window, X.ButtonPress)

@@ -222,11 +222,11 @@ def test_what_is_no_picture_is_told_from_one(data: bytes) -> None:
 async def test_a_prompt_over_another_keeps_the_gate_open() -> None:
     gate, told = PromptGate(), list[bool]()
     forget = gate.heed(told.append)
-    with gate.standing():
-        with gate.standing():
+    async with gate.standing():
+        async with gate.standing():
             assert gate.is_open
         assert gate.is_open
     assert (gate.is_open, told) == (False, [True, False])
     forget()
-    with gate.standing():
+    async with gate.standing():
         assert told == [True, False]

@@ -241,6 +241,43 @@ async def test_a_stricter_policy_takes_from_open_sessions(
         journal.close()
 
 
+async def test_a_policy_that_tightens_while_she_is_asked_for_more_counts(tmp_path: Path) -> None:
+    async with opened(tmp_path) as session, asyncio.TaskGroup() as group:
+        wish = session.wish("files", "forward")
+        asking = group.create_task(session.ask(wish))
+        await session.run.next(Asked)
+        session.run.home.policy.write_text('scopes = ["view", "terminal", "forward"]\n')
+        session.run.process.answer(True)
+        assert (await asking)["scopes"] == ["forward"]
+        changed = await session.run.next(ScopesChanged)
+        assert changed.scopes == ["view", "terminal", "forward"]
+        assert (await session.run.next(Decided)).granted
+        asking = group.create_task(session.ask(session.wish("forward", forward=["printer:80"])))
+        await session.run.next(Asked)
+        session.run.home.policy.write_text('scopes = ["view", "terminal"]\n')
+        session.run.process.answer(True)
+        answer = await asking
+        assert (answer["granted"], answer["code"]) == (False, "scope-empty")
+
+
+@pytest.mark.parametrize(("scope", "left"), [("view", ["view"]), ("files", None)])
+async def test_a_policy_that_tightens_while_she_is_asked_at_first_counts(
+    tmp_path: Path, scope: str, left: list[str] | None
+) -> None:
+    async with enrolled(tmp_path, policy=POLICY) as run:
+        console = CodeConsole(run.relay)
+        pairing = await console.pair((await run.next(CodeShown)).code)
+        async with asyncio.TaskGroup() as group:
+            asking = group.create_task(console.ask(pairing, scopes=["view", "terminal"]))
+            await run.next(Asked)
+            run.home.policy.write_text(f'scopes = ["{scope}"]\n')
+            run.process.answer(True)
+            decision = await asking
+        assert decision.granted is (left is not None)
+        assert decision.code == ("" if left else "scope-empty")
+        assert decision.scopes == (left or [])
+
+
 @pytest.mark.parametrize(("consent", "granted"), [("notify", True), ("ask", False)])
 async def test_without_a_person_the_policy_decides(
     tmp_path: Path, consent: Literal["ask", "notify"], granted: bool
