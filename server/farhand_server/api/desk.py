@@ -73,6 +73,8 @@ _Name = Annotated[str | None, QueryParameter(max_length=64)]
 _Weight = Annotated[Priority | None, QueryParameter(name="priority")]
 _Tier = Annotated[int | None, QueryParameter(name="tier", ge=1, le=3)]
 _Query = Annotated[str | None, QueryParameter(name="q", max_length=200)]
+_Reason = Annotated[str | None, QueryParameter(name="reason", max_length=20)]
+_Open = Annotated[bool | None, QueryParameter(name="open")]
 _Late = Annotated[bool | None, QueryParameter(name="late")]
 _Due = Annotated[str | None, QueryParameter(name="due_before", max_length=40)]
 _Format = Annotated[Literal["mbox", "html"], QueryParameter(name="format")]
@@ -211,6 +213,8 @@ class TicketController(Controller):
         relay: FromRelay,
         actor: FromActor,
         wanted: _State = None,
+        reason: _Reason = None,
+        is_open: _Open = None,
         owner: _Owner = None,
         queue: _Name = None,
         kind: _Name = None,
@@ -231,6 +235,8 @@ class TicketController(Controller):
                 relay.tenant,
                 wanted=TicketFilter(
                     state=wanted,
+                    reason=reason,
+                    open=is_open,
                     owner=owner,
                     queue=queue,
                     kind=kind,

@@ -44,7 +44,7 @@ from farhand_server.desk.queues import DEFAULT_QUEUE, promised_in
 from farhand_server.desk.references import format_number, parse_reference
 from farhand_server.desk.search_index import index_head
 from farhand_server.desk.ticket_fields import check_fields
-from farhand_server.desk.ticket_states import STATES
+from farhand_server.desk.ticket_states import ENDED, STATES
 from farhand_server.desk.timeline import add_event, insert_message
 from farhand_server.desk.unused import came_to_nothing
 from farhand_server.errors import not_found
@@ -231,10 +231,14 @@ class Sight(NamedTuple):
 class TicketFilter(msgspec.Struct, frozen=True, kw_only=True):
     """What a list is asked for; everything given must hold.
 
-    `owner` may be `none`; `q` is words, each of which must be in title, requester or external key.
+    `owner` may be `none`; `reason` is what a ticket waits for; `open` leaves out those of which
+    nothing more is expected, or asks for them alone; `q` is words, each of which must be in title,
+    requester or external key.
     """
 
     state: str | None = None
+    reason: str | None = None
+    open: bool | None = None
     owner: str | None = None
     queue: str | None = None
     kind: str | None = None
@@ -513,6 +517,12 @@ def conditions_of(
         where.append(tickets.c.owner.is_(None) if nobody else tickets.c.owner == wanted.owner)
     if wanted.priority is not None:
         where.append(tickets.c.priority == rank_priority(wanted.priority))
+    if wanted.open is not None:
+        # As `not in`, so that a page stays a range of the index that its order has.
+        is_open = tickets.c.state.not_in(ENDED)
+        where.append(is_open if wanted.open else ~is_open)
+    if wanted.reason is not None:
+        where.append(tickets.c.state_reason == wanted.reason)
     for name in ("queue", "kind", "tier", "device", "late"):
         if (value := getattr(wanted, name)) is not None:
             where.append(tickets.c[name] == value)

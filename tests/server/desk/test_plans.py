@@ -99,6 +99,9 @@ async def test_an_order_is_an_index(db: Database, sort: ListOrder) -> None:
         TicketFilter(owner="ann"),
         TicketFilter(state="open"),
         TicketFilter(priority="high"),
+        TicketFilter(owner="ann", open=True),
+        TicketFilter(state="waiting", reason="customer"),
+        TicketFilter(due_before="2026-11-22T12:00:00Z", open=True),
     ],
 )
 async def test_a_page_of_a_list_is_a_range_of_an_index(db: Database, wanted: TicketFilter) -> None:

@@ -172,6 +172,22 @@ async def test_lists_filter_and_page(ann: Desk) -> None:
     assert (await ann.get(cursor="!!!")).status_code == 422
 
 
+async def test_a_list_of_what_is_open_is_full_however_much_is_done(ann: Desk) -> None:
+    for title in ("first", "second", "third", "fourth"):
+        await ann.post(f"/{(await ann.new(title))['number']}/assign", {"owner": "ann"})
+    await ann.post("/FH-2/wait", {"reason": "customer"})
+    for number in ("FH-3", "FH-4"):
+        await ann.post(f"/{number}/resolve", {"note": "done"})
+
+    async def numbers(**params: Any) -> list[str]:
+        return [one["number"] for one in (await ann.get(**params)).json()["items"]]
+
+    assert await numbers(owner="ann", open="true", limit=2) == ["FH-2", "FH-1"]
+    assert await numbers(owner="ann", open="false") == ["FH-4", "FH-3"]
+    assert await numbers(state="waiting", reason="customer") == ["FH-2"]
+    assert await numbers(state="waiting", reason="vendor") == []
+
+
 async def test_references(ann: Desk, relay: Relay) -> None:
     await ann.new(external_key="JIRA-7")
     await ann.new(external_key="1")
