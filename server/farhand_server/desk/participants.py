@@ -28,6 +28,7 @@ __all__ = [
     "add_participant",
     "check_may_post",
     "list_participants",
+    "may_post_on",
     "remove_participant",
     "unite_participants",
 ]
@@ -112,13 +113,18 @@ async def remove_participant(
     await add_event(c, relay.tenant, ticket.row, "participant", actor, detail, relay.stamp())
 
 
+async def may_post_on(c: AsyncConnection, tenant: str, ticket: Ticket, name: str) -> bool:
+    """Tell whether somebody who sees a ticket may write on it."""
+    if name in (ticket.requester, ticket.created_by):
+        return True
+    there = await list_participants(c, tenant, ticket.row)
+    return all(one.can_post for one in there if one.name == name)
+
+
 async def check_may_post(c: AsyncConnection, tenant: str, ticket: Ticket, name: str) -> None:
     """Refuse a participant who may only read, with `not-permitted`."""
-    if name in (ticket.requester, ticket.created_by):
-        return
-    for one in await list_participants(c, tenant, ticket.row):
-        if one.name == name and not one.can_post:
-            raise not_permitted("you may read this ticket, not write on it")
+    if not await may_post_on(c, tenant, ticket, name):
+        raise not_permitted("you may read this ticket, not write on it")
 
 
 async def unite_participants(

@@ -31,6 +31,7 @@ from farhand_server.desk.tickets import Sight, Ticket, get_ticket
 from farhand_server.desk.watching import tell_ticket, ticket_subject, wait_for
 from farhand_server.errors import not_found
 from farhand_server.mail.ticket_links import make_link
+from farhand_server.pages.kept_words import show_again
 from farhand_server.pages.routing import Reading, look, see_other
 from farhand_server.pages.threads import Thread, read_thread
 from farhand_server.pages.ticket_link_pages import opened
@@ -125,6 +126,8 @@ class ChatPages(Controller):
         """Begin a chat with its first words."""
         form = await read_form(request, relay)
         reading = await look(request, relay)
+        if reading.visitor.actor is None and "mail" not in form:
+            return await show_again(request, reading)  # she was signed in when the form was made
         text = form.get("text", "")
         if not text.strip() or len(text) > MAX_BODY_CHARS:
             raise UsageError("invalid", "a chat begins with words")
@@ -221,8 +224,10 @@ class ChatPages(Controller):
         self, request: _Anything, relay: FromRelay, ticket: FromPath[str]
     ) -> Response[Any]:
         """Say something in one's chat."""
-        form = await read_form(request, relay)
         reading = await look(request, relay)
+        if reading.visitor.actor is None:
+            return await show_again(request, reading)
+        form = await read_form(request, relay)
         found, sight = await self._hers(reading, ticket, "ticket.reply")
         number = await _say(relay, found, sight, form.get("text", ""), to=sight.name)
         is_here = number == found.number

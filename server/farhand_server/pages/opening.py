@@ -1,23 +1,25 @@
-"""How and when the desk is reached, as a reader sees it: her organisation's card, and its week."""
+"""How and when the desk is reached, as a reader sees it: her organisation's card, its week, and in
+which time zone she reads.
+"""
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, timedelta, tzinfo
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError
-from farhand_server.care.card import SupportCard, card_of
+from farhand_server.care.card import SupportCard, card_of, card_terms
 from farhand_server.desk.calendars import Window
 from farhand_server.desk.service import ALWAYS_OPEN, get_calendar
 from farhand_server.pages.visitor import Visitor
-from farhand_server.people.organisations import get_organisation
+from farhand_server.people.organisations import OrganisationTerms, get_organisation
 from farhand_server.people.people import get_person
 from farhand_server.relay import Relay
 
-__all__ = ["DAY_WORDS", "OpenDay", "card_for", "special_days", "week_of"]
+__all__ = ["DAY_WORDS", "OpenDay", "card_for", "special_days", "week_of", "zone_of"]
 
 DAY_WORDS: Final = (
     "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday",
@@ -35,18 +37,33 @@ class OpenDay(NamedTuple):
 
 
 async def card_for(c: AsyncConnection, relay: Relay, visitor: Visitor) -> SupportCard:
-    """Return the card for a reader: her organisation's, or the desk's.
-
-    Whoever is not signed in reads times as they are at the desk.
-    """
+    """Return the card for a reader: her organisation's, or the desk's."""
     organisation = None
     if visitor.actor is not None and visitor.actor.person:
         of = (await get_person(c, relay.tenant, visitor.actor.person)).organisation
         organisation = None if of is None else await get_organisation(c, relay.tenant, of)
-    card = await card_of(c, relay, organisation)
-    if visitor.actor is None:
-        visitor.zone = ZoneInfo(card.hours.zone)
-    return card
+    return await card_of(c, relay, organisation)
+
+
+async def zone_of(c: AsyncConnection, relay: Relay, organisation: str | None) -> tzinfo:
+    """Return where times are read that nobody chose a zone for: at the organisation, at the desk.
+
+    Args:
+        c: any connection.
+        relay: the wiring.
+        organisation: an id; None where none is known.
+    """
+    if organisation is not None:
+        of = await get_organisation(c, relay.tenant, organisation)
+        # Every organisation has a zone; UTC is that of whoever was given none.
+        if of.zone != OrganisationTerms().zone:
+            return ZoneInfo(of.zone)
+    terms = await card_terms(c, relay.tenant, None)
+    try:
+        kept = await get_calendar(c, relay.tenant, terms.calendar or ALWAYS_OPEN)
+    except FarhandError:
+        return UTC  # taken away meanwhile
+    return ZoneInfo(kept.calendar.zone)
 
 
 async def week_of(c: AsyncConnection, relay: Relay, card: SupportCard) -> list[OpenDay]:

@@ -13,7 +13,7 @@ from farhand_server.api.guard import FromRelay
 from farhand_server.channels.chats import is_chat
 from farhand_server.desk.absorbed import merged_into
 from farhand_server.desk.moves import add_message, close, reopen
-from farhand_server.desk.participants import check_may_post
+from farhand_server.desk.participants import check_may_post, may_post_on
 from farhand_server.desk.tickets import (
     Intake,
     Kind,
@@ -30,6 +30,8 @@ from farhand_server.errors import not_permitted
 from farhand_server.knowledge.readers import CUSTOMER
 from farhand_server.knowledge.searching import MAX_QUERY_CHARS, Hit, search_articles
 from farhand_server.mail.showing import html_of_mail
+from farhand_server.measures.surveys import answer_open_survey, open_survey
+from farhand_server.pages.kept_words import show_again
 from farhand_server.pages.rendering import KIND_WORDS
 from farhand_server.pages.routing import Reading, look, mail_response, see_other
 from farhand_server.pages.threads import file_of_thread, mail_of_message, read_thread
@@ -123,6 +125,8 @@ class PortalPages(Controller):
     async def create(self, request: _Anything, relay: FromRelay) -> Response[Any]:
         """Offer what may answer it already where that was not done yet, then make the ticket."""
         reading = await look(request, relay)
+        if reading.visitor.actor is None:
+            return await show_again(request, reading)
         actor = reading.visitor.signed_in()
         sight_here(reading, "ticket.create")
         form, files = await read_upload(request, relay, sender=actor.account)
@@ -165,17 +169,23 @@ class PortalPages(Controller):
         found, numbers = await _found(relay, ticket, sight)
         thread = await read_thread(relay, numbers)
         actor = reading.visitor.signed_in()
-        me = {actor.name, *([found.requester] if _is_hers(found, actor) else [])}
+        is_hers = _is_hers(found, actor)
+        me = {actor.name, *([found.requester] if is_hers else [])}
+        survey = None
         async with relay.db.read() as c:
             in_chat = await is_chat(c, relay.tenant, found.row)
+            may_post = await may_post_on(c, relay.tenant, found, actor.name)
+            if is_hers and actor.person:
+                survey = await open_survey(c, relay, ticket=found.row, person=actor.person)
         return reading.page(
             "ticket",
             ticket=found,
             thread=thread,
             me=me,
             base=f"/my/{found.number}",
-            is_solver=True,
-            survey=False,
+            is_solver=is_hers,
+            survey=survey is not None,
+            may_post=may_post,
             in_chat=in_chat,
             writers=[],
         )
@@ -227,6 +237,8 @@ class PortalPages(Controller):
     ) -> Response[Any]:
         """Say something more; a resolved request is opened again by it."""
         reading = await look(request, relay)
+        if reading.visitor.actor is None:
+            return await show_again(request, reading)
         actor = reading.visitor.signed_in()
         sight = sight_here(reading, "ticket.reply")
         form, files = await read_upload(request, relay, sender=actor.account)
@@ -254,8 +266,10 @@ class PortalPages(Controller):
         self, request: _Anything, relay: FromRelay, ticket: FromPath[str]
     ) -> Response[Any]:
         """Call a resolved request solved, or not; she is asked in words."""
-        form = await read_form(request, relay)
         reading = await look(request, relay)
+        if reading.visitor.actor is None:
+            return await show_again(request, reading)
+        form = await read_form(request, relay)
         actor = reading.visitor.signed_in()
         sight = sight_here(reading, "ticket.reopen")
         async with relay.db.write() as c:
@@ -270,4 +284,29 @@ class PortalPages(Controller):
                 found = await reopen(
                     c, relay, ref=ticket, reason=why, actor=actor.name, sight=sight
                 )
+        return see_other(f"/my/{found.number}")
+
+    @post("/{ticket:str}/content", action=PUBLIC, include_in_schema=False)
+    async def content(
+        self, request: _Anything, relay: FromRelay, ticket: FromPath[str]
+    ) -> Response[Any]:
+        """Take how content she is, where she was asked."""
+        form = await read_form(request, relay)
+        reading = await look(request, relay)
+        actor = reading.visitor.signed_in()
+        found, _ = await _found(relay, ticket, sight_here(reading, "ticket.reopen"))
+        if not _is_hers(found, actor):
+            raise not_permitted("whoever asked for help says how it was")
+        score = form.get("score", "")
+        if score not in ("1", "2", "3", "4", "5"):
+            raise UsageError("invalid", "an answer is 1 to 5")
+        async with relay.db.write() as c:
+            await answer_open_survey(
+                c,
+                relay,
+                ticket=found.row,
+                person=actor.person or None,
+                score=int(score),
+                comment=form.get("comment", "").replace("\r\n", "\n"),
+            )
         return see_other(f"/my/{found.number}")

@@ -14,6 +14,7 @@ from farhand_protocol.errors import FarhandError
 from farhand_server.knowledge.questions import QUESTIONS_OPEN
 from farhand_server.mail.rendering import CSP_WITH_DATA
 from farhand_server.pages.looks import Branding, branding_of
+from farhand_server.pages.opening import zone_of
 from farhand_server.pages.rendering import render
 from farhand_server.pages.visitor import Visitor, stranger, visitor_of
 from farhand_server.people.modules import make_modules
@@ -93,6 +94,8 @@ async def look(request: Request[Any, Any, Any], relay: Relay) -> Reading:
     visitor = await visitor_of(request, relay)
     async with relay.db.read() as c:
         branding = await branding_of(c, relay)
+        if not visitor.chose_zone:
+            visitor.zone = await zone_of(c, relay, visitor.organisation)
         are_open = await get_setting(c, relay.tenant, QUESTIONS_OPEN, bool, default=False)
     visitor.off = relay.service(make_modules).off
     visitor.has_questions = are_open and not {"questions", "knowledge"} & set(visitor.off)

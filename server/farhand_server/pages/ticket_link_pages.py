@@ -25,6 +25,7 @@ from farhand_server.errors import not_permitted
 from farhand_server.mail.showing import html_of_mail
 from farhand_server.mail.ticket_links import Holder, OpenedLink, open_link
 from farhand_server.measures.surveys import answer_open_survey, open_survey
+from farhand_server.pages.opening import zone_of
 from farhand_server.pages.routing import look, mail_response, see_other
 from farhand_server.pages.threads import file_of_thread, mail_of_message, read_thread
 from farhand_server.pages.uploads import MAX_UPLOAD_BYTES, keep_files, read_upload
@@ -103,6 +104,9 @@ class TicketLinkPages(Controller):
         """Show the request, and what was said."""
         link = await opened(request, relay, token)
         reading = await look(request, relay)
+        if link.ticket.organisation and not (link.chat or reading.visitor.chose_zone):
+            async with relay.db.read() as c:
+                reading.visitor.zone = await zone_of(c, relay, link.ticket.organisation)
         thread = await read_thread(relay, await numbers_of(relay, link), guest=guest_of(link))
         is_one = len(link.holders) == 1
         holder = link.holders[0]
@@ -119,6 +123,7 @@ class TicketLinkPages(Controller):
             base=f"/t/{token}",
             is_solver=is_solver,
             survey=survey is not None,
+            may_post=True,
             in_chat=link.chat,
             writers=link.holders,
         )

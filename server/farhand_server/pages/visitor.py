@@ -50,6 +50,8 @@ class Visitor:
         words: the texts in her language.
         zone: the time zone in which she reads times.
         path: of this page, for the links to other languages.
+        organisation: hers, by id, where one is known.
+        chose_zone: whether the zone is her own choice.
         has_questions: whether public questions are open, once that was looked up.
         off: the parts of the desk that are switched off, and to which no page leads.
     """
@@ -59,6 +61,8 @@ class Visitor:
         self.words = words
         self.zone = zone
         self.path = path
+        self.organisation: str | None = None
+        self.chose_zone = False
         self.has_questions = False
         self.off: Collection[str] = ()
 
@@ -89,14 +93,17 @@ async def visitor_of(request: Request[Any, Any, Any], relay: Relay) -> Visitor:
             if error.code != "not-signed-in":
                 raise
     locale = ""
-    zone: tzinfo = UTC
+    organisation = None
+    zone: tzinfo | None = None
     if actor is not None and actor.person:
         async with relay.db.read() as c:
             person = await get_person(c, relay.tenant, actor.person)
-        locale = person.locale
+        locale, organisation = person.locale, person.organisation
         if person.zone:
             zone = ZoneInfo(person.zone)
-    return Visitor(actor, _words(request, locale), zone, request.url.path)
+    visitor = Visitor(actor, _words(request, locale), zone or UTC, request.url.path)
+    visitor.organisation, visitor.chose_zone = organisation, zone is not None
+    return visitor
 
 
 def stranger(request: Request[Any, Any, Any]) -> Visitor:

@@ -3,6 +3,7 @@
 
 const log = document.getElementById("log");
 const state = document.getElementById("state");
+const OVER = new Set([401, 403, 404, 410]);
 let last = Number(log.dataset.last);
 
 function toTheEnd() {
@@ -12,9 +13,15 @@ function toTheEnd() {
 async function look() {
   const address = new URL(window.location.href);
   address.search = new URLSearchParams({ after: String(last), wait: "20" }).toString();
-  const answer = await fetch(address, { credentials: "same-origin", redirect: "error" });
+  const answer = await fetch(address, { credentials: "same-origin", redirect: "manual" });
+  // Led elsewhere: to the sign-in, because hers is over.
+  if (answer.type === "opaqueredirect" || OVER.has(answer.status)) {
+    state.textContent = state.dataset.over;
+    return false;
+  }
   if (!answer.ok) {
-    return answer.status >= 500 || answer.status === 429;
+    state.textContent = state.dataset.down;
+    return true;
   }
   // Parsed beside the page: nothing in it runs, and the relay has escaped what people wrote.
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -43,6 +50,7 @@ async function follow() {
       }
     } catch {
       // The line is down: asked again in a moment.
+      state.textContent = state.dataset.down;
     }
     await new Promise((resolve) => setTimeout(resolve, 2000));
   }

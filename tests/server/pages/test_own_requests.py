@@ -1,0 +1,141 @@
+"""Her own requests: what she wrote is not lost, she is offered what she may do, times say where."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from farhand_server.accounts.directory import make_directory
+from farhand_server.accounts.tokens import make_tokens
+from farhand_server.care.card import CardTerms, set_card
+from farhand_server.desk.calendars import Calendar
+from farhand_server.desk.moves import resolve
+from farhand_server.desk.participants import Participant, add_participant
+from farhand_server.desk.service import set_calendar
+from farhand_server.desk.tickets import create_ticket
+from farhand_server.mail.outgoing import queue_mail
+from farhand_server.mail.ticket_links import make_link
+from farhand_server.pages.visitor import SESSION_COOKIE
+from farhand_server.people.organisations import OrganisationTerms, create_organisation
+from farhand_server.people.people import PersonTerms, create_person
+from farhand_server.relay import Relay
+from farhand_server.store.schema import accounts
+from tests.server.pages.browsing import EVIL, browsing, looked_at
+
+ZONE = "Europe/Bucharest"
+
+
+@pytest.fixture
+async def browser(relay: Relay) -> AsyncIterator[httpx.AsyncClient]:
+    async with browsing(relay) as client:
+        yield client
+
+
+async def as_mia(browser: httpx.AsyncClient, relay: Relay, *, zone: str = "") -> str:
+    """Sign a person in whose organisation is in another zone; returns the organisation."""
+    async with relay.db.write() as c:
+        org = await create_organisation(
+            c, relay, name="ours", terms=OrganisationTerms(zone=ZONE), actor="root"
+        )
+        terms = PersonTerms(name="Mia", locale="en", zone=zone, organisation=org.id)
+        person = await create_person(c, relay, terms=terms, actor="root")
+        made = await relay.service(make_directory).add(
+            c, name="mia@example.org", role="requester", actor="root"
+        )
+        await c.execute(accounts.update().where(accounts.c.id == made.id).values(person=person.id))
+        token = (await relay.service(make_tokens).issue(c, made.id)).text
+    browser.cookies = httpx.Cookies({SESSION_COOKIE: token})
+    return org.id
+
+
+async def test_words_outlive_the_sign_in(browser: httpx.AsyncClient, relay: Relay) -> None:
+    await as_mia(browser, relay)
+    form = {"title": "no sound", "body": "b", "kind": "question", "sure": "yes"}
+    made = await browser.post("/my/new", data=form)
+    assert made.status_code == 303, made.text
+    path = made.headers["location"]
+    kept = browser.cookies
+    browser.cookies = httpx.Cookies()
+    lost = await browser.post(f"{path}/reply", data={"body": f"\nstill {EVIL}", "foreign": "x"})
+    page = looked_at(lost, 403)
+    assert [one["action"] for one in page.of("form")] == [f"{path}/reply"]
+    assert "&lt;script&gt;" in lost.text
+    assert "still" in lost.text
+    assert 'name="foreign"' not in lost.text
+    assert "/sign-in" in [one.get("href") for one in page.of("a")]
+    assert not [one for one in page.of("input") if one.get("type") == "file"]
+    again = await browser.post("/my/new", data=form, files={"files": ("a.txt", b"x", "text/plain")})
+    page = looked_at(again, 403)
+    named = {one["name"]: one.get("value") for one in page.of("input")}
+    assert named == {"title": "no sound", "kind": "question", "files": None}
+    no = await browser.post(f"{path}/solved", data={"solved": "no", "body": "it is back"})
+    assert {one["name"]: one["value"] for one in looked_at(no, 403).of("input")} == {"solved": "no"}
+    for where in ("/chat", f"{path}/say"):
+        said = await browser.post(where, data={"text": "hello there"})
+        looked_at(said, 403)
+        assert "hello there</textarea>" in said.text
+    foreign = {"Origin": "https://evil.example"}
+    looked_at(await browser.post(f"{path}/reply", data={"body": "x"}, headers=foreign), 403)
+    # Signed in again, she sends what stands there.
+    browser.cookies = kept
+    sent = await browser.post(f"{path}/reply", data={"body": f"\r\nstill {EVIL}"})
+    assert sent.status_code == 303
+    assert "still &lt;script&gt;" in (await browser.get(path)).text
+
+
+async def test_a_follower_is_not_offered_what_is_not_hers_to_say(
+    browser: httpx.AsyncClient, relay: Relay
+) -> None:
+    await as_mia(browser, relay)
+    async with relay.db.write() as c:
+        ticket = await create_ticket(c, relay, title="Bob's", actor="ann", requester="bob")
+        who = Participant(name="mia@example.org", part="follower", can_post=False)
+        await add_participant(c, relay, ticket=ticket, who=who, actor="ann")
+        await resolve(c, relay, ref=ticket.id, note="done", actor="ann")
+    path = f"/my/{ticket.number}"
+    forms = [one["action"] for one in looked_at(await browser.get(path)).of("form")]
+    assert not [one for one in forms if str(one).startswith(path)]
+    async with relay.db.write() as c:
+        who = Participant(name="mia@example.org", part="cc", can_post=True)
+        await add_participant(c, relay, ticket=ticket, who=who, actor="ann")
+    forms = [one["action"] for one in looked_at(await browser.get(path)).of("form")]
+    assert f"{path}/reply" in forms
+    assert f"{path}/solved" not in forms
+    looked_at(await browser.post(f"{path}/content", data={"score": "5"}), 403)
+
+
+async def test_times_say_where(browser: httpx.AsyncClient, relay: Relay) -> None:
+    org = await as_mia(browser, relay)
+    await browser.post("/my/new", data={"title": "a", "body": "b", "kind": "question"})
+    async with relay.db.write() as c:
+        office = Calendar(zone="Europe/Lisbon", week=(((540, 1080),),) * 7)
+        await set_calendar(c, relay, name="office", calendar=office, actor="root")
+        await set_card(
+            c, relay, organisation=None, terms=CardTerms(calendar="office"), actor="root"
+        )
+        links = []
+        for of in (None, org):
+            ticket = await create_ticket(
+                c, relay, title="t", actor="ann", requester="bob@example.org", organisation=of
+            )
+            mail = await queue_mail(
+                c, relay, to=["bob@example.org"], subject="x", text="y", ticket=ticket.row
+            )
+            link = make_link(relay, ticket=ticket.row, mail=int(mail or 0))
+            links.append(link.removeprefix(relay.settings.url))
+    # Nobody chose a zone for her: her organisation's, and the desk's without one.
+    for path in ("/my", "/my/FH-1"):
+        assert f"Times of {ZONE}." in (await browser.get(path)).text, path
+    browser.cookies = httpx.Cookies()
+    for path, zone in zip(links, ("Europe/Lisbon", ZONE), strict=True):
+        assert f"Times of {zone}." in (await browser.get(path)).text, path
+
+
+async def test_her_own_zone_goes_first(browser: httpx.AsyncClient, relay: Relay) -> None:
+    await as_mia(browser, relay, zone="Asia/Tokyo")
+    await browser.post("/my/new", data={"title": "a", "body": "b", "kind": "question"})
+    shown = await browser.get("/my/FH-1")
+    assert "Times of Asia/Tokyo." in shown.text
+    assert "21:00" in shown.text  # noon in UTC
