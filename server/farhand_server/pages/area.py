@@ -40,13 +40,14 @@ __all__ = ["AREA"]
 class Looks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the pages are to look; `logo` is a PNG, JPEG or WebP up to 200 KiB, empty for none.
 
-    `guests` says whether somebody without a sign-in may begin a chat.
+    `guests` says whether somebody without a sign-in may begin a chat.  Where one of these two is
+    left out it stays as it was: who changes a colour lets nobody in.
     """
 
     name: Annotated[str, msgspec.Meta(max_length=80)] = ""
     colour: Annotated[str, msgspec.Meta(max_length=7)] = "#1f5f8b"
-    logo: bytes = b""
-    guests: bool = True
+    logo: bytes | msgspec.UnsetType = msgspec.UNSET
+    guests: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class LooksController(Controller):
@@ -63,14 +64,22 @@ class LooksController(Controller):
     @post("/", action="queue.write", status_code=200)
     async def set(self, relay: FromRelay, actor: FromActor, data: JSONBody[Looks]) -> Branding:
         """Change how the pages look."""
-        kind = picture_type(data.logo)
-        if data.logo and (not kind or len(data.logo) > MAX_LOGO_BYTES):
+        picture = b"" if data.logo is msgspec.UNSET else data.logo
+        kind = picture_type(picture)
+        if picture and (not kind or len(picture) > MAX_LOGO_BYTES):
             raise UsageError("invalid", "a logo is a PNG, JPEG or WebP of at most 200 KiB")
-        wanted = Branding(name=data.name.strip(), colour=data.colour, guests=data.guests)
-        check_branding(wanted)
         async with relay.db.write() as c:
-            logo = await keep_blob(c, relay, data.logo, kind) if kind else ""
-            wanted = msgspec.structs.replace(wanted, logo=logo)
+            before = await branding_of(c, relay)
+            wanted = Branding(
+                name=data.name.strip(),
+                colour=data.colour,
+                logo=before.logo if data.logo is msgspec.UNSET else "",
+                guests=before.guests if data.guests is msgspec.UNSET else data.guests,
+            )
+            check_branding(wanted)
+            if kind:
+                logo = await keep_blob(c, relay, picture, kind)
+                wanted = msgspec.structs.replace(wanted, logo=logo)
             await set_setting(c, relay, BRANDING, wanted, actor.name)
             return await branding_of(c, relay)
 

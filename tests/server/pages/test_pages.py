@@ -190,6 +190,14 @@ async def test_looks_and_notices(
     ):
         answer = await web.post("/api/v1/looks", headers=admin, json=looks | wrong)
         assert answer.status_code == 422, wrong
+    # What is left out stays: a new colour neither lets guests in nor takes the logo away.
+    closed = await web.post("/api/v1/looks", headers=admin, json=looks | {"guests": False})
+    kept = await web.post("/api/v1/looks", headers=admin, json={"name": looks["name"]})
+    assert kept.json() == closed.json() | {"colour": "#1f5f8b"}
+    assert (kept.json()["guests"], kept.json()["logo"] != "") == (False, True)
+    gone = await web.post("/api/v1/looks", headers=admin, json=looks | {"logo": ""})
+    assert (gone.json()["guests"], gone.json()["logo"]) == (False, "")
+    assert (await web.post("/api/v1/looks", headers=admin, json=looks)).status_code == 200
     async with relay.db.write() as c:
         notice = await create_notice(
             c, relay, new=NewNotice(title=EVIL[:60], body=EVIL), actor="root"

@@ -48,13 +48,14 @@ export function remember(key: string, text: string): boolean {
     localStorage.removeItem(owner + key);
     return true;
   }
-  const old = everyDraft().filter((one) => one.name !== owner + key);
+  let old: { name: string }[] | null = null;
   for (;;) {
     try {
       localStorage.setItem(owner + key, JSON.stringify({ at: Date.now(), text } satisfies Kept));
       return true;
     } catch {
       // The browser's share is full.
+      old ??= everyDraft().filter((one) => one.name !== owner + key);
       const oldest = old.pop();
       if (!oldest) return false;
       localStorage.removeItem(oldest.name);
