@@ -115,6 +115,11 @@ class Home:
         """Return the lock that the runner of an order holds."""
         return self.orders / f"{order}.lock"
 
+    @property
+    def desktop_lock(self) -> Path:
+        """Lock that the process of the person's page holds."""
+        return self.path / "desktop.lock"
+
     def session_lock(self, session: str) -> Path:
         """Return the lock that the process of a session holds."""
         return self.sessions / f"{session}.lock"

@@ -87,7 +87,7 @@ class Desktop:
             FarhandError: `desktop-running` where another one serves this home.
         """
         self._home.make()
-        lock = try_lock(self._home.path / "desktop.lock")
+        lock = try_lock(self._home.desktop_lock)
         if lock is None:
             raise FarhandError("desktop-running", "another process serves this page")
         with ExitStack() as held:

@@ -152,8 +152,9 @@ class _Terminal:
             start_new_session=True,  # Ctrl-C is ours to understand
         )
         self._screen = SessionScreen(
-            yes=self._yes, as_json=self._as_json, send=self._send, stop=self._stop
-        )
+            yes=self._yes, as_json=self._as_json, send=self._send, stop=self._stop,
+            has_page=lambda: is_held(self._home.desktop_lock),
+        )  # fmt: skip
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGINT, self._stop)
         for number in (signal.SIGTERM, signal.SIGHUP):

@@ -11,7 +11,7 @@
 A question is answered with a line: `y` and Enter, and everything else is no.  Its prompt comes a
 moment after its words, and what was typed before the prompt is thrown away, so that nobody says yes
 to what she has not seen; she is told so.  Where stdin is no terminal there are no keys, and a
-question is answered by nobody; `--yes` answers it at once.
+question is answered on the page or by nobody; `--yes` answers it at once.
 
 Words and questions go to stderr, the code and (as JSON) the events to stdout.  All foreign text is
 escaped on its way here.
@@ -84,6 +84,7 @@ class SessionScreen:
         as_json: prints the events on stdout.
         send: takes a command for the session process.
         stop: ends everything.
+        has_page: whether a question can be answered on the page as well.
     """
 
     def __init__(
@@ -93,7 +94,9 @@ class SessionScreen:
         as_json: bool,
         send: Callable[[dict[str, Any]], None],
         stop: Callable[[], None],
+        has_page: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._has_page = has_page
         self._yes = yes
         self._as_json = as_json
         self._send = send
@@ -337,6 +340,8 @@ class SessionScreen:
         if self._yes:
             self.say(self._w("Allowed by --yes."))
             self._send({"answer": "allow", "ask": event.ask})
+        elif self._keyboard is None and self._has_page():
+            self.say(self._w("Answer on the page in your browser."))
         elif self._keyboard is None:
             self.say(self._w("There is no terminal to ask on, so the answer will be no."))
         else:
