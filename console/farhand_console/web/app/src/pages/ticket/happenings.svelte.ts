@@ -1,9 +1,10 @@
 // What a watch does not hold: a ticket's events to their end, and what was said before the newest.
 
 import { asProblem, type Problem } from "../../lib/problems";
-import { get, type Page } from "../../lib/relay";
+import { get, type Page, type Schemas } from "../../lib/relay";
 import { ticketPath, type Happening, type Message } from "./desk";
 
+export type TicketFile = Schemas["TicketFile"];
 const MOST_PAGES = 20;
 
 /** A ticket's events, oldest first; `follow` asks for those after what is known.
@@ -47,6 +48,48 @@ export class Happenings {
       this.#cursor = page.next;
       this.#before = this.items.length;
     }
+  }
+}
+
+/** A ticket's files by the message that they came with, as of the last `follow`. */
+export class Files {
+  by = $state.raw<ReadonlyMap<number, TicketFile[]>>(new Map());
+  problem = $state.raw<Problem | null>(null);
+  #busy = false;
+  #again = false;
+
+  constructor(private readonly number: string) {}
+
+  async follow(): Promise<void> {
+    if (this.#busy) {
+      this.#again = true;
+      return;
+    }
+    this.#busy = true;
+    try {
+      do {
+        this.#again = false;
+        await this.#read();
+      } while (this.#again);
+      this.problem = null;
+    } catch (error) {
+      this.problem = asProblem(error);
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  async #read(): Promise<void> {
+    const found = new Map<number, TicketFile[]>();
+    let cursor: string | null = null;
+    for (let n = 0; n < MOST_PAGES; n += 1) {
+      const more: string = cursor ? `&cursor=${encodeURIComponent(cursor)}` : "";
+      const page: Page<TicketFile> = await get(`${ticketPath(this.number)}/files?limit=200${more}`);
+      for (const one of page.items) found.set(one.message, [...(found.get(one.message) ?? []), one]);
+      cursor = page.next;
+      if (!cursor) break;
+    }
+    this.by = found;
   }
 }
 
