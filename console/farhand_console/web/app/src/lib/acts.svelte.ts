@@ -40,12 +40,12 @@ function run<T>(
     const over = (finish: () => void): void => {
       if (isOver) return;
       isOver = true;
+      telling.signal?.removeEventListener("abort", stopped);
       finish();
       socket.close();
     };
-    telling.signal?.addEventListener("abort", () =>
-      over(() => reject(new Problem("stopped", "stopped"))),
-    );
+    const stopped = (): void => over(() => reject(new Problem("stopped", "stopped")));
+    telling.signal?.addEventListener("abort", stopped);
     socket.onopen = () => socket.send(JSON.stringify({ act: name, values, ...more }));
     socket.onmessage = (event: MessageEvent<string>) => {
       const message = JSON.parse(event.data) as Message;
@@ -78,7 +78,7 @@ export function act<T>(
 
 export type KeyKind = "missing" | "plain" | "passphrase" | "ssh-agent";
 
-interface Asked {
+export interface Asked {
   /** What will be signed, in words. */
   title: string;
   facts: [string, string][];
@@ -88,22 +88,34 @@ interface Asked {
   answer: (given: { passphrase: string | null } | null) => void;
 }
 
+type Given = { passphrase: string | null } | null;
+
 /** What SignDialog shows; null while nothing is asked. */
 export const signing = $state<{ asked: Asked | null }>({ asked: null });
+let before: Promise<unknown> = Promise.resolve();
 
-function ask(title: string, facts: [string, string][], kind: KeyKind, trouble: string) {
-  return new Promise<{ passphrase: string | null } | null>((resolve) => {
-    signing.asked = {
-      title,
-      facts,
-      kind,
-      trouble,
-      answer: (given) => {
-        signing.asked = null;
-        resolve(given);
-      },
-    };
-  });
+/** Ask for one signature. Each question waits until the one before it is answered: none is put in
+ *  the place of another that is being read. */
+function ask(title: string, facts: [string, string][], kind: KeyKind, trouble: string): Promise<Given> {
+  let isAnswered = false;
+  const put = (): Promise<Given> =>
+    new Promise((resolve) => {
+      signing.asked = {
+        title,
+        facts,
+        kind,
+        trouble,
+        answer: (given) => {
+          if (isAnswered) return;
+          isAnswered = true;
+          signing.asked = null;
+          resolve(given);
+        },
+      };
+    });
+  const turn = before.then(put);
+  before = turn;
+  return turn;
 }
 
 /** Ask for the operator's key for one act, then run it.
