@@ -73,6 +73,8 @@ export function watch(path: string, every_s: number, take: Taker): () => void {
   };
 }
 
+const BLINK_MS = 300;
+
 /** One watched answer; made while a component is set up, and ended with it.
  *
  *  address   returns the path (with its query), or "" for nothing just now; followed as it changes
@@ -80,6 +82,8 @@ export function watch(path: string, every_s: number, take: Taker): () => void {
 export class Watched<T> {
   body = $state.raw<T | null>(null);
   problem = $state.raw<Problem | null>(null);
+  /** Which address the body is of. */
+  from = "";
   /** When the answer last changed, in ms. */
   at = $state(0);
   isLoading = $state(true);
@@ -91,16 +95,34 @@ export class Watched<T> {
       void this.#again;
       this.isLoading = path !== "";
       if (path === "") {
-        this.body = null;
+        this.#empty();
         return;
       }
-      return watch(path, every_s, (message) => this.#take(message));
+      // Under another address the old answer stays for a blink and no longer: it is not of it.
+      if (path !== this.from) this.problem = null;
+      const blink = path === this.from ? undefined : setTimeout(() => this.#empty(), BLINK_MS);
+      const end = watch(path, every_s, (message) => {
+        clearTimeout(blink);
+        if (path !== this.from) this.#empty();
+        this.from = path;
+        this.#take(message);
+      });
+      return () => {
+        clearTimeout(blink);
+        end();
+      };
     });
   }
 
   /** Ask again now, because something was changed. */
   refresh(): void {
     this.#again += 1;
+  }
+
+  #empty(): void {
+    this.body = null;
+    this.problem = null;
+    this.from = "";
   }
 
   #take(message: Message): void {
