@@ -33,8 +33,5 @@ export function problemOf(body: unknown, status = 0): Problem {
 /** Any thrown thing as a problem. */
 export function asProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
-  if (error instanceof TypeError) {
-    return new Problem("console-lost", "farhand web does not answer", "is it still running?");
-  }
   return new Problem("page-error", error instanceof Error ? error.message : String(error));
 }
