@@ -43,11 +43,12 @@ export function clock(seconds: number): string {
   return hours ? `${hours}:${rest}` : rest.replace(/^0/, "");
 }
 
-/** `1 h 5 min`, from minutes. */
+/** `1 h 5 min`, from minutes; `−30 min` where it is less than none. */
 export function minutes(count: number): string {
-  const whole = Math.round(count);
-  const [h, m] = [Math.trunc(whole / 60), Math.abs(whole % 60)];
-  return h ? (m ? `${h} h ${m} min` : `${h} h`) : `${m} min`;
+  const sign = Math.round(count) < 0 ? "\u2212" : "";
+  const whole = Math.abs(Math.round(count));
+  const [h, m] = [Math.trunc(whole / 60), whole % 60];
+  return sign + (h ? (m ? `${h} h ${m} min` : `${h} h`) : `${m} min`);
 }
 
 /** `1.4 GiB`, from bytes. */
@@ -65,7 +66,8 @@ export function size(bytes: number): string {
 export const number = (value: number): string => NUMBER.format(value);
 
 // Characters that reorder or hide what follows: shown as what they are, so that no name lies.
-const TRICKS = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g;
+const TRICKS =
+  /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\u{e0000}-\u{e007f}]/gu;
 
 /** A foreign text as it may be shown: bounded, and nothing in it turns the line around. */
 export function foreign(text: string | null | undefined, most = 400): string {

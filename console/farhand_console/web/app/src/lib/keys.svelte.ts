@@ -6,6 +6,8 @@ export interface Shortcut {
   key: string;
   name: string;
   run: () => void;
+  /** Whether it may be done now, as its button is told; left out where it always may. */
+  when?: () => boolean;
 }
 
 let all = $state.raw<Shortcut[]>([]);

@@ -11,10 +11,13 @@ export interface Toast {
 export const toasts = $state<{ all: Toast[] }>({ all: [] });
 let count = 0;
 const STAYS_MS = 5000;
+const MOST = 12;
 
 function add(words: string, problem: Problem | null): void {
   const id = ++count;
-  toasts.all = [...toasts.all.slice(-3), { id, words, problem }];
+  // Where there are many, words make room before problems do.
+  const spare = toasts.all.length > MOST - 2 ? toasts.all.filter((one) => one.problem) : toasts.all;
+  toasts.all = [...spare.slice(-(MOST - 1)), { id, words, problem }];
   if (!problem) setTimeout(() => dismiss(id), STAYS_MS);
 }
 

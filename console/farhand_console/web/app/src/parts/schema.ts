@@ -46,7 +46,7 @@ export function rulesOf(schema: unknown): Rule[] {
         description: typeof one["description"] === "string" ? one["description"] : "",
         isRequired: required.has(name),
         fallback: one["default"],
-        choices: Array.isArray(choices) ? (choices as (string | number)[]) : null,
+        choices: Array.isArray(choices) ? [...new Set(choices as (string | number)[])] : null,
         pattern: typeof one["pattern"] === "string" ? one["pattern"] : "",
         least: numberOf(one["minimum"]),
         most: numberOf(one["maximum"]),
