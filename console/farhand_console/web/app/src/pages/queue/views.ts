@@ -38,22 +38,14 @@ export function listed(wanted: Wanted, saved: Schemas["SavedFilter"][]): string 
     return `/ticket-list${query({ filter: kept.name, of: kept.owner, limit: LIMIT })}`;
   }
   const before = new Date(wanted.minute * 60_000 + AT_RISK_MS).toISOString();
-  const asked: Record<string, Record<string, string>> = {
-    unassigned: { owner: "none" },
-    risk: { due_before: before },
-    waiting: { state: "waiting" },
+  const asked: Record<string, Record<string, string | boolean>> = {
+    unassigned: { owner: "none", open: true },
+    risk: { due_before: before, open: true },
+    waiting: { state: "waiting", reason: "customer" },
     all: {},
   };
-  const own = asked[view] ?? { owner: account };
+  const own = asked[view] ?? { owner: account, open: true };
   return `/tickets${query({ ...own, tier, limit: LIMIT })}`;
-}
-
-/** Whether a ticket of the answer belongs into a view; the relay cannot ask for all of it. */
-export function belongs(view: string, ticket: Schemas["Ticket"]): boolean {
-  if (view === "waiting") return ticket.state_reason === "customer";
-  const isOver = ticket.state === "resolved" || ticket.state === "closed";
-  if (view === "risk") return !isOver && ticket.due_at !== null;
-  return view === "mine" || view === "unassigned" ? !isOver : true;
 }
 
 export const savedId = (one: Schemas["SavedFilter"]): string => `${part(one.owner)}/${part(one.name)}`;
