@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
+import string
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 
 from farhand_console.web.assets import DIST, is_built
+from farhand_server.contracts.formats import minor_digits
 from tests.architecture.source import ROOT
 
 WEB = ROOT / "console/farhand_console/web"
@@ -82,6 +85,17 @@ def test_a_source_makes_no_markup_of_text(path: Path) -> None:
         markup = re.sub(r"<(script|style)\b.*?</\1>", "", text, flags=re.DOTALL)
         assert not re.search(r"\sstyle=", markup), "an inline style, which the policy forbids"
         assert not re.search(rf"\s(?:{HANDLERS})=\"", markup), "an inline handler"
+
+
+def test_the_page_counts_money_as_the_relay_does() -> None:
+    text = (APP / "src/pages/reports/money.ts").read_text()
+    for digits in (0, 3):
+        found = re.search(rf"^  {digits}: \[(.*)\],$", text, re.MULTILINE)
+        assert found, digits
+        named = set(re.findall(r'"([A-Z]{3})"', found[1]))
+        letters = string.ascii_uppercase
+        every = ("".join(three) for three in itertools.product(letters, repeat=3))
+        assert named == {one for one in every if minor_digits(one) == digits}
 
 
 def test_nothing_comes_from_elsewhere() -> None:
