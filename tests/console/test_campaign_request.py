@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from farhand_console.cli import campaign_watch
-from farhand_console.cli.campaign import create_campaign
+from farhand_console.cli.campaign import again, create_campaign
 from farhand_console.cli.campaign_report import audit_document, to_html
 from farhand_console.cli.campaign_request import asked_for, order_id, show_request
 from farhand_console.cli.campaign_signing import approve_ring, check_gate, start_campaign
@@ -135,6 +135,23 @@ class Making(RingedFleet):
         if path == "/campaigns":
             return self.plan()
         return super().post(path, _kind, body, **_wait)
+
+
+def test_who_repeats_what_nobody_read_has_agreed_to_nothing(
+    console: Open, organisation: Organisation, home: Home
+) -> None:
+    fleet = Making(organisation)
+    context = console(fleet)
+    organisation.trust.deprecations = Deprecations(tenant=TENANT, deprecated=[])
+    kept = home.folder / "campaigns" / f"{CAMPAIGN}.json"
+    again(context, asked_for(context, CAMPAIGN, unread=True), use="retry")
+    assert start_campaign(context, CAMPAIGN)["signed"] == 2, "asked for on this console"
+    fleet.posts.clear()
+    kept.unlink()
+    again(context, asked_for(context, CAMPAIGN, unread=True), use="retry")
+    assert not kept.exists()
+    refused("usage", start_campaign, context, CAMPAIGN)
+    assert all(path != f"/campaigns/{CAMPAIGN}/start" for path, _ in fleet.posts)
 
 
 def test_what_is_remembered_is_what_was_typed(

@@ -17,6 +17,7 @@ from farhand_console.cli.campaign_request import (
     Request,
     asked_for,
     check_gates,
+    is_kept,
     keep_request,
     show_request,
 )
@@ -43,6 +44,11 @@ agreeing = click.option(
 )
 _agreed = click.option(
     "--agreed", metavar="SHA256", help="Of what `campaign request` showed; nothing else is signed."
+)
+_unread = click.option(
+    "--unread",
+    is_flag=True,
+    help="Agree to nothing of another console: whoever starts what is made reads it first.",
 )
 
 
@@ -179,9 +185,10 @@ def _register_steering(campaigns: click.Group) -> None:
     @click.argument("campaign")
     @click.option("--ttl", type=click.IntRange(1, 7 * 86_400), help="Seconds; as before.")
     @agreeing
-    def retry(context: Context, campaign: str, ttl: int | None, yes: bool) -> None:
+    @_unread
+    def retry(context: Context, campaign: str, ttl: int | None, yes: bool, unread: bool) -> None:
         """Make the same campaign again, for every target that did not succeed."""
-        old = asked_for(context, campaign, yes=yes)
+        old = asked_for(context, campaign, yes=yes, unread=unread)
         answer = again(context, old, use="retry", ttl_s=ttl)
         context.show(answer, lambda: show_fields(answer))
 
@@ -191,6 +198,7 @@ def _register_steering(campaigns: click.Group) -> None:
     @click.option("--param", "pairs", multiple=True, help="NAME=VALUE for that script.")
     @click.option("--ttl", type=click.IntRange(1, 7 * 86_400), help="Seconds; as before.")
     @agreeing
+    @_unread
     def rollback(
         context: Context,
         campaign: str,
@@ -198,9 +206,10 @@ def _register_steering(campaigns: click.Group) -> None:
         pairs: tuple[str, ...],
         ttl: int | None,
         yes: bool,
+        unread: bool,
     ) -> None:
         """Make the inverse campaign, for every target that it changed."""
-        old = asked_for(context, campaign, yes=yes)
+        old = asked_for(context, campaign, yes=yes, unread=unread)
         inverse, more = inverse_of(old, script)
         answer = again(
             context, old, use="rollback", script=inverse, pairs=(*more, *pairs), ttl_s=ttl
@@ -260,12 +269,14 @@ def create_campaign(
     ttl_s: int,
     plan: CampaignPlan | None = None,
     source: tuple[str, str] | None = None,
+    keep: bool = True,
 ) -> dict[str, Any]:
     """Check the script and its parameters here, freeze the set at the relay, remember what for.
 
     Args:
         plan: its rings, limits and terms; one ring without limits unless given.
         source: an earlier campaign whose targets these are, and `retry` or `rollback`.
+        keep: remember it as asked for; without that it is read and agreed to before it starts.
 
     Raises:
         FarhandError: `no-targets` when the query matches nothing; `order-lifetime`,
@@ -321,7 +332,8 @@ def create_campaign(
         plan=plan,
         target_set=made.target_set,
     )
-    keep_request(context.home, asked)
+    if keep:
+        keep_request(context.home, asked)
     return {"campaign": made.campaign, "state": made.state, "targets": made.targets}
 
 
@@ -350,6 +362,7 @@ def again(
         ttl_s=ttl_s or old.ttl_s,
         plan=old.plan,
         source=(old.campaign, use),
+        keep=is_kept(context.home, old.campaign),
     )
 
 

@@ -51,6 +51,7 @@ __all__ = [
     "asked_for",
     "check_gates",
     "frozen_rings",
+    "is_kept",
     "keep_request",
     "order_id",
     "show_request",
@@ -102,6 +103,11 @@ def keep_request(home: Home, request: Request) -> None:
     write_private(file, msgspec.json.format(msgspec.json.encode(request), indent=2) + b"\n")
 
 
+def is_kept(home: Home, campaign: str) -> bool:
+    """Tell whether somebody here asked for this campaign, or agreed to it."""
+    return _kept(home, campaign) is not None
+
+
 def _kept(home: Home, campaign: str) -> Request | None:
     file = home.folder / "campaigns" / f"{campaign}.json"
     try:
@@ -113,7 +119,12 @@ def _kept(home: Home, campaign: str) -> Request | None:
 
 
 def asked_for(
-    context: Context, campaign: str, *, yes: bool = False, agreed: str | None = None
+    context: Context,
+    campaign: str,
+    *,
+    yes: bool = False,
+    agreed: str | None = None,
+    unread: bool = False,
 ) -> Campaign:
     """Return a campaign as the relay tells of it, once that is what was asked for.
 
@@ -124,6 +135,7 @@ def asked_for(
         campaign: its id, as somebody typed it.
         yes: agree to a campaign of another console without being asked.
         agreed: the hash of what was read; nobody is asked, and nothing else is agreed to.
+        unread: nobody agrees to a campaign of another console; nothing may be signed for it.
 
     Raises:
         RefusedError: `campaign-changed`, `campaign-set-changed`.
@@ -134,6 +146,8 @@ def asked_for(
     kept = _kept(context.home, campaign)
     if agreed is not None:
         _check_agreed(said, agreed)
+    if kept is None and unread:
+        return told
     if kept is None:
         if agreed is None:
             _agree(context, told, yes=yes)

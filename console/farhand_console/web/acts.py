@@ -104,8 +104,8 @@ _CAMPAIGN: Final = (
 )
 # What `campaign-request` showed is what is signed.
 _SIGNED_FOR: Final = (_option("agreed", required=True), _argument("campaign"))
-# These make another campaign, which is then read and agreed to.
-_OF_CAMPAIGN: Final = (_option("yes", "flag"), _argument("campaign"))
+# Nobody reads what these repeat: the campaign that they make is read before it is started.
+_OF_CAMPAIGN: Final = (_argument("campaign"),)
 _VERSION: Final = _option("version", "number")
 _POLICY: Final = (
     _option("attended", "flag"),
@@ -224,8 +224,8 @@ ACTS: Final[Mapping[str, Act]] = {
     "campaign-approve": Act(
         words=("campaign", "approve"), values=(*_SIGNED_FOR, _argument("ring")), signs=True
     ),
-    "campaign-retry": Act(words=("campaign", "retry"), values=_OF_CAMPAIGN),
-    "campaign-rollback": Act(words=("campaign", "rollback"), values=_OF_CAMPAIGN),
+    "campaign-retry": Act(words=("campaign", "retry", "--unread"), values=_OF_CAMPAIGN),
+    "campaign-rollback": Act(words=("campaign", "rollback", "--unread"), values=_OF_CAMPAIGN),
     "campaign-report": Act(words=("campaign", "report"), values=(_argument("campaign"),)),
     "order-show": Act(words=("order", "show"), values=(_argument("order"),)),
     "patch-check": Act(
