@@ -6,7 +6,9 @@
     otherwise                                   another program of the same user, that has one
 
 The variables are read from programs of that very person, which belong to her; nobody else's say
-counts for hers.  Windows and macOS show the desktop to whatever runs in its session.
+counts for hers.  A service does not take root's: a program that was started with `sudo` carries the
+variables of whoever started it; so it does only where root is known to sit at the machine.  Windows
+and macOS show the desktop to whatever runs in its session.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ _NAMES: Final = (
 _DESKTOPS: Final = ("DISPLAY", "WAYLAND_DISPLAY")
 _MAX_ENVIRON_BYTES: Final = 256 * 1024
 _LOGINCTL_S: Final = 5
+_ROOT: Final = 0
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,9 @@ def choose_seat(
         return Seat({name: own[name] for name in _NAMES if own.get(name)})
     found: dict[int, Mapping[str, str]] = {}
     for program in programs:
-        is_visible = program.uid == uid or uid == 0
+        is_visible = program.uid == uid or uid == _ROOT
+        if uid == _ROOT and program.uid == _ROOT and active != _ROOT:
+            continue  # named by whoever ran sudo, and read with root's rights
         if is_visible and any(program.environment.get(name) for name in _DESKTOPS):
             found.setdefault(program.uid, program.environment)
     if active is not None and active in found:

@@ -41,6 +41,18 @@ def test_of_several_the_one_at_the_machine_counts() -> None:
             choose_seat({}, ROOT, programs, active=active)
 
 
+def test_what_runs_by_sudo_names_no_desktop_to_root() -> None:
+    evil = Program(ROOT, {"DISPLAY": "evil:9", "XAUTHORITY": "/home/bob/x"})
+    for active in (None, MIA):
+        assert choose_seat({}, ROOT, [evil, *PROGRAMS], active=active) == Seat(HERS, MIA)
+    for active in (None, BOB):
+        with pytest.raises(FarhandError, match="screen-unavailable: nobody"):
+            choose_seat({}, ROOT, [evil], active=active)
+    # Where root herself sits there, it is hers.
+    own = Program(ROOT, {"DISPLAY": ":0"})
+    assert choose_seat({}, ROOT, [own, *PROGRAMS], active=ROOT) == Seat({"DISPLAY": ":0"})
+
+
 def test_who_is_not_root_sees_only_her_own() -> None:
     assert choose_seat({}, MIA, PROGRAMS, active=None) == Seat(HERS, None)
     with pytest.raises(FarhandError, match="screen-unavailable: nobody"):
