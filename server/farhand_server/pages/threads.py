@@ -17,7 +17,7 @@ from litestar import Response
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from farhand_server.api.ticket_files import file_response
+from farhand_server.api.ticket_files import file_response as download
 from farhand_server.desk.timeline import Message, list_messages
 from farhand_server.errors import not_found
 from farhand_server.mail.showing import split_folded, with_folds
@@ -26,7 +26,7 @@ from farhand_server.relay import Relay
 from farhand_server.store.schema import ticket_events
 from farhand_server.store.schema.mail import mails
 
-__all__ = ["Thread", "file_of_thread", "mail_of_message", "read_thread"]
+__all__ = ["Thread", "download", "file_of_thread", "mail_of_message", "read_thread"]
 
 _MESSAGES: Final = 200
 _SYSTEM: Final = "system"
@@ -157,4 +157,4 @@ async def file_of_thread(
         if not wanted:
             raise not_found("file", f"{message}/{place}")
         kept = await read_blob(c, relay.tenant, wanted[0].sha256)
-    return file_response(wanted[0].name, kept.content)
+    return download(wanted[0].name, kept.content)
