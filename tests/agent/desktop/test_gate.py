@@ -132,7 +132,7 @@ def test_the_tables_of_connections_tell_whose_one_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells whose a connection is")
-def test_no_other_way_of_dialling_is_nobodys_and_let_in() -> None:
+def test_whoever_dials_another_way_is_known_or_refused() -> None:
     found = []
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
