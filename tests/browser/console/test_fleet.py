@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 import sqlite3
 from contextlib import closing
@@ -105,6 +106,41 @@ def test_a_script_is_written_approved_and_run(desk: Desk, open_page: OpenPage) -
     _sign(page, "reception (d-", "Parameter word", "quiet", digest)
     expect(run.get_by_text('{"word":"quiet"}')).to_be_visible()
     expect(run.get_by_text("signed by the device")).to_be_visible()
+
+
+def test_a_key_is_vouched_for_as_it_was_read_on_the_device(desk: Desk, open_page: OpenPage) -> None:
+    agent = desk.stage.agent("till-unsigned")
+    made = desk.stage.server("token", "--group", "lab", "--json").stdout
+    agent.enrol(json.loads(made)["token"])
+    confirm = ("device", "confirm", agent.device, "--show", "--key", agent.device)
+    shown = dict(desk.admin.json(*confirm)["shown"])
+    page = open_page(f"/devices/{agent.device}", console=desk.admin).page
+    page.get_by_role("button", name="More").click()
+    page.get_by_role("menuitem", name="Confirm its key…").click()
+    deed = page.get_by_role("dialog", name="Confirm this device")
+    read = deed.get_by_label("Fingerprint read there")
+    read.fill("SHA256:" + "A" * 43)
+    deed.get_by_role("button", name="Confirm this device").click()
+    # Another key than the one that was read there: nobody is asked to sign anything.
+    expect(page.get_by_text("device-unverified", exact=True)).to_be_visible()
+    read.fill(shown["fingerprint"])
+    deed.get_by_role("button", name="Confirm this device").click()
+    _sign(page, f"till-unsigned ({agent.device})", shown["fingerprint"], "lab", shown["digest"])
+    expect(page.get_by_text("unconfirmed", exact=True)).to_have_count(0)
+    assert desk.technician.json("device", "show", agent.device)["confirmed"] is True
+
+    # Waking opens a session on the neighbour, so it is asked for and can be refused.
+    page.get_by_role("button", name="More").click()
+    page.get_by_role("menuitem", name="Wake…").click()
+    deed = page.get_by_role("dialog", name="Wake this device")
+    deed.get_by_label("Neighbour (device or session)").fill("reception")
+    deed.get_by_role("button", name="Wake this device").click()
+    asked = page.get_by_role("dialog", name="Sign with your key?")
+    expect(asked).to_contain_text(f"reception ({desk.agent.device})")
+    expect(asked).to_contain_text("view, terminal, files")
+    asked.get_by_role("button", name="Do not sign").click()
+    expect(asked).to_have_count(0)
+    assert desk.admin.json("session", "list")["items"] == []
 
 
 def test_a_campaign_of_thousands_is_followed_live(desk: Desk, open_page: OpenPage) -> None:
