@@ -77,7 +77,9 @@ class X11Clipboard:
             if told.type == X.SelectionRequest:
                 self._give(told)
             elif told.type == X.SelectionNotify:
-                found = self._read(told) if take else None
+                text = self._read(told) if take else None
+                # Asked of its owner then, answered by us, who own it by now: the technician's own.
+                found = None if self._text else text
             elif told.type == X.SelectionClear:
                 self._text = b""
             elif self._is_change(told) and take:

@@ -201,14 +201,14 @@ def test_everything_works_without_a_script(gallery: Gallery, browser: Chromium) 
         # By keyboard alone: Enter in the form means no.
         page.goto(place)
         page.locator('input[value="view"]').focus()
-        page.keyboard.press("Enter")
-        page.wait_for_load_state()
+        with page.expect_navigation():
+            page.keyboard.press("Enter")
         assert gallery.following.lines[-1]["answer"] == "deny"
         place = gallery.happen(OPENED, STEP)
         page.goto(place)
         page.get_by_label("Why not?").fill("no lamp")
-        page.get_by_role("button", name="I cannot").click()
-        page.wait_for_load_state()
+        with page.expect_navigation():
+            page.get_by_role("button", name="I cannot").click()
         assert gallery.following.lines[-1] == {"step": 3, "answer": "cannot", "why": "no lamp"}
         page.get_by_role("button", name="Stop everything").click()
         page.get_by_role("heading", name="The session is over").wait_for()
