@@ -32,6 +32,7 @@ from farhand_server.bus.bus import Bus
 from farhand_server.clock import Clock, SystemClock
 from farhand_server.config import Settings
 from farhand_server.metrics import make_metrics
+from farhand_server.pages.routing import outside_pages
 from farhand_server.relay import Relay
 from farhand_server.store.database import Database
 from farhand_server.tasks import Tasks
@@ -91,7 +92,7 @@ def build_app(relay: Relay, areas: Sequence[Area] = AREAS) -> Litestar:
         guards=[require_action],
         middleware=[BearerMiddleware(), IdempotencyMiddleware()],
         before_send=[_count],
-        exception_handlers=problem_handlers(statuses),
+        exception_handlers=outside_pages(problem_handlers(statuses)),
         state=State({"relay": relay}),
         request_max_body_size=MAX_BODY_BYTES,
         openapi_config=OpenAPIConfig(

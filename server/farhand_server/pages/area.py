@@ -25,6 +25,7 @@ from farhand_server.pages.looks import (
     check_branding,
     picture_type,
 )
+from farhand_server.pages.own_data import OwnDataPages
 from farhand_server.pages.portal import PortalPages
 from farhand_server.pages.question_pages import QuestionPages
 from farhand_server.pages.routing import PAGE_ERRORS
@@ -97,6 +98,7 @@ AREA = Area(
                 ChatPages,
                 HelpPages,
                 LinkPages,
+                OwnDataPages,
                 PortalPages,
                 QuestionPages,
                 SecurityPages,

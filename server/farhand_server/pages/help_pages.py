@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 from litestar import Controller, Request, Response, get, post
 from litestar.datastructures import Cookie
 from litestar.params import FromPath, QueryParameter
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError
 from farhand_server.accounts.authorisation import PUBLIC
@@ -16,7 +17,7 @@ from farhand_server.api.address import caller_address
 from farhand_server.api.guard import FromRelay
 from farhand_server.api.knowledge import picture_response
 from farhand_server.api.knowledge_public import make_public_rates
-from farhand_server.care.notices import current_notices
+from farhand_server.care.notices import Notice, current_notices
 from farhand_server.errors import not_found
 from farhand_server.knowledge.articles import ArticleFilter, get_article, list_articles
 from farhand_server.knowledge.files import read_file
@@ -50,6 +51,13 @@ def _count(relay: Relay, request: _Anything) -> None:
     relay.service(make_public_rates).reads.take(caller_address(request, relay))
 
 
+async def _notices(c: AsyncConnection, reading: Reading, person: str | None) -> list[Notice]:
+    """Return what is announced, nothing where that is switched off."""
+    if "notices" in reading.visitor.off:
+        return []
+    return await current_notices(c, reading.relay, person=person, of_desk=False)
+
+
 class HelpPages(Controller):
     """What needs no sign-in."""
 
@@ -61,7 +69,7 @@ class HelpPages(Controller):
         async with relay.db.read() as c:
             card = await card_for(c, relay, reading.visitor)
             person = actor.person if actor else ""
-            notices = await current_notices(c, relay, person=person or None, of_desk=False)
+            notices = await _notices(c, reading, person or None)
         return reading.page("begin", card=card, notices=notices)
 
     @get("/language/{language:str}", action=PUBLIC, include_in_schema=False)
@@ -185,5 +193,5 @@ class HelpPages(Controller):
             except FarhandError:
                 well = False
         async with relay.db.read() as c:
-            notices = await current_notices(c, relay, person=None, of_desk=False)
+            notices = await _notices(c, reading, None)
         return reading.page("status", well=well, notices=notices)

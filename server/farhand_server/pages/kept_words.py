@@ -27,19 +27,23 @@ async def show_again(request: Request[Any, Any, Any], reading: Reading) -> Respo
     """Return the words of a form that nobody is signed in for, with the way to the sign-in.
 
     Raises:
-        FarhandError: `rate-limited`, and whatever `read_upload` refuses.
+        FarhandError: `not-signed-in` where nothing was written, `rate-limited`, and whatever
+            `read_upload` refuses.
     """
     address = caller_address(request, reading.relay)
     reading.relay.service(make_public_rates).talks.take(address)
     form, files = await read_upload(request, reading.relay, sender=address)
+    texts = {name: form[name] for name in _WORDS if name in form}
+    if not any(one.strip() for one in texts.values()) and not files:
+        reading.visitor.signed_in()  # nothing was written, so nothing is shown but the sign-in
     path = reading.visitor.path
     reading.visitor.path = "/sign-in"  # this page has no address by which it could be read again
     return reading.page(
         "kept_words",
-        status=403,
+        status=409,
         action=path,
         lines={name: form[name] for name in _LINES if form.get(name)},
-        texts={name: form[name] for name in _WORDS if name in form},
+        texts=texts,
         choices={name: form[name] for name in _CHOICES if name in form},
         with_files=bool(files),
     )

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, cast
 
 from litestar import Controller, Request, Response, get, post
 from litestar.params import FromPath, QueryParameter
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import UsageError
 from farhand_server.accounts.authorisation import PUBLIC, Actor
@@ -14,6 +15,7 @@ from farhand_server.channels.chats import is_chat
 from farhand_server.desk.absorbed import merged_into
 from farhand_server.desk.moves import add_message, close, reopen
 from farhand_server.desk.participants import check_may_post, may_post_on
+from farhand_server.desk.ticket_fields import get_form
 from farhand_server.desk.tickets import (
     Intake,
     Kind,
@@ -77,6 +79,27 @@ async def _suggestions(reading: Reading, words: str) -> list[Hit]:
         )
 
 
+async def _since_chars(c: AsyncConnection, tenant: str, kind: str) -> int:
+    """Return how long an answer to "since when" may be; 0 where a kind does not ask in words."""
+    form = await get_form(c, tenant, kind)
+    field = form.properties.get("since")
+    if field is None or field.type != "string" or set(form.required) - {"since"}:
+        return 0
+    if field.enum is not None or field.format or field.min_length:
+        return 0
+    return min(field.max_length or MAX_LINE_CHARS, MAX_LINE_CHARS)
+
+
+async def _form(reading: Reading, form: dict[str, str], hits: list[Hit]) -> Response[Any]:
+    """Return the form of a new request, with what may answer it already above."""
+    relay = reading.relay
+    async with relay.db.read() as c:
+        chars = [await _since_chars(c, relay.tenant, kind) for kind in _KINDS]
+    return reading.page(
+        "new", kinds=_KINDS, form=form, hits=hits, sure=True, since_chars=max(chars)
+    )
+
+
 class PortalPages(Controller):
     """One's own requests."""
 
@@ -119,7 +142,7 @@ class PortalPages(Controller):
         if not title.strip():
             return reading.page("new_about")
         hits = await _suggestions(reading, title)
-        return reading.page("new", kinds=_KINDS, form={"title": title}, hits=hits, sure=True)
+        return await _form(reading, {"title": title}, hits)
 
     @post("/new", action=PUBLIC, include_in_schema=False, request_max_body_size=MAX_UPLOAD_BYTES)
     async def create(self, request: _Anything, relay: FromRelay) -> Response[Any]:
@@ -134,11 +157,15 @@ class PortalPages(Controller):
         if form.get("sure") != "yes" and not files:
             hits = await _suggestions(reading, f"{title} {body}")
             if hits:
-                return reading.page("new", kinds=_KINDS, form=form, hits=hits, sure=True)
+                return await _form(reading, form, hits)
         kind = form.get("kind", "incident")
         if kind not in _KINDS or not body.strip():
             raise UsageError("invalid", "a request says what is wrong")
+        since = form.get("since", "").strip()
         async with relay.db.write() as c:
+            asks_since = 0 < len(since) <= await _since_chars(c, relay.tenant, kind)
+            if since and not asks_since:  # only some kinds have the field; what she wrote stays
+                body = f"{body}\n\n{reading.visitor.words('Since when?')} {since}"
             made = await create_ticket(
                 c,
                 relay,
@@ -152,6 +179,7 @@ class PortalPages(Controller):
                     kind=cast(Kind, kind),  # one of _KINDS
                     steps_tried=form.get("steps_tried", ""),
                     language=reading.visitor.language,
+                    fields={"since": since} if asks_since else None,
                 ),
             )
             if files:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from litestar import Request, Response
@@ -21,7 +21,7 @@ from farhand_server.people.modules import make_modules
 from farhand_server.people.settings import get_setting
 from farhand_server.relay import Relay
 
-__all__ = ["PAGE_ERRORS", "Reading", "look", "mail_response", "see_other"]
+__all__ = ["PAGE_ERRORS", "Reading", "look", "mail_response", "outside_pages", "see_other"]
 
 _log = logging.getLogger(__name__)
 
@@ -132,9 +132,28 @@ def _of_ours(request: Request[Any, Any, Any], error: FarhandError) -> Response[A
 
 
 def _of_the_framework(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
-    known = {404: "not-found", 413: "body-too-large"}.get(error.status_code, "")
+    known = {404: "not-found", 405: "not-found", 413: "body-too-large"}.get(error.status_code, "")
     words = _WORDS.get(known, _SOMETHING)
     return _error_page(request, error.status_code, words)
+
+
+def outside_pages(handlers: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return the application's handlers; a browser that strayed from every route gets a page.
+
+    Args:
+        handlers: what answers everybody else, and everybody below `/api`.
+    """
+    others = handlers[HTTPException]
+
+    def stray(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+        is_api = f"{request.scope['path']}/".startswith("/api/")
+        wanted = request.headers.get("accept", "").lower()
+        if is_api or error.status_code not in (404, 405) or "text/html" not in wanted:
+            answer: Response[Any] = others(request, error)
+            return answer
+        return _of_the_framework(request, error)
+
+    return {**handlers, HTTPException: stray}
 
 
 def _bug(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:

@@ -116,7 +116,7 @@ async def furnish(relay: Relay, api: httpx.AsyncClient) -> House:
         hers=[
             "/my", "/my/new", "/my/new?title=printer", f"/my/{plain}", f"/my/{plain}/mail/{mail}",
             f"/my/{chat}", f"/my/{chat}/chat", f"/my/{chat}/talk", "/my/contract", "/my/devices",
-            "/my/security", "/my/FH-999", "/chat",
+            "/my/security", "/my/data", "/my/FH-999", "/chat",
         ],
         links=[link, f"{link}/mail/{mail}", guest, f"{guest}/chat", f"{guest}/talk"],
         mail=f"/my/{plain}/mail/{mail}/own",

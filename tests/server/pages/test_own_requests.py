@@ -11,10 +11,11 @@ from farhand_server.accounts.directory import make_directory
 from farhand_server.accounts.tokens import make_tokens
 from farhand_server.care.card import CardTerms, set_card
 from farhand_server.desk.calendars import Calendar
-from farhand_server.desk.moves import resolve
+from farhand_server.desk.moves import add_message, resolve
 from farhand_server.desk.participants import Participant, add_participant
 from farhand_server.desk.service import set_calendar
-from farhand_server.desk.tickets import create_ticket
+from farhand_server.desk.ticket_fields import Field, Form, set_form
+from farhand_server.desk.tickets import create_ticket, get_ticket
 from farhand_server.mail.outgoing import queue_mail
 from farhand_server.mail.ticket_links import make_link
 from farhand_server.pages.visitor import SESSION_COOKIE
@@ -59,7 +60,7 @@ async def test_words_outlive_the_sign_in(browser: httpx.AsyncClient, relay: Rela
     kept = browser.cookies
     browser.cookies = httpx.Cookies()
     lost = await browser.post(f"{path}/reply", data={"body": f"\nstill {EVIL}", "foreign": "x"})
-    page = looked_at(lost, 403)
+    page = looked_at(lost, 409)
     assert [one["action"] for one in page.of("form")] == [f"{path}/reply"]
     assert "&lt;script&gt;" in lost.text
     assert "still" in lost.text
@@ -67,15 +68,17 @@ async def test_words_outlive_the_sign_in(browser: httpx.AsyncClient, relay: Rela
     assert "/sign-in" in [one.get("href") for one in page.of("a")]
     assert not [one for one in page.of("input") if one.get("type") == "file"]
     again = await browser.post("/my/new", data=form, files={"files": ("a.txt", b"x", "text/plain")})
-    page = looked_at(again, 403)
+    page = looked_at(again, 409)
     named = {one["name"]: one.get("value") for one in page.of("input")}
     assert named == {"title": "no sound", "kind": "question", "files": None}
     no = await browser.post(f"{path}/solved", data={"solved": "no", "body": "it is back"})
-    assert {one["name"]: one["value"] for one in looked_at(no, 403).of("input")} == {"solved": "no"}
+    assert {one["name"]: one["value"] for one in looked_at(no, 409).of("input")} == {"solved": "no"}
     for where in ("/chat", f"{path}/say"):
         said = await browser.post(where, data={"text": "hello there"})
-        looked_at(said, 403)
+        looked_at(said, 409)
         assert "hello there</textarea>" in said.text
+    empty = await browser.post(f"{path}/solved", data={"solved": "yes", "body": ""})
+    assert empty.headers["location"] == "/sign-in"
     foreign = {"Origin": "https://evil.example"}
     looked_at(await browser.post(f"{path}/reply", data={"body": "x"}, headers=foreign), 403)
     # Signed in again, she sends what stands there.
@@ -139,3 +142,58 @@ async def test_her_own_zone_goes_first(browser: httpx.AsyncClient, relay: Relay)
     shown = await browser.get("/my/FH-1")
     assert "Times of Asia/Tokyo." in shown.text
     assert "21:00" in shown.text  # noon in UTC
+
+
+async def test_since_when_is_asked_and_kept(browser: httpx.AsyncClient, relay: Relay) -> None:
+    await as_mia(browser, relay)
+    asked = looked_at(await browser.get("/my/new", params={"title": "no sound"}))
+    assert [one["maxlength"] for one in asked.of("input") if one.get("id") == "since"] == ["200"]
+    for kind, is_field in (("incident", True), ("question", False)):
+        form = {"title": "t", "body": "b", "kind": kind, "sure": "yes", "since": f"noon {EVIL}"}
+        made = await browser.post("/my/new", data=form)
+        assert made.status_code == 303, made.text
+        path = made.headers["location"]
+        shown = await browser.get(path)
+        assert ("Since when? noon &lt;script&gt;" in shown.text) is not is_field
+        async with relay.db.read() as c:
+            found = await get_ticket(c, relay.tenant, path.rpartition("/")[2])
+        assert found.fields == ({"since": f"noon {EVIL}"} if is_field else {})
+    async with relay.db.write() as c:
+        wanted = Form(properties={"room": Field(type="string")}, required=["room"])
+        await set_form(c, relay, kind="incident", form=wanted, actor="root")
+    unasked = await browser.get("/my/new", params={"title": "no sound"})
+    assert 'name="since"' not in unasked.text
+
+
+async def test_a_browser_astray_gets_a_page(browser: httpx.AsyncClient, relay: Relay) -> None:
+    html = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8", "Accept-Language": "de"}
+    for path in ("/nothing", "/nothing/at/all", "/my/FH-1/reply"):
+        page = looked_at(await browser.get(path, headers=html), 405 if "my" in path else 404)
+        assert page.of("html")[0]["lang"] == "de"
+    for path, headers in (("/nothing", {}), ("/api/v1/nothing", html)):
+        answer = await browser.get(path, headers=headers)
+        assert answer.status_code == 404
+        assert "html" not in answer.headers["content-type"], path
+
+
+async def test_her_data_is_what_she_sees(browser: httpx.AsyncClient, relay: Relay) -> None:
+    await as_mia(browser, relay)
+    await browser.post("/my/new", data={"title": "hers", "body": EVIL, "kind": "question"})
+    async with relay.db.write() as c:
+        await add_message(c, relay, ref="FH-1", kind="note", body="secret note", actor="ann")
+        await create_ticket(c, relay, title="anothers", actor="ann", requester="bob", body="b")
+    assert "/my/data" in (await browser.get("/my")).text
+    looked_at(await browser.get("/my/data"))
+    got = await browser.post("/my/data", data={})
+    assert got.headers["content-disposition"].startswith("attachment")
+    assert got.headers["content-type"] == "application/octet-stream"
+    assert "secret note" not in got.text
+    told = got.json()
+    assert told["person"]["name"] == "Mia"
+    assert [(one["number"], one["title"]) for one in told["requests"]] == [("FH-1", "hers")]
+    assert [one["body"] for one in told["requests"][0]["messages"]] == [EVIL]
+    assert told["older_left_out"] is False
+    foreign = {"Origin": "https://evil.example"}
+    looked_at(await browser.post("/my/data", data={}, headers=foreign), 403)
+    browser.cookies = httpx.Cookies()
+    assert (await browser.post("/my/data", data={})).headers["location"] == "/sign-in"

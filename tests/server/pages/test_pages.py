@@ -265,6 +265,14 @@ async def test_no_page_leads_to_what_is_switched_off(
         page = looked_at(await browser.get(path), 404)
         assert not {one.get("href") for one in page.of("a")} & set(off)
     looked_at(await browser.get("/my/new", params={"title": "printer"}))
+    async with relay.db.write() as c:
+        notice = await create_notice(c, relay, new=NewNotice(title="Tonight", body="b"), actor="r")
+        await publish_notice(c, relay, notice=notice.id, actor="root")
+    for path in ("/", "/status"):
+        assert "Tonight" in (await browser.get(path)).text
+    await modules.switch(profile=None, on=[], off=["notices"], actor="root")
+    for path in ("/", "/status"):
+        assert "Tonight" not in (await browser.get(path)).text
 
 
 async def test_the_week_stands_on_the_card_in_the_desks_own_time(
