@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.console.conftest import Desk, OpenPage
 from tests.support.browser import Watched, watched
@@ -30,6 +31,59 @@ def test_everything_is_reached_by_keys_and_links(desk: Desk, seen: Watched) -> N
     expect(page).to_have_url(re.compile(rf"/tickets/{number}$"))
     page.go_back()
     expect(page.locator("main h1").first).to_have_text("Queue")
+
+
+def test_the_search_says_what_it_could_not_search(desk: Desk, open_page: OpenPage) -> None:
+    desk.admin.json(
+        *("campaign", "create", "--script", "check.disk.space", "--query", "*"),
+        *("--name", "Hard disks of spring"),
+    )
+    one = open_page("/queue", console=desk.admin)
+    one.expect("Failed to load resource: the server responded with a status of 502")
+    page = one.page
+    page.route("**/relay/ticket-search*", lambda route: _refused(route, "the relay is far away"))
+    page.keyboard.press("Control+k")
+    page.keyboard.type("disk")
+    box = page.get_by_role("dialog", name="Search")
+    expect(box.get_by_text("Hard disks of spring")).to_be_visible()
+    expect(box.get_by_text("check.disk.space")).to_be_visible()
+    expect(box.get_by_role("status")).to_have_text("Tickets: not searched, the relay is far away")
+
+
+def test_what_nobody_answered_is_sent_again_as_the_same(desk: Desk, open_page: OpenPage) -> None:
+    number = desk.ticket("The fan rattles", requester="ann")
+    one = open_page(f"/tickets/{number}")
+    one.expect("Failed to load resource: the server responded with a status of 502")
+    page = one.page
+    keys: list[str] = []
+
+    def sent(route: Route) -> None:
+        keys.append(route.request.headers["idempotency-key"])
+        if len(keys) == 1:
+            route.fetch()
+            _refused(route, "the relay did not answer in time")
+        else:
+            route.continue_()
+
+    page.route("**/relay/tickets/*/messages", sent)
+    box = page.get_by_role("form", name="Write")
+    box.get_by_role("textbox").fill("Dust is in it.")
+    box.get_by_role("textbox").press("Control+Enter")
+    expect(page.get_by_text("the relay did not answer in time")).to_be_visible()
+    box.get_by_role("textbox").press("Control+Enter")
+    expect(box.get_by_role("textbox")).to_have_value("")
+    expect(page.get_by_text("Dust is in it.")).to_have_count(1)
+    assert len(keys) == 2
+    assert keys[0] == keys[1]
+
+
+def _refused(route: Route, words: str) -> None:
+    """Answer as the backend does where there is no relay."""
+    route.fulfill(
+        status=502,
+        content_type="application/problem+json",
+        body=json.dumps({"code": "relay-timeout", "detail": words}),
+    )
 
 
 def test_a_link_lets_one_browser_in_once(desk: Desk, open_page: OpenPage) -> None:

@@ -2,6 +2,7 @@
 
 import type { Schemas } from "./relay";
 import { get, local } from "./relay";
+import { asProblem } from "./problems";
 import { takeUp } from "./work.svelte";
 
 export interface Here {
@@ -15,6 +16,9 @@ export const me = $state<{ here: Here | null; account: Schemas["Me"] | null }>({
   account: null,
 });
 
+const AWAY = new Set(["relay-unreachable", "relay-timeout", "relay-lost", "console-lost"]);
+const AGAIN_MS = 5000;
+
 /** Swap the link's token for the cookie where there is one, then learn who works here. */
 export async function enter(): Promise<void> {
   const token = new URLSearchParams(location.hash.slice(1)).get("token");
@@ -25,5 +29,14 @@ export async function enter(): Promise<void> {
   const here = await local<Here>("/me");
   takeUp(here.relay, here.account);
   me.here = here;
-  me.account = await get<Schemas["Me"]>("/me");
+  // Without the relay the shell stands and says so; who it is comes when the relay is back.
+  for (;;) {
+    try {
+      me.account = await get<Schemas["Me"]>("/me");
+      return;
+    } catch (error) {
+      if (!AWAY.has(asProblem(error).code)) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+  }
 }
