@@ -26,7 +26,7 @@ from farhand_server.knowledge.readers import ANYBODY, CUSTOMER, Reader
 from farhand_server.knowledge.searching import MAX_QUERY_CHARS, search_articles
 from farhand_server.knowledge.texts import read_text
 from farhand_server.knowledge.votes import browser_voter, vote
-from farhand_server.pages.opening import card_for, special_days, week_of
+from farhand_server.pages.opening import card_for, promises_of, special_days, week_of
 from farhand_server.pages.routing import Reading, look, see_other
 from farhand_server.pages.visitor import language_cookie, read_form
 from farhand_server.people.organisations import LOCALES
@@ -180,7 +180,8 @@ class HelpPages(Controller):
             card = await card_for(c, relay, reading.visitor)
             week = await week_of(c, relay, card)
             special = await special_days(c, relay, card)
-        return reading.page("contact", card=card, week=week, special=special)
+            promises = await promises_of(c, relay)
+        return reading.page("contact", card=card, week=week, special=special, promises=promises)
 
     @get("/status", action=PUBLIC, include_in_schema=False)
     async def status(self, request: _Anything, relay: FromRelay) -> Response[Any]:

@@ -13,19 +13,40 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from farhand_protocol.errors import FarhandError
 from farhand_server.care.card import SupportCard, card_of, card_terms
 from farhand_server.desk.calendars import Window
-from farhand_server.desk.service import ALWAYS_OPEN, get_calendar
+from farhand_server.desk.priorities import PRIORITIES
+from farhand_server.desk.queues import DEFAULT_QUEUE, get_queue
+from farhand_server.desk.service import ALWAYS_OPEN, get_calendar, get_policy
 from farhand_server.pages.visitor import Visitor
 from farhand_server.people.organisations import OrganisationTerms, get_organisation
 from farhand_server.people.people import get_person
 from farhand_server.relay import Relay
 
-__all__ = ["DAY_WORDS", "OpenDay", "card_for", "special_days", "week_of", "zone_of"]
+__all__ = [
+    "DAY_WORDS",
+    "PRIORITY_WORDS",
+    "OpenDay",
+    "Promised",
+    "card_for",
+    "promises_of",
+    "special_days",
+    "week_of",
+    "zone_of",
+]
 
 DAY_WORDS: Final = (
     "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday",
 )  # fmt: skip
+PRIORITY_WORDS: Final = {"urgent": "Urgent", "high": "High", "normal": "Normal", "low": "Low"}
 _AHEAD: Final = timedelta(days=30)
 _MOST: Final = 10
+
+
+class Promised(NamedTuple):
+    """What is promised for a priority, by its English name: seconds of open time, None for none."""
+
+    priority: str
+    first_response_s: int | None
+    resolution_s: int | None
 
 
 class OpenDay(NamedTuple):
@@ -76,6 +97,19 @@ async def week_of(c: AsyncConnection, relay: Relay, card: SupportCard) -> list[O
         return []  # taken away meanwhile
     days = zip(DAY_WORDS, kept.calendar.week, strict=True)
     return [OpenDay(name, _hours(windows)) for name, windows in days]
+
+
+async def promises_of(c: AsyncConnection, relay: Relay) -> list[Promised]:
+    """Return what the desk promises whom no contract promises anything, the most urgent first."""
+    name = (await get_queue(c, relay.tenant, DEFAULT_QUEUE)).policy
+    if name is None:
+        return []
+    targets = (await get_policy(c, relay.tenant, name)).policy.targets
+    return [
+        Promised(PRIORITY_WORDS[one], targets[one].first_response_s, targets[one].resolution_s)
+        for one in PRIORITIES
+        if one in targets
+    ]
 
 
 async def special_days(c: AsyncConnection, relay: Relay, card: SupportCard) -> list[OpenDay]:

@@ -13,7 +13,9 @@ from farhand_server.care.card import CardTerms, set_card
 from farhand_server.desk.calendars import Calendar
 from farhand_server.desk.moves import add_message, resolve
 from farhand_server.desk.participants import Participant, add_participant
-from farhand_server.desk.service import set_calendar
+from farhand_server.desk.queues import DEFAULT_QUEUE, QueueTerms, set_queue
+from farhand_server.desk.service import set_calendar, set_policy
+from farhand_server.desk.service_levels import ServicePolicy, Targets
 from farhand_server.desk.ticket_fields import Field, Form, set_form
 from farhand_server.desk.tickets import create_ticket, get_ticket
 from farhand_server.mail.outgoing import queue_mail
@@ -197,3 +199,20 @@ async def test_her_data_is_what_she_sees(browser: httpx.AsyncClient, relay: Rela
     looked_at(await browser.post("/my/data", data={}, headers=foreign), 403)
     browser.cookies = httpx.Cookies()
     assert (await browser.post("/my/data", data={})).headers["location"] == "/sign-in"
+
+
+async def test_what_is_promised_stands_beside_the_hours(
+    browser: httpx.AsyncClient, relay: Relay
+) -> None:
+    assert "What we promise" not in (await browser.get("/contact")).text
+    async with relay.db.write() as c:
+        targets = {"urgent": Targets(first_response_s=1800, resolution_s=14_400)}
+        policy = ServicePolicy(targets=targets)
+        await set_policy(c, relay, name="std", calendar="always", policy=policy, actor="root")
+        terms = QueueTerms(title="Desk", policy="std")
+        await set_queue(c, relay, name=DEFAULT_QUEUE, terms=terms, actor="root")
+    shown = await browser.get("/contact", headers={"Accept-Language": "de"})
+    looked_at(shown)
+    for words in ("Was wir versprechen", "Dringend", "30\u00a0Min", "4\u00a0Std"):
+        assert words in shown.text, words
+    assert "Niedrig" not in shown.text

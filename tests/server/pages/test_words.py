@@ -41,7 +41,7 @@ def texts() -> set[str]:
         ):
             found.add(f"{one}\0{several}")
     found |= {*account_pages.CONTRACT_WORDS.values(), *account_pages.OVERAGE_WORDS.values()}
-    found |= {*opening.DAY_WORDS}
+    found |= {*opening.DAY_WORDS, *opening.PRIORITY_WORDS.values()}
     found |= {*rendering.STATE_WORDS.values(), *rendering.KIND_WORDS.values()}
     return found | {*routing._WORDS.values(), routing._SOMETHING}
 
