@@ -204,7 +204,8 @@ def test_an_article_is_written_read_and_sent(desk: Desk, open_page: OpenPage) ->
 
     _ticket(page, number)
     page.get_by_role("button", name="Article").click()
-    page.get_by_role("button", name="Insert text").first.click()
+    with page.expect_response("**/knowledge/articles/a-jammed-plotter/uses"):
+        page.get_by_role("button", name="Insert text").first.click()
     expect(page.get_by_label("Reply to the requester")).to_have_value(
         re.compile("A jammed plotter")
     )
