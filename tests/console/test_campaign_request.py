@@ -118,7 +118,7 @@ def test_what_was_read_of_another_consoles_campaign_is_what_is_signed(
         monkeypatch.setattr(fleet, "plan", lambda told=told: told)
         for act in ((start_campaign,), (approve_ring, 1), (campaign_watch.follow,)):
             with pytest.raises(FarhandError) as caught:
-                act[0](context, CAMPAIGN, *act[1:], **seen)  # type: ignore[operator]
+                act[0](context, CAMPAIGN, *act[1:], **seen)
             assert caught.value.code in ("campaign-changed", "campaign-set-changed"), lie
         assert not kept.exists()
     assert fleet.posts == []

@@ -59,7 +59,7 @@ _ARGUMENTS: Final = (
     "--disable-sync",
 )
 # Generous: three workers share two processors.
-PATIENCE_MS: Final = 30_000
+PATIENCE_MS: Final = 60_000
 _HERE: Final = ("127.0.0.1", "localhost", "[::1]", "::1")
 
 

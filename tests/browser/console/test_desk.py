@@ -14,7 +14,6 @@ from tests.browser.console.conftest import Desk, OpenPage, go
 from tests.support.browser import Watched
 
 # Others work on the same processors, and a signed run starts several processes.
-expect.set_options(timeout=60_000)
 
 # Markup, a link that would run, and a character that turns the line around.
 HOSTILE: Final = "<img src=x onerror=document.title='owned'> <script>alert(1)</script>"

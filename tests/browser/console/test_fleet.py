@@ -15,7 +15,6 @@ from playwright.sync_api import Page, expect
 from tests.browser.console.conftest import Desk, OpenPage
 from tests.support.browser import DESKTOP, PHONE, Scheme, axe_faults, layout_faults
 
-expect.set_options(timeout=60_000)
 _MANY = 5_000
 # A row of a table that draws only what is seen.
 _MOST_ROWS = 120

@@ -113,8 +113,13 @@ def test_hostile_words_are_inert_on_every_page(
                 shown: /<img src=x|xxxxxxxxxx/.test(document.body.innerText)})"""
         )
         seen += bool(found.pop("shown"))
+        wide = page.evaluate(
+            """() => [...document.querySelectorAll('main *')]
+                .filter((e) => e.getBoundingClientRect().right > innerWidth + 1)
+                .slice(0, 4).map((e) => `${e.tagName}.${e.className}`)"""
+        )
         if found != {"made": 0, "links": [], "turned": False, "wide": 0}:
-            faults.append(f"{pattern}: {found}")
+            faults.append(f"{pattern}: {found} {wide}")
         if "owned" in page.title():
             faults.append(f"{pattern}: a script ran")
         faults += [f"{pattern}: {fault}" for fault in one.faults]

@@ -12,7 +12,6 @@ from playwright.sync_api import Page, expect
 from tests.browser.console.conftest import Desk, OpenPage
 from tests.support.browser import PHONE, Watched, axe_faults, layout_faults
 
-expect.set_options(timeout=60_000)
 MARK = "heard-\u202e<b>-by-all"
 
 

@@ -206,8 +206,8 @@ async def test_what_is_promised_stands_beside_the_hours(
 ) -> None:
     assert "What we promise" not in (await browser.get("/contact")).text
     async with relay.db.write() as c:
-        targets = {"urgent": Targets(first_response_s=1800, resolution_s=14_400)}
-        policy = ServicePolicy(targets=targets)
+        promised = Targets(first_response_s=1800, resolution_s=14_400)
+        policy = ServicePolicy(targets={"urgent": promised})
         await set_policy(c, relay, name="std", calendar="always", policy=policy, actor="root")
         terms = QueueTerms(title="Desk", policy="std")
         await set_queue(c, relay, name=DEFAULT_QUEUE, terms=terms, actor="root")
