@@ -67,6 +67,8 @@ class Steps:
     ) -> str:
         """Make one and return its secret, which is shown once and never kept."""
         secret = base64.urlsafe_b64encode(self._relay.random(_SECRET_BYTES)).decode().rstrip("=")
+        if secret.startswith("-"):  # given to a command, it would be taken for an option
+            secret = f"A{secret[1:]}"
         now = self._relay.now()
         await c.execute(
             insert(signin_steps).values(

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
+
 import httpx
 import pyotp
+import pytest
 
+from farhand_server.accounts.resets import make_resets
 from farhand_server.accounts.steps import make_steps
 from farhand_server.accounts.tokens import make_tokens
 from farhand_server.app import Relay
@@ -95,3 +100,17 @@ async def test_who_may_ask_for_help_no_more_is_kept_out(
     assert (await web.post(path, headers=root, json={"active": True})).status_code == 200
     mia = await _again(web, "mia")
     assert (await web.post("/api/v1/tickets", headers=mia, json=wish)).status_code == 201
+
+
+@pytest.mark.parametrize("relay_parts", ["sqlite"], indirect=True)
+async def test_a_reset_is_no_option_to_the_command_that_takes_it(
+    relay: Relay, signed_up: SignUp
+) -> None:
+    await signed_up("ann", "technician")
+    # What this draws begins with `-` where it is written in letters.
+    odd = dataclasses.replace(
+        relay, random=lambda size: b"\xf8" + os.urandom(size - 1), _services={}
+    )
+    reset = await make_resets(odd).make("ann", actor="boss")
+    assert reset.token[0].isalnum()
+    await make_resets(relay).use(reset.token, "a long password of hers", address="192.0.2.9")
