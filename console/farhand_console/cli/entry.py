@@ -79,7 +79,10 @@ _COMMANDS = {
     "release": ("release", "The agent's own versions."),
     "report": ("report", "A month in figures; the same that is sent by mail."),
     "run": ("run", "Run an approved script on one device."),
-    "screen": ("screen", "Show a device's screen in a VNC viewer of this computer."),
+    "screen": (
+        "screen",
+        "Show the screen in a VNC viewer, which connects once to the port that is printed.",
+    ),
     "screenshot": ("screenshot", "Ask for one picture of the person's screen."),
     "script": ("script", "Approved scripts."),
     "session": ("session", "Sessions on devices."),
