@@ -83,7 +83,7 @@ _COMMANDS = {
         "screen",
         "Show the screen in a VNC viewer, which connects once to the port that is printed.",
     ),
-    "screenshot": ("screenshot", "Ask for one picture of the person's screen."),
+    "screenshot": ("screenshot", "Ask the person at the device for one picture of her screen."),
     "script": ("script", "Approved scripts."),
     "session": ("session", "Sessions on devices."),
     "shell": ("session", "Open an interactive shell; S is a session or a device."),
