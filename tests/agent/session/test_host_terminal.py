@@ -96,11 +96,12 @@ async def test_terminal_with_size_type_and_resize(tmp_path: Path) -> None:
         assert done.exit_status == 0
 
 
+@pytest.mark.timeout(240)  # the account's own startup files may wait for a minute
 async def test_login_shell_on_a_terminal_has_a_controlling_terminal(tmp_path: Path) -> None:
     async with ssh_pair(make_terms(tmp_path)) as pair:
         process = await pair.ssh.create_process(term_type="xterm")
         process.stdin.write("echo works > /dev/tty; exit 5\n")
-        done = await asyncio.wait_for(process.wait(), 30)
+        done = await asyncio.wait_for(process.wait(), 150)
         assert "works" in str(done.stdout)
         assert done.exit_status == 5
         assert pair.actions("shell") == ["shell"]
