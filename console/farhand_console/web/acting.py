@@ -31,7 +31,7 @@ from litestar.exceptions import WebSocketDisconnect
 from farhand_console.home import Home
 from farhand_console.web.acts import ACTS, Act, command_words
 from farhand_console.web.scratch import make_scratch
-from farhand_console.web.sockets import first_of
+from farhand_console.web.sockets import Socket, first_of
 from farhand_protocol.errors import FarhandError, UsageError
 
 __all__ = [
@@ -149,7 +149,7 @@ def own_environment(passphrase: str | None) -> dict[str, str]:
 
     One in the console's own environment would answer for her, without anybody being asked.
     """
-    left_out = ("FARHAND_JSON", "FARHAND_PASSPHRASE")
+    left_out = ("FARHAND_PASSPHRASE",)
     environment = {name: value for name, value in os.environ.items() if name not in left_out}
     if passphrase is not None:
         environment["FARHAND_PASSPHRASE"] = passphrase
@@ -206,7 +206,7 @@ async def _converse(socket: WebSocket[Any, Any, Any], process: Process) -> None:
             raise FarhandError("act-answer", "the command said more than can be shown") from error
         await process.wait()
 
-    await first_of(works(), _gone(socket))
+    await first_of(works(), Socket(socket).gone())
     if process.returncode is None:
         raise WebSocketDisconnect(code=1001, detail="gone")
     status = process.returncode
@@ -214,15 +214,6 @@ async def _converse(socket: WebSocket[Any, Any, Any], process: Process) -> None:
     if status:
         end["error"] = told_error(said)
     await _send(socket, end)
-
-
-async def _gone(socket: WebSocket[Any, Any, Any]) -> None:
-    """Return when the page has closed its end; what it still says is of no interest."""
-    try:
-        while True:
-            await socket.receive_data("text")
-    except WebSocketDisconnect:
-        return
 
 
 def _json(line: bytes) -> Any:
