@@ -20,9 +20,20 @@ from typing import Literal
 
 import msgspec
 
+from farhand_protocol.errors import FarhandError
 from farhand_server.errors import not_permitted, not_signed_in
 
-__all__ = ["ACTIONS", "PUBLIC", "ROLES", "Actor", "Reach", "Resource", "Role", "authorise"]
+__all__ = [
+    "ACTIONS",
+    "PUBLIC",
+    "ROLES",
+    "Actor",
+    "Reach",
+    "Resource",
+    "Role",
+    "allowed",
+    "authorise",
+]
 
 Role = Literal["technician", "admin", "auditor", "requester"]
 ROLES: tuple[Role, ...] = ("technician", "admin", "auditor", "requester")
@@ -216,3 +227,19 @@ def authorise(
     if reach == "own" and resource is not None and resource.owner != actor.name:
         raise not_permitted("this is not yours")
     return reach
+
+
+def allowed(actor: Actor) -> list[str]:
+    """Return the actions that `authorise` does not refuse this actor, by name; for what is shown.
+
+    One that reaches only what is her own is among them, and one of which a part is barred.
+    """
+    return [action for action in sorted(ACTIONS) if _is_allowed(actor, action)]
+
+
+def _is_allowed(actor: Actor, action: str) -> bool:
+    try:
+        authorise(actor, action)
+    except FarhandError:
+        return False
+    return True

@@ -26,6 +26,7 @@ from farhand_server.api.paging import (
 from farhand_server.clock import stamp
 from farhand_server.fleet.aliases import aliases
 from farhand_server.fleet.check_states import CheckState, list_check_states
+from farhand_server.fleet.counting import DeviceCount, count_devices
 from farhand_server.fleet.devices import (
     Device,
     DeviceDetail,
@@ -53,12 +54,14 @@ from farhand_server.fleet.retirement import retire_device
 from farhand_server.fleet.sections import StoredSection, list_sections, read_section
 from farhand_server.fleet.since import since_when
 from farhand_server.fleet.software_index import keep_folding
+from farhand_server.fleet.waking import Waking, waking
 from farhand_server.gateway.node import make_gateway
 from farhand_server.relay import Relay
 
 __all__ = ["AREA"]
 
 _Query = Annotated[str, QueryParameter(name="q", max_length=MAX_QUERY_CHARS)]
+_Exclude = Annotated[str, QueryParameter(name="exclude", max_length=MAX_QUERY_CHARS)]
 _Since = Annotated[str, QueryParameter(name="since", max_length=64)]
 _Section = Annotated[str | None, QueryParameter(name="section", max_length=64)]
 _Tags = Annotated[list[str], msgspec.Meta(max_length=64)]
@@ -215,6 +218,14 @@ class DeviceController(Controller):
             items = await list_check_states(c, relay.tenant, row["id"])
         return CheckList(device=row["id"], items=items)
 
+    @get("/{device:str}/waking", action="device.read")
+    async def waking(self, relay: FromRelay, device: FromPath[str]) -> Waking:
+        """Return whether the device can be woken, and which neighbours could do it."""
+        presence = relay.service(make_gateway).presence
+        async with relay.db.read() as c:
+            row = await find_device(c, relay.tenant, device)
+            return await waking(c, relay.tenant, row, presence=presence)
+
     @get("/{device:str}/history", action="device.read")
     async def history(
         self,
@@ -305,6 +316,19 @@ class DeviceController(Controller):
             return await device_detail(c, changed, presence=presence)
 
 
+class FleetController(Controller):
+    """The fleet as a whole."""
+
+    path = "/fleet"
+
+    @get("/count", action="device.read")
+    async def count(self, relay: FromRelay, q: _Query = "*", exclude: _Exclude = "") -> DeviceCount:
+        """Count the devices with an agent that `q` picks and `exclude` does not."""
+        presence = relay.service(make_gateway).presence
+        async with relay.db.read() as c:
+            return await count_devices(c, relay.tenant, query=q, exclude=exclude, presence=presence)
+
+
 async def _start(relay: Relay) -> None:
     """Take the fleet's messages from the gateway, and begin to tell devices of their orders."""
     gateway = relay.service(make_gateway)
@@ -318,7 +342,7 @@ async def _start(relay: Relay) -> None:
 
 AREA = Area(
     name="fleet",
-    controllers=[DeviceController],
+    controllers=[DeviceController, FleetController],
     statuses={
         "device-agentless": 409,
         "device-ambiguous": 409,

@@ -15,7 +15,7 @@ from litestar import Controller, Request, Response, get, post
 from litestar.params import FromPath, JSONBody
 
 from farhand_protocol.errors import FarhandError, UsageError
-from farhand_server.accounts.authorisation import PUBLIC, Role
+from farhand_server.accounts.authorisation import PUBLIC, Role, allowed
 from farhand_server.accounts.directory import Account, make_directory
 from farhand_server.accounts.signin import (
     Organisation,
@@ -70,11 +70,17 @@ class PasswordRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class Me(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is signed in, where, and what the token allows."""
+    """Who is signed in, where, and what the token allows.
+
+    `may` are the actions that are not refused (pages offer no others), `barred` the parts of them
+    that need a higher tier, such as `session.open:terminal`.
+    """
 
     account: Who
     organisation: Organisation
     scopes: list[str]
+    may: list[str]
+    barred: list[str]
 
 
 class NewAccount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -151,6 +157,8 @@ class SignInController(Controller):
             account=Who(id=actor.account, name=actor.name, role=actor.role),
             organisation=Organisation(tenant=relay.tenant, name=relay.settings.org),
             scopes=sorted(actor.scopes),
+            may=allowed(actor),
+            barred=sorted(one for one in actor.barred if ":" in one),
         )
 
     @post("/me/password", action="me.write", status_code=204)

@@ -1289,6 +1289,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/devices/{device}/waking": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Waking */
+        get: operations["ApiV1DevicesWakingWaking"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/fleet/count": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Count */
+        get: operations["ApiV1FleetCountCount"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/devices/{device}/product": {
         parameters: {
             query?: never;
@@ -6115,6 +6149,11 @@ export interface components {
             address: string | null;
             merged_into: string | null;
         };
+        /** DeviceCount */
+        DeviceCount: {
+            devices: number;
+            online: number;
+        };
         /** DeviceDetail */
         DeviceDetail: {
             id: string;
@@ -6754,6 +6793,8 @@ export interface components {
             account: components["schemas"]["Who"];
             organisation: components["schemas"]["accounts_signin_Organisation"];
             scopes: string[];
+            may: string[];
+            barred: string[];
         };
         /** Measured */
         Measured: {
@@ -6815,6 +6856,13 @@ export interface components {
             words: string;
             at: string;
             seen_at: string | null;
+        };
+        /** Neighbour */
+        Neighbour: {
+            id: string;
+            name: string;
+            group: string;
+            network: string;
         };
         /** NewAcceptance */
         NewAcceptance: {
@@ -9181,6 +9229,12 @@ export interface components {
             approvers: string[];
             envelope: string;
         };
+        /** Waking */
+        Waking: {
+            device: string;
+            cards: number;
+            neighbours: components["schemas"]["Neighbour"][];
+        };
         /** Who */
         Who: {
             id: string;
@@ -11432,6 +11486,51 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DeviceDetail"];
+                };
+            };
+        };
+    };
+    ApiV1DevicesWakingWaking: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                device: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Waking"];
+                };
+            };
+        };
+    };
+    ApiV1FleetCountCount: {
+        parameters: {
+            query?: {
+                q?: string;
+                exclude?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeviceCount"];
                 };
             };
         };
