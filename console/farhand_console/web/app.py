@@ -23,6 +23,7 @@ from farhand_console.web.acting import act_socket, key_state
 from farhand_console.web.assets import page_files
 from farhand_console.web.files import change_files, get_file, list_files, put_file
 from farhand_console.web.gate import Gate, problem_body, require_cookie
+from farhand_console.web.keeping import keep_things, kept_things
 from farhand_console.web.recordings import hold_recordings, open_recording, play_recording
 from farhand_console.web.relay_proxy import MAX_BODY_BYTES, RelayLine, relay_proxy
 from farhand_console.web.screens import screen_socket
@@ -49,6 +50,8 @@ _HANDLERS: Final[list[Any]] = [
     chat_socket,
     get_file,
     held_sessions,
+    keep_things,
+    kept_things,
     list_files,
     open_recording,
     play_recording,

@@ -101,6 +101,38 @@ def test_a_link_lets_one_browser_in_once(desk: Desk, open_page: OpenPage) -> Non
         expect(other.page.get_by_role("alert")).to_contain_text("web-not-signed-in")
 
 
+def test_open_work_and_drafts_are_there_after_a_restart(desk: Desk, open_page: OpenPage) -> None:
+    number = desk.ticket("The keyboard sticks", requester="ann")
+    first = open_page(f"/tickets/{number}").page
+    reply = first.get_by_label("Reply to the requester")
+    with first.expect_response(
+        lambda told: (
+            told.url.endswith("/local/kept") and "Which k" in (told.request.post_data or "")
+        )
+    ):
+        reply.fill("Which keys")
+    first.get_by_label("Colours").select_option("dark")
+    # What was not written yet when the page goes is not lost either.
+    reply.fill("Which keys, and")
+    first.reload()
+    expect(reply).to_have_value("Which keys, and")
+    address = first.url
+    with first.expect_response(
+        lambda told: told.url.endswith("/local/kept") and told.request.method == "POST"
+    ):
+        reply.fill("Which keys, and since when?")
+    first.goto("about:blank")
+    # Another port, another browser.
+    second = open_page("/queue").page
+    assert second.url.partition("/queue")[0] not in address
+    expect(second.locator("html")).to_have_attribute("data-theme", "dark")
+    second.get_by_role("link", name=re.compile("The keyboard sticks")).first.click()
+    expect(second.get_by_label("Reply to the requester")).to_have_value(
+        "Which keys, and since when?"
+    )
+    second.get_by_label("Colours").select_option("system")
+
+
 def test_what_cannot_be_reached_is_said_with_its_age(desk: Desk, open_page: OpenPage) -> None:
     one = open_page("/queue")
     one.expect("WebSocket connection to", "Failed to load resource")

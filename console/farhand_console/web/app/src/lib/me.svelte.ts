@@ -3,6 +3,7 @@
 import type { Schemas } from "./relay";
 import { get, local } from "./relay";
 import { asProblem } from "./problems";
+import { takeUpTheme } from "./theme.svelte";
 import { takeUp } from "./work.svelte";
 
 export interface Here {
@@ -27,7 +28,8 @@ export async function enter(): Promise<void> {
     await local("/enter", { token });
   }
   const here = await local<Here>("/me");
-  takeUp(here.relay, here.account);
+  await takeUp();
+  takeUpTheme();
   me.here = here;
   // Without the relay the shell stands and says so; who it is comes when the relay is back.
   for (;;) {

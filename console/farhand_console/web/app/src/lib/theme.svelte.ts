@@ -1,21 +1,26 @@
 // Light, dark, or as the system is.
 
+import { recall, remember } from "./store";
+
 export type Theme = "system" | "light" | "dark";
-const KEY = "farhand.theme";
+const KEY = "theme";
 
-const kept = localStorage.getItem(KEY);
-export const theme = $state<{ now: Theme }>({
-  now: kept === "light" || kept === "dark" ? kept : "system",
-});
+export const theme = $state<{ now: Theme }>({ now: "system" });
 
-function apply(): void {
-  document.documentElement.dataset["theme"] = theme.now;
+function show(now: Theme): void {
+  theme.now = now;
+  document.documentElement.dataset["theme"] = now;
 }
 
 export function setTheme(now: Theme): void {
-  theme.now = now;
-  localStorage.setItem(KEY, now);
-  apply();
+  show(now);
+  remember(KEY, now);
 }
 
-apply();
+/** Show what was chosen at an earlier visit. */
+export function takeUpTheme(): void {
+  const kept = recall(KEY);
+  if (kept === "light" || kept === "dark") show(kept);
+}
+
+show("system");

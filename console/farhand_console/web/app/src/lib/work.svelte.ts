@@ -1,8 +1,7 @@
-// The open work: tickets, devices and sessions as tabs under the rail, kept through a reload.
+// The open work: tickets, devices and sessions as tabs under the rail, kept in this console's home.
 
 import { untrack } from "svelte";
-import { keepFor, recall, recallList, remember } from "./store";
-import { tell } from "./toasts.svelte";
+import { recall, recallList, remember, takeUpKept } from "./store";
 
 export interface Work {
   /** The page's address. */
@@ -22,13 +21,13 @@ function kept(): Work[] {
 
 export const work = $state<{ tabs: Work[] }>({ tabs: [] });
 
-/** Take up what this account left open at this relay. */
-export function takeUp(relay: string, account: string): void {
-  keepFor(relay, account);
+/** Take up what was left open. */
+export async function takeUp(): Promise<void> {
+  await takeUpKept();
   work.tabs = kept();
 }
 
-const keep = (): boolean => remember(KEY, JSON.stringify(work.tabs));
+const keep = (): void => remember(KEY, JSON.stringify(work.tabs));
 
 /** Open a tab, or give it its newer title; the oldest goes when there are too many. An effect may
  *  call it: it depends on nothing here. */
@@ -48,13 +47,7 @@ export function closed(path: string): void {
   keep();
 }
 
-let isFull = false;
-
-/** A draft that a reload must not lose, by any key; empty forgets it. */
+/** A draft that neither a reload nor a restart may lose, by any key; empty forgets it. */
 export const draft = (key: string): string => recall(`draft.${key}`);
 
-export function keepDraft(key: string, text: string): void {
-  const wasFull = isFull;
-  isFull = !remember(`draft.${key}`, text);
-  if (isFull && !wasFull) tell("This browser has no room left: what you write is lost by a reload");
-}
+export const keepDraft = (key: string, text: string): void => remember(`draft.${key}`, text);
