@@ -283,7 +283,7 @@ class App:
         if asked.asks != "join":
             line["scopes"] = [text for name, text in request.form() if name == "scope"]
         await self._tell(view, line)
-        view.answered()
+        view.answered(asked)
 
     async def _tell(self, view: SessionView, line: dict[str, Any]) -> None:
         """Hand a wish on.

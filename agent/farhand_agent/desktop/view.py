@@ -138,10 +138,11 @@ class SessionView:
         shown_at = self._asked_shown_at
         return shown_at is not None and self._now() - shown_at >= within_s
 
-    def answered(self) -> None:
-        """Take the question away that the person has just answered here."""
-        self.asked = None
-        self.revision += 1
+    def answered(self, asked: Asked) -> None:
+        """Take the question away that the person has just answered; the next may stand already."""
+        if self.asked is asked:
+            self.asked = None
+            self.revision += 1
 
     def lost(self) -> None:
         """Nothing more will come: the session's process is gone."""

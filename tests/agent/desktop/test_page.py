@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import msgspec.structs
@@ -14,6 +15,7 @@ from PIL import Image
 
 from farhand_agent.desktop.bar import bar_words
 from farhand_agent.desktop.pages import LANGUAGE_NAMES, spelled
+from farhand_agent.desktop.view import SessionView
 from farhand_agent.errors import AgentNotRunning
 from farhand_agent.session.events import (
     Decided,
@@ -233,6 +235,26 @@ async def test_one_question_is_not_answered_by_the_form_of_another(tmp_path: Pat
     browser.following.counts = False  # the terminal was faster
     await browser.press("decision", "allow")
     assert "That does not count any more." in browser.text
+
+
+async def test_a_question_that_comes_with_the_answer_to_the_last_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = Browser(tmp_path)
+    await browser.enter()
+    view = browser.view(ASKED)
+    await browser.get("")
+    tell = browser.following.tell
+
+    async def slow(to: SessionView, line: dict[str, Any]) -> bool:
+        counted = await tell(to, line)
+        view.apply(OPENED)
+        view.apply(msgspec.structs.replace(ASKED, asks="scopes", ask=2, scopes=["files"]))
+        return counted
+
+    monkeypatch.setattr(browser.following, "tell", slow)
+    await browser.press("decision", "allow")
+    assert "A technician asks for more" in browser.text
 
 
 async def test_everything_that_she_can_do_in_an_open_session(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec.structs
 import pytest
 from playwright.sync_api import Browser as Chromium
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from farhand_agent.config import Home
 from farhand_agent.desktop.app import App
@@ -167,6 +167,34 @@ def test_the_page_follows_what_happens(gallery: Gallery, browser: Chromium) -> N
         assert page.evaluate("document.activeElement.className") == "stop"
         tell(Refused(reason="code-expired", message=""))
         page.get_by_text("No session: the code expired.").wait_for()
+
+
+def test_what_was_unticked_stays_so_while_another_session_changes(
+    gallery: Gallery, browser: Chromium
+) -> None:
+    place = gallery.happen(CODE, ASKED)
+    other = "watch-fedcba9876543210"
+    with watched(browser) as one:
+        page = one.page
+        page.goto(gallery.gate.way_in())
+        page.goto(place)
+        files = page.locator('input[name=scope][value="files"]')
+        files.uncheck()
+
+        def another() -> None:
+            view = gallery.following.views[other] = SessionView(other)
+            view.apply(msgspec.structs.replace(OPENED, operator="ole"))
+            gallery.app.changed(view)
+
+        gallery.do(another)
+        try:
+            page.get_by_text("ole").wait_for()
+            expect(files).not_to_be_checked()
+            page.get_by_role("button", name="Allow what is ticked").click()
+            page.get_by_role("heading", name="Your code").wait_for()
+        finally:
+            gallery.do(lambda: gallery.following.views.pop(other))
+        assert gallery.following.lines[-1]["scopes"] == ["view", "terminal"]
 
 
 def test_hostile_words_run_nowhere(gallery: Gallery, browser: Chromium) -> None:

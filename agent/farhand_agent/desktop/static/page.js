@@ -6,7 +6,11 @@
   const base = body.dataset.base;
   let revision = Number(body.dataset.revision);
   let clocks = [];
+  // A form that is on its way brings a page of its own; until then nothing is swapped below it.
+  const FORM_MS = 10000;
+  let sentUntil = 0;
 
+  const rest = (time) => new Promise((resolve) => setTimeout(resolve, time));
   const minutes = (left) => `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
 
   const wind = () => {
@@ -88,13 +92,36 @@
     };
   };
 
+  // What was ticked or typed stays, where the same question stands on the new page.
+  const name = (form) => [form.getAttribute("action"),
+    ...[...form.querySelectorAll("input[type=hidden]")].map((one) => one.value)].join(" ");
+  const carry = (here, there) => {
+    for (const form of there.querySelectorAll("form")) {
+      const before = [...here.querySelectorAll("form")].find((one) => name(one) === name(form));
+      for (const field of before ? form.querySelectorAll("input, textarea") : []) {
+        const isTick = field.type === "checkbox" || field.type === "radio";
+        const old = [...before.querySelectorAll("input, textarea")].find((one) =>
+          one.name === field.name && one.type === field.type &&
+          (!isTick || one.value === field.value));
+        if (!old) continue;
+        if (isTick) field.checked = old.checked;
+        else field.value = old.value;
+      }
+    }
+  };
+
   const refresh = async () => {
+    while (performance.now() < sentUntil) await rest(100);
     const answer = await fetch(location.href, { credentials: "same-origin" });
     if (answer.redirected || !answer.ok) {
       location.assign(answer.ok ? answer.url : base);
       return;
     }
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (performance.now() < sentUntil) {
+      await refresh();
+      return;
+    }
     const [here, there] = [document.querySelector("main"), fresh.querySelector("main")];
     if (here.dataset.key === there.dataset.key) {
       for (const live of here.querySelectorAll("[data-live]")) {
@@ -102,6 +129,7 @@
         if (next && next.innerHTML !== live.innerHTML) live.replaceChildren(...next.childNodes);
       }
     } else {
+      carry(here, there);
       here.replaceWith(there);
       document.title = fresh.title;
       enliven();
@@ -116,16 +144,19 @@
         if (!answer.ok) return;
         const news = await answer.json();
         if (news.revision !== revision) {
-          revision = news.revision;
           await refresh();
+          // Not before: what could not be fetched is fetched again.
+          revision = news.revision;
         }
       } catch {
         // The page's process is gone, or the computer slept: look again in a moment.
-        await new Promise((resolve) => setTimeout(resolve, 2000));
+        await rest(2000);
       }
     }
   };
 
+  document.addEventListener("submit", () => { sentUntil = performance.now() + FORM_MS; });
+  window.addEventListener("pageshow", () => { sentUntil = 0; });
   enliven();
   setInterval(tick, 1000);
   follow();
