@@ -267,7 +267,7 @@ def test_what_is_not_open_is_said_with_the_reason(home: Home, organisation: Orga
     (line,) = said(["terminal", "files"])
     assert line.startswith("not open: files (read and write files there): the policy of group")
     (line,) = said(["terminal", "forward"])
-    assert "lists none of the destinations" in line
+    assert "lists no destination" in line
     rules(forward_to=["printer:631"])
     (line,) = said(["terminal", "forward"])
     assert "by its own policy" in line

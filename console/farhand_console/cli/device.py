@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import click
 import msgspec
 
-from farhand_console.cli import holder, inventory, maintenance, probe, records, retirement
+from farhand_console.cli import allowing, holder, inventory, maintenance, probe, records, retirement
 from farhand_console.cli.base import Context, command, group, paged
 from farhand_console.cli.records import product_fields
 from farhand_console.output import hint, show_fields, show_table, warn
@@ -49,6 +49,7 @@ def register(root: click.Group) -> None:
     inventory.register(devices)
     records.register(devices)
     holder.register(devices)
+    allowing.register(devices)
     maintenance.register(devices)
     probe.register(devices)
     retirement.register(devices)

@@ -16,7 +16,7 @@ from farhand_console.output import printable
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.trust import Operator, may_open
 
-__all__ = ["Limits", "not_open", "scope_names", "scope_words", "unopened"]
+__all__ = ["Limits", "against", "not_open", "scope_names", "scope_words", "unopened"]
 
 _WORDS: Final = {
     "view": "see what runs there",
@@ -91,12 +91,22 @@ def unopened(
     ]
 
 
-def _why(scope: str, forward: list[str], limits: Limits) -> str:
+def against(scope: str, limits: Limits) -> str:
+    """Say why it is no use to ask for a scope; empty where nothing known here speaks against it."""
     group = printable(limits.group, 60)
     if limits.operator is not None and not may_open(limits.operator, scope, limits.group):
         return f"the roster does not let you open it in group {group}"
     if limits.scopes is not None and scope not in limits.scopes:
         return f"the policy of group {group} does not allow it"
+    if scope == "forward" and limits.scopes is not None and not limits.forward_to:
+        return f"the policy of group {group} lists no destination"
+    return ""
+
+
+def _why(scope: str, forward: list[str], limits: Limits) -> str:
+    if why := against(scope, limits):
+        return why
+    group = printable(limits.group, 60)
     if scope == "forward":
         if not forward:
             return "it needs --forward-to HOST:PORT"

@@ -120,6 +120,9 @@ _POLICY: Final = (
     _option("audit_keys", "many", option="--audit-key"),
     _option("consent_s", "number"),
     _option("hours", "many"),
+    _option("forward_to", "many"),
+    _option("files_read_only", "flag"),
+    _option("no_files_read_only", "flag"),
     _option("tier_min", "number"),
     _option("approvals", "number"),
     _option("recording_days", "number"),
@@ -177,6 +180,7 @@ ACTS: Final[Mapping[str, Act]] = {
     "chat-attach": Act(words=("chat", "--attach"), values=(_argument("session", "session"),)),
     "recording-verify": Act(words=("recording", "verify"), values=(_argument("recording"),)),
     "device-show": Act(words=("device", "show"), values=(_argument("device"),)),
+    "device-allows": Act(words=("device", "allows"), values=(_argument("device"),)),
     "device-confirm-show": Act(
         words=("device", "confirm", "--show"),
         values=(_option("key", required=True), _argument("device")),
