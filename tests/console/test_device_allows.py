@@ -24,6 +24,7 @@ def allows(
     relay = SimpleNamespace(get=lambda *_: organisation.answer(), close=lambda: None)
     settings = SimpleNamespace(account=account)
     monkeypatch.setattr(base, "connect_signed_in", lambda _home: (settings, relay))
+    monkeypatch.setattr(base.Context, "settings", settings)
     monkeypatch.setattr(base, "load_trust", lambda *_: organisation.trust)
     words = ["farhand", "device", "allows", "reception", "--home", str(home.folder), "--json"]
     monkeypatch.setattr(sys, "argv", words)
