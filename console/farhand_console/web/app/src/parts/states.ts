@@ -1,5 +1,7 @@
 // The states in which a campaign's target can be, in the order of a job's life.
 
+import { foreign } from "../lib/format";
+
 export type Tone = "plain" | "good" | "warn" | "bad" | "info";
 
 export const STATES = [
@@ -39,7 +41,7 @@ const TONES: Record<string, Tone> = {
 export const toneOf = (state: string): Tone => TONES[state] ?? "plain";
 
 /** `no_change` as people read it. */
-export const stateWords = (state: string): string => state.replaceAll("_", " ");
+export const stateWords = (state: string): string => foreign(state.replaceAll("_", " "), 40);
 
 export interface Counted {
   state: string;
