@@ -60,7 +60,7 @@ def test_each_scope_with_what_speaks_against_it(
 
     trust.policy.groups["office"] = GroupPolicy(forward_to=["printer:80"])
     few = Operator(name="few", keys=[], permissions=["session:forward@office"])
-    trust.roster = msgspec.structs.replace(trust.roster, operators=[few])
+    trust.roster = msgspec.structs.replace(trust.roster, operators=[*trust.roster.operators, few])
     told_few = told("few")
     assert told_few["forward"] == ""
     assert told_few["forward_to"] == ["printer:80"]
