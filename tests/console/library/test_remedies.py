@@ -453,6 +453,111 @@ def test_twins_for_macos(tmp_path: Path, name: str, programs: dict[str, str], ca
     assert done.returncode == 1
 
 
+# A password for once.
+
+
+@pytest.fixture
+def accounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Play the device's accounts; returns the replaced line and what was told to programs."""
+    told: list[tuple[list[str], bytes]] = []
+    states = {"zoe": "P", "away": "L"}
+    failing: set[str] = set()
+
+    def run(command: list[str], **more: Any) -> Outcome:
+        told.append((command, b""))
+        if command[0] == "passwd":
+            return outcome(f"{command[-1]} {states[command[-1]]} 2026-11-22 0 99999 7 -1\n")
+        return outcome(exit_code=1 if command[0] in failing else 0)
+
+    def feed(command: list[str], **more: Any) -> Any:
+        told.append((command, more["input"]))
+        status = 1 if command[0] in failing else 0
+        return subprocess.CompletedProcess(command, status, b"", b"")
+
+    monkeypatch.setattr(commands, "run", run)
+    monkeypatch.setattr(commands, "installed", lambda name: True)
+    monkeypatch.setattr(subprocess, "run", feed)
+    local = tmp_path / "passwd"
+    local.write_text(
+        "root:x:0:0:root:/root:/bin/sh\nzoe:x:1000:1000::/home/zoe:/bin/bash\n"
+        "away:x:1001:1001::/home/away:/bin/bash\nrobot:x:1002:1002::/:/usr/sbin/nologin\n"
+    )
+    return local, told, failing
+
+
+def test_a_password_is_drawn_and_has_to_be_changed(body: Any, accounts: Any) -> None:
+    local, told, _ = accounts
+    assert SCRIPTS["remedy.password.reset"].sensitive
+    drawn = set()
+    for _ in range(20):
+        told.clear()
+        status, found = body("remedy.password.reset", {"account": "zoe"}, LOCAL=repr(str(local)))
+        assert (status, found["changed"], found["must_change"]) == (0, True, True)
+        password = found["password"]
+        assert len(password) == 17
+        assert re.search("[a-z]", password)
+        assert re.search("[A-Z]", password)
+        assert re.search("[2-9]", password)
+        assert not set(password) & set("0O1lI")
+        # On no command line, where anybody on the device could read it.
+        assert told[1:] == [
+            (["chpasswd"], f"zoe:{password}\n".encode()),
+            (["chage", "-d", "0", "--", "zoe"], b""),
+        ]
+        drawn.add(password)
+    assert len(drawn) == 20
+
+
+@pytest.mark.parametrize(
+    ("account", "words"),
+    [
+        ("root", "the system's"), ("away", "locked"), ("robot", "nobody may log in"),
+        ("nobody-by-this-name", "no such account"), ("daemon", "a directory's"),
+    ],
+)  # fmt: skip
+def test_whose_password_is_not_set(body: Any, accounts: Any, account: str, words: str) -> None:
+    local, told, _ = accounts
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        status, found = body("remedy.password.reset", {"account": account}, LOCAL=repr(str(local)))
+    assert (status, found) == (1, {"changed": False, "account": account})
+    assert words in said.getvalue()
+    assert not [command for command, _ in told if command[0] != "passwd"]
+
+
+def test_a_password_on_the_screen_is_told_to_nobody_else(
+    body: Any, accounts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local, told, _ = accounts
+    shown: list[str] = []
+    reached = 0
+
+    def show(line: str) -> int:
+        shown.append(line)
+        return reached
+
+    monkeypatch.setattr(screens, "show_on_screens", show)
+    asked = {"account": "zoe", "show": "screen"}
+    status, found = body("remedy.password.reset", asked, LOCAL=repr(str(local)))
+    assert (status, found["changed"]) == (1, False)
+    assert [command[0] for command, _ in told] == ["passwd"]
+    shown.clear()
+    reached = 1
+    status, found = body("remedy.password.reset", asked, LOCAL=repr(str(local)))
+    assert status == 0
+    assert "password" not in found
+    assert told[-2][1].decode().strip() == shown[1].replace(": ", ":")
+
+
+@pytest.mark.parametrize(("program", "changed"), [("chpasswd", False), ("chage", True)])
+def test_a_password_that_would_never_end_is_given_to_nobody(
+    body: Any, accounts: Any, program: str, changed: bool
+) -> None:
+    local, _, failing = accounts
+    failing.add(program)
+    status, found = body("remedy.password.reset", {"account": "zoe"}, LOCAL=repr(str(local)))
+    assert (status, found) == (1, {"changed": changed, "account": "zoe"})
+
+
 def test_nothing_is_printed_beside_the_answer(
     body: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
