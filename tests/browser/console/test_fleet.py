@@ -161,7 +161,7 @@ def test_a_campaign_of_thousands_is_followed_live(desk: Desk, open_page: OpenPag
     new.get_by_label("Devices", exact=True).fill("*")
     expect(new.get_by_text("500 or more devices")).to_be_visible()
     for ring in ("canary", "early"):
-        new.get_by_role("button", name=f"Take ring {ring} out").click()
+        new.get_by_role("button", name=f"Remove ring {ring}").click()
     new.get_by_role("button", name="Start", exact=True).click()
     _sign(page, "check.disk.space version 1, R0", f"{_MANY + 1:,}, set")
     # The page was there before anything had happened, and nobody reloads it.
