@@ -17,13 +17,15 @@ from litestar.params import FromPath, JSONBody
 
 from farhand_console.home import Home
 from farhand_console.session.channel import Channel, open_channel
-from farhand_console.session.record import open_records
+from farhand_console.session.record import SessionRecord, open_records
 from farhand_console.session.screenshot import ask_screenshot
 from farhand_console.session.tools import ask_tool, tool_lines
 from farhand_console.session.watching import Shown, watch
 from farhand_console.web.session_lines import SessionLines
 from farhand_console.web.sockets import Socket, error_body, first_of
+from farhand_protocol.envelopes import decode_envelope, open_payload
 from farhand_protocol.errors import FarhandError, UsageError
+from farhand_protocol.grants import Grant
 
 __all__ = [
     "MAX_LOG_LINES",
@@ -56,7 +58,10 @@ _TOOLS: Final = frozenset(
 
 
 class HeldSession(msgspec.Struct, kw_only=True):
-    """A session whose key this console holds; `mode` as in its record."""
+    """A session whose key this console holds; `mode` as in its record.
+
+    `read_only`: its files were granted for reading alone.
+    """
 
     session: str
     device: str
@@ -68,6 +73,7 @@ class HeldSession(msgspec.Struct, kw_only=True):
     operator: str
     mode: str
     words: list[str]
+    read_only: bool
 
 
 @get("/local/sessions")
@@ -86,10 +92,16 @@ async def held_sessions(home: NamedDependency[Home]) -> dict[str, list[HeldSessi
             operator=one.operator,
             mode=one.mode,
             words=one.words,
+            read_only=_is_read_only(one),
         )
         for one in found
     ]
     return {"items": items}
+
+
+def _is_read_only(one: SessionRecord) -> bool:
+    # Who joined holds her own wish, and what files are open for stands in the other's grant.
+    return not one.mode and open_payload(decode_envelope(one.grant), Grant).read_only
 
 
 @post("/local/sessions/{session:str}/tool", status_code=200)

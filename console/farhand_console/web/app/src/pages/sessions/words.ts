@@ -10,6 +10,8 @@ export interface Held {
   device_name: string;
   guest: boolean;
   scopes: string[];
+  /** Files were granted for reading alone. */
+  read_only: boolean;
   expires: string;
   ticket: string;
   operator: string;
@@ -28,6 +30,29 @@ export const SCOPES: Record<string, string> = {
   clipboard: "share the clipboard",
   desktop: "reach its own remote desktop",
 };
+
+/** What a session is asked for with, as it is sent to `session-open` or `session-widen`. */
+export interface Wish {
+  scopes: string;
+  forward_to: string[];
+  read_only?: boolean;
+  minutes?: number;
+  reason: string;
+}
+
+/** The lines of the question before it is signed: all that is sent, and what the scopes mean. */
+export function wishFacts(wish: Wish): [string, string][] {
+  const scopes = wish.scopes.split(",");
+  const files = wish.read_only ? "read, never written" : "read and written";
+  return [
+    ["Scopes", scopes.join(", ")],
+    ["That is to", scopes.map((scope) => SCOPES[scope] ?? scope).join("; ")],
+    ["Forward to", wish.forward_to.join(", ") || "nothing"],
+    ...(scopes.includes("files") && wish.read_only !== undefined ? ([["Files", files]] as [string, string][]) : []),
+    ...(wish.minutes === undefined ? [] : ([["Minutes", String(wish.minutes)]] as [string, string][])),
+    ["Reason", wish.reason || "none"],
+  ];
+}
 
 interface State {
   words: string;

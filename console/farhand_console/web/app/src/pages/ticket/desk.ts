@@ -25,7 +25,6 @@ export const KINDS = [
 export const WEIGHTS = ["high", "medium", "low"] as const;
 export const WAITING_FOR = ["customer", "vendor", "visit", "change", "reminder"] as const;
 export const LINKS = ["relates", "parent", "duplicate-of", "blocked-by"] as const;
-export const SCOPES = ["view", "terminal", "files", "screen", "control", "forward"] as const;
 export const LANGUAGES: [string, string][] = [
   ["en", "English"],
   ["de", "Deutsch"],
