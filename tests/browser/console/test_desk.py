@@ -11,7 +11,7 @@ from typing import Final
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser.console.conftest import Desk, OpenPage, go
-from tests.support.browser import Watched
+from tests.support.browser import Watched, axe_faults
 
 # Others work on the same processors, and a signed run starts several processes.
 
@@ -224,3 +224,76 @@ def test_a_report_says_the_same_in_every_form(desk: Desk, open_page: OpenPage) -
         page.get_by_role("link", name="tickets as CSV").click()
     rows = list(csv.reader(io.StringIO(Path(kept.value.path()).read_text())))
     assert sum("One that counts" in " ".join(row) for row in rows) == 1
+
+
+def test_an_admin_sets_hours_promises_and_queues(desk: Desk, open_page: OpenPage) -> None:
+    one = open_page("/admin?tab=desk", console=desk.admin)
+    one.expect("Failed to load resource: the server responded with a status of 422")
+    page = one.page
+    page.get_by_role("button", name="New calendar").click()
+    box = page.get_by_role("dialog", name="A new calendar")
+    box.get_by_label("Name").fill("office")
+    box.get_by_label("Time zone").fill("Europe/Nowhere")
+    box.get_by_label("Monday").fill("09:00-12:00, 13:00-18:00")
+    box.get_by_label("Saturday").fill("late")
+    box.get_by_role("button", name="Save").click()
+    expect(box.get_by_role("alert")).to_contain_text("late are no hours of a day")
+    box.get_by_label("Saturday").fill("10:00-14:00")
+    box.get_by_role("button", name="Save").click()
+    expect(box.get_by_role("alert")).to_contain_text("'Europe/Nowhere' is no time zone")
+    box.get_by_label("Time zone").fill("Europe/Lisbon")
+    box.get_by_role("button", name="Add a day").click()
+    box.get_by_label("Day", exact=True).fill("2026-12-25")
+    box.get_by_label("Why").fill("Christmas")
+    assert axe_faults(page) == []
+    box.get_by_role("button", name="Save").click()
+    expect(box).to_have_count(0)
+    kept = desk.admin.json("calendar", "show", "office")
+    assert kept["calendar"]["zone"] == "Europe/Lisbon"
+    assert kept["calendar"]["week"][0] == [[540, 720], [780, 1080]]
+    assert kept["calendar"]["week"][5] == [[600, 840]]
+    assert kept["calendar"]["days"] == [{"day": "2026-12-25", "name": "Christmas", "windows": []}]
+
+    page.get_by_role("button", name="New promise").click()
+    box = page.get_by_role("dialog", name="A new promise")
+    box.get_by_label("Name").fill("gold")
+    box.get_by_label("Counted in the hours of").select_option("office")
+    urgent = box.get_by_role("group", name="urgent")
+    urgent.get_by_label("First answer").fill("30 min")
+    urgent.get_by_label("Resolved").fill("1 h 30")
+    box.get_by_role("button", name="Save").click()
+    expect(box.get_by_role("alert")).to_contain_text("1 h 30 is no span of time")
+    urgent.get_by_label("Resolved").fill("1 h 30 min")
+    box.get_by_label("vendor").check()
+    assert axe_faults(page) == []
+    box.get_by_role("button", name="Save").click()
+    expect(box).to_have_count(0)
+
+    page.get_by_role("button", name="New queue").click()
+    box = page.get_by_role("dialog", name="A new queue")
+    box.get_by_label("Name").fill("printers")
+    box.get_by_label("As people read it").fill("Printers")
+    box.get_by_label("Promise").select_option("gold")
+    box.get_by_role("button", name="Save").click()
+    expect(box).to_have_count(0)
+    expect(page.get_by_role("table", name="Queues").get_by_text("Printers")).to_be_visible()
+
+    # Other hours are a new version, and what is promised from now on is counted in it.
+    page.get_by_role("table", name="Calendars").get_by_role("button", name="office").click()
+    box = page.get_by_role("dialog", name="Calendar office")
+    box.get_by_label("Friday").fill("")
+    expect(box.get_by_label("New tickets of gold are counted in it")).to_be_checked()
+    box.get_by_role("button", name="Save").click()
+    expect(box).to_have_count(0)
+    policy = desk.admin.json("sla", "show", "gold")
+    assert (policy["version"], policy["calendar"], policy["calendar_version"]) == (2, "office", 2)
+    assert policy["policy"]["targets"]["urgent"] == {
+        "first_response_s": 1800,
+        "next_response_s": None,
+        "resolution_s": 5400,
+    }
+    assert policy["policy"]["pauses"] == ["customer", "vendor"]
+    with page.expect_response("**/relay/kind-promises/complaint"):
+        page.get_by_label("complaint").select_option("gold")
+    assert desk.admin.json("sla", "kind")["items"] == [{"kind": "complaint", "policy": "gold"}]
+    desk.admin.json("sla", "kind", "complaint", "none")
