@@ -5,10 +5,10 @@ ends, for whatever reason, another is opened after a wait (farhand_agent.reconne
 sessions go on without a link.  This process imports neither `cryptography` nor any parser of what
 operators sign: keys and checks belong to short-lived children.
 
-On SIGTERM or SIGINT, in this order: the local socket closes, the processes of sessions that were
-started here go, the link closes, the journal closes.  The sessions themselves stay open in the
-journal and go on when the agent starts again.  Runners stay: they finish, journal, and are found
-again.
+On SIGTERM or SIGINT, in this order: the local socket and the door (people/) close, the processes of
+sessions that were started here go, the link closes, the journal closes.  The sessions themselves
+stay open in the journal and go on when the agent starts again.  Runners stay: they finish, journal,
+and are found again.
 
 The program that runs it is `farhand_agent.resident`.
 """
@@ -40,6 +40,8 @@ from farhand_agent.locks import try_lock
 from farhand_agent.notices import say, say_error
 from farhand_agent.os_name import os_name
 from farhand_agent.outbox import Outbox
+from farhand_agent.people.desk import PeopleDesk
+from farhand_agent.people.opening import open_door
 from farhand_agent.processes import command
 from farhand_agent.reconnect import Backoff
 from farhand_agent.scripts.dispatch import OrderDispatch
@@ -124,6 +126,7 @@ class Daemon:
             trust_updated=trust_updated,
         )
         self._sessions = SessionChildren(home, self._journal, self._posted)
+        self._people = PeopleDesk(home, self._journal, self._stop)
         self._updates = UpdateDesk(home, self._journal, self._stopping)
         self._inventory = InventoryUpload(
             home, self._journal, settings.inventory_interval_s, random.random
@@ -154,6 +157,7 @@ class Daemon:
             "status": self._status,
             "stop": self._stop_sessions,
             "sessions-changed": self._sessions_changed,
+            "watch": self._people.watch,
             "orders-changed": self._orders_changed,
             "trust-changed": self._trust_changed,
             "release-piece": self._updates.piece,
@@ -161,7 +165,7 @@ class Daemon:
         }
         try:
             async with asyncio.TaskGroup() as root:
-                async with LocalServer(self._home, handlers):
+                async with LocalServer(self._home, handlers), open_door(self._home, self._people):
                     await self._tick()
                     await self._guarded(self._updates.begin())
                     tasks = [
@@ -387,8 +391,10 @@ class Daemon:
 
     async def _stop_sessions(self, request: dict[str, Any]) -> dict[str, Any]:
         session = request.get("session")
-        chosen = session if isinstance(session, str) else None
-        return {"stopped": await self._sessions.stop(chosen, reason="stopped")}
+        return {"stopped": await self._stop(session if isinstance(session, str) else None)}
+
+    async def _stop(self, session: str | None) -> list[str]:
+        return await self._sessions.stop(session, reason="stopped")
 
     async def _sessions_changed(self, _: dict[str, Any]) -> dict[str, Any]:
         self._sessions.wake()

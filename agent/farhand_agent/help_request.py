@@ -3,15 +3,22 @@
 What is asked waits in the journal's outbox until the relay has stored it, and becomes one ticket
 however often it is sent.  It starts nothing on this device and gives nobody access: that is what
 codes and grants are for.  Answers come by mail or on the desk's pages.
+
+Who is another user than the agent's asks through its door (farhand_agent.door); the journal then
+says who it was, and how many calls of others may wait is bounded before the agent's own are.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import secrets
 import sqlite3
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +28,8 @@ import msgspec
 from farhand_agent import local
 from farhand_agent.audit import append_log
 from farhand_agent.config import Home, load_settings
-from farhand_agent.home_option import home_option
+from farhand_agent.door import Door
+from farhand_agent.door_option import door_of, person_home_option
 from farhand_agent.journal import Journal
 from farhand_agent.journal_tables import post_report
 from farhand_agent.terminal import table
@@ -30,10 +38,12 @@ from farhand_agent.write_points import LOG_WRITTEN
 from farhand_protocol.errors import FarhandError, UsageError
 from farhand_protocol.identity import make_id
 from farhand_protocol.messages import MAX_HELP_IMAGE_BYTES
+from farhand_protocol.pictures import PART_BYTES
 
 __all__ = [
     "MAX_HELP_CHARS",
     "MAX_HELP_WAITING",
+    "Asker",
     "ask_for_help",
     "asked_for_help",
     "help_command",
@@ -46,6 +56,18 @@ MAX_HELP_WAITING: Final = 5
 _SHOWN_CHARS: Final = 80
 _LISTED: Final = 1000
 _MAGIC: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Another user of this computer who asks.
+
+    `waiting_max`: so many calls may wait for a line, whoever made them, for hers to be added.
+    """
+
+    uid: int
+    name: str
+    waiting_max: int = MAX_HELP_WAITING
 
 
 def is_image(data: bytes) -> bool:
@@ -62,7 +84,7 @@ def is_image(data: bytes) -> bool:
     help="A picture of what you see: PNG or JPEG, at most 700 KiB.",
 )
 @click.option("--list", "listing", is_flag=True, help="Show what was asked, and its ticket.")
-@home_option
+@person_home_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def help_command(
     words: tuple[str, ...],
@@ -77,22 +99,19 @@ def help_command(
     It works without a line, too: what you ask goes out as soon as there is one.
     """
     w = own_wording()
-    load_settings(home)
-    journal = Journal(home.journal)
-    try:
-        if listing:
-            _show(asked_for_help(journal), as_json=as_json)
-            return
-        text = " ".join(words).strip()
-        if not text:
-            text, tried = _ask(tried)
-        picture = b"" if image is None else _read(image)
-        language = chosen_language(os.environ)
-        request = _request(journal, text, tried=tried, picture=picture, language=language)
-    finally:
-        journal.close()
-    # Where none runs, it sends what waits when it starts.
-    local.notify(home, "orders-changed")
+    door = door_of(home)
+    if door is None:
+        load_settings(home)
+    if listing:
+        _show(_asked(home) if door is None else door_requests(door), as_json=as_json)
+        return
+    text = " ".join(words).strip()
+    if not text:
+        text, tried = _ask(tried)
+    picture = b"" if image is None else _read(image)
+    language = chosen_language(os.environ)
+    ask = partial(ask_for_help, home) if door is None else partial(ask_at_door, door)
+    request = ask(text, tried=tried, picture=picture, language=language)
     if as_json:
         click.echo(json.dumps({"request": request, "state": "waiting"}))
     else:
@@ -101,7 +120,13 @@ def help_command(
 
 
 def ask_for_help(
-    home: Home, text: str, *, tried: str = "", picture: bytes = b"", language: str = "en"
+    home: Home,
+    text: str,
+    *,
+    tried: str = "",
+    picture: bytes = b"",
+    language: str = "en",
+    asker: Asker | None = None,
 ) -> str:
     """Note a call for help, which goes out as soon as there is a line; blocks.
 
@@ -111,6 +136,7 @@ def ask_for_help(
         tried: what was tried already.
         picture: PNG or JPEG within `MAX_HELP_IMAGE_BYTES`, or empty.
         language: that of the answer.
+        asker: who asks, where that is another user than the agent's.
 
     Returns:
         The request's id.
@@ -123,14 +149,67 @@ def ask_for_help(
         _check_image(picture, "the picture")
     journal = Journal(home.journal)
     try:
-        request = _request(journal, text, tried=tried, picture=picture, language=language)
+        request = _request(
+            journal, text, tried=tried, picture=picture, language=language, asker=asker
+        )
     finally:
         journal.close()
+    # Where none runs, it sends what waits when it starts.
     local.notify(home, "orders-changed")
     return request
 
 
-def _request(journal: Journal, text: str, *, tried: str, picture: bytes, language: str) -> str:
+def ask_at_door(
+    door: Door, text: str, *, tried: str = "", picture: bytes = b"", language: str = "en"
+) -> str:
+    """Ask as `ask_for_help` does, at an agent that is another user's; blocks.
+
+    Raises:
+        FarhandError: what `ask_for_help` says; `people-...`, `agent-not-running`.
+    """
+    if picture:
+        _check_image(picture, "the picture")
+    parts = [picture[at : at + PART_BYTES] for at in range(0, len(picture), PART_BYTES)]
+    request = {
+        "do": "help",
+        "text": _checked(text),
+        "tried": _checked(tried) if tried.strip() else "",
+        "language": language,
+        "parts": len(parts),
+    }
+    lines: Iterator[dict[str, Any]] = (
+        {"data": base64.b64encode(one).decode("ascii")} for one in parts
+    )
+    return str(door.ask(request, more=lines).get("request"))
+
+
+def door_requests(door: Door) -> list[dict[str, Any]]:
+    """Return what this user asked through a door; blocks.
+
+    Raises:
+        FarhandError: `people-stranger`, `agent-not-running`.
+    """
+    facts = door.ask({"do": "facts"}).get("facts")
+    return list(facts.get("requests", []))[::-1] if isinstance(facts, dict) else []
+
+
+def _asked(home: Home) -> list[dict[str, Any]]:
+    journal = Journal(home.journal)
+    try:
+        return asked_for_help(journal)
+    finally:
+        journal.close()
+
+
+def _request(
+    journal: Journal,
+    text: str,
+    *,
+    tried: str,
+    picture: bytes,
+    language: str,
+    asker: Asker | None = None,
+) -> str:
     request = make_id("h", secrets.token_bytes(10))
     fields = {
         "id": request,
@@ -141,28 +220,30 @@ def _request(journal: Journal, text: str, *, tried: str, picture: bytes, languag
         "image": picture,
     }
     body = msgspec.msgpack.encode(fields)
-    _post(journal, request, words=text.strip()[:_SHOWN_CHARS], body=body)
+    _post(journal, request, words=text.strip()[:_SHOWN_CHARS], body=body, asker=asker)
     return request
 
 
-def _post(journal: Journal, request: str, *, words: str, body: bytes) -> None:
+def _post(journal: Journal, request: str, *, words: str, body: bytes, asker: Asker | None) -> None:
     """Put what somebody asks into the outbox, and its beginning into the log.
 
     Raises:
         FarhandError: `help-queue-full` where the relay has not taken the earlier ones yet.
     """
     at = journal.now_text()
+    most = MAX_HELP_WAITING if asker is None else asker.waiting_max
+    who = {} if asker is None else {"user": asker.name, "uid": asker.uid}
 
     def act(c: sqlite3.Connection) -> None:
         (waiting,) = c.execute("SELECT count(*) FROM outbox WHERE kind = 'help'").fetchone()
-        if waiting >= MAX_HELP_WAITING:
+        if waiting >= most:
             raise FarhandError(
                 "help-queue-full",
                 f"{waiting} calls for help wait on this device for a line",
                 hint="they go out by themselves; or call the desk",
             )
         post_report(c, at, "help", request, body)
-        append_log(c, at, "help-asked", {"id": request, "text": words})
+        append_log(c, at, "help-asked", {"id": request, "text": words, **who})
 
     journal.commit(LOG_WRITTEN, act)
 
@@ -222,8 +303,13 @@ def _check_image(data: bytes, name: str) -> None:
         raise FarhandError("image-malformed", f"{name} is neither a PNG nor a JPEG")
 
 
-def asked_for_help(journal: Journal) -> list[dict[str, Any]]:
-    """Return what was asked lately, oldest first, and what became of it."""
+def asked_for_help(journal: Journal, *, uid: int | None = None) -> list[dict[str, Any]]:
+    """Return what was asked lately, oldest first, and what became of it.
+
+    Args:
+        journal: of the home.
+        uid: only what that other user asked.
+    """
     found: dict[str, dict[str, Any]] = {}
     for record in journal.latest_log_records(_LISTED):
         if record.kind not in ("help-asked", "help-taken", "report-refused"):
@@ -231,6 +317,8 @@ def asked_for_help(journal: Journal) -> list[dict[str, Any]]:
         detail = json.loads(record.detail)
         name = str(detail.get("id", detail.get("subject", "")))
         if record.kind == "help-asked":
+            if uid is not None and detail.get("uid") != uid:
+                continue
             found[name] = {
                 "request": name,
                 "at": record.at,

@@ -16,7 +16,7 @@ import click
 from farhand_agent.config import Home
 from farhand_agent.home_owner import become_owner
 
-__all__ = ["chosen_home", "default_home", "home_option"]
+__all__ = ["chosen_home", "default_home", "home_option", "owned_home"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,7 +44,13 @@ def chosen_home(ctx: click.Context, _: click.Parameter, value: str | None) -> Ho
     return home
 
 
-def _owned_home(ctx: click.Context, parameter: click.Parameter, value: str | None) -> Home:
+def owned_home(ctx: click.Context, parameter: click.Parameter, value: str | None) -> Home:
+    """Return the chosen home, and become its owner where this is root.
+
+    Raises:
+        HomeForeign: it is another program's.
+        OSError: the rights cannot be given up.
+    """
     home = chosen_home(ctx, parameter, value)
     become_owner(home.path)
     return home
@@ -55,7 +61,7 @@ def home_option(command: F) -> F:
     option = click.option(
         "--home",
         metavar="DIR",
-        callback=_owned_home,
+        callback=owned_home,
         help="The agent's home; FARHAND_HOME is the default.",
     )
     return option(command)

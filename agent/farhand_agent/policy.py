@@ -2,7 +2,8 @@
 
 `policy.toml` in the home has the fields of `farhand_protocol.trust.GroupPolicy`; a field that it
 does not name leaves the signed policy as it is.  Each side can only narrow the other.  A file that
-cannot be read allows nothing.  Announcing a change is the daemon's work; this module is pure but
+cannot be read allows nothing.  `people` stands in that file alone: who counts as a person at this
+computer (people/persons.py).  Announcing a change is the daemon's work; this module is pure but
 for reading the file.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -23,12 +24,14 @@ from farhand_protocol.hours import common_hours
 from farhand_protocol.trust import MAX_CONSENT_S, SCOPES, GroupPolicy, check_rules
 
 __all__ = [
+    "MAX_PEOPLE",
     "NOTHING",
     "SERVED_SCOPES",
     "WIDE_SCOPES",
     "effective_policy",
     "load_own",
     "merge",
+    "own_people",
     "policy_digest",
     "policy_words",
 ]
@@ -49,6 +52,11 @@ NOTHING = GroupPolicy(
     break_glass=False,
 )
 _MAX_POLICY_BYTES = 64 * 1024
+MAX_PEOPLE: Final = 100
+_People = Annotated[
+    list[Annotated[str, msgspec.Meta(min_length=1, max_length=100)]],
+    msgspec.Meta(max_length=MAX_PEOPLE),
+]
 _RECORDING = ("off", "on", "required")
 _STALL = ("flag", "stop")
 
@@ -59,12 +67,26 @@ def load_own(home: Home) -> dict[str, Any]:
     Raises:
         FarhandError: `policy-malformed`.
     """
+    return _read(home)[0]
+
+
+def own_people(home: Home) -> list[str] | None:
+    """Return whom policy.toml names as the people of this computer; None where it names nobody.
+
+    Raises:
+        FarhandError: `policy-malformed`.
+    """
+    return _read(home)[1]
+
+
+def _read(home: Home) -> tuple[dict[str, Any], list[str] | None]:
     try:
         fields = tomllib.loads(read_limited(home.policy, _MAX_POLICY_BYTES).decode())
+        people = msgspec.convert(fields.pop("people", None), _People | None)
         checked = msgspec.convert(fields, GroupPolicy)
         check_rules(checked)
     except FileNotFoundError:
-        return {}
+        return {}, None
     except (
         OSError,
         UnicodeDecodeError,
@@ -84,7 +106,7 @@ def load_own(home: Home) -> dict[str, Any]:
         )
     if any(not root.startswith("/") or ".." in root.split("/") for root in checked.files_roots):
         raise FarhandError("policy-malformed", "policy.toml: files_roots must be absolute paths")
-    return {name: getattr(checked, name) for name in fields}
+    return {name: getattr(checked, name) for name in fields}, people
 
 
 def merge(signed: GroupPolicy, own: dict[str, Any]) -> GroupPolicy:

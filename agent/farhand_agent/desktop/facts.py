@@ -49,8 +49,13 @@ class DeviceFacts:
     requests: list[dict[str, Any]] = field(default_factory=list)
 
 
-def device_facts(home: Home) -> DeviceFacts:
-    """Gather them; blocks for a moment."""
+def device_facts(home: Home, *, uid: int | None = None) -> DeviceFacts:
+    """Gather them; blocks for a moment.
+
+    Args:
+        home: of the agent.
+        uid: whose calls for help are told of, where that is another user than the agent's.
+    """
     if not home.is_enrolled:
         return DeviceFacts(name=host_name(), serial=serial_number())
     settings = load_settings(home)
@@ -68,7 +73,7 @@ def device_facts(home: Home) -> DeviceFacts:
         journal = Journal(home.journal, read_only=True)
         try:
             warnings = alarms(journal)
-            requests = asked_for_help(journal)[-_SHOWN_REQUESTS:][::-1]
+            requests = asked_for_help(journal, uid=uid)[-_SHOWN_REQUESTS:][::-1]
             group = journal.meta("group") or group
         finally:
             journal.close()

@@ -1,0 +1,221 @@
+"""The door: what a stranger gets, what a person gets, and what nobody can make it do."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import socket
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from farhand_agent.config import Home
+from farhand_agent.door import Door, door_path, peer_uid
+from farhand_agent.errors import AgentNotRunning
+from farhand_agent.people import desk as desk_module
+from farhand_agent.people import door_server
+from farhand_agent.people.desk import MAX_HELP_AN_HOUR, OPEN_TO_ALL
+from farhand_agent.people.opening import has_door
+from farhand_protocol.errors import FarhandError
+from farhand_protocol.messages import MAX_HELP_IMAGE_BYTES
+from tests.agent.people.doors import ALICE, BOB, EVE, open_door
+
+PATIENCE_S = 30
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home.at(tmp_path / "home")
+
+
+@pytest.fixture
+def errands(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What would have been done by a child."""
+    done: list[dict[str, Any]] = []
+
+    async def ask_child(_: str, request: dict[str, Any], *, timeout_s: float) -> dict[str, Any]:
+        done.append(request)
+        return {"request": "h-1"}
+
+    monkeypatch.setattr(desk_module, "ask_child", ask_child)
+    return done
+
+
+async def test_a_stranger_may_ask_for_help_and_for_nothing_else(
+    home: Home, monkeypatch: pytest.MonkeyPatch, errands: list[dict[str, Any]]
+) -> None:
+    async with open_door(home, monkeypatch) as door:
+        everything = set(door.desk.work) | set(door.desk.held)
+        assert everything > OPEN_TO_ALL == {"who", "help"}
+        for do in everything - OPEN_TO_ALL:
+            with pytest.raises(FarhandError, match="people-stranger"):
+                await door.ask(do, user=EVE, session="s-1", name="s-1", after=-1, line={})
+        assert errands == []
+        assert await door.ask("who", user=EVE) == {"user": "4003", "uid": EVE, "person": False}
+        assert await door.ask("who", user=ALICE) == {"user": "4001", "uid": ALICE, "person": True}
+        assert (await door.ask("who", user=0))["person"]
+        assert await door.ask("help", user=EVE, text="no sound") == {"request": "h-1"}
+        await door.ask("help", user=ALICE, text="no picture")
+        assert [(one["uid"], one["user"], one["waiting_max"]) for one in errands] == [
+            (EVE, "4003", 3),
+            (ALICE, "4001", 5),
+        ]
+
+
+async def test_who_logs_out_is_a_stranger_at_once(
+    home: Home, monkeypatch: pytest.MonkeyPatch, errands: list[dict[str, Any]]
+) -> None:
+    async with open_door(home, monkeypatch) as door:
+        await door.ask("facts", user=ALICE)
+        waiting = asyncio.ensure_future(door.ask("sessions", user=ALICE, after=0, pages=True))
+        async with asyncio.timeout(PATIENCE_S):
+            while not door.desk._pages:
+                await asyncio.sleep(0.01)
+        door.here.discard(ALICE)
+        with pytest.raises(FarhandError, match="people-stranger"):
+            await door.ask("facts")
+        door.desk._change()
+        with pytest.raises(FarhandError, match="people-stranger"):
+            await waiting
+        await door.ask("facts", user=BOB)
+
+
+async def test_calls_of_one_user_are_bounded(
+    home: Home, monkeypatch: pytest.MonkeyPatch, errands: list[dict[str, Any]]
+) -> None:
+    async with open_door(home, monkeypatch) as door:
+        for _ in range(MAX_HELP_AN_HOUR):
+            await door.ask("help", user=EVE, text="again")
+        with pytest.raises(FarhandError, match="people-help-often"):
+            await door.ask("help", user=EVE, text="again")
+        await door.ask("help", user=ALICE, text="hers")
+        assert len(errands) == MAX_HELP_AN_HOUR + 1
+
+
+async def test_a_picture_comes_in_parts_and_is_bounded(
+    home: Home, monkeypatch: pytest.MonkeyPatch, errands: list[dict[str, Any]]
+) -> None:
+    picture = PNG + os.urandom(50_000)
+    parts = [picture[at : at + 24_576] for at in range(0, len(picture), 24_576)]
+    more = [{"data": base64.b64encode(one).decode()} for one in parts]
+    async with open_door(home, monkeypatch) as door:
+        await door.ask("help", text="see", parts=len(parts), more=more)
+        assert errands[0]["picture"] == picture
+        large = [more[0]] * (MAX_HELP_IMAGE_BYTES // 24_576 + 2)
+        with pytest.raises(FarhandError, match="image-too-large"):
+            await door.ask("help", text="see", parts=len(large), more=large)
+        for fields in ({"parts": 65}, {"parts": -1}, {"text": 7}, {"language": "../x"}):
+            with pytest.raises(FarhandError, match="request-malformed"):
+                await door.ask("help", **{"text": "see", **fields})
+        with pytest.raises(FarhandError, match="request-malformed"):
+            await door.ask("help", text="see", parts=1, more=[{"data": "%"}])
+        assert len(errands) == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"\n", b"[]\n", b"{\n", b"x" * 70_000 + b"\n", b'{"do":"who"'],
+    ids=["empty", "list", "cut", "long", "open"],
+)
+async def test_what_is_no_request_is_answered_and_no_more(
+    home: Home, monkeypatch: pytest.MonkeyPatch, line: bytes
+) -> None:
+    async with open_door(home, monkeypatch) as door:
+
+        def send() -> bytes:
+            with door.of(ALICE).connect() as link:
+                try:
+                    link.sendall(line)
+                    link.shutdown(socket.SHUT_WR)
+                    return link.recv(65_536)
+                except ConnectionError:
+                    return b""  # it was closed before all of that was taken
+
+        answer = await asyncio.to_thread(send)
+        if answer:
+            assert json.loads(answer)["error"]["code"] == "request-malformed"
+        with pytest.raises(FarhandError, match="request-unknown"):
+            await door.ask("status")
+
+
+async def test_strangers_take_the_room_of_nobody(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_door(home, monkeypatch) as door:
+        links: list[socket.socket] = []
+        try:
+            for _ in range(door_server._PER_STRANGER):
+                links.append(await asyncio.to_thread(door.of(EVE).connect))
+            with pytest.raises(FarhandError, match="agent-silent"):
+                await door.ask("who", user=EVE)
+            assert (await door.ask("who"))["person"]
+        finally:
+            for link in links:
+                link.close()
+
+
+async def test_the_folder_cannot_be_exchanged_and_the_door_is_everybodys(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_door(home, monkeypatch) as door:
+        path = door.of(ALICE).path
+        assert stat.S_IMODE(path.stat().st_mode) & 0o666 == 0o666
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o755
+        path.parent.chmod(0o777)
+        with pytest.raises(FarhandError, match="home-unusable"):
+            door_path(home, folder=path.parent, make=True)
+    assert not path.exists()
+
+
+async def test_what_a_dead_agent_left_is_swept_away(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_door(home, monkeypatch) as door:
+        folder = door.of(ALICE).path.parent
+        dead, other = folder / ("0" * 16), folder / "other"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as left:
+            left.bind(str(dead))
+        other.touch()
+        door_server._sweep(door.of(ALICE).path)
+        assert not dead.exists()
+        assert other.exists()
+        assert (await door.ask("who"))["person"]
+
+
+async def test_what_is_not_the_agents_is_not_spoken_to(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_door(home, monkeypatch) as door:
+        with monkeypatch.context() as patched:
+            patched.setattr("farhand_agent.door.peer_uid", lambda _: EVE)
+            with pytest.raises(FarhandError, match="people-door-foreign"):
+                await door.ask("who")
+        # Connections are taken in their order: that one is over when the next is answered.
+        assert (await door.ask("who"))["person"]
+    with pytest.raises(AgentNotRunning):
+        await door.ask("who")
+
+
+def test_the_kernel_says_whose_connection_it_is() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert peer_uid(ours) == os.geteuid()
+
+
+def test_which_agent_has_a_door(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    home.make()
+    monkeypatch.setattr(os, "geteuid", lambda: ALICE)
+    assert not has_door(home)
+    home.policy.write_text('people = ["alice"]')
+    assert has_door(home)
+    home.policy.write_text("people = 7")
+    assert not has_door(home)
+    assert has_door(Home.at("/var/lib/farhand-agent"))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert has_door(home)
+    assert Door(home).path.parent == Path("/run/farhand/people")
