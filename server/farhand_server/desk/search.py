@@ -12,16 +12,26 @@ desk, whichever address they came from; any other one is looked for as the words
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
+    ARRAY,
+    BigInteger,
     ColumnElement,
     CompoundSelect,
     Integer,
+    RowMapping,
     Select,
     and_,
+    any_,
     column,
+    func,
+    literal,
+    not_,
+    or_,
     select,
     table,
     text,
@@ -30,6 +40,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import UsageError
+from farhand_server.desk.search_candidates import ANYWHERE, OWN, candidates, has_terms
 from farhand_server.desk.search_terms import Clause, as_fts5, as_tsquery, question_of
 from farhand_server.desk.tickets import (
     Sight,
@@ -90,26 +101,32 @@ async def search_tickets(
     if not question and theirs is None:
         raise UsageError("invalid", "there is no word to search for")
     where = [tickets.c.tenant == tenant, *conditions_of(wanted, hidden=_OUT_OF_SIGHT)]
-    if (seen := sight.condition(tenant)) is not None:
-        where.append(seen)
-    if theirs is not None:
-        where.append(tickets.c.number.in_(theirs))
-    if not sight.desk:
-        # Of hers, which are few, those with the words: not of all with the words those of hers.
-        own = ticket_search.alias("of_hers")
-        of_hers = select(own.c.seq).where(
-            own.c.tenant == tenant, own.c.ticket.in_(sight.numbers(tenant))
-        )
-        where.append(_seq(c.dialect.name).in_(of_hers))
+    if sight.desk:
+        if (seen := sight.condition(tenant)) is not None:
+            where.append(seen)
+    else:
+        theirs = sight.numbers(tenant)
     rank, seq = after if after is not None else (_OWN_WORDS, None)
     found: list[Found] = []
     for place in (_OWN_WORDS, _WHAT_WAS_SAID) if question else (_OWN_WORDS,):
         if place < rank or len(found) >= limit:
             continue
-        query = _ask(c.dialect.name, question, place, sight, seq if place == rank else None)
-        rows = await c.execute(query.where(*where).limit(limit - len(found)))
-        found += [Found(ticket_of_row(row), place, row["seq"]) for row in rows.mappings()]
+        before = seq if place == rank else None
+        room = limit - len(found)
+        if theirs is not None:
+            query = _among(c.dialect.name, tenant, theirs, question, place, sight, before)
+            rows = await _rows(c, query.where(*where).limit(room))
+        elif c.dialect.name == "sqlite":
+            query = _out_of_fts5(question, place, before)
+            rows = await _rows(c, query.where(*where).limit(room))
+        else:
+            rows = await _piece_by_piece(c, tenant, question, place, before, where, room)
+        found += [Found(ticket_of_row(row), place, row["seq"]) for row in rows]
     return found
+
+
+async def _rows(c: AsyncConnection, query: Select[*tuple[Any, ...]]) -> Sequence[RowMapping]:
+    return (await c.execute(query)).mappings().all()
 
 
 async def _of_whom(
@@ -142,45 +159,115 @@ async def _of_whom(
     return found, f"{words[: match.start()]} {words[match.end() :]}"
 
 
-def _seq(dialect: str) -> ColumnElement[int]:
-    return _fts.c.rowid if dialect == "sqlite" else ticket_search.c.seq
-
-
-def _ask(
-    dialect: str, question: tuple[Clause, ...], place: int, sight: Sight, before: int | None
-) -> Select[*tuple[Any, ...]]:
+def _joined() -> Select[*tuple[Any, ...]]:
     same = and_(
         tickets.c.tenant == ticket_search.c.tenant, tickets.c.number == ticket_search.c.ticket
     )
     query = select(ticket_search.c.seq, tickets)
-    seq = _seq(dialect)
-    if not question:
-        seq = ticket_search.c.seq
-        query = query.select_from(ticket_search.join(tickets, same))
-    elif dialect == "sqlite":
-        # FTS5 goes first, from its end: so the newest come out without the others being looked at.
-        query = query.select_from(
-            _fts.join(ticket_search, ticket_search.c.seq == seq).join(tickets, same)
-        ).where(
-            text("ticket_search_fts MATCH :question").bindparams(
-                question=_fts5(question, place, sight)
+    return query.select_from(ticket_search.join(tickets, same))
+
+
+# Of tickets that are few, those with the words.
+
+
+def _among(
+    dialect: str,
+    tenant: str,
+    numbers: CompoundSelect[int],
+    question: tuple[Clause, ...],
+    place: int,
+    sight: Sight,
+    before: int | None,
+) -> Select[*tuple[Any, ...]]:
+    """Compare the terms of certain tickets: an index names too many that are somebody else's."""
+    terms = ticket_search.c
+    query = _joined().where(terms.tenant == tenant, terms.ticket.in_(numbers))
+    if question:
+        own = _holds(dialect, terms.head, question)
+        if place == _OWN_WORDS:
+            query = query.where(own)
+        else:
+            said = terms.head + " " + terms.said
+            all_said = said + " " + terms.notes if sight.desk else said
+            query = query.where(_holds(dialect, all_said, question), ~own)
+    if before is not None:
+        query = query.where(terms.seq < before)
+    # An order that no index has, so that none is walked for it.
+    return query.order_by((terms.seq + 0).desc())
+
+
+def _holds(
+    dialect: str, terms: ColumnElement[str], question: tuple[Clause, ...]
+) -> ColumnElement[bool]:
+    """Match texts of terms with a space between them: one term of each clause is among them."""
+    place_of = func.instr if dialect == "sqlite" else func.strpos
+    apart = literal(" ") + terms + " "
+    return and_(
+        *(
+            or_(
+                *(
+                    place_of(apart, f" {one.text}" + ("" if one.prefix else " ")) > 0
+                    for one in clause
+                )
             )
+            for clause in question
         )
-    else:
-        query = query.select_from(ticket_search.join(tickets, same))
-        where = "ticket_search_head @@ CAST(:question AS tsquery)"
-        if place == _WHAT_WAS_SAID:
-            column = "ticket_search_all" if sight.desk else "ticket_search_said"
-            where = f"{column} @@ CAST(:question AS tsquery) AND NOT ({where})"
-        query = query.where(text(where).bindparams(question=as_tsquery(question)))
+    )
+
+
+# Of all tickets, out of what each database has for it.
+
+
+async def _piece_by_piece(
+    c: AsyncConnection,
+    tenant: str,
+    question: tuple[Clause, ...],
+    place: int,
+    before: int | None,
+    where: Sequence[ColumnElement[bool]],
+    limit: int,
+) -> list[RowMapping]:
+    asked = as_tsquery(question)
+    anywhere = place == _WHAT_WAS_SAID
+    if anywhere:
+        where = [*where, not_(has_terms(OWN, asked))]
+    query = _joined().where(*where).order_by(ticket_search.c.seq.desc())
+    found: list[RowMapping] = []
+    pieces = candidates(
+        c, tenant, where=ANYWHERE if anywhere else OWN, question=asked, before=before
+    )
+    async with contextlib.aclosing(pieces):
+        async for piece in pieces:
+            if piece:
+                these = ticket_search.c.seq == any_(literal(list(piece), ARRAY(BigInteger)))
+                found += await _rows(c, query.where(these).limit(limit - len(found)))
+            if len(found) >= limit:
+                break
+    return found
+
+
+def _out_of_fts5(
+    question: tuple[Clause, ...], place: int, before: int | None
+) -> Select[*tuple[Any, ...]]:
+    seq = _fts.c.rowid
+    same = and_(
+        tickets.c.tenant == ticket_search.c.tenant, tickets.c.number == ticket_search.c.ticket
+    )
+    # FTS5 goes first, from its end: so the newest come out without the others being looked at.
+    query = (
+        select(ticket_search.c.seq, tickets)
+        .select_from(_fts.join(ticket_search, ticket_search.c.seq == seq).join(tickets, same))
+        .where(
+            text("ticket_search_fts MATCH :question").bindparams(question=_fts5(question, place))
+        )
+    )
     if before is not None:
         query = query.where(seq < before)
     return query.order_by(seq.desc())
 
 
-def _fts5(question: tuple[Clause, ...], place: int, sight: Sight) -> str:
+def _fts5(question: tuple[Clause, ...], place: int) -> str:
     in_head = as_fts5(question, "head")
     if place == _OWN_WORDS:
         return in_head
-    anywhere = as_fts5(question, "head said notes" if sight.desk else "head said")
-    return f"({anywhere}) NOT ({in_head})"
+    return f"({as_fts5(question, 'head said notes')}) NOT ({in_head})"

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from farhand_server.desk import search_candidates
 from farhand_server.desk.search_index import reindex
 from farhand_server.relay import Relay
 from tests.server.desk.people import Desk
@@ -101,15 +104,7 @@ async def test_notes_are_found_by_the_desk_alone_and_sight_holds(ann: Desk, mia:
         await ann.new(f"case {number}", body="the notebook again")
     everything = await _found(ann, "notebook")
     assert everything == [1, 7, 6, 5, 4]
-    paged: list[int] = []
-    wanted = {"q": "notebook", "limit": "2"}
-    while True:
-        answer = await ann.web.get("/api/v1/ticket-search", headers=ann.headers, params=wanted)
-        paged += [int(one["id"]) for one in answer.json()["items"]]
-        if (cursor := answer.json()["next"]) is None:
-            break
-        wanted["cursor"] = cursor
-    assert paged == everything
+    assert await _paged(ann, "notebook", limit=2) == everything
     assert await _found(ann, "notebook", state="new") == [1, 7, 6, 5, 4]
     assert await _found(ann, "notebook", owner="ann") == []
     # Merged tickets are still found by their words, spam is not.
@@ -118,6 +113,39 @@ async def test_notes_are_found_by_the_desk_alone_and_sight_holds(ann: Desk, mia:
     assert await _found(ann, "notebook") == [1, 7, 6, 4]
     nothing = await ann.web.get("/api/v1/ticket-search", headers=ann.headers, params={"q": "-!"})
     assert nothing.json()["code"] == "invalid"
+
+
+@pytest.mark.parametrize("relay_parts", ["postgresql"], indirect=True)
+async def test_pages_of_a_large_desk_join_without_a_gap(
+    ann: Desk, mia: Desk, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest are walked, the others come out of the index piece by piece: none is missed."""
+    monkeypatch.setattr(search_candidates, "_WALKED", 3)
+    monkeypatch.setattr(search_candidates, "_NAMED", 4)
+    monkeypatch.setattr(search_candidates, "_FIRST_PIECE", 1)
+    titles = {n: ("printer" if n % 3 == 0 else "other") for n in range(1, 16)}
+    for n, title in titles.items():
+        body = "the printer is meant" if n % 2 == 0 else "nothing"
+        await (mia if n % 5 == 0 else ann).new(title, body=body)
+    own = [n for n in sorted(titles, reverse=True) if n % 3 == 0]
+    said = [n for n in sorted(titles, reverse=True) if n % 2 == 0 and n % 3]
+    for limit in (2, 50):
+        assert await _paged(ann, "printer", limit=limit) == own + said
+        assert await _paged(ann, "printer nothing", limit=limit) == [n for n in own if n % 2]
+        hers = [n for n in own + said if n % 5 == 0]
+        assert await _paged(mia, "printers", limit=limit) == hers
+    assert await _paged(ann, "nowhere", limit=2) == []
+
+
+async def _paged(who: Desk, q: str, **wanted: Any) -> list[int]:
+    found: list[int] = []
+    params = {"q": q, **wanted}
+    while True:
+        answer = await who.web.get("/api/v1/ticket-search", headers=who.headers, params=params)
+        found += [int(one["id"]) for one in answer.json()["items"]]
+        if (cursor := answer.json()["next"]) is None:
+            return found
+        params["cursor"] = cursor
 
 
 async def test_lists_have_an_order_a_name_and_a_file(ann: Desk, mia: Desk) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from farhand_server.store.schema.columns import NUMBER, metadata, tenant
@@ -77,7 +78,14 @@ tickets = Table(
     Index("ix_tickets_state", "tenant", "state", "number"),
     Index("ix_tickets_external", "tenant", "external_key"),
     Index("ix_tickets_device", "tenant", "device", "created_at"),
-    Index("ix_tickets_merged", "tenant", "merged_into"),
+    # Of those alone that were: of the others it would hold nothing but that they were not.
+    Index(
+        "ix_tickets_merged",
+        "tenant",
+        "merged_into",
+        sqlite_where=text("merged_into IS NOT NULL"),
+        postgresql_where=text("merged_into IS NOT NULL"),
+    ),
     Index("ix_tickets_waiting", "tenant", "state", "waiting_until"),
     Index("ix_tickets_due", "tenant", "due_known", "due_at"),
     Index("ix_tickets_person", "tenant", "person", "number"),
