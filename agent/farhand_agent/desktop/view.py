@@ -19,6 +19,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
+import msgspec.structs
+
 from farhand_agent.session.events import (
     ActionSeen,
     Asked,
@@ -195,6 +197,9 @@ class SessionView:
                 self.shot = None
             case ActionSeen():
                 self.actions.append(event)
+                if event.message == "join-handed-over" and self.opened is not None:
+                    heir = str(event.facts.get("to", ""))
+                    self.opened = msgspec.structs.replace(self.opened, operator=heir)
             case Refused() | Ended() | Failed() | Paused():
                 self.over = event
                 self._end_prompts()

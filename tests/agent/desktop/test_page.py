@@ -257,6 +257,17 @@ async def test_a_question_that_comes_with_the_answer_to_the_last_is_shown(
     assert "A technician asks for more" in browser.text
 
 
+async def test_who_has_a_session_that_was_handed_over_is_named(tmp_path: Path) -> None:
+    browser = Browser(tmp_path)
+    await browser.enter()
+    view = browser.view(ASKED, OPENED)
+    facts: dict[str, str | int] = {"operator": "tess", "to": "ole"}
+    view.apply(msgspec.structs.replace(ACTION, message="join-handed-over", facts=facts))
+    await browser.get(PLACE)
+    assert "ole is working on this computer" in browser.text
+    assert bar_words([view], wording_in("en"))["who"] == "ole is working on this computer"
+
+
 async def test_everything_that_she_can_do_in_an_open_session(tmp_path: Path) -> None:
     browser = Browser(tmp_path)
     await browser.enter()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 from Xlib import X, display
 
+from farhand_console.web.assets import is_built
 from tests.support.browser import Watched, watched
 from tests.support.stage import AgentHome, ConsoleHome, Process, Stage
 from tests.support.xvfb import xvfb
@@ -25,6 +27,7 @@ class Place:
     """
 
     stage: Stage
+    admin: ConsoleHome
     technician: ConsoleHome
     agent: AgentHome
     display: str
@@ -82,8 +85,8 @@ def place() -> Iterator[Place]:
         stage.start_relay()
         agent = stage.agent("reception")
         agent.enrol(admin.json("token", "create", "--group", "office")["token"])
-        agent.start()
-        one = Place(stage, technician, agent, screen)
+        agent.start(env={**stage.env, "DISPLAY": screen})
+        one = Place(stage, admin, technician, agent, screen)
         one.open_desktop()
         yield one
 
@@ -114,3 +117,26 @@ def seen(calm: Place, browser: Browser) -> Iterator[Watched]:
             one.page.goto(calm.link())
         one.page.get_by_role("button", name="Show a code").wait_for()
         yield one
+
+
+OpenConsole = Callable[[ConsoleHome, str], Page]
+
+
+@pytest.fixture
+def console(calm: Place, browser: Browser) -> Iterator[OpenConsole]:
+    """Open pages of a person's `farhand web`: `console(place.technician, "/queue")`."""
+    if not is_built():
+        if os.environ.get("FARHAND_CI") == "1":
+            pytest.fail("the console's page is not built: make ui", pytrace=False)
+        pytest.skip("the console's page is not built: make ui")
+    with ExitStack() as stack:
+
+        def opened(home: ConsoleHome, path: str) -> Page:
+            web = home.start("web", "--no-browser")
+            address, _, token = str(web.next_json()["url"]).partition("/#")
+            one = stack.enter_context(watched(browser))
+            one.page.goto(f"{address}{path}#{token}")
+            one.page.locator("main#main h1").first.wait_for()
+            return one.page
+
+        yield opened
