@@ -7,7 +7,7 @@ import re
 
 from playwright.sync_api import Route, expect
 
-from tests.browser.console.conftest import Desk, OpenPage
+from tests.browser.console.conftest import Desk, OpenPage, go, settled
 from tests.support.browser import Watched, watched
 
 
@@ -138,3 +138,67 @@ def test_what_cannot_be_reached_is_said_with_its_age(desk: Desk, open_page: Open
     one.expect("WebSocket connection to", "Failed to load resource")
     desk.web["console-tess"].end()
     expect(one.page.get_by_text("farhand web does not answer")).to_be_visible()
+
+
+def test_a_request_is_worked_on_by_the_keyboard_alone(desk: Desk, seen: Watched) -> None:
+    for n in (1, 2):
+        desk.ticket(f"Key {n} is stuck", requester="ann")
+    page, keyboard = seen.page, seen.page.keyboard
+    keyboard.press("Control+k")
+    keyboard.type("unassigned")
+    expect(page.get_by_role("option", name="Unassigned")).to_be_visible()
+    keyboard.press("Enter")
+    table = page.get_by_role("table", name="Tickets")
+    expect(table.get_by_role("link", name=re.compile("Key 2 is stuck"))).to_be_visible()
+    # Along the list, choose one, take it by the button's name.
+    keyboard.press("j")
+    expect(table.get_by_role("link", name=re.compile("Key 2 is stuck"))).to_be_focused()
+    keyboard.press("j")
+    first = table.get_by_role("link", name=re.compile("Key 1 is stuck"))
+    expect(first).to_be_focused()
+    keyboard.press("x")
+    expect(page.get_by_text("1 chosen")).to_be_visible()
+    keyboard.press("Control+k")
+    keyboard.type("take")
+    expect(page.get_by_role("option", name="Take", exact=True)).to_be_visible()
+    keyboard.press("Enter")
+    expect(first).to_have_count(0)
+    # Open the other, answer it, and close it with words.
+    keyboard.press("j")
+    expect(table.get_by_role("link", name=re.compile("Key 2 is stuck"))).to_be_focused()
+    keyboard.press("Enter")
+    expect(page.locator("main h1").first).to_contain_text("Key 2 is stuck")
+    keyboard.press("r")
+    reply = page.get_by_label("Reply to the requester")
+    expect(reply).to_be_focused()
+    keyboard.type("Which key is it?")
+    keyboard.press("Control+Enter")
+    expect(page.get_by_text("Which key is it?")).to_be_visible()
+    expect(reply).to_have_value("")
+    keyboard.press("Tab")
+    keyboard.press("Control+k")
+    keyboard.type("resolve")
+    expect(page.get_by_role("option", name=re.compile("^Resolve"))).to_be_visible()
+    keyboard.press("Enter")
+    expect(page.get_by_role("dialog", name=re.compile("Resolve"))).to_be_visible()
+    keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_nothing_on_a_page_is_for_the_mouse_alone(
+    places: dict[str, str], open_page: OpenPage, desk: Desk
+) -> None:
+    page = open_page("/queue", console=desk.admin).page
+    for pattern, address in places.items():
+        go(page, address)
+        settled(page)
+        left = page.evaluate(
+            """() => [...document.querySelectorAll('body *')]
+                .filter((one) => one.tabIndex > 0
+                    || (one.onclick || getComputedStyle(one).cursor === 'pointer')
+                    && one.checkVisibility()
+                    && !one.closest('a[href], button, label, summary, select, input')
+                    && !one.closest('[role=tab], [role=option], [tabindex="0"]'))
+                .map((one) => one.outerHTML.slice(0, 200))"""
+        )
+        assert left == [], pattern
