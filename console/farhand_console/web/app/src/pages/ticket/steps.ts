@@ -22,6 +22,12 @@ export interface Step {
   isPossible: (ticket: Ticket) => boolean;
 }
 
+/** The relay's action that a step is. */
+export function needsOf(verb: string): string {
+  if (verb === "resolve" || verb === "close") return "ticket.resolve";
+  return verb === "reopen" ? "ticket.reopen" : "ticket.work";
+}
+
 const isOpen = (ticket: Ticket): boolean => !isEnded(ticket);
 
 export const STEPS: Step[] = [
