@@ -67,11 +67,15 @@ export const number = (value: number): string => NUMBER.format(value);
 
 // Characters that reorder or hide what follows: shown as what they are, so that no name lies.
 const TRICKS =
-  /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\u{e0000}-\u{e007f}]/gu;
+  /(?![\t\n\r])[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\uffa0\ufff0-\uffff\u{e0000}-\u{e0fff}]/gu;
+// Marks heaped upon one letter stand over the lines above and below.
+const HEAPED = /(\p{M}{4})\p{M}+/gu;
 
 /** A foreign text as it may be shown: bounded, and nothing in it turns the line around. */
 export function foreign(text: string | null | undefined, most = 400): string {
   if (!text) return "";
-  const shown = text.replace(TRICKS, (one) => `\u2039${one.codePointAt(0)?.toString(16)}\u203a`);
+  const shown = text
+    .replace(TRICKS, (one) => `\u2039${one.codePointAt(0)?.toString(16)}\u203a`)
+    .replace(HEAPED, "$1");
   return shown.length > most ? `${shown.slice(0, most)}…` : shown;
 }
