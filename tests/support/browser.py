@@ -5,6 +5,7 @@ chromium()        one browser, ended with the block; Playwright's sync interface
 Watched           one page that notes whatever must not happen: a violation of the page's
                   policy, an error on its console, a failed script, a call to another machine
 axe_faults        what axe-core finds serious or critical on the page as it stands
+look              the same page in another size or other colours
 layout_faults     text that is cut off or lies over other text, and pages that scroll sideways
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -32,11 +33,13 @@ __all__ = [
     "AXE",
     "DESKTOP",
     "PHONE",
+    "ZOOMED",
     "Scheme",
     "Watched",
     "axe_faults",
     "chromium",
     "layout_faults",
+    "look",
     "settle",
     "watched",
 ]
@@ -47,6 +50,8 @@ _LAYOUT: Final = Path(__file__).with_name("layout.js")
 AXE: Final = _APP / "node_modules/axe-core/axe.min.js"
 DESKTOP: Final = (1280, 800)
 PHONE: Final = (375, 800)
+# A laptop of 1280 by 800 whose reader takes everything twice as large.
+ZOOMED: Final = (640, 400)
 Scheme = Literal["light", "dark"]
 _NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
 _ARGUMENTS: Final = (
@@ -152,14 +157,24 @@ def watched(
         context.close()
 
 
-def axe_faults(page: Page) -> list[str]:
-    """Return what axe-core finds serious or critical, a line each; skips where it is absent."""
+_KINDS: Final = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
+
+
+def axe_faults(page: Page, *, within: str = "html", rules: Sequence[str] = ()) -> list[str]:
+    """Return what axe-core finds serious or critical, a line each; skips where it is absent.
+
+    Args:
+        within: a selector; the last that fits it is looked at.
+        rules: names of axe's rules, where not all are wanted.
+    """
     if not AXE.is_file():
         _absent("axe-core is not there: make ui")
-    page.evaluate(f"() => {{ {AXE.read_text()} }}")
+    if not page.evaluate("() => 'axe' in window"):
+        page.evaluate(f"() => {{ {AXE.read_text()} }}")
     found: dict[str, Any] = page.evaluate(
-        "() => axe.run(document, {resultTypes: ['violations'], "
-        "runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})"
+        "([within, runOnly]) => axe.run([...document.querySelectorAll(within)].at(-1), "
+        "{resultTypes: ['violations'], runOnly})",
+        [within, list(rules or _KINDS)],
     )
     return [
         f"{one['id']} ({one['impact']}): {node['html'][:160]} -- "
@@ -171,7 +186,7 @@ def axe_faults(page: Page) -> list[str]:
 
 
 # Nothing was added or taken away for a while; what only counts or blinks is no unrest.
-_REST = """() => new Promise((over) => {
+_REST = """(quiet) => new Promise((over) => {
   const end = performance.now() + 15000;
   let last = performance.now();
   const observer = new MutationObserver(() => { last = performance.now(); });
@@ -179,16 +194,34 @@ _REST = """() => new Promise((over) => {
   const look = () => {
     const now = performance.now();
     const loads = /^(Loading|Opening)…$/m.test(document.body.innerText);
-    if ((now - last > 250 && !loads) || now > end) { observer.disconnect(); over(!loads); }
+    if ((now - last > quiet && !loads) || now > end) { observer.disconnect(); over(!loads); }
     else setTimeout(look, 50);
   };
   setTimeout(look, 100);
 })"""
 
 
-def settle(page: Page) -> None:
+def settle(page: Page, *, quiet_ms: int = 250) -> None:
     """Wait until a page has come to rest; fails where it is still loading after 15 seconds."""
-    assert page.evaluate(_REST), f"{page.url} is still loading"
+    assert page.evaluate(_REST, quiet_ms), f"{page.url} is still loading"
+
+
+def look(page: Page, *, size: tuple[int, int] | None = None, scheme: Scheme | None = None) -> None:
+    """Give a page another size or other colours, and wait until it has taken them."""
+    if size is not None:
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+    if scheme is not None:
+        page.emulate_media(color_scheme=scheme)
+    # What is drawn follows a frame behind; a virtual table measures itself in between.
+    page.evaluate(_FRAMES)
+    settle(page, quiet_ms=60)
+
+
+_FRAMES = """() => new Promise((over) => {
+  let left = 3;
+  const next = () => (left-- ? requestAnimationFrame(next) : over());
+  next();
+})"""
 
 
 def layout_faults(page: Page) -> list[str]:
