@@ -157,12 +157,14 @@ def _register_reading(sessions: click.Group) -> None:
     @click.option("--state")
     @click.option("--device")
     @click.option("--ticket")
+    @click.option("--operator", help="Who opened it or is in it.")
     @paged
     def list_sessions(
         context: Context,
         state: str | None,
         device: str | None,
         ticket: str | None,
+        operator: str | None,
         limit: int,
         cursor: str | None,
     ) -> None:
@@ -173,6 +175,7 @@ def _register_reading(sessions: click.Group) -> None:
             state=state,
             device=device,
             ticket=ticket,
+            operator=operator,
             limit=limit,
             cursor=cursor,
         )

@@ -143,10 +143,11 @@ class SessionController(Controller):
         in_state: _State = None,
         device: FromQuery[str | None] = None,
         ticket: FromQuery[str | None] = None,
+        operator: FromQuery[str | None] = None,
         cursor: Cursor = None,
         limit: Limit = 50,
     ) -> Page[Session]:
-        """Return sessions, newest first."""
+        """Return sessions, newest first; an operator's are also those that she joined."""
         if in_state is not None and in_state not in STATES:
             raise UsageError("invalid", f"a session's state is one of {', '.join(STATES)}")
         before: Any = decode_cursor(cursor, str, str)
@@ -163,6 +164,7 @@ class SessionController(Controller):
                 state=in_state,
                 device=device,
                 ticket=number,
+                operator=operator,
                 before=before,
                 limit=limit + 1,
             )

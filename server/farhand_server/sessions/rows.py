@@ -151,10 +151,14 @@ async def list_sessions(
     state: str | None,
     device: str | None,
     ticket: int | None,
+    operator: str | None,
     before: tuple[str, str] | None,
     limit: int,
 ) -> list[Session]:
-    """Return sessions, newest first; `before` is (created_at, id) of the last one seen."""
+    """Return sessions, newest first; `before` is (created_at, id) of the last one seen.
+
+    An operator's are those that she opened, and those of others that she is in.
+    """
     where: list[ColumnElement[bool]] = []
     if state is not None:
         where.append(table.c.state == state)
@@ -162,6 +166,13 @@ async def list_sessions(
         where.append(same_device(table.c.device, tenant, device))
     if ticket is not None:
         where.append(table.c.ticket == ticket)
+    if operator is not None:
+        joined = select(session_members.c.session).where(
+            session_members.c.tenant == tenant,
+            session_members.c.operator == operator,
+            session_members.c.state == "in",
+        )
+        where.append(or_(table.c.operator == operator, table.c.id.in_(joined)))
     if before is not None:
         at, session = before
         where.append(

@@ -70,6 +70,9 @@ async def test_who_is_let_in_gets_pipes_of_her_own_until_she_leaves(
 
     made = await join(web, bob, link, session, wish(node, device, session), "in")
     assert (made.status_code, made.json()["state"], made.json()["mode"]) == (201, "in", "observer")
+    for name, count in (("bob", 1), ("carl", 0)):
+        told = await web.get(f"/api/v1/sessions?state=active&operator={name}", headers=bob)
+        assert [one["session"] for one in told.json()["items"]] == [session] * count
     hers = await pipe(web, bob, session)
     assert (hers.status_code, hers.json()["number"]) == (201, 7)
     assert (await link.receive(messages.AttachPipe)).number == 7
