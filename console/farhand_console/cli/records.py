@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import sys
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import click
 import msgspec
 
 from farhand_console.cli.base import Context, command, paged
-from farhand_console.output import hint, printable, show_fields, show_table
+from farhand_console.cli.contract import write_file
+from farhand_console.output import hint, line, printable, show_fields, show_table
 from farhand_console.relay import segments
-from farhand_console.relay.answers import Device, Dismissal, Duplicate, Merge, Page, Product
+from farhand_console.relay.answers import Device, Dismissal, Duplicate, Merge, Page, Product, Proof
 from farhand_protocol.errors import UsageError
 
 __all__ = ["product_fields", "register"]
+
+# What the relay takes and one more, so that it can say that it is too much.
+_MAX_PROOF_BYTES: Final = 4 * 1024 * 1024
 
 _FIELDS = {
     "make": "Who made it.",
@@ -32,6 +38,7 @@ _OPTIONS = {"purchased_on": "--purchased", "warranty_ends_on": "--warranty-end"}
 def register(devices: click.Group) -> None:
     """Add the commands of this file to `farhand device`."""
     _register_product(devices)
+    _register_proofs(devices)
     _register_agentless(devices)
     _register_merging(devices)
 
@@ -80,6 +87,52 @@ def _register_product(devices: click.Group) -> None:
         context.show(
             changed, lambda: show_fields({"device": changed.device, **product_fields(changed)})
         )
+
+
+def _register_proofs(devices: click.Group) -> None:
+    @command(devices)
+    @click.argument("device")
+    @click.argument(
+        "file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+    )
+    @click.option(
+        "--get", "wanted", type=click.IntRange(1), metavar="PLACE", help="Fetch this one."
+    )
+    @click.option(
+        "--out", type=click.Path(dir_okay=False, path_type=Path), help="Where to; stdout without."
+    )
+    @click.option("--remove", type=click.IntRange(1), metavar="PLACE", help="Take this one away.")
+    def proof(
+        context: Context,
+        device: str,
+        file: Path | None,
+        wanted: int | None,
+        out: Path | None,
+        remove: int | None,
+    ) -> None:
+        """Keep a proof of purchase or warranty with a device; without a file, list them."""
+        if sum(one is not None for one in (file, wanted, remove)) > 1:
+            raise UsageError("usage", "one of FILE, --get and --remove at a time")
+        path = segments("devices", device, "proofs")
+        if wanted is not None:
+            content = context.relay.get_bytes(segments("devices", device, "proofs", str(wanted)))
+            write_file(context, content, out)
+            return
+        if file is not None:
+            with file.open("rb") as opened:
+                content = opened.read(_MAX_PROOF_BYTES + 1)
+            body = {"name": file.name, "content": base64.b64encode(content).decode()}
+            made = context.relay.post(path, Proof, body)
+            context.show(made, lambda: line(f"{made.place}  {made.name}"))
+            return
+        if remove is not None:
+            there = segments("devices", device, "proofs", str(remove), "remove")
+            page = context.relay.post(there, Page[Proof])
+        else:
+            page = context.relay.get(path, Page[Proof])
+        names = ("place", "name", "bytes", "added by", "at")
+        rows = [(one.place, one.name, one.size, one.added_by, one.added_at) for one in page.items]
+        context.show(page, lambda: show_table(names, rows))
 
 
 def _register_agentless(devices: click.Group) -> None:

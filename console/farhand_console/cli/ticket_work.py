@@ -112,6 +112,8 @@ def _show_device(found: TicketDevice) -> None:
         "warranty": found.warranty,
         "last_seen": found.last_seen,
     }
+    if found.proofs:
+        fields["proofs"] = ", ".join(f"{one['place']} {one['name']}" for one in found.proofs)
     if found.down_from:
         fields["down"] = f"{found.down_from} to {found.down_to or 'now'}"
     show_fields({name: value for name, value in fields.items() if value})

@@ -312,6 +312,7 @@ class TicketDevice(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     product: dict[str, Any]
     warranty: str
+    proofs: list[dict[str, Any]] = []
     then: list[dict[str, Any]]
     since: list[SectionSince]
     last_seen: str | None = None

@@ -6,13 +6,15 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Controller, Request, Response, get, post
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody, PathParameter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_server.api.area import Area
 from farhand_server.api.guard import FromActor, FromRelay
 from farhand_server.api.paging import LIMIT_DEFAULT, Cursor, Limit, Page, decode_cursor, page_of
 from farhand_server.api.revisions import check_if_match, etag
+from farhand_server.api.ticket_files import file_response
+from farhand_server.care.words import drop_orphans
 from farhand_server.fleet.agentless import NewAgentless, add_agentless
 from farhand_server.fleet.devices import DeviceDetail, device_detail, find_device, is_any_id
 from farhand_server.fleet.dismissals import Dismissal, dismiss_duplicate, recall_duplicate
@@ -20,10 +22,13 @@ from farhand_server.fleet.duplicates import Duplicate, find_duplicates
 from farhand_server.fleet.holders import Holder, holder_of, set_holder
 from farhand_server.fleet.merging import Merge, merge_devices, unmerge_device
 from farhand_server.fleet.product import Product, ProductChange, change_product, get_product
+from farhand_server.fleet.proofs import DeviceProof, add_proof, proofs_of, read_proof, remove_proof
 from farhand_server.gateway.node import make_gateway
 from farhand_server.relay import Relay
 
 __all__ = ["AREA"]
+
+_Place = Annotated[int, PathParameter(ge=0, le=2**31 - 1)]
 
 
 class Other(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,6 +48,13 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     one: str
     other: str
+
+
+class NewDeviceProof(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A file that proves when a device was bought, in base64."""
+
+    name: Annotated[str, msgspec.Meta(max_length=400)]
+    content: bytes
 
 
 def _with_etag(product: Product) -> Response[Product]:
@@ -108,6 +120,51 @@ class RecordController(Controller):
             return await set_holder(
                 c, relay, device=row["id"], person=data.person, actor=actor.name
             )
+
+    @get("/{device:str}/proofs", action="device.read")
+    async def proofs(self, relay: FromRelay, device: FromPath[str]) -> Page[DeviceProof]:
+        """Return the files that prove when it was bought; they are bounded."""
+        async with relay.db.read() as c:
+            by_id = is_any_id(device.lower())
+            row = await find_device(c, relay.tenant, device, also_retired=by_id)
+            return Page(items=await proofs_of(c, relay.tenant, row["id"]))
+
+    @post("/{device:str}/proofs", action="device.describe", status_code=201)
+    async def prove(
+        self,
+        relay: FromRelay,
+        actor: FromActor,
+        device: FromPath[str],
+        data: JSONBody[NewDeviceProof],
+    ) -> DeviceProof:
+        """Keep a proof of purchase or warranty."""
+        async with relay.db.write() as c:
+            row = await find_device(c, relay.tenant, device)
+            return await add_proof(
+                c, relay, device=row["id"], name=data.name, content=data.content, actor=actor.name
+            )
+
+    @get("/{device:str}/proofs/{place:int}", action="device.read")
+    async def proof(
+        self, relay: FromRelay, device: FromPath[str], place: _Place
+    ) -> Response[bytes]:
+        """Return one proof, to be kept."""
+        async with relay.db.read() as c:
+            by_id = is_any_id(device.lower())
+            row = await find_device(c, relay.tenant, device, also_retired=by_id)
+            found, blob = await read_proof(c, relay.tenant, row["id"], place)
+        return file_response(found.name, blob.content)
+
+    @post("/{device:str}/proofs/{place:int}/remove", action="device.describe", status_code=200)
+    async def unprove(
+        self, relay: FromRelay, actor: FromActor, device: FromPath[str], place: _Place
+    ) -> Page[DeviceProof]:
+        """Take a proof away, and what is in it where nothing else holds it."""
+        async with relay.db.write() as c:
+            row = await find_device(c, relay.tenant, device)
+            gone = await remove_proof(c, relay, device=row["id"], place=place, actor=actor.name)
+            await drop_orphans(c, relay.tenant, [gone.sha256])
+            return Page(items=await proofs_of(c, relay.tenant, row["id"]))
 
     @post("/{device:str}/merge", action="device.merge", status_code=200)
     async def merge(
@@ -186,5 +243,6 @@ AREA = Area(
         "device-not-alike": 409,
         "device-not-merged": 409,
         "duplicate-not-dismissed": 409,
+        "proof-limit": 409,
     },
 )

@@ -18,6 +18,7 @@ from farhand_server.desk.tickets import Ticket
 from farhand_server.fleet.changes import ItemChange, changes_between, paired
 from farhand_server.fleet.devices import lock_device
 from farhand_server.fleet.product import Product, get_product
+from farhand_server.fleet.proofs import DeviceProof, proofs_of
 from farhand_server.fleet.sections import items_of_body, read_section
 from farhand_server.relay import Relay
 from farhand_server.store.schema import kept_sections, ticket_sections
@@ -66,6 +67,7 @@ class DeviceOfTicket(msgspec.Struct, frozen=True, kw_only=True):
     last_seen: str | None
     product: Product
     warranty: str
+    proofs: list[DeviceProof]
     down_from: str | None
     down_to: str | None
     then: list[FrozenSection]
@@ -106,6 +108,7 @@ async def device_of_ticket(c: AsyncConnection, relay: Relay, ticket: Ticket) -> 
         last_seen=row["last_seen"],
         product=product,
         warranty=warranty_words(product),
+        proofs=await proofs_of(c, relay.tenant, row["id"]),
         down_from=ticket.down_from,
         down_to=ticket.down_to,
         then=[

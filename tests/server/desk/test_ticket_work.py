@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import delete, insert, update
+from sqlalchemy import delete, insert, select, update
 
 from farhand_server.clock import stamp
 from farhand_server.desk.closing import sweep_tickets
 from farhand_server.relay import Relay
-from farhand_server.store.schema import campaigns, devices, orders, section_changes
+from farhand_server.store.schema import blobs, campaigns, devices, orders, section_changes
 from tests.server.desk.people import Desk
 from tests.server.fleet.parts import FakeDevice, TokenKit
 from tests.server.relays import ManualClock, SignIn
@@ -237,6 +238,25 @@ async def test_the_device_of_a_ticket_then_and_now(
         "/api/v1/ticket-search", headers=ann.headers, params={"q": "inv-0815"}
     )
     assert [one["id"] for one in found.json()["items"]] == ["1"]
+    # The proof is with the device, and seen from the ticket.
+    url = f"/devices/{device.id}/proofs"
+    card = b"%PDF-1.7 warranty card"
+    proof = {"name": "C:\\scans\\card.pdf", "content": base64.b64encode(card).decode()}
+    made = await ann.web.post(f"/api/v1{url}", headers=ann.headers, json=proof)
+    assert (made.status_code, made.json()["place"]) == (201, 1)
+    (shown,) = (await _get(ann, "/tickets/1/device"))["proofs"]
+    assert (shown["name"], shown["size"], shown["added_by"]) == ("card.pdf", len(card), "ann")
+    kept = await ann.web.get(f"/api/v1{url}/1", headers=ann.headers)
+    assert kept.content == card
+    assert kept.headers["content-disposition"].startswith("attachment;")
+    assert (await _get(ann, url))["items"] == [shown]
+    assert (await _post(ann, f"{url}/1/remove", {}))["items"] == []
+    async with relay.db.read() as c:
+        assert await c.scalar(select(blobs.c.size).where(blobs.c.sha256 == shown["sha256"])) is None
+    empty = await ann.web.post(
+        f"/api/v1{url}", headers=ann.headers, json={"name": "x.pdf", "content": ""}
+    )
+    assert empty.json()["code"] == "invalid"
     lost = await ann.get(f"/{nobody['id']}/device")
     assert lost.json()["code"] == "ticket-no-device"
 

@@ -22,6 +22,7 @@ __all__ = [
     "device_holders",
     "device_merges",
     "device_products",
+    "device_proofs",
     "device_tags",
     "devices",
     "dismissed_duplicates",
@@ -120,6 +121,20 @@ device_products = Table(
     Column("updated_by", Text, nullable=False),
     Column("updated_at", Text, nullable=False),
     PrimaryKeyConstraint("tenant", "device"),
+)
+
+# Files that prove when it was bought and how long its warranty runs (`blobs` has what is in them).
+device_proofs = Table(
+    "device_proofs",
+    metadata,
+    tenant(),
+    Column("device", Text, nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("added_by", Text, nullable=False),
+    Column("added_at", Text, nullable=False),
+    PrimaryKeyConstraint("tenant", "device", "place", name="device_proofs_key"),
 )
 
 # Who works with a device, as the desk says it; one person at a time.

@@ -1376,6 +1376,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/devices/{device}/proofs/{place}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Proof */
+        get: operations["ApiV1DevicesProofsPlaceProof"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/devices/{device}/proofs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Proofs */
+        get: operations["ApiV1DevicesProofsProofs"];
+        put?: never;
+        /** Prove */
+        post: operations["ApiV1DevicesProofsProve"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/devices/{device}/unmerge": {
         parameters: {
             query?: never;
@@ -1387,6 +1422,23 @@ export interface paths {
         put?: never;
         /** Unmerge */
         post: operations["ApiV1DevicesUnmergeUnmerge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/devices/{device}/proofs/{place}/remove": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Unprove */
+        post: operations["ApiV1DevicesProofsPlaceRemoveUnprove"];
         delete?: never;
         options?: never;
         head?: never;
@@ -6203,10 +6255,20 @@ export interface components {
             last_seen: string | null;
             product: components["schemas"]["Product"];
             warranty: string;
+            proofs: components["schemas"]["DeviceProof"][];
             down_from: string | null;
             down_to: string | null;
             then: components["schemas"]["FrozenSection"][];
             since: components["schemas"]["SectionSince"][];
+        };
+        /** DeviceProof */
+        DeviceProof: {
+            place: number;
+            name: string;
+            size: number;
+            sha256: string;
+            added_by: string;
+            added_at: string;
         };
         /** Difference */
         Difference: {
@@ -6991,6 +7053,11 @@ export interface components {
         NewDecision: {
             /** @enum {string} */
             decision: "show" | "refuse";
+        };
+        /** NewDeviceProof */
+        NewDeviceProof: {
+            name: string;
+            content: string;
         };
         /** NewEndpoint */
         NewEndpoint: {
@@ -7783,6 +7850,11 @@ export interface components {
         /** Page[UnionType[OrderLine, OrderResult]] */
         "Page_farhand_server.fleet.orders.OrderLine_farhand_server.fleet.orders.OrderResult_": {
             items: (components["schemas"]["OrderLine"] | components["schemas"]["OrderResult"])[];
+            next?: string | null;
+        };
+        /** Page[DeviceProof] */
+        "Page_farhand_server.fleet.proofs.DeviceProof_": {
+            items: components["schemas"]["DeviceProof"][];
             next?: string | null;
         };
         /** Page[Script] */
@@ -10951,6 +11023,7 @@ export interface operations {
                 state?: string | null;
                 device?: string | null;
                 ticket?: string | null;
+                operator?: string | null;
                 cursor?: string | null;
                 limit?: number;
             };
@@ -11657,6 +11730,77 @@ export interface operations {
             };
         };
     };
+    ApiV1DevicesProofsPlaceProof: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                device: string;
+                place: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string;
+                };
+            };
+        };
+    };
+    ApiV1DevicesProofsProofs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                device: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_farhand_server.fleet.proofs.DeviceProof_"];
+                };
+            };
+        };
+    };
+    ApiV1DevicesProofsProve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                device: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewDeviceProof"];
+            };
+        };
+        responses: {
+            /** @description Document created, URL follows */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeviceProof"];
+                };
+            };
+        };
+    };
     ApiV1DevicesUnmergeUnmerge: {
         parameters: {
             query?: never;
@@ -11675,6 +11819,29 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["fleet_merging_Merge"];
+                };
+            };
+        };
+    };
+    ApiV1DevicesProofsPlaceRemoveUnprove: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                device: string;
+                place: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_farhand_server.fleet.proofs.DeviceProof_"];
                 };
             };
         };
