@@ -186,6 +186,9 @@ class _Share:
                 if self._recorded is not None:
                     await self._recorded.write(data, is_full=kind == "K")
                 await self._stream.write(data)
+        if self._failure is None:
+            # It goes by itself only after words, so that this is no end that anybody wanted.
+            self._failure = FarhandError("screen-failed", "what shows the screen broke off")
 
     async def _part(self) -> None:
         """Blacken the viewer, where its picture was taken away and not by itself given up."""

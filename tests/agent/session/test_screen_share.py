@@ -14,6 +14,7 @@ import pytest
 from Xlib import X
 
 from farhand_agent.config import Home
+from farhand_agent.session import screen_process
 from farhand_agent.session.device_prompts import DevicePrompts
 from farhand_agent.session.prompts import PromptGate
 from farhand_agent.session.screen_share import MAX_SCREENS, ScreenShares
@@ -251,6 +252,30 @@ async def test_where_there_is_no_desktop_the_technician_is_told(
             async with viewing(made):
                 raise AssertionError
         assert made.said() == [], "nothing was shown"
+
+
+async def test_what_shows_it_dies_and_the_technician_is_told(
+    tmp_path: Path, screen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[asyncio.subprocess.Process] = []
+    start = screen_process._start
+
+    async def noted_start(*whose: Any) -> asyncio.subprocess.Process:
+        begun.append(await start(*whose))
+        return begun[-1]
+
+    monkeypatch.setattr(screen_process, "_start", noted_start)
+    with Window(screen, (0, 0, 640, 480)):
+        async with shared(tmp_path, ("screen",)) as made, open_rfb(made.pair.ssh) as stream:
+            viewer = Viewer(stream.read, stream.write)
+            await viewer.open(TIGHT)
+            await viewer.see(is_white)
+            begun[0].kill()
+            async with asyncio.timeout(PATIENCE_S):
+                await to_the_end(viewer)
+                assert viewer.picture.getbbox() is None, "the last picture is black"
+                with pytest.raises(FarhandError, match="screen-failed"):
+                    await stream.check()
 
 
 async def test_a_broken_viewer_gets_its_end_and_the_session_goes_on(tmp_path: Path) -> None:
