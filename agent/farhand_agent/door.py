@@ -21,11 +21,12 @@ whose connection it is (`SO_PEERCRED`, or `LOCAL_PEERCRED`), who that is decides
 JSON lines of at most 64 KiB; one request to a connection, a failure as on the other local sockets.
 The socket is in `/run/farhand/people`, named by 16 hex digits of the home's SHA-256.  Whoever asks
 looks as well whose socket it is: root's or the home's owner's, so that nobody else can pose as the
-agent.  Here is the side that asks, blocking, and what both sides share.
+agent.  Here is the side that asks, and what both sides share.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import os
@@ -33,7 +34,7 @@ import socket
 import stat
 import struct
 import sys
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -148,16 +149,11 @@ class Door:
             AgentNotRunning: nobody listens.
             RefusedError: `people-door-foreign` where it is neither root's nor the home's owner's.
         """
-        link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        link = self._socket()
         try:
             link.settimeout(timeout_s)
             link.connect(str(self.path))
-            if (whose := peer_uid(link)) not in self._owners():
-                raise RefusedError(
-                    "people-door-foreign",
-                    f"what listens for the agent of {self.home.path} is user {whose}'s",
-                    hint="tell your administrator",
-                )
+            self._check(link)
         except OSError as error:
             link.close()
             raise AgentNotRunning from error
@@ -187,11 +183,70 @@ class Door:
         with self.connect(timeout_s) as link:
             return exchange(link, request, more=more)
 
-    def _owners(self) -> tuple[int, ...]:
+    async def call(
+        self, request: dict[str, Any], *, timeout_s: float = _TIMEOUT_S
+    ) -> dict[str, Any]:
+        """Ask for something as `ask` does, without blocking; safe to cancel.
+
+        Raises:
+            FarhandError: see `ask`.
+        """
+        async with self.hold(request, timeout_s=timeout_s) as answer:
+            return answer
+
+    @contextlib.asynccontextmanager
+    async def hold(
+        self, request: dict[str, Any], *, timeout_s: float = _TIMEOUT_S
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Ask for something, and keep the connection for as long as the block runs.
+
+        Raises:
+            FarhandError: see `ask`.
+        """
+        link = self._socket()
         try:
-            return 0, self.home.path.stat().st_uid
-        except OSError:
-            return (0,)
+            link.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(link, str(self.path))
+            reader, writer = await asyncio.open_unix_connection(sock=link, limit=MAX_ANSWER_BYTES)
+        except BaseException as error:
+            link.close()
+            if isinstance(error, OSError):
+                raise AgentNotRunning from error
+            raise
+        try:
+            try:
+                self._check(writer.get_extra_info("socket"))
+                async with asyncio.timeout(timeout_s):
+                    writer.write(msgspec.json.encode(request) + b"\n")
+                    await writer.drain()
+                    data = await reader.readline()
+            except (OSError, ValueError) as error:
+                raise FarhandError("agent-silent", "the running agent gave no answer") from error
+            yield read_answer(data)
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):  # it is gone, which is what was wanted
+                await writer.wait_closed()
+
+    def _socket(self) -> socket.socket:
+        return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+
+    def _check(self, link: Any) -> None:
+        """See whose it is that listens.
+
+        Raises:
+            RefusedError: `people-door-foreign`.
+            OSError: the system does not tell.
+        """
+        owners = [0]
+        with contextlib.suppress(OSError):  # then it must be root's
+            owners.append(self.home.path.stat().st_uid)
+        if (whose := peer_uid(link)) not in owners:
+            raise RefusedError(
+                "people-door-foreign",
+                f"what listens for the agent of {self.home.path} is user {whose}'s",
+                hint="tell your administrator",
+            )
 
 
 def exchange(

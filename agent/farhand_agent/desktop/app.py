@@ -26,14 +26,14 @@ import msgspec
 
 from farhand_agent.config import Home
 from farhand_agent.desktop.exchange import HEAD, Answer, Request, see_other
-from farhand_agent.desktop.facts import device_facts, one_receipt, receipts_shown
 from farhand_agent.desktop.following import Following
 from farhand_agent.desktop.gate import Gate
 from farhand_agent.desktop.pages import LANGUAGE_NAMES, Pages, trouble_words, view_key
 from farhand_agent.desktop.shots import Box, Draft, grab_screen, small_enough
+from farhand_agent.desktop.sources import OwnSources, Sources
 from farhand_agent.desktop.view import SessionView
 from farhand_agent.errors import AgentNotRunning
-from farhand_agent.help_request import MAX_HELP_CHARS, ask_for_help
+from farhand_agent.help_request import MAX_HELP_CHARS
 from farhand_agent.wording import Wording, chosen_language, wording_in
 from farhand_protocol.errors import FarhandError, RemoteError, UsageError
 from farhand_protocol.messages import MAX_HELP_IMAGE_BYTES
@@ -58,7 +58,7 @@ class App:
     """The page of one home.
 
     Args:
-        home: of the agent.
+        sources: what it tells of the device; a home that is this user's tells of itself.
         gate: who is let in.
         following: the sessions.
         grab: takes a picture of the screen; blocks.
@@ -67,14 +67,14 @@ class App:
 
     def __init__(
         self,
-        home: Home,
+        sources: Sources | Home,
         gate: Gate,
         following: Following,
         *,
         grab: Callable[[], Draft] = grab_screen,
         read_first_s: float = READ_FIRST_S,
     ) -> None:
-        self._home = home
+        self._sources = OwnSources(sources) if isinstance(sources, Home) else sources
         self._gate = gate
         self._following = following
         self._grab = grab
@@ -160,7 +160,7 @@ class App:
             case ["help", "picture.png"]:
                 return await self._preview(_HELP)
             case ["receipts", session]:
-                said = await asyncio.to_thread(one_receipt, self._home, session, self._w)
+                said = await self._sources.receipt(session, self._w)
                 return self._page("receipt", place, receipt=said) if said else _nothing()
             case ["session", name, *rest] if (found := self._following.view(name)) is not None:
                 return await self._get_session(found, rest, place)
@@ -172,9 +172,7 @@ class App:
             case []:
                 receipt = None
                 if view.phase == "ended" and view.session:
-                    receipt = await asyncio.to_thread(
-                        one_receipt, self._home, view.session, self._w
-                    )
+                    receipt = await self._sources.receipt(view.session, self._w)
                 others = [one for one in self._following.going if one is not view]
                 if view.phase == "asked":
                     view.asked_shown()
@@ -193,8 +191,8 @@ class App:
         return see_other(here)
 
     async def _home_page(self, place: str) -> Answer:
-        facts = await asyncio.to_thread(device_facts, self._home)
-        receipts = await asyncio.to_thread(receipts_shown, self._home)
+        facts = await self._sources.facts()
+        receipts = await self._sources.receipts()
         w, told, going = self._w, self._told, self._following.going
         self._told = ""
         states = {"waiting": w("waiting"), "taken": w("taken"), "refused": w("refused")}
@@ -367,10 +365,7 @@ class App:
         if form.get("do") == "picture":
             return see_other(f"{base}help/picture")
         text, tried = self._help
-        await asyncio.to_thread(
-            ask_for_help, self._home, text, tried=tried, picture=self._help_picture,
-            language=self._w.language,
-        )  # fmt: skip
+        await self._sources.ask_for_help(text, tried, self._help_picture, self._w.language)
         self._help, self._help_picture = ("", ""), b""
         self._told = self._w("Your request is noted. It goes out as soon as there is a line.")
         return see_other(f"{base}home")

@@ -11,7 +11,7 @@ import webbrowser
 import click
 
 from farhand_agent.config import Home
-from farhand_agent.home_option import home_option
+from farhand_agent.door_option import door_of, person_home_option
 from farhand_agent.notices import say
 from farhand_protocol.errors import FarhandError
 
@@ -22,7 +22,7 @@ __all__ = ["desktop"]
 @click.option("--no-browser", is_flag=True, help="Only print the address; it lets in once.")
 @click.option("--no-bar", is_flag=True, help="Without the small window with STOP on it.")
 @click.option("--leave-after", type=click.IntRange(min=1), hidden=True, metavar="SECONDS")
-@home_option
+@person_home_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def desktop(
     no_browser: bool, no_bar: bool, leave_after: int | None, home: Home, as_json: bool
@@ -52,9 +52,10 @@ def desktop(
     if (there := way_in_there(home)) is not None:
         ready(there)
         return
+    door = door_of(home)
 
     async def run() -> None:
-        page = Desktop(home, has_bar=not no_bar, idle_s=leave_after)
+        page = Desktop(home, door=door, has_bar=not no_bar, idle_s=leave_after)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, page.stop)

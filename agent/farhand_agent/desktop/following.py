@@ -23,6 +23,7 @@ from farhand_agent.config import Home
 from farhand_agent.desktop.view import SessionView
 from farhand_agent.errors import AgentNotRunning
 from farhand_agent.journal import Journal
+from farhand_agent.people.session_socket import ask_process
 from farhand_agent.processes import command as child_command
 from farhand_agent.session.events import decode_event
 from farhand_agent.session_children import stop_sessions
@@ -34,8 +35,6 @@ _log = logging.getLogger(__name__)
 
 MAX_FOLLOWED: Final = 16
 _NAME: Final = re.compile(r"watch-[0-9a-f]{16}\Z")
-_ANSWER_S: Final = 10.0
-_MAX_ANSWER_BYTES: Final = 16 * local.MAX_LINE_BYTES
 # A process that was started here and says nothing within this came to nothing.
 _BEGIN_S: Final = 30.0
 _GRACE_S: Final = 10.0
@@ -224,26 +223,8 @@ class Following:
             await process.wait()
 
     async def _ask(self, name: str, request: dict[str, Any]) -> dict[str, Any]:
-        """Ask a session's process, as `local.ask` does and without blocking."""
-        path = local.socket_path(self._home, session=name)
-        try:
-            async with asyncio.timeout(_ANSWER_S):
-                reader, writer = await asyncio.open_unix_connection(
-                    str(path), limit=_MAX_ANSWER_BYTES
-                )
-                try:
-                    writer.write(msgspec.json.encode(request) + b"\n")
-                    await writer.drain()
-                    answer = msgspec.json.decode(await reader.readline(), type=dict[str, Any])
-                finally:
-                    writer.close()
-        except (ConnectionError, FileNotFoundError) as error:
-            raise AgentNotRunning from error
-        except (OSError, TimeoutError, ValueError, msgspec.MsgspecError) as error:
-            raise FarhandError("agent-silent", "the session's process gave no answer") from error
-        if isinstance(failure := answer.get("error"), dict):
-            raise FarhandError(str(failure.get("code")), str(failure.get("message")))
-        return answer
+        """Ask a session's process."""
+        return await ask_process(self._home, name, request)
 
 
 def _live(home: Home) -> list[str]:

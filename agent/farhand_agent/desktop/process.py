@@ -1,5 +1,9 @@
 """The desktop process: page, socket and bar wired together, one per home and user.
 
+Where the home is another user's (an agent that runs as a service), everything that it tells and is
+told goes through that agent's door (farhand_agent.door), and the page keeps its socket and lock in
+this user's own folder.
+
 locked   another one is there already     its page is opened once more
 serving  until told to stop; a session that was begun here ends with it, others go on
 """
@@ -9,16 +13,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Final
 
 from farhand_agent import local
 from farhand_agent.config import Home
 from farhand_agent.desktop.app import READ_FIRST_S, App
+from farhand_agent.desktop.at_door import DoorFollowing
 from farhand_agent.desktop.bar import StopBar
 from farhand_agent.desktop.following import Following
 from farhand_agent.desktop.gate import Gate
 from farhand_agent.desktop.listener import Listener
+from farhand_agent.desktop.sources import DoorSources, OwnSources, Sources
 from farhand_agent.desktop.view import SessionView
+from farhand_agent.door import Door
 from farhand_agent.errors import AgentNotRunning
 from farhand_agent.local_server import LocalServer
 from farhand_agent.locks import try_lock
@@ -49,6 +57,7 @@ class Desktop:
 
     Args:
         home: of the agent.
+        door: of that home, where it is another user's.
         has_bar: whether a Stop bar is shown where that is possible.
         read_first_s: how long a question stands before a yes counts.
         idle_s: ends by itself when nobody looked at it for so long and no session goes on.
@@ -58,11 +67,13 @@ class Desktop:
         self,
         home: Home,
         *,
+        door: Door | None = None,
         has_bar: bool = True,
         read_first_s: float = READ_FIRST_S,
         idle_s: float | None = None,
     ) -> None:
         self._home = home
+        self._door = door
         self._has_bar = has_bar
         self._read_first_s = read_first_s
         self._idle_s = idle_s
@@ -86,8 +97,7 @@ class Desktop:
         Raises:
             FarhandError: `desktop-running` where another one serves this home.
         """
-        self._home.make()
-        lock = try_lock(self._home.desktop_lock)
+        lock = try_lock(self._lock_file())
         if lock is None:
             raise FarhandError("desktop-running", "another process serves this page")
         with ExitStack() as held:
@@ -96,12 +106,23 @@ class Desktop:
                 with Listener() as listener:
                     await self._serve(group, listener, ready)
 
+    def _lock_file(self) -> Path:
+        if self._door is not None:
+            return local.socket_path(self._home, session=DESKTOP, make=True).with_suffix(".lock")
+        self._home.make()
+        return self._home.desktop_lock
+
+    def _parts(self, group: asyncio.TaskGroup) -> tuple[Sources, Following]:
+        if self._door is None:
+            return OwnSources(self._home), Following(self._home, group, self._on_change)
+        return DoorSources(self._door), DoorFollowing(self._door, group, self._on_change)
+
     async def _serve(
         self, group: asyncio.TaskGroup, listener: Listener, ready: Callable[[str], None]
     ) -> None:
         self._gate = Gate(listener.port)
-        self._following = Following(self._home, group, self._on_change)
-        self._app = App(self._home, self._gate, self._following, read_first_s=self._read_first_s)
+        sources, self._following = self._parts(group)
+        self._app = App(sources, self._gate, self._following, read_first_s=self._read_first_s)
         self._bar = StopBar(group, self._following.stop_all)
         handlers = {"watch": self._following.watch, "url": self._way_in}
         async with LocalServer(self._home, handlers, session=DESKTOP):

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import re
 import time
 from collections import OrderedDict, deque
@@ -418,5 +419,9 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         async with asyncio.timeout(_GRACE_S):
             await process.wait()
     except TimeoutError:
-        process.kill()
-        await process.wait()
+        pass  # it had its moment; what follows ends it
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()

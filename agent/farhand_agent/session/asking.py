@@ -7,13 +7,14 @@
 
 How the question is shown and answered is somebody else's business, on a terminal
 (farhand_agent.session.command) or on a page (farhand_agent.desktop), or on both: each question has
-a number, the first answer with that number counts, and every other means nothing.
+a number, the first answer with that number counts, and every other means nothing.  Where it came
+through the door for the computer's people, it carries who gave it, and that is noted.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 
 from msgspec.structs import replace
 
@@ -45,10 +46,18 @@ class Asking:
         self._over = False
         self._left = False
         self._number = 0
+        self._person = ""
         self.asked = False
+        # Told of the question, whether it was yes, and the user who answered, before it counts.
+        self.on_answer: Callable[[Asked, bool, str], Awaitable[None]] | None = None
 
     def answer(
-        self, allow: bool, *, ask: int | None = None, scopes: Collection[str] | None = None
+        self,
+        allow: bool,
+        *,
+        ask: int | None = None,
+        scopes: Collection[str] | None = None,
+        person: str = "",
     ) -> bool:
         """Take the person's answer.
 
@@ -56,12 +65,14 @@ class Asking:
             allow: whether she said yes.
             ask: the question's number; None means whichever stands.
             scopes: those of the question that she left ticked; None means all.
+            person: the user's name, where she is another one than the agent's.
 
         Returns:
             Whether it counted: not without a question, for another one, or after another answer.
         """
         if self._answer is None or self._answer.done() or ask not in (None, self._number):
             return False
+        self._person = person
         left = frozenset(self._scopes if scopes is None else scopes) & frozenset(self._scopes)
         self._answer.set_result(left if allow and (left or not self._scopes) else None)
         return True
@@ -93,7 +104,7 @@ class Asking:
             async with self.gate.standing():
                 self.asked = True
                 self._number += 1
-                self._scopes = asked.scopes
+                self._scopes, self._person = asked.scopes, ""
                 answer = self._answer = asyncio.get_running_loop().create_future()
                 if self._over:
                     self.answer(False)
@@ -106,6 +117,8 @@ class Asking:
                     raise RefusedError(
                         "consent-timeout", "nobody answered at the device"
                     ) from error
+            if self._person and self.on_answer is not None:
+                await self.on_answer(asked, allowed is not None, self._person)
             if allowed is None and self._left:
                 raise RefusedError("consent-timeout", "whoever could answer is gone")
             if allowed is None:

@@ -34,6 +34,7 @@ from farhand_agent.session.control import Control
 from farhand_agent.session.device import Device, load_device
 from farhand_agent.session.device_prompts import DevicePrompts
 from farhand_agent.session.events import (
+    Asked,
     Ended,
     Event,
     Failed,
@@ -66,6 +67,7 @@ __all__ = ["Options", "SessionProcess"]
 _log = logging.getLogger(__name__)
 
 _MAX_WITHDRAWALS: Final = 32
+_MAX_NAME_CHARS: Final = 64
 # These say something about a code or the network; every other refusal is a decision.
 _EXIT_1: Final = ("code-expired", "code-wrong", "code-burned", "pairing-malformed", "link-lost")
 
@@ -98,6 +100,8 @@ class SessionProcess:
         self._handlers = {**(handlers or {}), "prompt": gate.look}
         self._has_page = has_page
         self._asking = Asking(emit, can_ask=can_ask, gate=gate)
+        self._asking.on_answer = self._note_answer
+        self._answers: list[tuple[str, bool]] = []
         self._stopping = asyncio.Event()
         self._stop_reason = ""
         self._leaving = False
@@ -134,10 +138,12 @@ class SessionProcess:
             return self._serving is not None and self._serving.help.screenshots.hear(fields)
         if fields.get("answer") in ("allow", "deny"):
             ask, scopes = fields.get("ask"), fields.get("scopes")
+            person = fields.get("person", "")
             return self._asking.answer(
                 fields["answer"] == "allow",
                 ask=ask if isinstance(ask, int) else None,
                 scopes=[str(one) for one in scopes] if isinstance(scopes, list) else None,
+                person=str(person)[:_MAX_NAME_CHARS],
             )
         return True
 
@@ -286,6 +292,27 @@ class SessionProcess:
 
     def _begun(self, serving: SessionServing) -> None:
         self._serving = serving
+        for person, is_yes in self._answers:
+            serving.note_answer(person, is_yes)
+        self._answers.clear()
+
+    async def _note_answer(self, asked: Asked, is_yes: bool, person: str) -> None:
+        """Write down who of this computer's people answered, before the answer counts."""
+        answer = "allow" if is_yes else "deny"
+        await self._journal.do(
+            lambda journal: journal.log(
+                "consent-answered",
+                session=asked.session,
+                asks=asked.asks,
+                operator=asked.operator,
+                answer=answer,
+                user=person,
+            )
+        )
+        if self._serving is not None:
+            self._serving.note_answer(person, is_yes)
+        else:
+            self._answers.append((person, is_yes))
 
     def _fail(self, error: FarhandError) -> int:
         _log.info("%s (%s)", error, error.detail)

@@ -2,16 +2,19 @@
 
 Beside the pipe of whoever started the process, over owner-only sockets (farhand_agent.local): one
 of its own from the first moment, whose name is told to the desktop process where one listens, and
-the open session's (live_help.py), for a page that comes later.  Both answer
+to the resident agent for the pages of the computer's other people (farhand_agent.people); and the
+open session's (live_help.py), for a page that comes later.  Both answer
 
     {"do": "events", "after": N}      -> {"events": [[NUMBER, EVENT], ...], "over": true | false}
     {"do": "tell", "line": {...}}     -> {"counted": true | false}
 
-EVENT and line are those of farhand_agent.session.events.  `events` waits a moment where there is
+EVENT and line are those of farhand_agent.session.events; a line that the resident hands on says who
+it is from (`person`).  `events` waits a moment where there is
 nothing new, and `over` says that nothing more will come.  Of the earliest events, actions and lines
 are dropped first; what says who is here and what is open stays.
 
-    announced   a desktop process took the name: somebody may be asked
+    announced   a desktop process took the name, or the resident knows of a page: somebody may be
+                asked
     watched     it asked for events within `WATCHED_S`: a page is there to look at
 """
 
@@ -19,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -81,7 +85,7 @@ class Watched:
         return time.monotonic() - self._asked_at < WATCHED_S
 
     async def open(self) -> None:
-        """Listen, and tell the desktop process; where there is none, nothing is listened on."""
+        """Listen, and tell whoever has a page; where nobody has, nothing is listened on."""
         server = LocalServer(self._home, self.handlers, session=self._name)
         try:
             await self._listening.enter_async_context(server)
@@ -89,17 +93,22 @@ class Watched:
             # The terminal, or policy, decides as ever.
             _log.info("no page can watch this session: %s", error)
             return
+        own = await self._tell({"do": "watch", "name": self._name}, session=DESKTOP)
+        others = await self._tell({"do": "watch", "name": self._name, "pid": os.getpid()})
+        self.is_announced = own is not None or bool(others and others.get("pages"))
+        if not self.is_announced:
+            await self._listening.aclose()
+
+    async def _tell(self, request: dict[str, Any], *, session: str = "") -> dict[str, Any] | None:
+        """Tell a process of this home; None where it is not there, or does not take it."""
         try:
-            await asyncio.to_thread(
-                local.ask, self._home, {"do": "watch", "name": self._name},
-                session=DESKTOP, timeout_s=_ANNOUNCE_S,
-            )  # fmt: skip
+            return await asyncio.to_thread(
+                local.ask, self._home, request, session=session, timeout_s=_ANNOUNCE_S
+            )
         except FarhandError as error:
             if not isinstance(error, AgentNotRunning):
-                _log.info("the desktop process does not answer: %s", error)
-            await self._listening.aclose()
-            return
-        self.is_announced = True
+                _log.info("no page can watch this session there: %s", error)
+            return None
 
     async def close(self) -> None:
         """Let a page that follows fetch the last events, then stop listening."""

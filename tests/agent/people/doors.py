@@ -6,8 +6,7 @@ import asyncio
 import shutil
 import socket
 import tempfile
-import threading
-from collections import deque
+import uuid
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +16,6 @@ import pytest
 
 from farhand_agent.config import Home
 from farhand_agent.door import Door
-from farhand_agent.errors import AgentNotRunning
 from farhand_agent.journal import Journal
 from farhand_agent.journal_thread import JournalThread
 from farhand_agent.people import door_server
@@ -28,17 +26,33 @@ from farhand_agent.people.persons import Persons
 ALICE, BOB, EVE = 4001, 4002, 4003
 
 
+class _Theirs(Door):
+    """A door to which each connection says whose it is, as the kernel would."""
+
+    def __init__(self, home: Home, folder: Path, user: int) -> None:
+        super().__init__(home, folder=folder)
+        self._user = user
+
+    def _socket(self) -> socket.socket:
+        link = super()._socket()
+        link.bind(f"\0farhand-{uuid.uuid4().hex}-{self._user}")
+        return link
+
+
+def _told_user(link: socket.socket) -> int:
+    return int(link.getpeername().decode().rpartition("-")[2])
+
+
 class OpenDoor:
     """The door of a home, who sits at the computer, and who asks."""
 
     def __init__(self, home: Home, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.home = home
         self._folder = folder
-        self._callers: deque[int] = deque()
-        self._turn = threading.Lock()
         self.here: set[int] = {ALICE, BOB}
         self.stopped: list[str | None] = []
-        monkeypatch.setattr(door_server, "peer_uid", lambda _: self._callers.popleft())
+        self.server: DoorServer
+        monkeypatch.setattr(door_server, "peer_uid", _told_user)
         self.journal = JournalThread(Journal(home.journal, create=True))
         self.desk = PeopleDesk(home, self.journal, self._stop)
         self.persons = Persons(home, logged_in=self._logged_in)
@@ -51,20 +65,8 @@ class OpenDoor:
         return []
 
     def of(self, user: int) -> Door:
-        """Return the door as a user finds it: connections are taken in their order."""
-        callers, turn = self._callers, self._turn
-
-        class Theirs(Door):
-            def connect(self, timeout_s: float = 30.0) -> socket.socket:
-                with turn:
-                    callers.append(user)
-                    try:
-                        return super().connect(timeout_s)
-                    except AgentNotRunning:
-                        callers.pop()
-                        raise
-
-        return Theirs(self.home, folder=self._folder)
+        """Return the door as a user finds it."""
+        return _Theirs(self.home, self._folder, user)
 
     async def ask(
         self, do: str, *, user: int = ALICE, more: Iterable[dict[str, Any]] = (), **fields: Any
@@ -83,7 +85,7 @@ async def open_door(home: Home, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     # Paths of sockets are short, and a test's own folder is not.
     folder = Path(tempfile.mkdtemp(prefix="door-", dir="/tmp"))
     opened = OpenDoor(home, folder / "people", monkeypatch)
-    server = DoorServer(
+    server = opened.server = DoorServer(
         home, opened.persons, opened.desk.work, open_to_all=OPEN_TO_ALL, held=opened.desk.held,
         folder=folder / "people",
     )  # fmt: skip

@@ -151,6 +151,9 @@ async def test_strangers_take_the_room_of_nobody(
         try:
             for _ in range(door_server._PER_STRANGER):
                 links.append(await asyncio.to_thread(door.of(EVE).connect))
+            async with asyncio.timeout(PATIENCE_S):
+                while door.server._strangers[EVE] < len(links):
+                    await asyncio.sleep(0.01)
             with pytest.raises(FarhandError, match="agent-silent"):
                 await door.ask("who", user=EVE)
             assert (await door.ask("who"))["person"]
