@@ -24,7 +24,13 @@ from farhand_console.web.assets import page_files
 from farhand_console.web.files import change_files, get_file, list_files, put_file
 from farhand_console.web.gate import Gate, problem_body, require_cookie
 from farhand_console.web.keeping import keep_things, kept_things
-from farhand_console.web.recordings import hold_recordings, open_recording, play_recording
+from farhand_console.web.recordings import (
+    get_screen,
+    get_screen_piece,
+    hold_recordings,
+    open_recording,
+    play_recording,
+)
 from farhand_console.web.relay_proxy import MAX_BODY_BYTES, RelayLine, relay_proxy
 from farhand_console.web.screens import screen_socket
 from farhand_console.web.session_lines import hold_lines
@@ -49,6 +55,8 @@ _HANDLERS: Final[list[Any]] = [
     change_files,
     chat_socket,
     get_file,
+    get_screen,
+    get_screen_piece,
     held_sessions,
     keep_things,
     kept_things,

@@ -3,12 +3,14 @@
     POST   /local/recordings/S/open     {"passphrase": ..., "accept": [...]}
            -> the verdict, the streams with what they are, and the index of commands
     GET    /local/recordings/S/casts/N  one stream as an asciicast, after it was opened
+    GET    /local/recordings/S/screens/N            what a recorded screen is, and its pieces
+    GET    /local/recordings/S/screens/N/pieces/K   one of them (`recorded_screens`)
 
 Opening is `farhand recording export` in a child process, which verifies every signature, and gets
 the passphrase of the key in its environment.  What it wrote lies in a private folder until as many
 others were opened, or the console ends; one that was killed leaves it to the next one (`scratch`).
 What a device recorded may be hostile: each stream passes the filter that lets through what draws,
-and nothing that makes a terminal answer, or grow without bound.
+and nothing that makes a terminal answer, or grow without bound; of a screen, what draws.
 """
 
 from __future__ import annotations
@@ -34,11 +36,20 @@ from farhand_console.home import Home
 from farhand_console.output import printable
 from farhand_console.session.recording_screen import ScreenFilter
 from farhand_console.web.acting import own_environment, told_error
+from farhand_console.web.recorded_screens import PreparedScreen, Screen, prepare_screen
 from farhand_console.web.scratch import make_scratch, sweep_scratch
 from farhand_protocol.errors import FarhandError, UsageError
 from farhand_protocol.identity import is_session_id
 
-__all__ = ["MAX_OPENED", "MAX_PLAYED_BYTES", "hold_recordings", "open_recording", "play_recording"]
+__all__ = [
+    "MAX_OPENED",
+    "MAX_PLAYED_BYTES",
+    "get_screen",
+    "get_screen_piece",
+    "hold_recordings",
+    "open_recording",
+    "play_recording",
+]
 
 MAX_OPENED: Final = 4
 MAX_PLAYED_BYTES: Final = 64 * 1024 * 1024
@@ -91,6 +102,37 @@ class _Shelf:
 
     def __init__(self) -> None:
         self.folders: OrderedDict[str, Path] = OrderedDict()
+        self._screens: dict[Path, PreparedScreen] = {}
+        self._preparing = asyncio.Lock()
+
+    def folder(self, session: str) -> Path:
+        """Return where an opened recording lies.
+
+        Raises:
+            FarhandError: `recording-closed`.
+        """
+        folder = self.folders.get(session)
+        if folder is None:
+            raise _closed()
+        return folder
+
+    async def screen(self, session: str, number: int) -> PreparedScreen:
+        """Return one screen of an opened recording, which is read at first use.
+
+        Raises:
+            FarhandError: `recording-closed`, and as `prepare_screen`.
+        """
+        path = self.folder(session) / f"{session}-{number}.rfb"
+        async with self._preparing:
+            if path not in self._screens:
+                try:
+                    made = await asyncio.to_thread(prepare_screen, path.with_suffix(".cast"), path)
+                except OSError as error:
+                    raise _closed() from error
+                kept = self.folders.values()
+                self._screens = {at: one for at, one in self._screens.items() if at.parent in kept}
+                self._screens[path] = made
+            return self._screens[path]
 
     def put(self, session: str, folder: Path) -> None:
         old = self.folders.pop(session, None)
@@ -229,14 +271,43 @@ async def play_recording(
 ) -> Response[bytes]:
     """Send one stream of an opened recording."""
     shelf: _Shelf = request.app.state.recordings
-    folder = shelf.folders.get(session)
-    if folder is None:
-        raise FarhandError("recording-closed", "this recording is not open here any more")
-    path = folder / f"{session}-{number}.cast"
+    path = shelf.folder(session) / f"{session}-{number}.cast"
     data = await asyncio.to_thread(_filtered, path)
     return Response(
         data, media_type="application/x-asciicast", headers={"cache-control": "no-store"}
     )
+
+
+@get("/local/recordings/{session:str}/screens/{number:int}")
+async def get_screen(
+    request: Request[Any, Any, Any], session: FromPath[str], number: FromPath[int]
+) -> Screen:
+    """Say what a recorded screen is, and where its pieces begin."""
+    shelf: _Shelf = request.app.state.recordings
+    return (await shelf.screen(session, number)).screen
+
+
+@get("/local/recordings/{session:str}/screens/{number:int}/pieces/{piece:int}")
+async def get_screen_piece(
+    request: Request[Any, Any, Any],
+    session: FromPath[str],
+    number: FromPath[int],
+    piece: FromPath[int],
+) -> Response[bytes]:
+    """Send one piece of a recorded screen."""
+    shelf: _Shelf = request.app.state.recordings
+    screen = await shelf.screen(session, number)
+    try:
+        data = await asyncio.to_thread(screen.piece, piece)
+    except OSError as error:
+        raise _closed() from error
+    return Response(
+        data, media_type="application/octet-stream", headers={"cache-control": "no-store"}
+    )
+
+
+def _closed() -> FarhandError:
+    return FarhandError("recording-closed", "this recording is not open here any more")
 
 
 def _within(number: Any, most: int) -> int:

@@ -4,6 +4,7 @@ declare module "@novnc/novnc" {
   export default class RFB extends EventTarget {
     constructor(target: HTMLElement, channel: WebSocket | string, options?: { shared?: boolean });
     viewOnly: boolean;
+    focusOnClick: boolean;
     scaleViewport: boolean;
     clipViewport: boolean;
     background: string;
