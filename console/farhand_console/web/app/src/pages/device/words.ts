@@ -24,9 +24,10 @@ const SECTIONS: Record<string, Section> = {
 };
 export const sectionState = (status: string): Section => SECTIONS[status] ?? { tone: "plain", hint: "" };
 
-/** `disk_read_only` as people write it. */
+const CAPITALS = /\b(bios|cpu|dns|gpu|id|ip|mac|os|ram|tpm|uefi|uuid)\b/g;
+/** `disk_read_only` as people write it, `cpu` as CPU. */
 export const heading = (name: string): string => {
-  const words = name.replaceAll(/[_.-]+/g, " ");
+  const words = name.replaceAll(/[_.-]+/g, " ").replaceAll(CAPITALS, (one) => one.toUpperCase()).replace(/\bmhz\b/, "MHz");
   return words.charAt(0).toUpperCase() + words.slice(1);
 };
 
