@@ -319,13 +319,23 @@ class App:
             return _nothing()
         return Answer(kind="image/png", body=await asyncio.to_thread(draft.png))
 
-    async def _edit(self, name: str, form: dict[str, str]) -> bool:
-        """Take or change a picture; False where that is not what the form is about."""
+    async def _edit(
+        self, name: str, form: dict[str, str], is_wanted: Callable[[], bool] = lambda: True
+    ) -> bool:
+        """Take or change a picture; False where that is not what the form is about.
+
+        Raises:
+            RemoteError: `page-late` where it is wanted no more by the time it is taken.
+        """
         draft = self._drafts.get(name)
         match form.get("do"):
             case "take":
                 await asyncio.sleep(min(_number(form, "delay"), _MAX_DELAY_S))
-                self._drafts[name] = await asyncio.to_thread(self._grab)
+                taken = await asyncio.to_thread(self._grab) if is_wanted() else None
+                # Whoever stopped the session meanwhile has no picture of it lying about.
+                if taken is None or not is_wanted():
+                    raise RemoteError("page-late", "nobody asks for a picture any more")
+                self._drafts[name] = taken
             case "box" if draft is not None:
                 box = {one: _number(form, one) for one in ("x", "y", "width", "height")}
                 draft.blacken(Box(**box))
@@ -343,7 +353,7 @@ class App:
         if form.get("do") == "take":
             await self._tell(view, {"shot": shot.shot, "answer": "taken"})
             view.shot_until += shot.send_within_s - view.left_s(view.shot_until)
-        if await self._edit(view.name, form):
+        if await self._edit(view.name, form, lambda: view.shot is shot and not view.is_over):
             return
         draft = self._drafts.pop(view.name, None)
         if form.get("do") != "send" or draft is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,7 @@ class Told(Following):
         self.stopped: list[str] = []
         self.counts = True
         self.refuses: FarhandError | None = None
+        self.told: Callable[[], None] = lambda: None
 
     async def begin(self) -> SessionView:
         if self.refuses is not None:
@@ -76,6 +78,7 @@ class Told(Following):
         if self.refuses is not None:
             raise self.refuses
         self.lines.append(line)
+        self.told()
         return self.counts
 
     async def stop(self, view: SessionView) -> None:

@@ -366,6 +366,35 @@ async def test_a_picture_is_refused_or_thrown_away(tmp_path: Path) -> None:
     await browser.get(f"{PLACE}/picture")
 
 
+async def test_nothing_is_kept_of_a_session_that_ended_while_the_picture_was_taken(
+    tmp_path: Path,
+) -> None:
+    browser = Browser(tmp_path, grab=draft)
+    await browser.enter()
+    view = browser.view(OPENED, SHOT)
+    taken = 0
+
+    def stopped_meanwhile() -> Any:
+        nonlocal taken
+        taken += 1
+        view.apply(Ended(session="s-1", reason="stopped", receipt=None))
+        return draft()
+
+    browser.app._grab = stopped_meanwhile
+    await browser.get(f"{PLACE}/picture")
+    await browser.press("do", "take")
+    assert taken == 1
+    assert "That does not count any more." in browser.text
+    assert browser.app._drafts == {}
+    # Where it is over before the picture is due, none is taken at all.
+    view = browser.view(OPENED, SHOT)
+    await browser.get(f"{PLACE}/picture")
+    browser.following.told = lambda: view.apply(ShotOver(session="s-1", shot=7, answer="withdrawn"))
+    await browser.press("do", "take")
+    assert taken == 1
+    assert browser.app._drafts == {}
+
+
 async def test_hostile_words_are_inert_everywhere(tmp_path: Path) -> None:
     long = EVIL + "ß" * 10_000
     asked = msgspec.structs.replace(
