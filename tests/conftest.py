@@ -16,6 +16,7 @@ With FARHAND_CI=1 whatever is missing is a failure; elsewhere such a test is ski
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -35,6 +36,9 @@ from tests.support.warm import warm_programs
 
 IN_CI = os.environ.get("FARHAND_CI") == "1"
 MAX_RERUNS = 3
+# Python's own (700, 10, 10) looks through all that thousands of collected tests hold, again and
+# again, and finds nothing: a tenth of what the tests would cost, and most of parsing our source.
+GARBAGE_THRESHOLDS = (50_000, 10, 10)
 LONGEST_FIRST = ("faults", "interop", "integration", "security")
 # A person's shell often lacks the folders where Debian puts sshd and its like.
 SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
@@ -84,6 +88,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     _patch.undo()
     while _places:
         shutil.rmtree(_places.pop(), ignore_errors=True)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Leave what was collected out of every later search for garbage, and search less often."""
+    gc.freeze()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

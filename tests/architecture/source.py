@@ -108,6 +108,7 @@ def _is_module(path: Path) -> bool:
     return all(part.isidentifier() for part in path.relative_to(ROOT).with_suffix("").parts)
 
 
+@functools.cache
 def _read(path: Path) -> Module:
     text = path.read_text("utf-8")
     return Module(path, text, ast.parse(text, str(path)))
