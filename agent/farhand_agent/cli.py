@@ -22,6 +22,7 @@ from farhand_agent import local
 from farhand_agent.alarms import alarms
 from farhand_agent.audit import LogRecord
 from farhand_agent.config import Home, load_settings
+from farhand_agent.door_option import door_of, person_home_option
 from farhand_agent.errors import AgentNotRunning
 from farhand_agent.home_option import chosen_home, home_option
 from farhand_agent.journal import Journal
@@ -52,6 +53,7 @@ _PAGE = 100
 # In the place of a token: it comes on stdin.
 _STDIN = "-"
 _MAX_TOKEN_CHARS = 8192
+_MAX_WARNING_CHARS = 600
 # Monitoring reads one line on stdout and this exit code, whatever was wrong.
 _PLUGIN = "--plugin"
 _PLUGIN_UNKNOWN = 3
@@ -182,7 +184,8 @@ def status(home: Home, as_json: bool) -> None:
     else:
         click.echo(f"not connected: {printable(answer['trouble'])}")
     for warning in answer["warnings"]:
-        click.echo(f"warning: {warning['code']}: {warning['words']} (since {warning['at']})")
+        said = f"warning: {warning['code']}: {warning['words']} (since {warning['at']})"
+        click.echo(printable(said, _MAX_WARNING_CHARS))
     for session in answer["sessions"]:
         click.echo(
             f"session {session['id']} with {printable(session['operator'])},"
@@ -229,21 +232,31 @@ def _resting_status(home: Home) -> dict[str, Any]:
 @click.argument("session", required=False)
 @click.option("--scope", help="Only take these back, comma-separated; the session goes on.")
 @click.option("--operator", help="Only put out this one who joined; the session goes on.")
-@home_option
+@person_home_option
 @json_option
 def stop(
     session: str | None, scope: str | None, operator: str | None, home: Home, as_json: bool
 ) -> None:
     """End every session on this device (or the one named), now."""
+    door = door_of(home)
+    if door is not None and (scope is not None or operator is not None):
+        raise UsageError(
+            "people-own-home",
+            "the agent is another user's, which --scope and --operator are not for",
+            hint="farhand-agent desktop opens the page on which you take something back",
+        )
     if operator is not None:
         _put_out(home, session, operator, as_json=as_json)
         return
     if scope is not None:
         _take_back(home, session, scope, as_json=as_json)
         return
+    request = {"do": "stop", "session": session}
     try:
-        stopped = local.ask(home, {"do": "stop", "session": session})["stopped"]
+        stopped = (local.ask(home, request) if door is None else door.ask(request))["stopped"]
     except AgentNotRunning:
+        if door is not None:
+            raise
         stopped = _stop_alone(home, session)
     if as_json:
         _emit({"stopped": stopped})
@@ -351,7 +364,8 @@ def log(
             for record in checked_records(home, journal):
                 count += 1
                 if export:
-                    click.echo(msgspec.json.encode(record))
+                    # The same JSON, in which no character acts on a terminal.
+                    click.echo(json.dumps(msgspec.to_builtins(record)))
             say(f"the chain of {count} records is whole, and so is what receipts tell of it")
         if export:
             return
@@ -442,14 +456,19 @@ def policy(home: Home, as_json: bool) -> None:
 
 
 @cli.command()
-@home_option
+@person_home_option
 @json_option
 def receipts(home: Home, as_json: bool) -> None:
     """List the receipts of past sessions."""
     # Late, because the other commands need none of it.
     from farhand_agent.receipts import list_receipts
 
-    items = list_receipts(home)
+    door = door_of(home)
+    if door is None:
+        items = list_receipts(home)
+    else:
+        # Of the sessions that this user followed; the files stay with the agent.
+        items = list(door.ask({"do": "receipts"})["items"])[::-1]
     if as_json:
         _emit({"items": items, "next": None})
         return

@@ -42,24 +42,24 @@ class DoorFollowing(Following):
         self._held = AsyncExitStack()
 
     async def find(self) -> None:
-        """Follow what goes on, now and from now on.
-
-        Raises:
-            FarhandError: `people-stranger`, `agent-not-running`.
-        """
-        number = await self._look(-1)
+        """Follow what goes on, now and from now on."""
+        number = await self._try_to_look(-1)
         task = self._group.create_task(self._keep_looking(number), name="look-for-sessions")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _keep_looking(self, number: int) -> None:
         while True:
-            try:
-                number = await self._look(number)
-            except FarhandError as error:
-                _log.info("the agent cannot be asked what goes on: %s", error)
-                number = -1
+            if (number := await self._try_to_look(number)) < 0:
                 await asyncio.sleep(_AGAIN_S)
+
+    async def _try_to_look(self, number: int) -> int:
+        """Look as `_look` does; -1 where the agent cannot be asked just now."""
+        try:
+            return await self._look(number)
+        except FarhandError as error:
+            _log.info("the agent cannot be asked what goes on: %s", error)
+            return -1
 
     async def _look(self, number: int) -> int:
         answer = await self._door.call({"do": "sessions", "after": number, "pages": True})

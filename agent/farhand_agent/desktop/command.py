@@ -52,7 +52,8 @@ def desktop(
     if (there := way_in_there(home)) is not None:
         ready(there)
         return
-    door = door_of(home)
+    if (door := door_of(home)) is not None:
+        door.ask({"do": "sessions", "after": -1})  # whoever may not is told so here
 
     async def run() -> None:
         page = Desktop(home, door=door, has_bar=not no_bar, idle_s=leave_after)

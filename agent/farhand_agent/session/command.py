@@ -6,6 +6,9 @@ when this command ends, however it ends, the session ends.  Only a restart of th
 technician announced, and a kill of both processes, leave it open in the journal: the resident agent
 takes it up again, or `--resume` does where none runs.
 
+Where the agent is another user's, it runs the process and this command is its terminal all the same
+(at_door.py); `--url` begins a guest's session of this user's own.
+
 With `--json` stdout carries one JSON object per line as DESIGN section 9 fixes it; words, questions
 and the countdown go to stderr in any case (farhand_agent.session.screen).
 """
@@ -21,10 +24,13 @@ import click
 import msgspec
 
 from farhand_agent.config import Home
-from farhand_agent.home_option import home_option
+from farhand_agent.door import SYSTEM_HOME
+from farhand_agent.door_option import door_of, person_home_option
+from farhand_agent.home_option import default_home
 from farhand_agent.journal import Journal
 from farhand_agent.locks import is_held
 from farhand_agent.processes import command as child_command
+from farhand_agent.session.at_door import DoorTerminal
 from farhand_agent.session.events import MAX_LINE_BYTES, decode_event
 from farhand_agent.session.grant import SERVED_SCOPES
 from farhand_agent.session.lines import read_line
@@ -41,7 +47,7 @@ PAGE_STAYS_S: Final = 600
 
 
 @click.command("code", short_help="Show a one-time code so that a technician can help.")
-@home_option
+@person_home_option
 @click.option("--url", help="The relay's address; needed where this folder was never enrolled.")
 @click.option("--scope", help=f"What to offer, comma-separated: {', '.join(SERVED_SCOPES)}.")
 @click.option("--minutes", type=click.IntRange(1, MAX_GRANT_MINUTES), help="At most this long.")
@@ -65,6 +71,20 @@ def code(
 
     The code counts once and for ten minutes. Give it only to somebody whom you asked for help.
     """
+    if url is not None and home.path == SYSTEM_HOME:
+        home = Home.at(default_home())  # a guest's session is this user's own
+    if (door := door_of(home)) is not None:
+        if url is not None or resume:
+            raise UsageError(
+                "people-own-home",
+                "the agent is another user's, which --url and --resume are not for",
+                hint="give a home of your own with --home, or leave them out",
+            )
+        if page:
+            _open_page(home, is_ours=False)
+        scopes = None if scope is None else _scopes(scope)
+        terminal = DoorTerminal(door, yes=yes, as_json=as_json)
+        context.exit(asyncio.run(terminal.run(scopes, minutes)))
     arguments = ["--home", str(home.path)]
     if url is not None:
         arguments += ["--url", url]
@@ -75,7 +95,7 @@ def code(
     if resume:
         arguments += ["--resume", _interrupted(home)]
     if page:
-        _open_page(home)
+        _open_page(home, is_ours=True)
     context.exit(asyncio.run(_Terminal(home, yes=yes, as_json=as_json).run(arguments)))
 
 
@@ -96,13 +116,14 @@ def _interrupted(home: Home) -> str:
     return waiting[-1]
 
 
-def _open_page(home: Home) -> None:
+def _open_page(home: Home, *, is_ours: bool) -> None:
     """Open the page, which the session's process finds then; it leaves by itself afterwards.
 
     Raises:
         FarhandError: `child-failed` when it did not come; why is on stderr.
     """
-    home.make()
+    if is_ours:
+        home.make()
     words = ("desktop", "--json", "--leave-after", str(PAGE_STAYS_S), "--home", str(home.path))
     child = subprocess.Popen(
         child_command("farhand_agent", *words),

@@ -24,8 +24,9 @@ from farhand_agent.local_server import LocalServer
 from farhand_agent.people import desk as desk_module
 from farhand_agent.people.concerned import sessions_of
 from farhand_agent.session.asking import Asking
+from farhand_agent.session.at_door import DoorTerminal
 from farhand_agent.session.device_prompts import DevicePrompts
-from farhand_agent.session.events import Asked
+from farhand_agent.session.events import Asked, Ended, Refused, encode_event
 from farhand_agent.session.prompts import PromptGate
 from farhand_agent.session.watched import Watched
 from farhand_protocol.errors import FarhandError
@@ -249,6 +250,35 @@ async def test_a_code_is_the_agents_and_ends_with_her_page(
             while door.desk._codes:
                 await asyncio.sleep(0.02)
         assert [json.loads(one)["uid"] for one in await door.log("code-asked")] == [ALICE]
+
+
+async def test_a_code_on_her_terminal(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Her terminal is one of the session's all the same, though its process is the agent's."""
+    script = str(Path(__file__).with_name("scripted_session.py"))
+
+    def command(_: str, *arguments: str) -> list[str]:
+        assert arguments[2:] == ("--scope", "view", "--minutes", "5")
+        return [sys.executable, "-P", script, arguments[1]]
+
+    monkeypatch.setattr(desk_module, "command", command)
+    ended = Ended(session="s-1", reason="closed", receipt=None)
+    refused = Refused(reason="consent-refused", message="no")
+    async with stage(home, monkeypatch) as (door, _):
+        for last, status in ((ended, 0), (refused, 3)):
+            events = (CODE, ASKED, OPENED, last) if last is ended else (CODE, ASKED, last)
+            (home.path / "events").write_bytes(b"".join(map(encode_event, events)))
+            terminal = DoorTerminal(door.of(ALICE), yes=True, as_json=True)
+            async with asyncio.timeout(PATIENCE_S):
+                assert await terminal.run(["view"], 5) == status
+                while door.desk._codes:
+                    await asyncio.sleep(0.02)
+        told = [json.loads(one) for one in capfd.readouterr().out.splitlines()]
+        assert [one["event"] for one in told] == [
+            "code", "request", "session", "end", "code", "request", "refused",
+        ]  # fmt: skip
+        assert (home.path / "heard").read_text() == "allow 4001\n" * 2
 
 
 async def test_the_page_shows_what_the_agent_tells(
