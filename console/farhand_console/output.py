@@ -22,11 +22,13 @@ __all__ = [
     "hint",
     "json_bytes",
     "line",
+    "own_name",
     "page_through",
     "printable",
     "say",
     "say_whole",
     "show_fields",
+    "show_file",
     "show_json",
     "show_table",
     "warn",
@@ -36,6 +38,7 @@ __all__ = [
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _BEYOND_ASCII = re.compile("[^\\x20-\\x7e]")
 _WORDS = 2000
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}\Z", re.ASCII)
 # Before what goes on from the line above; a screen narrower than this is not believed.
 _CONTINUED = "  ~ "
 _NARROW = 40
@@ -61,6 +64,11 @@ def _safe(character: str) -> str:
     if number < 0x100:
         return f"\\x{number:02x}"
     return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+
+
+def own_name(claimed: object, otherwise: str) -> str:
+    """Return what the relay calls something as the name of a file here: a plain word, or ours."""
+    return str(claimed) if _PLAIN.match(str(claimed)) else otherwise
 
 
 def say(words: str) -> None:
@@ -89,6 +97,15 @@ def page_through(text: str) -> None:
     click.echo_via_pager(
         part + "\n" for one in _lines(text) for part in _wrapped(printable(one, len(one)), width)
     )
+
+
+def show_file(data: bytes) -> None:
+    """Write a whole file to stdout: as it is into a pipe, escaped line by line on a terminal."""
+    if not sys.stdout.isatty():
+        click.echo(data, nl=False)
+        return
+    for one in _lines(data.decode(errors="replace")):
+        click.echo(printable(one, len(one)))
 
 
 def say_whole(text: str) -> None:

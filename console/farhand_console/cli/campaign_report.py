@@ -14,7 +14,6 @@ import csv
 import hashlib
 import html
 import io
-import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +26,7 @@ from farhand_console.cli.campaign_request import order_id
 from farhand_console.cli.campaign_signing import device_answer
 from farhand_console.cli.patch_results import advisories, device_row
 from farhand_console.orders import UNSIGNED_STATES, ordered_by, verify_result
-from farhand_console.output import line, say, show_fields, show_table, warn
+from farhand_console.output import line, say, show_fields, show_file, show_table, warn
 from farhand_console.relay import segments
 from farhand_console.relay.answers import OrderView
 from farhand_console.relay.campaign_answers import Campaign, CampaignReport, Target
@@ -203,7 +202,7 @@ def write_report(context: Context, campaign: str, form: str, out: Path | None) -
     else:
         text = to_csv(document["results"]) if form == "csv" else to_html(document)
     if out is None:
-        sys.stdout.write(text)
+        show_file(text.encode())
         return
     try:
         out.write_text(text, encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -12,7 +11,7 @@ import msgspec
 
 from farhand_console.cli.base import Context, command, group, paged
 from farhand_console.cli.durations import hours, read_hours, read_minutes
-from farhand_console.output import line, say, show_fields, show_table
+from farhand_console.output import line, say, show_fields, show_file, show_table
 from farhand_console.relay import segments
 from farhand_console.relay.answers import Page
 from farhand_console.relay.contracts import (
@@ -75,11 +74,7 @@ def tell_cover(context: Context, ticket: str | None, device: str | None) -> None
 def write_file(context: Context, data: bytes, out: Path | None) -> None:
     """Write what the relay made to a file, or to stdout."""
     if out is None:
-        if sys.stdout.isatty():
-            for one in data.decode(errors="replace").splitlines():
-                line(one)
-        else:
-            click.echo(data, nl=False)
+        show_file(data)
         return
     try:
         out.write_bytes(data)

@@ -10,7 +10,7 @@ from typing import ParamSpec
 import click
 
 from farhand_console.cli.base import Context, command, group, paged
-from farhand_console.output import line, say, show_fields, show_table
+from farhand_console.output import line, say, show_fields, show_file, show_table
 from farhand_console.relay import segments
 from farhand_console.relay.answers import Page
 from farhand_console.relay.mail import (
@@ -315,7 +315,7 @@ def _register_mails(mail: click.Group) -> None:
         """Show a mail, its recipients, and how it begins."""
         if raw:
             content = context.relay.get_bytes(segments("mail", "mails", str(mail_id), "raw"))
-            sys.stdout.buffer.write(content)
+            show_file(content)
             return
         _show(context, mail_id)
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from farhand_console.cli.base import Context, command
-from farhand_console.output import json_bytes, line, say, show_fields
+from farhand_console.output import json_bytes, line, own_name, say, show_fields
 from farhand_console.relay import segments
 from farhand_protocol.errors import FarhandError
 
@@ -26,7 +26,7 @@ def register(people: click.Group) -> None:
     def export(context: Context, person: str, output: Path | None, force: bool) -> None:
         """Write everything that is kept about somebody to one JSON file, files included."""
         whole = _dossier(context, person)
-        target = output or Path(f"{whole['person'][0]['id']}.json")
+        target = output or Path(f"{own_name(whole['person'][0]['id'], 'person')}.json")
         data = json_bytes(whole)
         try:
             with target.open("wb" if force else "xb") as file:

@@ -13,7 +13,7 @@ import msgspec
 from farhand_console.cli import ticket_care, ticket_checks, ticket_steps, ticket_work
 from farhand_console.cli.base import Context, command, group, paged, parse_pairs
 from farhand_console.cli.thread import show_thread
-from farhand_console.output import json_bytes, line, say, show_fields, show_table
+from farhand_console.output import json_bytes, line, own_name, say, show_fields, show_table
 from farhand_console.relay import segments
 from farhand_console.relay.answers import Created, Page
 from farhand_console.relay.desk import (
@@ -177,7 +177,7 @@ def _register_reading(tickets: click.Group) -> None:
         else:
             path = segments("tickets", ticket.id, "export")
             data = context.relay.get_bytes(f"{path}?format={form}")
-        target = output or Path(f"{ticket.number}.{form}")
+        target = output or Path(f"{own_name(ticket.number, 'ticket')}.{form}")
         _write(target, data, force=force)
         shown = {"path": str(target), "size_bytes": len(data)}
         context.show(shown, lambda: say(f"{target}: {len(data)} bytes"))

@@ -51,6 +51,7 @@ MAX_REMOVED: Final = 20_000
 MAX_NAMES_BYTES: Final = 4 * 1024 * 1024
 # No name of a real folder is longer; one of an SFTP packet may be.
 _MAX_NAME_BYTES: Final = 4096
+_MAX_KEPT_CHARS: Final = 200
 # What is new is never run as somebody else.
 _MODE: Final = 0o777
 _PIECE_BYTES: Final = 256 * 1024
@@ -142,6 +143,12 @@ def _bytes_of(one: asyncssh.SFTPName) -> bytes:
 
 def _shown(path: bytes) -> str:
     return path.decode("utf-8", "replace")
+
+
+def _kept_name(name: bytes) -> str:
+    """Return the name under which a browser keeps a file: nothing in it hides or turns its end."""
+    shown = "".join(one if one.isprintable() else "_" for one in _shown(name))
+    return shown[-_MAX_KEPT_CHARS:] or "file"
 
 
 @asynccontextmanager
@@ -236,7 +243,7 @@ async def get_file(request: Request[Any, Any, Any], session: FromPath[str], path
             if left:
                 raise FarhandError("files-refused", "the file became shorter meanwhile")
 
-    name = quote(_shown(posixpath.basename(wanted)) or "file", safe="")
+    name = quote(_kept_name(posixpath.basename(wanted)), safe="")
     headers = {
         "content-disposition": f"attachment; filename*=UTF-8''{name}",
         "content-length": str(size),
