@@ -22,7 +22,7 @@ from farhand_agent.desktop.app import App
 from farhand_agent.desktop.gate import Gate
 from farhand_agent.desktop.listener import Listener
 from farhand_agent.desktop.view import SessionView
-from farhand_agent.session.events import Event, Failed, Refused
+from farhand_agent.session.events import Decided, Event, Failed, Refused
 from farhand_agent.wording import wording_in
 from tests.agent.desktop.browser import (
     ACTION,
@@ -195,6 +195,36 @@ def test_what_was_unticked_stays_so_while_another_session_changes(
         finally:
             gallery.do(lambda: gallery.following.views.pop(other))
         assert gallery.following.lines[-1]["scopes"] == ["view", "terminal"]
+
+
+def test_a_question_that_nobody_answered_makes_room_for_the_next(
+    gallery: Gallery, browser: Chromium
+) -> None:
+    second = msgspec.structs.replace(ASKED, ask=2, asks="scopes", scopes=["files", "screen"])
+    place = gallery.happen(ASKED, OPENED, msgspec.structs.replace(second, ask=1))
+    with watched(browser) as one:
+        page = one.page
+        page.goto(gallery.gate.way_in())
+        page.goto(place)
+        page.locator('input[name=scope][value="files"]').uncheck()
+        view = gallery.following.views[NAME]
+
+        def over() -> None:
+            view.apply(Decided(session="s-1", granted=False, reason="consent-timeout"))
+            view.apply(second)
+            gallery.app.changed(view)
+
+        gallery.do(over)
+        # It is a question of its own, and was not answered in part by what was unticked before.
+        page.locator('input[name=ask][value="2"]').wait_for(state="attached")
+        expect(page.locator('input[name=scope][value="files"]')).to_be_checked()
+        page.get_by_role("button", name="Deny").click()
+        page.get_by_role("heading", name="tess is working on this computer").wait_for()
+        assert gallery.following.lines[-1] == {
+            "answer": "deny",
+            "ask": 2,
+            "scopes": ["files", "screen"],
+        }
 
 
 def test_hostile_words_run_nowhere(gallery: Gallery, browser: Chromium) -> None:
