@@ -20,6 +20,7 @@ from farhand_console.relay.desk import (
     FilledReply,
     SavedFilter,
     ServiceTimer,
+    SessionLine,
     Ticket,
     TicketForm,
     TicketMessage,
@@ -274,6 +275,15 @@ def _survey(survey: SurveyLine) -> str:
     return f"asked {survey.sent_at}" if survey.sent_at else f"to be asked {survey.due_at}"
 
 
+def _session(session: SessionLine) -> str:
+    """Say in one line who was on the device, from when to when, and how it came out."""
+    who = f"{session.session}  {session.operator}"
+    if session.started_at is None:  # nobody there, refused, or still being asked
+        return f"{who}  {session.state}  {session.reason}".rstrip()
+    until = f"to {session.ended_at}  {session.active_s / 60:.1f} min" if session.ended_at else ""
+    return f"{who}  agreed, {session.started_at} {until}  {session.reason}".rstrip()
+
+
 def _show_ticket(
     ticket: TicketView, messages: list[TicketMessage], times: list[TimeEntry], *, quoted: bool
 ) -> None:
@@ -302,6 +312,8 @@ def _show_ticket(
         line(f"{timer.metric}  {_promise(timer)}{whose}")
     for survey in ticket.surveys:
         line(f"survey  {_survey(survey)}")
+    for session in reversed(ticket.sessions):
+        line(f"session  {_session(session)}")
     for link in ticket.links:
         line(f"{link.kind} {link.ticket} ({link.state})  {link.title}")
     show_thread(ticket.number, messages, quoted=quoted)

@@ -12,15 +12,17 @@ from typing import Any, Final, NamedTuple
 import click
 import msgspec
 
-from farhand_console.cli.base import Context, command
+from farhand_console.cli.base import Context, command, parse_pairs
 from farhand_console.cli.run import published_script, wait_for_result
-from farhand_console.orders import OrderDraft, sign_order
+from farhand_console.orders import OrderDraft, parse_parameters, sign_order
 from farhand_console.output import line, printable, say, show_table
 from farhand_console.relay import segments
 from farhand_console.relay.answers import OrderStates
 from farhand_console.relay.desk import Ticket, TicketMessage
 from farhand_console.trust.devices import VerifiedDevice, verify_device
+from farhand_protocol.envelopes import Envelope, open_payload
 from farhand_protocol.errors import FarhandError, UsageError
+from farhand_protocol.manifest import Manifest
 
 __all__ = ["PACKS", "differences_between", "register"]
 
@@ -69,6 +71,12 @@ def register(tickets: click.Group) -> None:
         "--pack", help="first (unless checks are named), all, or a word such as disk or updates."
     )
     @click.option("--device", help="Id or unique name, where the ticket names none.")
+    @click.option(
+        "--param",
+        "pairs",
+        multiple=True,
+        help="NAME=VALUE for those checks that take it, such as target=192.0.2.9.",
+    )
     @click.option("--twice", is_flag=True, help="Run them again, and tell what is different.")
     @click.option("--ttl", type=click.IntRange(60, 86_400), default=900, show_default=True)
     def check(
@@ -77,10 +85,14 @@ def register(tickets: click.Group) -> None:
         checks: tuple[str, ...],
         pack: str | None,
         device: str | None,
+        pairs: tuple[str, ...],
         twice: bool,
         ttl: int,
     ) -> None:
         """Run approved checks on the ticket's device and write what they found into its thread.
+
+        A device with an agent can look at another machine: `check.probe.tls --device D --param
+        target=HOST`, where policy lets it.
 
         With --twice a fault that comes and goes shows as what differs between two runs.
         """
@@ -91,11 +103,12 @@ def register(tickets: click.Group) -> None:
         wanted = _chosen(context, checks, pack)
         told = context.relay.get(segments("devices", where), dict)
         verified = verify_device(context.home, context.trust(), told, asked=where)
-        items = _run(context, wanted, verified, ticket.number, ttl)
+        given = parse_pairs(pairs)
+        items = _run(context, wanted, given, verified, ticket.number, ttl)
         body = _note(verified, items)
         differences: list[dict[str, Any]] | None = None
         if twice:
-            first, items = items, _run(context, wanted, verified, ticket.number, ttl)
+            first, items = items, _run(context, wanted, given, verified, ticket.number, ttl)
             differences = differences_between(first, items)
             body = f"{_note(verified, items)}\n\n{_told(differences)}"
         said = context.relay.post(
@@ -146,10 +159,15 @@ def _chosen(context: Context, checks: tuple[str, ...], pack: str | None) -> list
 
 
 def _run(
-    context: Context, wanted: list[str], device: VerifiedDevice, ticket: str, ttl_s: int
+    context: Context,
+    wanted: list[str],
+    given: dict[str, str],
+    device: VerifiedDevice,
+    ticket: str,
+    ttl_s: int,
 ) -> list[dict[str, Any]]:
     """Order the checks, wait for all of them, and return what they found."""
-    ordered = _order(context, wanted, device, ticket, ttl_s)
+    ordered = _order(context, wanted, given, device, ticket, ttl_s)
     if not context.as_json:
         say(f"{len(ordered)} checks on {printable(device.name)}: waiting")
     return [_result(context, one, device, ttl_s) for one in ordered]
@@ -185,19 +203,25 @@ def _told(differences: list[dict[str, Any]]) -> str:
 
 
 def _order(
-    context: Context, scripts: list[str], device: VerifiedDevice, ticket: str, ttl_s: int
+    context: Context,
+    scripts: list[str],
+    given: dict[str, str],
+    device: VerifiedDevice,
+    ticket: str,
+    ttl_s: int,
 ) -> list[_Ordered]:
     """Sign one order for each check and hand all of them to the relay at once."""
     now = datetime.now(UTC).replace(microsecond=0)
+    envelopes = [published_script(context, script, None) for script in scripts]
     drafts = [
         OrderDraft(
             context.trust(),
-            published_script(context, script, None),
-            {},
+            envelope,
+            parameters,
             operator=context.settings.account,
             now=now,
         )
-        for script in scripts
+        for envelope, parameters in zip(envelopes, _shared_out(envelopes, given), strict=True)
     ]
     sealed = [
         sign_order(draft, device, context.signer(), now=now, ttl_s=ttl_s, ticket=ticket)
@@ -206,6 +230,23 @@ def _order(
     body = {"items": [{"envelope": envelope} for _, envelope in sealed]}
     context.relay.post("/orders", OrderStates, body)
     return [_Ordered(script, order) for script, (order, _) in zip(scripts, sealed, strict=True)]
+
+
+def _shared_out(envelopes: list[Envelope], given: dict[str, str]) -> list[dict[str, Any]]:
+    """Return for each check what it takes of the parameters.
+
+    Raises:
+        UsageError: `usage` for one that none of them takes.
+    """
+    shared, taken = [], set[str]()
+    for envelope in envelopes:
+        manifest = open_payload(envelope, Manifest)
+        its = {n: v for n, v in given.items() if n in manifest.parameters.get("properties", {})}
+        shared.append(parse_parameters(manifest, its))
+        taken |= its.keys()
+    if unknown := sorted(given.keys() - taken):
+        raise UsageError("usage", f"none of these checks takes {unknown[0][:40]!r}")
+    return shared
 
 
 def _result(

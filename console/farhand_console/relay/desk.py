@@ -116,6 +116,19 @@ class ServiceTimer(msgspec.Struct, frozen=True, kw_only=True):
     promised_on: str = ""
 
 
+class SessionLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A session as its ticket shows it."""
+
+    session: str
+    device: str
+    operator: str
+    state: str
+    reason: str
+    started_at: str | None = None
+    ended_at: str | None = None
+    active_s: int = 0
+
+
 class TicketView(Ticket, frozen=True, kw_only=True):
     """A ticket as `ticket show` gets it; what was said and the time come page by page."""
 
@@ -125,6 +138,7 @@ class TicketView(Ticket, frozen=True, kw_only=True):
     merged: list[str] = []
     device_detail: dict[str, Any] | None = None
     surveys: list[SurveyLine] = []
+    sessions: list[SessionLine] = []
 
 
 class KindPromise(msgspec.Struct, frozen=True, kw_only=True):

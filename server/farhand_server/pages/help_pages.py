@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 from litestar import Controller, Request, Response, get, post
@@ -20,6 +21,7 @@ from farhand_server.api.knowledge_public import make_public_rates
 from farhand_server.care.notices import Notice, current_notices
 from farhand_server.errors import not_found
 from farhand_server.knowledge.articles import ArticleFilter, get_article, list_articles
+from farhand_server.knowledge.collections import get_collection, list_collections
 from farhand_server.knowledge.files import read_file
 from farhand_server.knowledge.markdown import render as render_markdown
 from farhand_server.knowledge.readers import ANYBODY, CUSTOMER, Reader
@@ -58,6 +60,20 @@ async def _notices(c: AsyncConnection, reading: Reading, person: str | None) -> 
     return await current_notices(c, reading.relay, person=person, of_desk=False)
 
 
+async def _titles(
+    c: AsyncConnection, reading: Reading, slugs: Sequence[str]
+) -> list[tuple[str, str]]:
+    """Return articles that this reader may see with their titles in her language."""
+    tenant, reader, wanted = reading.relay.tenant, _reader(reading), [reading.visitor.language]
+    titles = []
+    for slug in slugs:
+        found = await get_article(c, tenant, slug, reader=reader)
+        titles.append(
+            (slug, (await read_text(c, tenant, found, reader=reader, wanted=wanted)).title)
+        )
+    return titles
+
+
 class HelpPages(Controller):
     """What needs no sign-in."""
 
@@ -93,8 +109,9 @@ class HelpPages(Controller):
         relay: FromRelay,
         q: Annotated[str, QueryParameter(name="q", max_length=MAX_QUERY_CHARS)] = "",
         after: Annotated[str, QueryParameter(name="after", max_length=80)] = "",
+        collection: Annotated[str, QueryParameter(name="collection", max_length=80)] = "",
     ) -> Response[Any]:
-        """Return articles, or what answers a question."""
+        """Return articles, those of a collection in its order, or what answers a question."""
         _count(relay, request)
         reading = await look(request, relay)
         wanted = [reading.visitor.language]
@@ -103,7 +120,14 @@ class HelpPages(Controller):
                 hits = await search_articles(
                     c, relay.tenant, query=q, reader=_reader(reading), wanted=wanted, limit=20
                 )
-                return reading.page("articles", q=q, hits=hits, rows=[], more="")
+                return reading.page("articles", q=q, hits=hits, rows=[], more="", sets=[])
+            if collection:
+                chosen = await get_collection(c, relay.tenant, collection, reader=_reader(reading))
+                titles = await _titles(c, reading, chosen.articles)
+                return reading.page("collection", collection=chosen, rows=titles)
+            sets = []
+            if not after:  # above the first page of all
+                sets = await list_collections(c, relay.tenant, reader=_reader(reading))
             found = await list_articles(
                 c,
                 relay.tenant,
@@ -117,7 +141,7 @@ class HelpPages(Controller):
                 text = await read_text(c, relay.tenant, one, reader=_reader(reading), wanted=wanted)
                 rows.append((one.slug, text.title))
         more = found[_SHOWN - 1].slug if len(found) > _SHOWN else ""
-        return reading.page("articles", q="", hits=[], rows=rows, more=more)
+        return reading.page("articles", q="", hits=[], rows=rows, more=more, sets=sets)
 
     @get("/kb/{slug:str}", action=PUBLIC, include_in_schema=False)
     async def article(

@@ -6,6 +6,7 @@ Files cannot be given back to a browser, so they are asked for anew.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from litestar import Request, Response
@@ -21,6 +22,11 @@ __all__ = ["show_again"]
 _LINES: Final = ("title", "since")
 _WORDS: Final = ("body", "text", "steps_tried")
 _CHOICES: Final = ("kind", "solved")
+
+
+def _is_kept_unseen(name: str) -> bool:
+    """Tell whether a field is sent again as it was: choices, and what a kind of request asks."""
+    return name in _CHOICES or re.fullmatch(r"field_[a-z][a-z0-9_]{0,39}", name) is not None
 
 
 async def show_again(request: Request[Any, Any, Any], reading: Reading) -> Response[Any]:
@@ -44,6 +50,6 @@ async def show_again(request: Request[Any, Any, Any], reading: Reading) -> Respo
         action=path,
         lines={name: form[name] for name in _LINES if form.get(name)},
         texts=texts,
-        choices={name: form[name] for name in _CHOICES if name in form},
+        choices={name: form[name] for name in form if _is_kept_unseen(name)},
         with_files=bool(files),
     )

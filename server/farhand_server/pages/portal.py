@@ -6,7 +6,6 @@ from typing import Annotated, Any, Final, cast
 
 from litestar import Controller, Request, Response, get, post
 from litestar.params import FromPath, QueryParameter
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import UsageError
 from farhand_server.accounts.authorisation import PUBLIC, Actor
@@ -15,7 +14,7 @@ from farhand_server.channels.chats import is_chat
 from farhand_server.desk.absorbed import merged_into
 from farhand_server.desk.moves import add_message, close, reopen
 from farhand_server.desk.participants import check_may_post, may_post_on
-from farhand_server.desk.ticket_fields import get_form
+from farhand_server.desk.ticket_fields import Form, check_fields, get_form
 from farhand_server.desk.tickets import (
     Intake,
     Kind,
@@ -33,6 +32,7 @@ from farhand_server.knowledge.readers import CUSTOMER
 from farhand_server.knowledge.searching import MAX_QUERY_CHARS, Hit, search_articles
 from farhand_server.mail.showing import html_of_mail
 from farhand_server.measures.surveys import answer_open_survey, open_survey
+from farhand_server.pages.asked_fields import asked_fields, read_fields, since_chars
 from farhand_server.pages.kept_words import show_again
 from farhand_server.pages.rendering import KIND_WORDS
 from farhand_server.pages.routing import Reading, look, mail_response, see_other
@@ -79,25 +79,53 @@ async def _suggestions(reading: Reading, words: str) -> list[Hit]:
         )
 
 
-async def _since_chars(c: AsyncConnection, tenant: str, kind: str) -> int:
-    """Return how long an answer to "since when" may be; 0 where a kind does not ask in words."""
-    form = await get_form(c, tenant, kind)
-    field = form.properties.get("since")
-    if field is None or field.type != "string" or set(form.required) - {"since"}:
-        return 0
-    if field.enum is not None or field.format or field.min_length:
-        return 0
-    return min(field.max_length or MAX_LINE_CHARS, MAX_LINE_CHARS)
+async def _form(
+    reading: Reading,
+    given: dict[str, str],
+    hits: list[Hit],
+    *,
+    lacking: bool = False,
+    had_files: bool = False,
+) -> Response[Any]:
+    """Return the form of a new request, with what may answer it already above.
 
-
-async def _form(reading: Reading, form: dict[str, str], hits: list[Hit]) -> Response[Any]:
-    """Return the form of a new request, with what may answer it already above."""
-    relay = reading.relay
+    Args:
+        reading: what is answered.
+        given: what was typed so far.
+        hits: what may answer it.
+        lacking: whether something that the kind asks is missing, or cannot be read.
+        had_files: whether files came, which a page cannot give back.
+    """
+    relay, kind = reading.relay, given.get("kind", _KINDS[0])
     async with relay.db.read() as c:
-        chars = [await _since_chars(c, relay.tenant, kind) for kind in _KINDS]
+        forms = {one: await get_form(c, relay.tenant, one) for one in _KINDS}
     return reading.page(
-        "new", kinds=_KINDS, form=form, hits=hits, sure=True, since_chars=max(chars)
+        "new",
+        status=422 if lacking else 200,
+        kinds=_KINDS,
+        form=given,
+        hits=hits,
+        sure=True,
+        since_chars=max(map(since_chars, forms.values())),
+        asked=asked_fields(forms[kind]) if kind in forms else [],
+        lacking=lacking,
+        had_files=had_files,
     )
+
+
+async def _answers(
+    relay: Relay, kind: str, asked: Form, given: dict[str, str]
+) -> dict[str, Any] | None:
+    """Return what was answered of what a kind asks; None where that cannot be kept."""
+    try:
+        fields = read_fields(asked, given)
+        async with relay.db.read() as c:
+            await check_fields(c, relay.tenant, kind, fields)
+    except UsageError as error:
+        if error.code != "fields-invalid":
+            raise
+        return None
+    return fields
 
 
 class PortalPages(Controller):
@@ -135,14 +163,15 @@ class PortalPages(Controller):
         request: _Anything,
         relay: FromRelay,
         title: Annotated[str, QueryParameter(name="title", max_length=MAX_LINE_CHARS)] = "",
+        kind: Annotated[str, QueryParameter(name="kind", max_length=20)] = _KINDS[0],
     ) -> Response[Any]:
         """Ask what it is about, then show what may answer it above the form."""
         reading = await look(request, relay)
         sight_here(reading, "ticket.create")
         if not title.strip():
-            return reading.page("new_about")
+            return reading.page("new_about", kinds=_KINDS)
         hits = await _suggestions(reading, title)
-        return await _form(reading, {"title": title}, hits)
+        return await _form(reading, {"title": title, "kind": kind}, hits)
 
     @post("/new", action=PUBLIC, include_in_schema=False, request_max_body_size=MAX_UPLOAD_BYTES)
     async def create(self, request: _Anything, relay: FromRelay) -> Response[Any]:
@@ -161,11 +190,16 @@ class PortalPages(Controller):
         kind = form.get("kind", "incident")
         if kind not in _KINDS or not body.strip():
             raise UsageError("invalid", "a request says what is wrong")
+        async with relay.db.read() as c:
+            asked = await get_form(c, relay.tenant, kind)
+        fields = await _answers(relay, kind, asked, form)
+        if fields is None:
+            return await _form(reading, form, [], lacking=True, had_files=bool(files))
         since = form.get("since", "").strip()
+        if since and not 0 < len(since) <= since_chars(asked):
+            # Only some kinds have the field; what she wrote stays.
+            body = f"{body}\n\n{reading.visitor.words('Since when?')} {since}"
         async with relay.db.write() as c:
-            asks_since = 0 < len(since) <= await _since_chars(c, relay.tenant, kind)
-            if since and not asks_since:  # only some kinds have the field; what she wrote stays
-                body = f"{body}\n\n{reading.visitor.words('Since when?')} {since}"
             made = await create_ticket(
                 c,
                 relay,
@@ -179,7 +213,7 @@ class PortalPages(Controller):
                     kind=cast(Kind, kind),  # one of _KINDS
                     steps_tried=form.get("steps_tried", ""),
                     language=reading.visitor.language,
-                    fields={"since": since} if asks_since else None,
+                    fields=fields if asked.properties else None,
                 ),
             )
             if files:

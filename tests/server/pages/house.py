@@ -109,8 +109,8 @@ async def furnish(relay: Relay, api: httpx.AsyncClient) -> House:
     return House(
         cookie=cookie,
         public=[
-            "/", "/kb", "/kb?q=printer", "/kb/printer", "/questions", "/questions/1",
-            "/questions/ask", "/chat", "/contact", "/status", "/sign-in", "/sign-in/none",
+            "/", "/kb", "/kb?q=printer", "/kb?collection=first", "/kb/printer", "/questions",
+            "/questions/1", "/questions/ask", "/chat", "/contact", "/status", "/sign-in", "/sign-in/none",
             "/forgot", "/reset/none", "/get-agent", "/kb/nothing-here",
         ],
         hers=[
@@ -189,6 +189,9 @@ async def _public(relay: Relay, api: httpx.AsyncClient, staff: dict[str, str]) -
         step = f"/api/v1/knowledge/articles/{slug}/step"
         done = await api.post(step, headers=staff, json={"step": "publish"})
         assert done.status_code == 200, done.text
+    both = {"title": LINE[:100], "description": HOSTILE[:400], "articles": ["printer", "b"]}
+    made = await api.post("/api/v1/knowledge/collections/first", headers=staff, json=both)
+    assert made.status_code == 200, made.text
     async with relay.db.write() as c:
         await set_setting(c, relay, QUESTIONS_OPEN, True, "root")
         one = await ask_question(

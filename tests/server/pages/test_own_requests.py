@@ -28,6 +28,7 @@ from farhand_server.store.schema import accounts
 from tests.server.pages.browsing import EVIL, browsing, looked_at
 
 ZONE = "Europe/Bucharest"
+_FIELDS = ("input", "select", "textarea")
 
 
 @pytest.fixture
@@ -160,11 +161,54 @@ async def test_since_when_is_asked_and_kept(browser: httpx.AsyncClient, relay: R
         async with relay.db.read() as c:
             found = await get_ticket(c, relay.tenant, path.rpartition("/")[2])
         assert found.fields == ({"since": f"noon {EVIL}"} if is_field else {})
+
+
+async def test_what_a_kind_asks_is_asked_and_kept(browser: httpx.AsyncClient, relay: Relay) -> None:
+    await as_mia(browser, relay)
+    properties = {
+        "room": Field(type="string", title="Room <b>", description="On the door"),
+        "floor": Field(type="integer", minimum=0, maximum=9),
+        "wing": Field(type="string", enum=["north", "so&uth"]),
+        "day": Field(type="string", format="date"),
+        "alone": Field(type="boolean"),
+        "since": Field(type="string", max_length=50),
+    }
     async with relay.db.write() as c:
-        wanted = Form(properties={"room": Field(type="string")}, required=["room"])
-        await set_form(c, relay, kind="incident", form=wanted, actor="root")
-    unasked = await browser.get("/my/new", params={"title": "no sound"})
-    assert 'name="since"' not in unasked.text
+        wanted = Form(properties=properties, required=["wing", "room"])
+        await set_form(c, relay, kind="request", form=wanted, actor="root")
+    about = {"title": "a new desk", "kind": "request"}
+    page = looked_at(await browser.get("/my/new", params=about))
+    fields = {str(one.get("name")): one for tag in _FIELDS for one in page.of(tag)}
+    assert {"required" in fields[f"field_{name}"] for name in ("room", "wing")} == {True}
+    assert (fields["field_floor"]["type"], fields["field_floor"]["max"]) == ("number", "9.0")
+    assert fields["field_day"]["type"] == "date"
+    # An incident asks nothing of that; whoever chooses another kind on its page is asked then.
+    other = await browser.get("/my/new", params={"title": "a new desk"})
+    assert "field_" not in other.text
+    form = {**about, "body": f"please {EVIL}", "sure": "yes", "since": "monday"}
+    file = {"files": ("a.txt", b"x", "text/plain")}
+    again = await browser.post("/my/new", data=form, files=file)
+    looked_at(again, 422)
+    assert "missing" in again.text
+    assert "Choose your files again" in again.text
+    assert "please &lt;script&gt;" in again.text
+    form |= {"field_room": "12", "field_wing": "so&uth", "field_floor": "3", "field_alone": "no"}
+    for name, wrong in (("field_floor", "three"), ("field_wing", "west"), ("field_day", "1.2.")):
+        again = await browser.post("/my/new", data=form | {name: wrong})
+        looked_at(again, 422)
+        assert "monday" in again.text
+    made = await browser.post("/my/new", data=form | {"field_unknown": "x"})
+    assert made.status_code == 303, made.text
+    async with relay.db.read() as c:
+        found = await get_ticket(c, relay.tenant, made.headers["location"].rpartition("/")[2])
+    assert found.fields == {
+        "room": "12", "wing": "so&uth", "floor": 3, "alone": False, "since": "monday",
+    }  # fmt: skip
+    # What was typed outlives the end of a sign-in.
+    browser.cookies = httpx.Cookies()
+    kept = await browser.post("/my/new", data=form)
+    looked_at(kept, 409)
+    assert 'name="field_wing" value="so&amp;uth"' in kept.text
 
 
 async def test_a_browser_astray_gets_a_page(browser: httpx.AsyncClient, relay: Relay) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
+from farhand_server.accounts.directory import make_directory
+from farhand_server.accounts.tokens import make_tokens
 from farhand_server.care.card import CardTerms, set_card
 from farhand_server.care.notices import NewNotice, create_notice, publish_notice
 from farhand_server.desk.calendars import Calendar, SpecialDay
@@ -57,6 +59,30 @@ async def test_pages_for_anybody_speak_five_languages(
         assert looked_at(answer).of("html")[0]["lang"] == language
         seen.add(answer.text)
     assert len(seen) == 5
+
+
+async def test_articles_are_read_in_the_order_of_a_collection(
+    browser: httpx.AsyncClient, relay: Relay
+) -> None:
+    async with relay.db.write() as c:
+        root = await relay.service(make_directory).add(c, name="root", role="admin", actor="cli")
+        token = (await relay.service(make_tokens).issue(c, root.id)).text
+    at, staff = "/api/v1/knowledge", {"Authorization": f"Bearer {token}"}
+
+    async def done(path: str, body: dict[str, object]) -> None:
+        answer = await browser.post(f"{at}/{path}", headers=staff, json=body)
+        assert answer.is_success, answer.text
+
+    for slug, seen_by in (("b", "public"), ("a", "public"), ("c", "internal")):
+        new = {"slug": slug, "title": f"Title of {slug}", "body": "x", "visibility": seen_by}
+        await done("articles", new)
+        await done(f"articles/{slug}/step", {"step": "publish"})
+    await done("collections/days", {"title": "First", "articles": ["b", "c", "a"]})
+    assert '"/kb?collection=days"' in (await browser.get("/kb")).text
+    page = await browser.get("/kb", params={"collection": "days"})
+    listed = [one["href"] for one in looked_at(page).of("a") if "/kb/" in str(one.get("href"))]
+    assert listed == ["/kb/b", "/kb/a"]
+    looked_at(await browser.get("/kb", params={"collection": "none"}), 404)
 
 
 async def test_a_person_asks_answers_and_calls_it_solved(
