@@ -6,25 +6,49 @@ goes on, a lost line, a lost screen, and every end.
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.device.conftest import OpenConsole, Place
-from tests.browser.device.test_page import allow, opened, show_code, stop
+from tests.browser.device.test_page import allow, begin, opened, show_code, stop
 from tests.support.browser import Watched
 from tests.support.stage import ConsoleHome
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 CAN = "order,author,approve:read,approve:change,session:*@*,approve:session"
+OFFICE = ("--unattended", "--consent", "notify", "--scope", "view,terminal,files,screen")
+# A relay whose codes last seconds and not minutes, which no configuration offers.
+SHORT_CODES = """
+import functools, runpy
+import farhand_server.gateway.limits as limits
+limits.GatewayLimits = functools.partial(limits.GatewayLimits, nameplate_s=6)
+runpy.run_module("farhand_server", run_name="__main__", alter_sys=True)
+"""
 
 
 @pytest.fixture(scope="module")
 def ole(place: Place) -> ConsoleHome:
     """A second technician, who may approve sessions."""
     return place.stage.technician(place.admin, "ole", "--can", CAN)
+
+
+@pytest.fixture
+def office(calm: Place) -> Iterator[Place]:
+    """The device under a policy that needs nobody's yes, until it has its own again."""
+    calm.admin.json("trust", "policy", "office", *OFFICE)
+    yield calm
+    if calm.stage.relay is not None:
+        calm.stage.relay.end()
+    calm.stage.start_relay()
+    calm.admin.json("trust", "policy", "office", "--approvals", "0")
 
 
 def sign(page: Page) -> None:
@@ -153,3 +177,114 @@ def test_who_joins_is_let_in_by_the_person_and_may_go_on_alone(
     expect(his.get_by_text("it was the lamp")).to_be_visible()
     person.get_by_role("heading", name="The session is over").wait_for()
     expect(person.locator("pre")).to_contain_text("ole")
+
+
+@pytest.mark.timeout(600)
+def test_a_minute_of_approvals_lost_lines_and_the_end_of_time(
+    office: Place, seen: Watched, console: OpenConsole, ole: ConsoleHome
+) -> None:
+    person = seen.page
+    opening = begin(office, person, "--minutes", "1")
+    allow(person)
+    session = str(opening.next_json()["session"])
+    person.get_by_role("heading", name="tess is working on this computer").wait_for()
+
+    # While the minute runs, a second session on the device needs a colleague's signature.
+    tess = approved(office, console, ole)
+    lose_the_screen(office, tess)
+    lose_the_line(office, tess)
+
+    tess.goto(tess.url.rpartition("/")[0] + f"/{session}")
+    expect(tess.get_by_text("its time was over")).to_be_visible(timeout=90_000)
+    person.get_by_role("heading", name="The session is over").wait_for()
+    expect(person.get_by_text("The session is over: the agreed time is over.")).to_be_visible()
+    expect(person.locator("pre")).to_contain_text("(60 seconds)")
+
+    # Nobody takes the code that she shows then, on a relay whose codes last seconds.
+    office.agent.run("stop")
+    person.get_by_role("link", name="Back to the start").click()
+    show_code(person)
+    person.get_by_text("No session: the code expired.").wait_for()
+
+
+def approved(place: Place, console: OpenConsole, ole: ConsoleHome) -> Page:
+    """Return tess's page of a session that ole approved, after a yes of his that came too late."""
+    place.admin.json("trust", "policy", "office", "--approvals", "1")
+    tess = console(place.technician, f"/devices/{place.agent.device}")
+    his = console(ole, "/sessions?tab=waiting")
+    tess.get_by_role("button", name="Connect…").first.click()
+    dialog = tess.get_by_role("dialog", name="Connect to")
+    dialog.locator('input[value="screen"]').check()
+    ask = dialog.get_by_role("button", name="Connect", exact=True)
+    ask.click()
+    sign(tess)
+    expect(dialog.get_by_text("waiting for 1 to approve")).to_be_visible()
+    his.get_by_role("button", name="Approve…").click()
+    question = his.get_by_role("dialog", name="Sign with your key?")
+    expect(question).to_contain_text("tess of Example Support")
+    expect(question).to_contain_text("reception")
+    dialog.get_by_role("button", name="Stop asking").click()
+    expect(ask).to_be_enabled()
+    expect(his.get_by_text("Nothing waits for an approval")).to_be_attached()
+    sign(his)
+    expect(his.get_by_text("this session waits for no approval")).to_be_visible()
+
+    ask.click()
+    sign(tess)
+    his.get_by_role("button", name="Approve…").click()
+    sign(his)
+    expect(his.get_by_text("Approved", exact=True)).to_be_visible()
+    tess.wait_for_url(re.compile("/sessions/s-"))
+    tess.locator("[data-phase=open]").wait_for()
+    return tess
+
+
+def lose_the_screen(place: Place, tess: Page) -> None:
+    """Let what shows the screen die, then let the person take the screen back."""
+    tess.get_by_role("tab", name="Screen").click()
+    show = tess.get_by_role("button", name="Show the screen")
+    show.click()
+    shown = "() => document.querySelector('canvas')?.width === 1024"
+    tess.wait_for_function(shown)
+    os.kill(screen_process(place), signal.SIGKILL)
+    expect(tess.get_by_role("alert")).to_contain_text("what shows the screen broke off")
+    show.click()
+    tess.wait_for_function(shown)
+    place.agent.run("stop", "--scope", "screen")
+    expect(tess.get_by_text("Taken back at the device: screen")).to_be_visible()
+    expect(tess.get_by_role("tab", name="Screen")).to_have_count(0)
+
+
+def lose_the_line(place: Place, tess: Page) -> None:
+    """End the relay below an open terminal; the one that comes back has short codes."""
+    relay, stage = place.stage.relay, place.stage
+    assert relay is not None
+    relay.end()
+    expect(tess.get_by_text("The relay does not answer")).to_be_visible()
+    tess.get_by_role("tab", name="Terminal").click()
+    terminal = tess.get_by_role("region", name="Terminal 1")
+    expect(terminal.get_by_text("the line is down, reconnecting")).to_be_visible()
+    words = [sys.executable, "-c", SHORT_CODES, "run", "--home", str(stage.relay_home)]
+    stage.relay = stage.start(words)
+    stage.relay.wait_line("farhand-server: ready")
+    expect(terminal.get_by_text("connected again")).to_be_visible()
+    expect(tess.get_by_text("The relay does not answer")).to_have_count(0)
+    terminal.locator(".xterm-screen").click()
+    tess.keyboard.type("echo 4$((1))2")
+    tess.keyboard.press("Enter")
+    expect(terminal.locator(".xterm-rows")).to_contain_text("412", timeout=150_000)
+
+
+def screen_process(place: Place) -> int:
+    """Return the process that shows this device's screen."""
+    home = str(place.agent.home)
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if "farhand_agent.screen" not in folder.joinpath("cmdline").read_text().split("\0"):
+                continue
+            parent = folder.joinpath("stat").read_text().rpartition(")")[2].split()[1]
+            if home in Path("/proc", parent, "cmdline").read_text().split("\0"):
+                return int(folder.name)
+        except OSError:
+            continue  # it ended meanwhile
+    raise AssertionError("no process shows the screen")
