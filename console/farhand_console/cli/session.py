@@ -235,6 +235,10 @@ def _register_end(sessions: click.Group) -> None:
                 raise UsageError("usage", "whoever goes on with the session writes its note")
             _hand_over(context, session)
             return
+        if not (note or context.as_json) and sys.stdin.isatty():
+            # Whoever was let in says what she did: it is asked until something is said.
+            note = click.prompt("what was done, for the ticket and the receipt", err=True)
+            check_note(note)
         path = segments("sessions", session)
         signed, trouble = kept_receipt(context.home, session), ""
         told: list[ChangesTold] = []

@@ -244,5 +244,6 @@ AREA = Area(
         "device-not-merged": 409,
         "duplicate-not-dismissed": 409,
         "proof-limit": 409,
+        "serial-taken": 409,
     },
 )

@@ -7,6 +7,8 @@ Her word, not the device's.  A field that nobody filled in is shown as the devic
     ends-soon   ends within `SOON_DAYS`, today included
     over        ended before today
     unknown     nobody said when it ends
+
+A maker gives a serial number once: what is recorded for one device is for no other.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from datetime import date, timedelta
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import insert, select, update
+from sqlalchemy import and_, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError, UsageError
@@ -25,7 +27,7 @@ from farhand_server.desk.search_index import index_device
 from farhand_server.fleet.devices import lock_device
 from farhand_server.fleet.sections import read_section
 from farhand_server.relay import Relay
-from farhand_server.store.schema import device_products
+from farhand_server.store.schema import device_products, devices
 from farhand_server.wording import check_body, check_line
 
 __all__ = [
@@ -130,6 +132,7 @@ async def change_product(
 
     Raises:
         UsageError: `invalid` for a field that cannot be that, or a change of nothing.
+        FarhandError: `serial-taken` where another device has that maker's number.
     """
     values = {
         name: _checked(name, value)
@@ -142,6 +145,7 @@ async def change_product(
         c, actor=actor, action="device.describe", subject=device, detail={"fields": sorted(values)}
     )
     await lock_device(c, relay.tenant, device)
+    await _check_serial(c, relay.tenant, device, values)
     mine = (device_products.c.tenant == relay.tenant, device_products.c.device == device)
     revision = await c.scalar(select(device_products.c.revision).where(*mine))
     values |= {
@@ -156,6 +160,42 @@ async def change_product(
         await c.execute(update(device_products).where(*mine).values(values))
     await index_device(c, relay.tenant, device)
     return await get_product(c, relay, device)
+
+
+async def _check_serial(
+    c: AsyncConnection, tenant: str, device: str, change: dict[str, Any]
+) -> None:
+    """Refuse a serial number that another device of the same maker has."""
+    if not change.keys() & {"make", "serial"}:
+        return
+    product = device_products.c
+    known = select(product.make, product.serial).where(
+        product.tenant == tenant, product.device == device
+    )
+    row = (await c.execute(known)).mappings().first() or {"make": None, "serial": None}
+    make, serial = (change.get(name, row[name]) for name in ("make", "serial"))
+    if not (make and serial):
+        return
+    other = (
+        select(devices.c.id, devices.c.name)
+        .join(
+            device_products,
+            and_(product.tenant == devices.c.tenant, product.device == devices.c.id),
+        )
+        .where(
+            devices.c.tenant == tenant,
+            devices.c.id != device,
+            devices.c.retired_at.is_(None),
+            func.lower(product.make) == make.lower(),
+            func.lower(product.serial) == serial.lower(),
+        )
+    )
+    if (taken := (await c.execute(other.limit(1))).first()) is not None:
+        raise FarhandError(
+            "serial-taken",
+            f"{taken.name} ({taken.id}) has that number of {make[:80]}",
+            hint="one machine twice: farhand device merge KEEP OTHER",
+        )
 
 
 def _checked(name: str, value: str | None) -> Any:

@@ -87,6 +87,16 @@ async def test_product_data_is_kept_with_revisions(
     denied = await web.post(url, headers=await sign_in("auditor"), json={"make": "x"})
     assert denied.status_code == 403
     assert (await actions(relay)).count("device.describe") == 3
+    await make_device("other")
+    theirs = "/api/v1/devices/other/product"
+    number = {"make": "HP", "serial": "ZZ-991"}
+    assert (await web.post(url, headers=headers, json=number)).status_code == 200
+    taken = await web.post(theirs, headers=headers, json={"make": "hp", "serial": "zz-991"})
+    assert (taken.status_code, taken.json()["code"]) == (409, "serial-taken")
+    for free in ({"serial": "ZZ-991"}, {"make": "Other"}, {"make": "HP", "serial": "ZZ-992"}):
+        assert (await web.post(theirs, headers=headers, json=free)).status_code == 200, free
+    taken = await web.post(theirs, headers=headers, json={"serial": "ZZ-991"})
+    assert taken.json()["code"] == "serial-taken"
     recorded = {"serial": "Asset 9"}
     await web.post(url, headers=headers, json=recorded)
     assert await names(web, headers, 'serial:"asset 9"') == ["kiosk"]

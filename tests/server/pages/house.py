@@ -110,8 +110,8 @@ async def furnish(relay: Relay, api: httpx.AsyncClient) -> House:
         cookie=cookie,
         public=[
             "/", "/kb", "/kb?q=printer", "/kb?collection=first", "/kb/printer", "/questions",
-            "/questions/1", "/questions/ask", "/chat", "/contact", "/status", "/sign-in", "/sign-in/none",
-            "/forgot", "/reset/none", "/get-agent", "/kb/nothing-here",
+            "/questions/1", "/questions/ask", "/chat", "/contact", "/status", "/sign-in",
+            "/sign-in/none",            "/forgot", "/reset/none", "/get-agent", "/kb/nothing-here",
         ],
         hers=[
             "/my", "/my/new", "/my/new?title=printer", f"/my/{plain}", f"/my/{plain}/mail/{mail}",
