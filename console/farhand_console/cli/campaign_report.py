@@ -58,7 +58,8 @@ _RELAYS_WORD: Final = (
     "created_at", "started_at", "ended_at", "counts", "rings", "causes",
 )  # fmt: skip
 # A cell that begins so is a formula to a spreadsheet.
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+# What spreadsheets run: these, the wide ones of other scripts, and blanks before them.
+_FORMULA: Final = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 
 def _campaign(context: Context, campaign: str) -> Campaign:

@@ -89,7 +89,8 @@ _STYLE: Final = (
     "vertical-align:top;padding:.3rem .6rem;border-bottom:1px solid #d6dbe1}th{font-weight:600}"
     "td.n,th.n{text-align:right;white-space:nowrap}"
 )
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+# What spreadsheets run: these, the wide ones of other scripts, and blanks before them.
+_FORMULA: Final = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 
 def _words(cell: Cell, language: str) -> str:

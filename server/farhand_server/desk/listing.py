@@ -46,7 +46,8 @@ _AT_ONCE: Final = 500
 COLUMNS: Final = Ticket.__struct_fields__
 _DEFAULT: Final = ("number", "priority", "state", "title", "requester", "owner", "updated_at")
 # A spreadsheet takes a cell that begins so for a formula.
-_FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r")
+# What spreadsheets run: these, the wide ones of other scripts, and blanks before them.
+_FORMULAS: Final = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 ListOrder = Literal["newest", "oldest", "priority", "due", "updated"]
 Place = tuple[str | int | None, int]
