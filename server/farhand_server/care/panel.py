@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError
@@ -193,14 +193,14 @@ async def _sessions_of(
 ) -> list[SessionLine]:
     hers = _hers(ticket, person)
     mine = tickets.c.number == ticket.row
-    where = [sessions.c.tenant == tenant, mine if hers is None else or_(mine, hers)]
+    where = [tickets.c.tenant == tenant, mine if hers is None else or_(mine, hers)]
     if (seen := sight.condition()) is not None:
         where.append(seen)
-    of_ticket = and_(tickets.c.tenant == sessions.c.tenant, tickets.c.number == sessions.c.ticket)
+    # First whose tickets, then their sessions: hers are few of very many.
+    numbers = select(tickets.c.number).where(*where)
     query = (
         select(sessions)
-        .join(tickets, of_ticket)
-        .where(*where)
+        .where(sessions.c.tenant == tenant, sessions.c.ticket.in_(numbers))
         .order_by(sessions.c.created_at.desc(), sessions.c.id)
         .limit(_LAST)
     )

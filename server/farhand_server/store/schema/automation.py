@@ -101,6 +101,7 @@ rule_firings = Table(
     Column("at", Text, nullable=False),
     Index("ix_rule_firings_rule", "tenant", "rule", "seq"),
     Index("ix_rule_firings_at", "tenant", "at"),
+    Index("ix_rule_firings_newest", "tenant", "seq"),
 )
 
 connectors = Table(

@@ -137,6 +137,7 @@ csat = Table(
     Index("ix_csat_due", "tenant", "state", "due_at"),
     Index("ix_csat_person", "tenant", "person", "sent_at"),
     Index("ix_csat_ticket", "tenant", "ticket"),
+    Index("ix_csat_answered", "tenant", "answered_at"),
 )
 
 report_readers = Table(

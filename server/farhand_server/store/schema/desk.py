@@ -187,4 +187,5 @@ time_entries = Table(
     PrimaryKeyConstraint("tenant", "id", name="time_entries_key"),
     UniqueConstraint("tenant", "session", "account", name="time_entries_of_session"),
     Index("ix_time_entries_ticket", "tenant", "ticket"),
+    Index("ix_time_entries_ended", "tenant", "ended_at"),
 )

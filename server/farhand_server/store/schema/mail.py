@@ -84,6 +84,7 @@ mails = Table(
     Column("at", Text, nullable=False),
     Column("done_at", Text),
     UniqueConstraint("tenant", "mailbox", "dedupe", "body_sha256", name="mails_once"),
+    Index("ix_mails_newest", "tenant", "id"),
     Index("ix_mails_rfc", "tenant", "rfc_id"),
     Index("ix_mails_state", "tenant", "state", "id"),
     Index("ix_mails_ticket", "tenant", "ticket", "id"),

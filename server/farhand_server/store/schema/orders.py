@@ -81,6 +81,7 @@ orders = Table(
     Index("ix_orders_state", "state", "expires_at"),
     Index("ix_orders_listed", "tenant", "campaign", "created_at", "id"),
     Index("ix_orders_target", "tenant", "campaign", "device"),
+    Index("ix_orders_newest", "tenant", "created_at", "id"),
 )
 
 order_events = Table(

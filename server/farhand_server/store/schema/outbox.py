@@ -27,4 +27,5 @@ outbox = Table(
     UniqueConstraint("tenant", "kind", "key", name="outbox_once"),
     Index("ix_outbox_due", "tenant", "state", "kind", "next_at"),
     Index("ix_outbox_ended", "tenant", "ended_at"),
+    Index("ix_outbox_newest", "tenant", "created_at", "id"),
 )

@@ -63,6 +63,8 @@ sessions = Table(
     PrimaryKeyConstraint("tenant", "id"),
     Index("ix_sessions_ticket", "tenant", "ticket"),
     Index("ix_sessions_device", "tenant", "device", "created_at"),
+    Index("ix_sessions_newest", "tenant", "created_at", "id"),
+    Index("ix_sessions_state", "tenant", "state", "created_at", "id"),
 )
 
 session_events = Table(
