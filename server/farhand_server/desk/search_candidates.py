@@ -6,7 +6,8 @@ compares every ticket's terms for a word that is nowhere, or fetches half the de
 everywhere.  So it is not left to choose.  Numbers of rows come in pieces, the newest first, and
 whoever asks stops when the page is full:
 
-    newest    the last `_WALKED` tickets, each one's terms compared: fills a frequent word's page
+    newest    the last `_WALKED` tickets, each one's terms compared, and while one in `_FREQUENT` of
+              them holds the words twice as many again: fills a frequent word's page
     index     what the index names among the older ones; of rare words that is little
 
 A word that was frequent once and is not any more costs what the index has of it, `_NAMED` tickets
@@ -31,6 +32,8 @@ OWN: Final = "ticket_search_head"
 ANYWHERE: Final = "ticket_search_all"
 
 _WALKED: Final = 512
+_MOST_WALKED: Final = 4_096  # at once; as many again have been walked by then
+_FREQUENT: Final = 32
 _NAMED: Final = 5_000
 _FIRST_PIECE: Final = 100
 
@@ -58,13 +61,18 @@ async def candidates(
     holds = has_terms(where, question)
     if before is None:
         before = (await c.scalar(select(func.max(seq)).where(ours)) or 0) + 1
-    low = before - _WALKED
-    newest = select(seq).where(ours, holds, seq < before, seq >= low)
-    yield (await c.scalars(newest.order_by(seq.desc()))).all()
+    size = _WALKED
+    while before > 0 and size <= _MOST_WALKED:
+        newest = select(seq).where(ours, holds, seq < before, seq >= before - size)
+        rows = (await c.scalars(newest.order_by(seq.desc()))).all()
+        yield rows
+        before -= size
+        if len(rows) * _FREQUENT < size:
+            break
+        size *= 2
     # What is fenced by OFFSET is planned without a thought of the order, so out of the index.
     named = select(seq).where(ours, holds).offset(0).subquery()
     ordered = select(named.c.seq).order_by(named.c.seq.desc()).limit(_NAMED)
-    before = low
     while before > 0:
         await _reading_whole_tables(c, "off")
         rows = (await c.scalars(ordered.where(named.c.seq < before))).all()
