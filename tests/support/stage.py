@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from farhand_agent.inventory.catalogue import CATALOGUE
+from tests.support.own_home import with_own_home
 from tests.support.prepared import copy_prepared
 from tests.support.warm import run_warm, start_warm
 
@@ -297,6 +298,7 @@ class AgentHome:
 
     def start(self, *, env: dict[str, str] | None = None) -> Process:
         """Start the resident agent and wait until it is ready."""
+        env = with_own_home(env or self.stage.env)
         self.process = self.stage.start(self.words("run"), env=env)
         self.process.wait_line("farhand-agent: ready")
         return self.process
