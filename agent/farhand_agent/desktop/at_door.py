@@ -38,6 +38,7 @@ class DoorFollowing(Following):
         self, door: Door, group: asyncio.TaskGroup, changed: Callable[[SessionView], None]
     ) -> None:
         super().__init__(door.home, group, changed)
+        self._group = group
         self._door = door
         self._held = AsyncExitStack()
 

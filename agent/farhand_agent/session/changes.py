@@ -126,6 +126,12 @@ class ScopeChanges:
         """Remove what was kept for a next process; the receipt holds it."""
         self._file.unlink(missing_ok=True)
 
+    def note_answer(self, person: str, *, is_yes: bool) -> None:
+        """Note for the receipt which of this computer's people answered a question."""
+        said = "agreed" if is_yes else "refused"
+        words, facts = f"{person} {said} at this computer", {"user": person}
+        self._terms.actions.add("scope", words, by="", message=f"person-{said}", facts=facts)
+
     # Taking away.
 
     async def withdraw(self, scopes: Iterable[str], *, by: str) -> None:

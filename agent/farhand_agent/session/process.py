@@ -293,7 +293,7 @@ class SessionProcess:
     def _begun(self, serving: SessionServing) -> None:
         self._serving = serving
         for person, is_yes in self._answers:
-            serving.note_answer(person, is_yes)
+            serving.changes.note_answer(person, is_yes=is_yes)
         self._answers.clear()
 
     async def _note_answer(self, asked: Asked, is_yes: bool, person: str) -> None:
@@ -310,7 +310,7 @@ class SessionProcess:
             )
         )
         if self._serving is not None:
-            self._serving.note_answer(person, is_yes)
+            self._serving.changes.note_answer(person, is_yes=is_yes)
         else:
             self._answers.append((person, is_yes))
 

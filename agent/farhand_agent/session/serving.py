@@ -264,12 +264,6 @@ class SessionServing:
             group=self._group,
         )
 
-    def note_answer(self, person: str, is_yes: bool) -> None:
-        """Note for the receipt which of this computer's people answered a question."""
-        said = "agreed" if is_yes else "refused"
-        words, message = f"{person} {said} at this computer", f"person-{said}"
-        self._actions.add("scope", words, by="", message=message, facts={"user": person})
-
     def _note_recording(self, words: str, message: str) -> None:
         self._actions.add("recording", words, message=message)
 

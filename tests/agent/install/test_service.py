@@ -63,6 +63,7 @@ def test_the_unit_is_an_ordinary_user_that_can_gain_nothing() -> None:
     assert unit["NoNewPrivileges"] == unit["RestrictSUIDSGID"] == ["yes"]
     assert unit["ProtectSystem"] == ["strict"]
     assert (unit["StateDirectory"], unit["StateDirectoryMode"]) == (["farhand-agent"], ["0700"])
+    assert (unit["RuntimeDirectory"], unit["RuntimeDirectoryMode"]) == (["farhand"], ["0755"])
     assert "AmbientCapabilities" not in unit
     # Scripts that run outlive a restart of the agent.
     assert unit["KillMode"] == ["process"]
