@@ -187,13 +187,13 @@ def axe_faults(page: Page, *, within: str = "html", rules: Sequence[str] = ()) -
 
 # Nothing was added or taken away for a while; what only counts or blinks is no unrest.
 _REST = """(quiet) => new Promise((over) => {
-  const end = performance.now() + 15000;
+  const end = performance.now() + 45000;
   let last = performance.now();
   const observer = new MutationObserver(() => { last = performance.now(); });
   observer.observe(document.body, {childList: true, subtree: true});
   const look = () => {
     const now = performance.now();
-    const loads = /^(Loading|Opening)…$/m.test(document.body.innerText);
+    const loads = /^(Loading|Opening|Verifying|Reading|Looking|Asking)\\b.*…$/m.test(document.body.innerText);
     if ((now - last > quiet && !loads) || now > end) { observer.disconnect(); over(!loads); }
     else setTimeout(look, 50);
   };
@@ -202,7 +202,7 @@ _REST = """(quiet) => new Promise((over) => {
 
 
 def settle(page: Page, *, quiet_ms: int = 250) -> None:
-    """Wait until a page has come to rest; fails where it is still loading after 15 seconds."""
+    """Wait until a page has come to rest; fails where it is still loading after 45 seconds."""
     assert page.evaluate(_REST, quiet_ms), f"{page.url} is still loading"
 
 
