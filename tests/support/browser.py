@@ -187,13 +187,14 @@ def axe_faults(page: Page, *, within: str = "html", rules: Sequence[str] = ()) -
 
 # Nothing was added or taken away for a while; what only counts or blinks is no unrest.
 _REST = """(quiet) => new Promise((over) => {
+  const WAITS = /^(Loading|Opening|Verifying|Reading|Looking|Asking)\\b.*…$/m;
   const end = performance.now() + 45000;
   let last = performance.now();
   const observer = new MutationObserver(() => { last = performance.now(); });
   observer.observe(document.body, {childList: true, subtree: true});
   const look = () => {
     const now = performance.now();
-    const loads = /^(Loading|Opening|Verifying|Reading|Looking|Asking)\\b.*…$/m.test(document.body.innerText);
+    const loads = WAITS.test(document.body.innerText);
     if ((now - last > quiet && !loads) || now > end) { observer.disconnect(); over(!loads); }
     else setTimeout(look, 50);
   };
