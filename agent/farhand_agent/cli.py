@@ -420,15 +420,17 @@ def _detail_words(detail: str) -> str:
 def policy(home: Home, as_json: bool) -> None:
     """Show what this device allows: signed policy and its own, whichever is stricter."""
     # Late, because the other commands need none of it.
-    from farhand_agent.policy import effective_policy, load_own, policy_words
+    from farhand_agent.policy import effective_policy, load_own, own_people, policy_words
     from farhand_agent.policy_changes import policy_since
     from farhand_agent.trust.verified import current_group, load_verified
 
-    own = load_own(home)
+    own, people = load_own(home), own_people(home)
     trust = load_verified(home)
     group = current_group(load_settings(home), trust) if home.is_enrolled else ""
     allowed = effective_policy(home, group, trust)
     words = policy_words(allowed)
+    if people is not None:
+        words.append(f"who may answer and begin sessions here: {', '.join(people) or 'root alone'}")
     since = None
     if home.journal.exists():
         journal = Journal(home.journal, read_only=True)
@@ -443,6 +445,7 @@ def policy(home: Home, as_json: bool) -> None:
                 "words": words,
                 "since": since,
                 "own": msgspec.to_builtins(own),
+                "people": people,
                 "group": group or None,
                 "targets_version": trust.targets_version if trust else None,
                 "targets_expires": trust.targets_expires if trust else None,

@@ -1,7 +1,8 @@
 """What the resident agent does at its door: help for everybody, sessions for people who are here.
 
     help      at most `MAX_HELP_AN_HOUR` a user; a picture comes in parts, one user at a time;
-              those of strangers leave `_KEPT_FREE` places of the queue to others
+              strangers take turns of their own, each try of theirs counts, and they leave
+              `_KEPT_FREE` places of the queue to others
     facts, receipts, receipt    by a child (desktop/errand.py)
     sessions  the names of the processes that can be followed; waits a moment for a new one
     events    handed on from the session's process; who it reaches is noted in the journal
@@ -81,7 +82,8 @@ class PeopleDesk:
         self._journal = journal
         self._stop = stop
         self._asked: OrderedDict[int, deque[float]] = OrderedDict()
-        self._picture = asyncio.Semaphore(1)
+        # Strangers wait for each other, and people for people.
+        self._turns = {True: asyncio.Semaphore(1), False: asyncio.Semaphore(1)}
         self._watches: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._number = 0
         self._news = asyncio.Event()
@@ -134,17 +136,21 @@ class PeopleDesk:
             and 0 <= parts <= 64
         ):
             raise RemoteError("request-malformed", "this is no call for help")
-        times = self._times(caller.person.uid)
-        if self._picture.locked():
+        times, is_here = self._times(caller.person.uid), caller.person.is_here
+        turn = self._turns[is_here]
+        if turn.locked():
             raise RefusedError("people-busy", "somebody else asks just now", hint="ask again")
-        async with self._picture:
+        if not is_here:
+            times.append(time.monotonic())  # each try of a stranger counts
+        async with turn:
             picture = await _picture(caller, parts)
-            kept_free = 0 if caller.person.is_here else _KEPT_FREE
+            kept_free = 0 if is_here else _KEPT_FREE
             answer = await self._errand(
                 caller, "help", text=text, tried=tried, language=language, picture=picture,
                 user=caller.person.name, waiting_max=_MAX_WAITING - kept_free,
             )  # fmt: skip
-        times.append(time.monotonic())
+        if is_here:
+            times.append(time.monotonic())
         return answer
 
     def _times(self, uid: int) -> deque[float]:

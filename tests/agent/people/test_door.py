@@ -117,6 +117,23 @@ async def test_a_picture_comes_in_parts_and_is_bounded(
         assert len(errands) == 1
 
 
+async def test_a_stranger_who_is_slow_holds_up_nobody_here(
+    home: Home, monkeypatch: pytest.MonkeyPatch, errands: list[dict[str, Any]]
+) -> None:
+    async with open_door(home, monkeypatch) as door:
+        request = {"do": "help", "text": "slow", "parts": 1}
+        slow = await asyncio.to_thread(door.of(EVE).connect)
+        with slow:
+            slow.sendall(json.dumps(request).encode() + b"\n")
+            async with asyncio.timeout(PATIENCE_S):
+                while not door.desk._turns[False].locked():
+                    await asyncio.sleep(0.01)
+            with pytest.raises(FarhandError, match="people-busy"):
+                await door.ask("help", user=EVE + 1, text="after her")
+            assert await door.ask("help", text="hers") == {"request": "h-1"}
+        assert [one["text"] for one in errands] == ["hers"]
+
+
 @pytest.mark.parametrize(
     "line",
     [b"\n", b"[]\n", b"{\n", b"x" * 70_000 + b"\n", b'{"do":"who"'],
