@@ -101,7 +101,7 @@ def calm(place: Place) -> Iterator[Place]:
     yield place
     place.policy()
     for process in reversed(place.stage.processes):
-        if process not in known and process is not place.desktop:
+        if process not in known and process not in (place.desktop, place.stage.relay):
             process.end()
     place.agent.run("stop")
 
