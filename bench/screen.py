@@ -27,20 +27,20 @@ from tests.agent.screen.viewer import TIGHT
 from tests.agent.screen.windows import Window
 from tests.support.xvfb import xvfb
 
-__all__ = ["run"]
+__all__ = ["in_motion", "moving", "pictures_of_agent", "run"]
 
 _QUALITY = -26  # the level 6 of viewers, which is JPEG 77
 _JPEG = 77
 
 
 @contextmanager
-def _moving(window: Window, step: Callable[[int], None]) -> Iterator[None]:
-    """Change a window all the time, in a thread."""
+def moving(window: Window, step: Callable[[int], None], *, each_s: float = 0.0) -> Iterator[None]:
+    """Change a window all the time, or so often, in a thread."""
     over = threading.Event()
 
     def move() -> None:
         count = 0
-        while not over.is_set():
+        while not over.wait(each_s):
             step(count)
             count += 1
 
@@ -51,6 +51,21 @@ def _moving(window: Window, step: Callable[[int], None]) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
+
+
+@contextmanager
+def in_motion(
+    display: str, box: tuple[int, int, int, int], *, each_s: float = 0.0
+) -> Iterator[None]:
+    """Show a window of noise at a place of the screen, drawn anew all the time, or so often."""
+    _, _, width, height = box
+    frames = [
+        Image.frombytes("RGB", (width, height), random.Random(seed).randbytes(3 * width * height))
+        for seed in range(4)
+    ]
+    with Window(display, box) as window:
+        with moving(window, lambda count: window.draw(frames[count % len(frames)]), each_s=each_s):
+            yield
 
 
 def _baseline(display: str, seconds: float) -> float:
@@ -67,8 +82,8 @@ def _baseline(display: str, seconds: float) -> float:
     return count / seconds
 
 
-async def _watch(display: str, seconds: float) -> tuple[float, float]:
-    """Return pictures and bytes a second."""
+async def pictures_of_agent(display: str, seconds: float) -> tuple[float, float]:
+    """Return pictures and bytes a second that the screen's process gives to the tests' viewer."""
     async with working(display) as made:
         await made.viewer.open(TIGHT, _QUALITY)
         await made.viewer.see(lambda _: True)
@@ -83,22 +98,19 @@ async def _watch(display: str, seconds: float) -> tuple[float, float]:
 def run(*, quick: bool) -> list[Figure]:
     """Measure it; with `quick` for a moment only."""
     seconds = 2.0 if quick else 20.0
-    frames = [
-        Image.frombytes("RGB", (1280, 720), random.Random(seed).randbytes(3 * 1280 * 720))
-        for seed in range(4)
-    ]
     figures = []
     with xvfb(1920, 1080) as display:
-        with Window(display, (100, 100, 1280, 720)) as window:
-            with _moving(window, lambda count: window.draw(frames[count % len(frames)])):
-                fps, rate = asyncio.run(_watch(display, seconds))
-                bare = _baseline(display, seconds)
+        with in_motion(display, (100, 100, 1280, 720)):
+            fps, rate = asyncio.run(pictures_of_agent(display, seconds))
+            bare = _baseline(display, seconds)
         name, beside = "pictures a second of a window in motion", "grabbed and packed in a loop"
-        figures.append(Figure(name, fps, "1/s", beside, bare))
+        # What is left of it beside the comparing, the packing and the unpacking of two cores.
+        figures.append(Figure(name, fps, "1/s", beside, bare, at_least=0.2))
         figures.append(Figure("what it takes of the line", rate / 1024, "KiB/s"))
         with Window(display, (0, 0, 64, 64)) as window:
-            with _moving(window, lambda count: window.fill(count * 0x10203 & 0xFFFFFF)):
-                fps, rate = asyncio.run(_watch(display, seconds))
-        figures.append(Figure("pictures a second of a small change", fps, "1/s"))
+            with moving(window, lambda count: window.fill(count * 0x10203 & 0xFFFFFF)):
+                fps, rate = asyncio.run(pictures_of_agent(display, seconds))
+        # The screen is looked at 30 times a second at most.
+        figures.append(Figure("pictures a second of a small change", fps, "1/s", at_least=12))
         figures.append(Figure("what that takes of the line", rate / 1024, "KiB/s"))
     return figures

@@ -5,8 +5,9 @@
     campaign    frames a second while 500 of 5,000 targets change each second
     terminal    from a key to its letter on the screen, through relay and agent; bare: a page that
                 writes the key itself
-    screen      pictures a second of a window in motion, through relay and agent; bare: grabbing and
-                packing the same screen in a loop, sent nowhere
+    screen      pictures a second of a window in motion that stand in the page, through relay, SSH,
+                websocket and noVNC; bare: what the agent's screen process alone gives to a viewer
+                that unpacks them and draws nothing
 
 Load, table and campaign stand before a relay of this process that answers from memory, so that what
 is measured is backend, browser and page.  Frames are counted by requestAnimationFrame; a headless
@@ -16,25 +17,24 @@ browser draws at most 60 a second.
 from __future__ import annotations
 
 import asyncio
-import io
-import os
-import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import Browser, Page, expect
 
 from bench.report import Figure, percentile
+from bench.screen import in_motion, pictures_of_agent
 from tests.console.web.backend import Answer, Backend, backend, json_answer
 from tests.support.browser import chromium
 from tests.support.stage import Stage
+from tests.support.xvfb import xvfb
 
 __all__ = ["run"]
 
@@ -256,13 +256,20 @@ def _pages(browser: Browser, *, size: int, seconds: int, loads: int) -> list[Fig
     of = f"bare page of {size} rows"
     own, plain = percentile(own_s, 0.5), percentile(bare_s, 0.5)
     return [
-        Figure("devices: to the first row, median", 1000 * own, "ms", of, 1000 * plain),
-        Figure(f"devices: live table of {size}", table_fps, "fps", of, bare_fps),
-        Figure("devices: longest frame", table_worst, "ms"),
         Figure(
-            f"campaign: {size} targets, a tenth new each second", campaign_fps, "fps", of, bare_fps
+            "devices: to the first row, median", 1000 * own, "ms", of, 1000 * plain, at_most=1.0
         ),
-        Figure("campaign: longest frame", campaign_worst, "ms"),
+        Figure(f"devices: live table of {size}", table_fps, "fps", of, bare_fps, at_least=0.9),
+        Figure("devices: longest frame", table_worst, "ms", at_most=100),
+        Figure(
+            f"campaign: {size} targets, a tenth new each second",
+            campaign_fps,
+            "fps",
+            of,
+            bare_fps,
+            at_least=0.9,
+        ),
+        Figure("campaign: longest frame", campaign_worst, "ms", at_most=100),
     ]
 
 
@@ -315,45 +322,27 @@ def _session(display: str) -> Iterator[tuple[Stage, str, str]]:
         yield stage, str(web.next_json()["url"]), str(opened["session"])
 
 
+# The window in motion, and a square in it: pixels that differ from one picture to the next.
+_BOX: Final = (40, 40, 640, 360)
+_SEEN: Final = [200, 200, 16, 16]
+# As a film moves: whatever draws more often takes the processor from what is measured.
+_EACH_S: Final = 1 / 30
+
+
 def _streams(browser: Browser, *, keys: int, seconds: int) -> list[Figure]:
-    from tests.support.xvfb import xvfb  # skips through pytest where there is no Xvfb
-
-    with xvfb(1280, 720) as display:
-        scene = ("sh", "-c", "while :; do date +%N; done")
-        mover = subprocess.Popen(
-            ["xterm", "-geometry", "150x45+10+10", "-e", *scene],
-            env={**os.environ, "DISPLAY": display},
-        )
-        try:
-            grabbed_fps = _grabbing(display, seconds)
-            with _session(display) as (_, link, session):
-                return _watched(browser, link, session, grabbed_fps, keys=keys, seconds=seconds)
-        finally:
-            mover.terminate()
-            mover.wait()
+    with xvfb(1280, 720) as display, _session(display) as (_, link, session):
+        context = browser.new_context(viewport={"width": 1280, "height": 900})
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        figures = [
+            _terminal(page, link, session, keys=keys),
+            _screen(page, link, session, display, seconds=seconds),
+        ]
+        context.close()
+        return figures
 
 
-def _grabbing(display: str, seconds: int) -> float:
-    """Return how many pictures a second this screen gives when nothing else is done."""
-    import mss
-    from PIL import Image
-
-    count, end = 0, time.perf_counter() + seconds
-    with mss.mss(display=display) as screen:
-        while time.perf_counter() < end:
-            shot = screen.grab(screen.monitors[0])
-            picture = Image.frombytes("RGB", shot.size, shot.bgra, "raw", "BGRX")
-            picture.save(io.BytesIO(), "JPEG", quality=70)
-            count += 1
-    return count / seconds
-
-
-def _watched(
-    browser: Browser, link: str, session: str, grabbed_fps: float, *, keys: int, seconds: int
-) -> list[Figure]:
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    page.set_default_timeout(60_000)
+def _terminal(page: Page, link: str, session: str, *, keys: int) -> Figure:
     address, _, token = link.partition("/#")
     page.goto(f"{address}/sessions/{session}#{token}")
     page.locator(".xterm-rows").wait_for()
@@ -361,48 +350,51 @@ def _watched(
     page.keyboard.type("cat\n")
     page.wait_for_timeout(500)
     own = _echo(page, ".xterm-rows", keys)
-    bare = context.new_page()
+    bare = page.context.new_page()
     bare.set_content(_BARE_ECHO)
     plain = _echo(bare, "#p", keys)
-    # Each binary message that draws is counted where it arrives.
-    page.evaluate("() => { window.__frames = 0; }")
-    page.goto(f"{address}/sessions/{session}?tab=screen")
-    counted = {"frames": 0}
+    bare.close()
+    words = "a bare page that writes it"
+    own_ms, plain_ms = percentile(own, 0.5), percentile(plain, 0.5)
+    return Figure("terminal: key to letter, median", own_ms, "ms", words, plain_ms, at_most=12)
 
-    def listen(socket: Any) -> None:
-        if "/screen" in socket.url:
-            socket.on("framereceived", lambda data: counted.update(frames=counted["frames"] + 1))
 
-    page.on("websocket", listen)
-    page.get_by_role("button", name="Show the screen").click()
-    page.locator("canvas").wait_for()
-    drawn = page.evaluate(
-        """(seconds) => new Promise((over) => {
-          const canvas = document.querySelector("canvas");
-          const context = canvas.getContext("2d");
-          let before = "", count = 0;
-          const end = performance.now() + seconds * 1000;
-          const look = () => {
-            const now = String(context.getImageData(60, 60, 200, 40).data.slice(0, 8000));
-            if (now !== before) count += 1;
-            before = now;
-            performance.now() < end ? requestAnimationFrame(look) : over(count / seconds);
-          };
-          look();
-        })""",
-        seconds,
-    )
-    context.close()
-    return [
-        Figure(
-            "terminal: key to letter, median",
-            percentile(own, 0.5),
-            "ms",
-            "a bare page that writes it",
-            percentile(plain, 0.5),
-        ),
-        Figure("screen: pictures", drawn, "1/s", "grabbed and packed, sent nowhere", grabbed_fps),
-    ]
+# How often a square of the canvas is another one than at the last frame.
+_DRAWN = """([box, seconds]) => new Promise((over) => {
+  const context = document.querySelector("canvas").getContext("2d");
+  let before = "", count = 0;
+  const end = performance.now() + seconds * 1000;
+  const look = () => {
+    const now = context.getImageData(...box).data.join();
+    if (now !== before) count += 1;
+    before = now;
+    performance.now() < end ? requestAnimationFrame(look) : over(count / seconds);
+  };
+  look();
+})"""
+
+
+# The machine may have other work: each is the best of so many, in turns.
+_ROUNDS: Final = 3
+
+
+def _screen(page: Page, link: str, session: str, display: str, *, seconds: int) -> Figure:
+    page.goto(f"{link.partition('/#')[0]}/sessions/{session}?tab=screen")
+    # Behind another page it would be drawn once a second.
+    page.bring_to_front()
+    drawn, alone = 0.0, 0.0
+    for _ in range(_ROUNDS):
+        page.get_by_role("button", name="Show the screen").click()
+        page.locator("canvas").wait_for()
+        with in_motion(display, _BOX, each_s=_EACH_S):
+            page.wait_for_timeout(1000)
+            drawn = max(drawn, page.evaluate(_DRAWN, [_SEEN, seconds]))
+        page.get_by_role("button", name="Close the screen").click()
+        with in_motion(display, _BOX, each_s=_EACH_S), ThreadPoolExecutor(1) as beside:
+            # Playwright has this thread's event loop.
+            watching = beside.submit(asyncio.run, pictures_of_agent(display, seconds))
+            alone = max(alone, watching.result()[0])
+    return Figure("screen: pictures", drawn, "1/s", "the agent alone", alone, at_least=0.5)
 
 
 def run(*, quick: bool) -> list[Figure]:
