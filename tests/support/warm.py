@@ -348,6 +348,7 @@ def _all_ended(threads: list[threading.Thread], within_s: float) -> bool:
 
 
 def _load() -> None:
+    gc.disable()  # what is loaded stays; to look through it again and again finds nothing
     for name in (*_PARTS, *_LATE):
         importlib.import_module(name)
     _make_the_application()
@@ -357,6 +358,7 @@ def _load() -> None:
     # What is thrown away now is not thrown away by each command, page by page.
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def _make_the_application() -> None:

@@ -212,6 +212,7 @@ async def test_references(ann: Desk, relay: Relay) -> None:
         {"title": "ok", "unknown": 1},
     ],
 )
+@pytest.mark.either_store
 async def test_hostile_words_are_refused(ann: Desk, body: dict[str, Any]) -> None:
     answer = await ann.post("", body)
     assert answer.status_code == 422

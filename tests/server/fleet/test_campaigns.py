@@ -173,6 +173,7 @@ async def test_a_campaign_of_skipped_targets_is_finished_at_once(
         ({"surprise": 1}, "invalid"),
     ],
 )
+@pytest.mark.either_store
 async def test_what_cannot_be_skipped(
     relay: Relay, console: Console, make_device: MakeDevice, changes: dict[str, Any], code: str
 ) -> None:
@@ -229,6 +230,7 @@ async def test_the_set_is_frozen(console: Console, make_device: MakeDevice) -> N
         {"ticket": "FH-1"},
     ],
 )
+@pytest.mark.either_store
 async def test_only_what_was_planned_fills_a_row(
     relay: Relay, console: Console, make_device: MakeDevice, changes: dict[str, Any]
 ) -> None:
@@ -354,6 +356,7 @@ async def test_five_thousand_devices_stay_in_bulk(relay: Relay, console: Console
         {"surprise": True},
     ],
 )
+@pytest.mark.either_store
 async def test_bounds(console: Console, make_device: MakeDevice, changes: dict[str, Any]) -> None:
     await make_device()
     assert (await console.post("", {**NEW, **changes})).status_code == 422

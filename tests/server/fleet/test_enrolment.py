@@ -95,6 +95,7 @@ async def test_a_known_key_keeps_its_id_with_another_token(relay: Relay) -> None
         ({"name": "two\nlines"}, "enrolment-malformed"),
     ],
 )
+@pytest.mark.either_store
 async def test_what_does_not_fit_is_refused_and_audited(
     relay: Relay, changes: dict[str, Any], code: str
 ) -> None:
@@ -110,6 +111,7 @@ async def test_what_does_not_fit_is_refused_and_audited(
 
 
 @pytest.mark.parametrize("missing", ["token", "device", "wrong-token"])
+@pytest.mark.either_store
 async def test_both_keys_must_have_signed(relay: Relay, missing: str) -> None:
     token = await TokenKit().register(relay)
     device = FakeDevice(relay)
@@ -122,6 +124,7 @@ async def test_both_keys_must_have_signed(relay: Relay, missing: str) -> None:
         await _send(device, encode_envelope(seal(device.enrolment(token), *signers)))
 
 
+@pytest.mark.either_store
 async def test_the_link_must_hold_the_key_it_enrols(relay: Relay) -> None:
     token = await TokenKit().register(relay)
     device = FakeDevice(relay)
@@ -131,6 +134,7 @@ async def test_the_link_must_hold_the_key_it_enrols(relay: Relay) -> None:
 
 
 @pytest.mark.parametrize("blob", [b"", b"\xff" * 40, b"{}", b"[" * 10_000, b"x" * 20_000])
+@pytest.mark.either_store
 async def test_garbage_is_malformed(relay: Relay, blob: bytes) -> None:
     with pytest.raises(FarhandError, match="enrolment-malformed"):
         await _send(FakeDevice(relay), blob)

@@ -144,6 +144,7 @@ async def test_the_same_request_again_does_no_harm(
         ({"expires": "tomorrow"}, "order-malformed"),
     ],
 )
+@pytest.mark.either_store
 async def test_the_first_lock(
     relay: Relay,
     web: httpx.AsyncClient,
@@ -342,6 +343,7 @@ async def test_of_two_results_at_once_one_counts(
         {"exit_code": 2**40},
     ],
 )
+@pytest.mark.either_store
 async def test_results_that_do_not_fit_are_refused_and_audited(
     relay: Relay,
     web: httpx.AsyncClient,
@@ -534,6 +536,7 @@ async def test_listing_pages_through_all(
     assert wrong.status_code == 422
 
 
+@pytest.mark.either_store
 async def test_a_requester_has_no_business_with_orders(
     web: httpx.AsyncClient, sign_in: SignIn, operator: Operator, make_device: MakeDevice
 ) -> None:

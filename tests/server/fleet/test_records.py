@@ -157,6 +157,7 @@ async def test_a_device_without_an_agent_is_listed_and_never_a_target(
         {"group": "Not A Group"},
     ],
 )
+@pytest.mark.either_store
 async def test_what_an_agentless_device_cannot_be(
     web: httpx.AsyncClient, sign_in: SignIn, wrong: dict[str, Any]
 ) -> None:

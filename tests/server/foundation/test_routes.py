@@ -19,6 +19,9 @@ from farhand_server.app import Relay, build_app
 from farhand_server.gateway.node import make_gateway
 from tests.server.relays import SignIn, serving
 
+# Who may ask what, and how an answer looks, is decided before any store is asked.
+pytestmark = pytest.mark.either_store
+
 # A path for each kind of parameter; no such thing exists, so nothing is changed by the walk.
 _PARAMETERS = {"str": "none", "int": "999999", "path": "none", "uuid": "0" * 32}
 
@@ -387,6 +390,8 @@ async def test_a_bug_shows_nothing_of_itself(
     assert "secret words" in caplog.text
 
 
+# Each store and each bus says in its own way that it is well.
+@pytest.mark.parametrize("relay_parts", ["sqlite", "postgresql"], indirect=True)
 async def test_health_and_metrics(relay: Relay, web: httpx.AsyncClient) -> None:
     answer = await web.get("/healthz")
     assert (answer.status_code, answer.json()) == (

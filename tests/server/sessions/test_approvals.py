@@ -120,6 +120,7 @@ async def test_only_the_opener_offers_and_somebody_else_approves(
     ],
     ids=lambda change: next(iter(change)),
 )
+@pytest.mark.either_store
 async def test_an_approval_of_something_else_is_not_taken(
     node: Node,
     web: httpx.AsyncClient,

@@ -97,6 +97,7 @@ async def test_a_code_dies_with_its_link(
 
 
 @pytest.mark.parametrize("code", ["code-wrong", "pairing-malformed"])
+@pytest.mark.either_store
 async def test_a_wrong_guess_burns_the_code(
     node: Node, web: httpx.AsyncClient, sign_in: SignIn, device: Device, code: str
 ) -> None:
@@ -118,6 +119,7 @@ async def test_a_wrong_guess_burns_the_code(
 
 @pytest.mark.parametrize("phases", [["confirm"], ["request"], ["pake", "request"],
                                     ["pake", "pake"]])  # fmt: skip
+@pytest.mark.either_store
 async def test_phases_out_of_order_burn_the_code(
     node: Node, web: httpx.AsyncClient, sign_in: SignIn, device: Device, phases: list[str]
 ) -> None:
@@ -152,6 +154,7 @@ async def test_a_device_that_goes_in_the_middle_ends_the_pairing(
     assert answer.json()["code"] == "session-state"
 
 
+@pytest.mark.either_store
 async def test_an_answer_that_nobody_asked_for_ends_the_link(node: Node, device: Device) -> None:
     link, _ = await show_code(node, device)
     await link.send(messages.MailboxReply(session="s-" + "a" * 16, phase="pake", body=b"x"))
@@ -217,6 +220,7 @@ async def test_an_unknown_ticket_does_not_cost_the_code(
 
 
 @pytest.mark.parametrize("nameplate", ["", "123", "1234567", "12a4", "١٢٣٤", "1234\n"])
+@pytest.mark.either_store
 async def test_what_is_no_nameplate_is_not_looked_up(
     node: Node, web: httpx.AsyncClient, sign_in: SignIn, nameplate: str
 ) -> None:

@@ -154,6 +154,7 @@ async def test_the_end_with_note_receipt_and_one_time_entry(
 
 
 @pytest.mark.parametrize("ender", ["operator", "admin"])
+@pytest.mark.either_store
 async def test_who_ended_it_is_said(
     node: Node, web: httpx.AsyncClient, sign_in: SignIn, device: Device, ender: str
 ) -> None:
@@ -233,6 +234,7 @@ async def test_the_ends_own_time_counts_though_its_report_came_late(
         {"receipt_sha256": "xyz"},
     ],
 )
+@pytest.mark.either_store
 async def test_a_malformed_report_ends_the_link(
     node: Node, web: httpx.AsyncClient, sign_in: SignIn, device: Device, bad: dict[str, object]
 ) -> None:
@@ -339,6 +341,7 @@ async def test_an_offline_device(
     ],
     ids=["tenant", "session", "device", "operator", "signature", "transcript", "none", "scope"],
 )
+@pytest.mark.either_store
 async def test_a_grant_that_does_not_fit_goes_nowhere(
     node: Node,
     web: httpx.AsyncClient,
@@ -353,6 +356,7 @@ async def test_a_grant_that_does_not_fit_goes_nowhere(
     assert answer.json()["code"] == code
 
 
+@pytest.mark.either_store
 async def test_a_reason_that_no_device_would_take(
     node: Node, web: httpx.AsyncClient, sign_in: SignIn, device: Device
 ) -> None:
