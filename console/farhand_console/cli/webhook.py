@@ -152,13 +152,22 @@ def _register_hooks(hooks: click.Group) -> None:
         help="What it brings.",
     )
     @click.option("--queue", default="desk", show_default=True, help="Of its tickets.")
+    @click.option("--resolves", is_flag=True, help="The end of an alert resolves its ticket.")
     @click.option("--secret-file", metavar="FILE", help="- reads standard input; drawn without.")
-    def add(context: Context, name: str, purpose: str, queue: str, secret_file: str | None) -> None:
+    def add(
+        context: Context,
+        name: str,
+        purpose: str,
+        queue: str,
+        resolves: bool,
+        secret_file: str | None,
+    ) -> None:
         """Let a program bring messages or alerts to /api/v1/hooks/NAME."""
         body = {
             "name": name,
             "purpose": purpose,
             "queue": queue,
+            "resolves": resolves,
             "secret": read_secret(secret_file),
         }
         made = context.relay.post("/hooks", _Hook, body)

@@ -19,7 +19,7 @@ from sqlalchemy import RowMapping, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from farhand_protocol.errors import FarhandError
+from farhand_protocol.errors import FarhandError, UsageError
 from farhand_server.accounts.rates import RateLimit
 from farhand_server.accounts.sealing import make_sealing
 from farhand_server.desk.queues import DEFAULT_QUEUE, get_queue
@@ -51,11 +51,15 @@ Purpose = Literal["messages", "alerts"]
 
 
 class NewHook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A hook to be; without a secret one is drawn."""
+    """A hook to be; without a secret one is drawn.
+
+    With `resolves` the end of an alert resolves its ticket; without it a person does.
+    """
 
     name: str
     purpose: Purpose = "messages"
     queue: str = DEFAULT_QUEUE
+    resolves: bool = False
     secret: str = ""
 
 
@@ -65,6 +69,7 @@ class Hook(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     purpose: Purpose
     queue: str
+    resolves: bool
     enabled: bool
     last_at: str | None
     created_by: str
@@ -100,6 +105,8 @@ async def add_hook(c: AsyncConnection, relay: Relay, *, new: NewHook, actor: str
         FarhandError: `invalid`, `not-found` for the queue; `hook-exists`, `hook-limit`.
     """
     name = check_name(new.name, "hook")
+    if new.resolves and new.purpose != "alerts":
+        raise UsageError("invalid", "only the end of an alert can resolve a ticket")
     secret, drawn = check_secret(relay, new.secret)
     await get_queue(c, relay.tenant, new.queue)
     count = await c.scalar(
@@ -117,6 +124,7 @@ async def add_hook(c: AsyncConnection, relay: Relay, *, new: NewHook, actor: str
                     name=name,
                     purpose=new.purpose,
                     queue=new.queue,
+                    resolves=new.resolves,
                     secret=relay.service(make_sealing).seal(secret.encode(), _purpose(name)),
                     enabled=True,
                     last_at=None,

@@ -3,13 +3,14 @@
 A message begins a ticket, or goes on the one of its `thread`, if that came from the same hook: no
 delivery can name a ticket of somebody else, and a key that somebody else wrote makes none the
 hook's.  An alert goes by its `fingerprint`: while the ticket of the same one is open it is noted
-there, its end too, which resolves nothing.  Text is bounded and what no screen should act on
-becomes a space; nothing that comes this way can reach a device.
+there, its end too, which resolves it where the hook says so.  Text is bounded and what no screen
+should act on becomes a space; nothing that comes this way can reach a device.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 from datetime import timedelta
 from typing import Any, Final, Literal
 
@@ -20,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from farhand_protocol.errors import FarhandError, UsageError
 from farhand_server.alerts.tickets import tell
 from farhand_server.clock import stamp
-from farhand_server.desk.moves import add_message
+from farhand_server.desk.moves import add_message, resolve
 from farhand_server.desk.references import format_number
 from farhand_server.desk.ticket_states import ENDED
 from farhand_server.desk.tickets import Intake, Sight, create_ticket
@@ -32,6 +33,8 @@ from farhand_server.webhooks.seen import is_new
 from farhand_server.wording import MAX_BODY_CHARS, MAX_LINE_CHARS
 
 __all__ = ["MAX_ALERTS", "MAX_TICKETS_A_DAY", "Delivery", "Taken", "take_delivery"]
+
+_log = logging.getLogger(__name__)
 
 # A program that goes wild fills no desk.
 MAX_TICKETS_A_DAY: Final = 200
@@ -237,4 +240,11 @@ async def _alert(c: AsyncConnection, relay: Relay, hook: Hook, alert: Alert) -> 
         )
         number = made.row
     await tell(c, relay, number, words, alert=key)
+    if is_over and hook.resolves:
+        try:
+            async with c.begin_nested():
+                await resolve(c, relay, ref=str(number), note="It is over.", actor=_MONITOR)
+        except FarhandError as error:
+            # Something has to be done on it first, a checklist for one: then a person resolves it.
+            _log.info("%s was not resolved: %s", format_number(number), error.code)
     return format_number(number)

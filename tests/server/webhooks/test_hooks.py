@@ -251,3 +251,19 @@ async def test_the_list_and_the_end_of_a_hook(hooks: Hooks, web: httpx.AsyncClie
         assert (await web.post(API, headers=hooks.admin, json=wrong)).json()["code"] == code
     answer = await web.post(f"{API}/square/remove", headers=hooks.admin, json={})
     assert answer.json()["items"] == []
+
+
+async def test_the_end_of_an_alert_resolves_where_its_hook_says_so(hooks: Hooks) -> None:
+    wrong = {"name": "other", "secret": SECRET, "resolves": True}
+    answer = await hooks.web.post(API, headers=hooks.admin, json=wrong)
+    assert answer.json()["code"] == "invalid"
+    await hooks.add(purpose="alerts", resolves=True)
+
+    def alert(status: str) -> dict[str, Any]:
+        return {"alerts": [{"fingerprint": "db1", "title": "no room", "status": status}]}
+
+    (number,) = await hooks.taken(alert("firing"))
+    assert await hooks.taken(alert("resolved")) == [number]
+    assert (await hooks.ticket(number))["state"] == "resolved"
+    (later,) = await hooks.taken(alert("firing"))
+    assert later != number

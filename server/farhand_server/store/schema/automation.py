@@ -53,6 +53,7 @@ inbound_hooks = Table(
     Column("name", Text, nullable=False),
     Column("purpose", Text, nullable=False),  # messages, alerts
     Column("queue", Text, nullable=False),
+    Column("resolves", Boolean, nullable=False),  # the end of an alert resolves its ticket
     Column("secret", LargeBinary, nullable=False),  # sealed
     Column("enabled", Boolean, nullable=False),
     Column("last_at", Text),

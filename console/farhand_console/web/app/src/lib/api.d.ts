@@ -6595,6 +6595,7 @@ export interface components {
             /** @enum {string} */
             purpose: "messages" | "alerts";
             queue: string;
+            resolves: boolean;
             enabled: boolean;
             last_at: string | null;
             created_by: string;
@@ -7118,6 +7119,8 @@ export interface components {
             purpose: "messages" | "alerts";
             /** @default desk */
             queue: string;
+            /** @default false */
+            resolves: boolean;
             /** @default  */
             secret: string;
         };
