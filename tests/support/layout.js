@@ -15,6 +15,10 @@
     }
     return null;
   };
+  // A link that goes over two lines lies only where these are, not in the box around both.
+  const lines = (e) => [...e.getClientRects()];
+  const meet = (x, y) =>
+    Math.min(x.right, y.right) - Math.max(x.left, y.left) > 3 && Math.min(x.bottom, y.bottom) - Math.max(x.top, y.top) > 4;
   const texts = [];
   for (const e of document.body.querySelectorAll("*")) {
     const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
@@ -39,7 +43,7 @@
       if (ba !== bb || a.contains(b) || b.contains(a)) continue;
       const w = Math.min(ra.right, rb.right) - Math.max(ra.left, rb.left);
       const h = Math.min(ra.bottom, rb.bottom) - Math.max(ra.top, rb.top);
-      if (w > 3 && h > 4) {
+      if (w > 3 && h > 4 && lines(a).some((x) => lines(b).some((y) => meet(x, y)))) {
         const layer = (e) => !!e.closest("[role=dialog], .toasts, .popover, .rail, header, .head");
         if (layer(a) === layer(b)) say(`lies over "${b.textContent.trim().slice(0, 40)}"`, a);
       }
