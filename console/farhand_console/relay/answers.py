@@ -291,17 +291,6 @@ class Product(Answer, frozen=True, kw_only=True):
     updated_at: str | None
 
 
-class Proof(Answer, frozen=True, kw_only=True):
-    """A file that proves when a device was bought."""
-
-    place: int
-    name: str
-    size: int
-    sha256: str
-    added_by: str
-    added_at: str
-
-
 class Twin(Answer, frozen=True, kw_only=True):
     """One of two devices that may be one machine."""
 
