@@ -12,7 +12,7 @@ from tests.browser.console.conftest import Desk, OpenPage, go, settled
 from tests.browser.console.dialogs import LAYERS, WAYS, leave, walk
 from tests.support.browser import DESKTOP, PHONE, ZOOMED, axe_faults, layout_faults, look
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)
 _CONTRAST = ("color-contrast",)
 _FOR_FINGERS = ("target-size", "scrollable-region-focusable")
 
