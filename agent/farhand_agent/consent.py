@@ -44,7 +44,7 @@ FIRST_MINUTE_S: Final = 60
 
 _SCOPES: Final = {
     "view": "see what runs on this computer, how busy and how full it is (change nothing)",
-    "terminal": "type commands on this computer, with everything that you may do yourself",
+    "terminal": "type commands on this computer",
     "files": "open, copy, change and delete files",
     "forward": "reach other machines through this computer",
     "screen": "see your screen",
@@ -106,6 +106,15 @@ def scope_words(scope: str, w: Wording | None = None) -> str:
     return (w or own_wording())(words) if words else printable(scope, 40)
 
 
+def _asked_words(scope: str, asked: Asked, w: Wording) -> str:
+    """Say what a scope that is asked for lets the other side do, and with whose rights."""
+    if scope != "terminal":
+        return scope_words(scope, w)
+    if asked.root:
+        return w("type commands on this computer as its administrator, who may do everything")
+    return w("type commands on this computer, with everything that you may do yourself")
+
+
 def scope_names(scopes: Iterable[str], w: Wording | None = None) -> str:
     """Name scopes in a row, in a person's words; an unknown one as it is."""
     say = w or own_wording()
@@ -161,7 +170,7 @@ def consent_parts(asked: Asked, w: Wording | None = None) -> Question:
             who=[_joins(asked, w)],
             facts=facts,
             for_how_long=works if is_peer else watches,
-            scopes=[(one, scope_words(one, w), []) for one in asked.scopes if is_peer],
+            scopes=[(one, _asked_words(one, asked, w), []) for one in asked.scopes if is_peer],
             notes=[w("If you say no, the session goes on as it is.")],
         )
     notes = []
@@ -175,7 +184,9 @@ def consent_parts(asked: Asked, w: Wording | None = None) -> Question:
         who=_who(asked, w) if asked.asks == "session" else _who_again(asked, w),
         facts=facts,
         for_how_long=_for_how_long(asked, w),
-        scopes=[(one, scope_words(one, w), _details(asked, one, w)) for one in asked.scopes],
+        scopes=[
+            (one, _asked_words(one, asked, w), _details(asked, one, w)) for one in asked.scopes
+        ],
         notes=notes,
     )
 
@@ -191,7 +202,7 @@ def consent_lines(asked: Asked, w: Wording | None = None) -> list[str]:
         lines += [w("Reason: {reason}", reason=printable(asked.reason, 300))]
     lines += ["", _for_how_long(asked, w)]
     for scope in asked.scopes:
-        lines += [f"  - {scope_words(scope, w)}"]
+        lines += [f"  - {_asked_words(scope, asked, w)}"]
         lines += [f"      {detail}" for detail in _details(asked, scope, w)]
     if asked.shortened:
         cut = scope_names(asked.shortened, w)
@@ -266,7 +277,7 @@ def _join_lines(asked: Asked, w: Wording) -> list[str]:
         lines += ["", watching]
     else:
         lines += ["", w("They could work here as {beside} does:", beside=beside)]
-        lines += [f"  - {scope_words(scope, w)}" for scope in asked.scopes]
+        lines += [f"  - {_asked_words(scope, asked, w)}" for scope in asked.scopes]
     return [*lines, w("If you say no, the session goes on as it is. q or Ctrl-C ends all of it.")]
 
 

@@ -14,6 +14,7 @@ through the door for the computer's people, it carries who gave it, and that is 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Collection
 
 from msgspec.structs import replace
@@ -109,7 +110,7 @@ class Asking:
                 if self._over:
                     self.answer(False)
                 else:
-                    self._emit(replace(asked, ask=self._number))
+                    self._emit(replace(asked, ask=self._number, root=_is_root()))
                 try:
                     async with asyncio.timeout(within_s):
                         allowed = await answer
@@ -124,3 +125,8 @@ class Asking:
             if allowed is None:
                 raise RefusedError("consent-refused", "the person at the device refused")
             return [scope for scope in asked.scopes if scope in allowed]
+
+
+def _is_root() -> bool:
+    """Tell whether this process may do everything; on Windows that is not known."""
+    return os.name == "posix" and os.geteuid() == 0

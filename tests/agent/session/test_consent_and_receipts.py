@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from farhand_agent.config import Home
-from farhand_agent.consent import consent_lines, is_yes, scope_words
+from farhand_agent.consent import consent_lines, consent_parts, is_yes, scope_words
 from farhand_agent.deeds import action_words
 from farhand_agent.receipts import list_receipts, receipt_text, store_receipt
 from farhand_agent.session.actions import (
@@ -70,6 +70,14 @@ def test_every_scope_has_words_of_its_own() -> None:
     words = [scope_words(scope) for scope in SCOPES]
     assert len(set(words)) == len(SCOPES)
     assert all(len(line) > 10 for line in words)
+
+
+@pytest.mark.parametrize("asks", ["session", "join"])
+def test_with_whose_rights_commands_run_is_said(asks: str) -> None:
+    asked = question(scopes=["terminal"], asks=asks, mode="peer")
+    assert "with everything that you may do yourself" in "\n".join(consent_lines(asked))
+    [(_, words, _)] = consent_parts(msgspec.structs.replace(asked, root=True)).scopes
+    assert words == "type commands on this computer as its administrator, who may do everything"
 
 
 def test_what_was_cut_and_where_files_are_is_said() -> None:
