@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import httpx
@@ -69,7 +69,7 @@ async def test_articles_are_read_in_the_order_of_a_collection(
         token = (await relay.service(make_tokens).issue(c, root.id)).text
     at, staff = "/api/v1/knowledge", {"Authorization": f"Bearer {token}"}
 
-    async def done(path: str, body: dict[str, object]) -> None:
+    async def done(path: str, body: Mapping[str, object]) -> None:
         answer = await browser.post(f"{at}/{path}", headers=staff, json=body)
         assert answer.is_success, answer.text
 

@@ -17,5 +17,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Go forward; there is no way back but a backup."""
-    resolves = sa.Column("resolves", sa.Boolean(), nullable=False, server_default=sa.false())
-    op.add_column("inbound_hooks", resolves)
+    op.add_column(
+        "inbound_hooks",
+        sa.Column("resolves", sa.Boolean(), nullable=False, server_default=sa.false()),
+    )
