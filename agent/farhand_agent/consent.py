@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from farhand_agent.processes import own_user
 from farhand_agent.session.events import Asked
 from farhand_agent.terminal import printable
 from farhand_agent.wording import Wording, own_wording
@@ -41,6 +42,9 @@ ANSWER_WARNING: Final = (
 )
 # How long the warning stands before anything else may draw the eye away from it.
 FIRST_MINUTE_S: Final = 60
+
+# May do everything, whatever it is called elsewhere.
+_ADMINISTRATOR: Final = "root"
 
 _SCOPES: Final = {
     "view": "see what runs on this computer, how busy and how full it is (change nothing)",
@@ -110,9 +114,25 @@ def _asked_words(scope: str, asked: Asked, w: Wording) -> str:
     """Say what a scope that is asked for lets the other side do, and with whose rights."""
     if scope != "terminal":
         return scope_words(scope, w)
-    if asked.root:
+    if _is_yours(asked):
+        return w("type commands on this computer, with everything that you may do yourself")
+    if asked.user == _ADMINISTRATOR:
         return w("type commands on this computer as its administrator, who may do everything")
-    return w("type commands on this computer, with everything that you may do yourself")
+    user = printable(asked.user, 60)
+    return w("type commands on this computer, with everything that {user} may do", user=user)
+
+
+def _is_yours(asked: Asked) -> bool:
+    """Tell whether it is with the reader's own rights, so far as she has not an administrator's."""
+    return asked.user in ("", own_user()) and asked.user != _ADMINISTRATOR
+
+
+def _everywhere(asked: Asked, w: Wording) -> str:
+    if _is_yours(asked):
+        return w("everywhere you may")
+    if asked.user == _ADMINISTRATOR:
+        return w("everywhere on this computer")
+    return w("everywhere that {user} may", user=printable(asked.user, 60))
 
 
 def scope_names(scopes: Iterable[str], w: Wording | None = None) -> str:
@@ -284,7 +304,7 @@ def _join_lines(asked: Asked, w: Wording) -> list[str]:
 def _details(asked: Asked, scope: str, w: Wording) -> list[str]:
     details = []
     if scope == "files":
-        where = ", ".join(printable(one, 120) for one in asked.files) or w("everywhere you may")
+        where = ", ".join(printable(one, 120) for one in asked.files) or _everywhere(asked, w)
         details += [w("{where}; reading only", where=where) if asked.files_read_only else where]
         if asked.file_bytes_max is not None:
             size = asked.file_bytes_max

@@ -1,6 +1,6 @@
 """Which process is which: a process id with its start time cannot be mistaken for a later one.
 
-Also how a process of one of the agent's own modules is started.
+Also how a process of one of the agent's own modules is started, and whose this one is.
 
 Start times are read from /proc where there is one, and from `ps` elsewhere; psutil would do the
 same and cost the resident agent memory that it does not need otherwise.
@@ -15,13 +15,28 @@ import subprocess
 import sys
 from pathlib import Path
 
-__all__ = ["command", "end_marked", "is_process", "signal_process", "started_at"]
+__all__ = ["command", "end_marked", "is_process", "own_user", "signal_process", "started_at"]
 
 
 def command(module: str, *arguments: str) -> list[str]:
     """Return the command that runs one of the agent's modules; -P keeps the folder we are in out
     of the import path."""
     return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def own_user() -> str:
+    """Return the name of the account that this process runs as, or its number without a name."""
+    # Late, for the resident agent has no use for either.
+    if os.name != "posix":
+        import getpass
+
+        return getpass.getuser()
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
 
 
 def started_at(pid: int) -> float:

@@ -14,11 +14,11 @@ through the door for the computer's people, it carries who gave it, and that is 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Collection
 
 from msgspec.structs import replace
 
+from farhand_agent.processes import own_user
 from farhand_agent.session.events import Asked, Event
 from farhand_agent.session.prompts import PromptGate
 from farhand_protocol.errors import RefusedError
@@ -110,7 +110,7 @@ class Asking:
                 if self._over:
                     self.answer(False)
                 else:
-                    self._emit(replace(asked, ask=self._number, root=_is_root()))
+                    self._emit(replace(asked, ask=self._number, user=own_user()))
                 try:
                     async with asyncio.timeout(within_s):
                         allowed = await answer
@@ -125,8 +125,3 @@ class Asking:
             if allowed is None:
                 raise RefusedError("consent-refused", "the person at the device refused")
             return [scope for scope in asked.scopes if scope in allowed]
-
-
-def _is_root() -> bool:
-    """Tell whether this process may do everything; on Windows that is not known."""
-    return os.name == "posix" and os.geteuid() == 0

@@ -76,8 +76,8 @@ class Asked(_Event, frozen=True, kw_only=True, tag="request"):
     guest device what the relay says (`guest`).  `shortened` names scopes that were asked for and
     are not on the table.
     `cool_down_s` is what passes between yes and the opening of the scopes `cooling`.  `ask` is the
-    question's number in this process, from 1; `root` says that the process is the system's, so that
-    whoever types commands may do everything.
+    question's number in this process, from 1; `user` is the account that it runs as, whose rights
+    whoever types commands has.
     """
 
     ask: int = 0
@@ -103,7 +103,7 @@ class Asked(_Event, frozen=True, kw_only=True, tag="request"):
     cooling: list[str] = []
     cool_down_s: int = 0
     file_bytes_max: int | None = None
-    root: bool = False
+    user: str = ""
 
 
 class Decided(_Event, frozen=True, kw_only=True, tag="decided"):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Coroutine
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from farhand_agent.processes import own_user
 from farhand_agent.session.asking import Asking
 from farhand_agent.session.events import Asked, Event
 from farhand_protocol.errors import RefusedError
@@ -70,7 +70,7 @@ def test_a_question_stands_for_a_minute_and_silence_is_no() -> None:
 
     async def work() -> None:
         loop, standing = await begin(Asking(shown.append, can_ask=True))
-        assert shown == [replace(QUESTION, ask=1, root=os.geteuid() == 0)]
+        assert shown == [replace(QUESTION, ask=1, user=own_user())]
         await loop.pass_(59)
         assert not standing.done()
         await loop.pass_(1)

@@ -9,8 +9,9 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
+from farhand_agent import consent
 from farhand_agent.config import Home
-from farhand_agent.consent import consent_lines, consent_parts, is_yes, scope_words
+from farhand_agent.consent import consent_lines, is_yes, scope_words
 from farhand_agent.deeds import action_words
 from farhand_agent.receipts import list_receipts, receipt_text, store_receipt
 from farhand_agent.session.actions import (
@@ -73,11 +74,22 @@ def test_every_scope_has_words_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("asks", ["session", "join"])
-def test_with_whose_rights_commands_run_is_said(asks: str) -> None:
-    asked = question(scopes=["terminal"], asks=asks, mode="peer")
-    assert "with everything that you may do yourself" in "\n".join(consent_lines(asked))
-    [(_, words, _)] = consent_parts(msgspec.structs.replace(asked, root=True)).scopes
-    assert words == "type commands on this computer as its administrator, who may do everything"
+def test_with_whose_rights_commands_run_is_said(asks: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consent, "own_user", lambda: "ann")
+    asked = question(scopes=["terminal", "files"], asks=asks, mode="peer")
+    expected = {
+        "": ("with everything that you may do yourself", "everywhere you may"),
+        "ann": ("with everything that you may do yourself", "everywhere you may"),
+        "root": ("as its administrator, who may do everything", "everywhere on this computer"),
+        "farhand\x1b": (
+            "with everything that farhand\\x1b may do",
+            "everywhere that farhand\\x1b may",
+        ),
+    }
+    for user, (rights, where) in expected.items():
+        lines = "\n".join(consent_lines(msgspec.structs.replace(asked, user=user)))
+        assert f"type commands on this computer{'' if user == 'root' else ','} {rights}" in lines
+        assert (where in lines) is (asks == "session")
 
 
 def test_what_was_cut_and_where_files_are_is_said() -> None:
