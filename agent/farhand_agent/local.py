@@ -1,8 +1,10 @@
 """The local socket: how the command line and session processes reach the resident agent.
 
 An owner-only Unix socket whose path is short for any home (socket paths end at about 100 bytes):
-`$XDG_RUNTIME_DIR/farhand/` or `/tmp/farhand-UID/`, and 16 hex digits of the home's SHA-256.  The
-folder must belong to this user and to nobody else.  JSON lines: one request, one answer, at most
+`$XDG_RUNTIME_DIR/farhand/` or `/tmp/farhand-UID/`, and 16 hex digits of the home's SHA-256.  That
+of the system's agent lies in `/run/farhand/own/`, where its service manager made `/run/farhand`:
+nobody takes the name before it there, and its commands find it whatever their environment says.
+The folder must belong to this user and to nobody else.  JSON lines: one request, one answer, at most
 64 KiB each; a failure answers `{"error": {"code", "message", "hint"}}`.  Here is the side that
 asks; the resident's is `local_server`.
 
@@ -40,7 +42,7 @@ import os
 import socket
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -48,17 +50,30 @@ from farhand_agent.config import Home
 from farhand_agent.errors import AgentNotRunning, HomeUnusable
 from farhand_protocol.errors import FarhandError
 
-__all__ = ["MAX_LINE_BYTES", "ask", "notify", "socket_path"]
+__all__ = ["MAX_LINE_BYTES", "SYSTEM_HOME", "ask", "notify", "socket_path"]
 
 MAX_LINE_BYTES = 64 * 1024
+# Where an installed agent lives, and what its service manager makes for it (install/systemd.py).
+SYSTEM_HOME: Final = Path("/var/lib/farhand-agent")
+_SYSTEM_RUNTIME: Final = Path("/run/farhand")
 _ANSWER_TIMEOUT_S = 10.0
 
 
-def _folder() -> Path:
+def _folder(home: Home) -> Path:
+    if home.path == SYSTEM_HOME and _is_made_for_us(_SYSTEM_RUNTIME):
+        return _SYSTEM_RUNTIME / "own"
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if runtime and len(runtime) <= 60:
         return Path(runtime, "farhand")
     return Path("/tmp", f"farhand-{os.getuid()}")  # noqa: S108 - checked below
+
+
+def _is_made_for_us(folder: Path) -> bool:
+    try:
+        state = folder.lstat()
+    except OSError:
+        return False  # no service manager made it
+    return stat.S_ISDIR(state.st_mode) and state.st_uid == os.getuid() and not state.st_mode & 0o022
 
 
 def socket_path(home: Home, *, session: str = "", make: bool = False) -> Path:
@@ -72,7 +87,7 @@ def socket_path(home: Home, *, session: str = "", make: bool = False) -> Path:
     Raises:
         HomeUnusable: the folder belongs to somebody else, or others may enter it.
     """
-    folder = _folder()
+    folder = _folder(home)
     if make:
         with contextlib.suppress(FileExistsError):
             folder.mkdir(mode=0o700, parents=True)

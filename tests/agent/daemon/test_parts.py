@@ -94,13 +94,35 @@ async def test_the_socket_is_short_owner_only_and_bounded(home: Home) -> None:
     assert not path.exists()
 
 
+def test_the_systems_agent_has_its_socket_where_nobody_takes_the_name(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = tmp_path / "run"
+    elsewhere = local.socket_path(home)
+    monkeypatch.setattr(local, "SYSTEM_HOME", home.path)
+    monkeypatch.setattr(local, "_SYSTEM_RUNTIME", runtime)
+    # Nobody made it, or not for this agent: where it always was.
+    assert local.socket_path(home) == elsewhere
+    runtime.mkdir()
+    runtime.chmod(0o777)
+    assert local.socket_path(home) == elsewhere
+    runtime.chmod(0o755)
+    path = local.socket_path(home, make=True)
+    assert path.parent == runtime / "own"
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    # Whatever the environment of a command says.
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path)[:60])
+    assert local.socket_path(home) == path
+    assert local.socket_path(Home.at(tmp_path / "another")).parent != path.parent
+
+
 def test_a_socket_folder_that_others_may_enter_is_refused(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(
         "XDG_RUNTIME_DIR", str(tmp_path)[:60] if len(str(tmp_path)) <= 60 else "/tmp"
     )
-    folder = local._folder()
+    folder = local._folder(home)
     if not folder.exists():
         folder.mkdir(mode=0o700, parents=True)
     before = folder.stat().st_mode
