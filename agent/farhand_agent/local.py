@@ -4,8 +4,8 @@ An owner-only Unix socket whose path is short for any home (socket paths end at 
 `$XDG_RUNTIME_DIR/farhand/` or `/tmp/farhand-UID/`, and 16 hex digits of the home's SHA-256.  That
 of the system's agent lies in `/run/farhand/own/`, where its service manager made `/run/farhand`:
 nobody takes the name before it there, and its commands find it whatever their environment says.
-The folder must belong to this user and to nobody else.  JSON lines: one request, one answer, at most
-64 KiB each; a failure answers `{"error": {"code", "message", "hint"}}`.  Here is the side that
+The folder must belong to this user and to nobody else.  JSON lines: one request, one answer, at
+most 64 KiB each; a failure answers `{"error": {"code", "message", "hint"}}`.  Here is the side that
 asks; the resident's is `local_server`.
 
     {"do": "status"}                      -> {"device", "name", "group", "connected", "url",
