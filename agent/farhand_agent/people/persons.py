@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
 from farhand_agent.config import Home
-from farhand_agent.people.logins import local_users
+from farhand_agent.people.logins import Logins
 from farhand_agent.policy import own_people
 from farhand_protocol.errors import FarhandError
 
@@ -46,14 +46,15 @@ class Persons:
 
     Args:
         home: of the agent; its policy.toml is read.
-        logged_in: returns the users with an active session at this computer's own screen.
+        logged_in: returns the users with an active session at this computer's own screen; for
+            tests, instead of the system's word.
     """
 
     def __init__(
-        self, home: Home, *, logged_in: Callable[[], Awaitable[Collection[int]]] = local_users
+        self, home: Home, *, logged_in: Callable[[], Awaitable[Collection[int]]] | None = None
     ) -> None:
         self._home = home
-        self._logged_in = logged_in
+        self._logged_in = logged_in or Logins().users
 
     async def look(self, uid: int) -> Person:
         """Say who a user is just now."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import psutil
 import pytest
 
 from farhand_agent.config import Home
 from farhand_agent.people import logins
-from farhand_agent.people.logins import local_users, logind_users
+from farhand_agent.people.logins import Logins, logind_users
 from farhand_agent.people.persons import Person, Persons
 from farhand_agent.policy import effective_policy, load_own, own_people
 from farhand_protocol.errors import FarhandError
@@ -84,7 +88,8 @@ def test_people_change_nothing_of_what_is_allowed(tmp_path: Path) -> None:
 
 def test_logind_tells_who_is_active_at_a_screen_of_this_computer(tmp_path: Path) -> None:
     def session(name: str, **fields: object) -> None:
-        said = {"UID": ALICE, "ACTIVE": 1, "REMOTE": 0, "CLASS": "user"} | fields
+        said: dict[str, object] = {"UID": ALICE, "ACTIVE": 1, "STATE": "active", "REMOTE": 0}
+        said |= {"SEAT": "seat0", "CLASS": "user"} | fields
         (tmp_path / name).write_text("".join(f"{one}={value}\n" for one, value in said.items()))
 
     assert logind_users(tmp_path / "none") == frozenset()
@@ -93,7 +98,12 @@ def test_logind_tells_who_is_active_at_a_screen_of_this_computer(tmp_path: Path)
     session("3", UID=4003, REMOTE=1)
     session("4", UID=4004, CLASS="greeter")
     session("5", UID="root")
-    (tmp_path / "6").mkdir()
+    # xrdp, VNC or `su -l` out of a service: logind calls what has no seat active.
+    session("6", UID=4006, SEAT="")
+    # Logged out, and something was left running.
+    session("7", UID=4007, STATE="closing")
+    (tmp_path / "8").write_text("UID=4008\nACTIVE=1\nREMOTE=0\nCLASS=user\n")
+    (tmp_path / "9").mkdir()
     assert logind_users(tmp_path) == {ALICE}
     (tmp_path / "1").unlink()
     assert logind_users(tmp_path) == frozenset(), "who logs out is gone at once"
@@ -103,7 +113,48 @@ async def test_without_systemd_a_child_reads_the_list_of_logins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logins, "_BOOTED", tmp_path / "none")
-    monkeypatch.setattr(logins, "_seen", (float("-inf"), frozenset()))
-    seen = await local_users()
+    seen = await Logins().users()
     assert all(isinstance(one, int) for one in seen)
-    assert logins._seen[1] == seen
+
+
+async def test_however_many_ask_one_child_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    children = 0
+
+    async def ask_child(*_: Any, timeout_s: float) -> dict[str, Any]:
+        nonlocal children
+        children += 1
+        await asyncio.sleep(0)
+        return {"uids": [ALICE]}
+
+    monkeypatch.setattr(logins, "_BOOTED", tmp_path / "none")
+    monkeypatch.setattr(logins, "ask_child", ask_child)
+    here = Logins()
+    assert await asyncio.gather(*(here.users() for _ in range(24))) == [{ALICE}] * 24
+    assert children == 1
+
+
+@pytest.mark.parametrize(
+    ("terminal", "host", "is_here"),
+    [
+        ("tty2", "", True),
+        ("tty7", ":0", True),
+        (":0", "localhost", True),
+        ("console", "", True),
+        ("pts/3", "10.0.0.7", False),
+        # GNU screen, and `utempter add :0`, in a session that came over ssh.
+        ("pts/3", ":pts/0:S.0", False),
+        ("pts/3", ":0", False),
+        ("pts/3", "", False),
+        ("ttys003", "", False),
+        (":0", "10.0.0.7", False),
+        (None, None, False),
+    ],
+)
+def test_a_login_is_judged_by_the_terminal_that_nobody_chooses(
+    monkeypatch: pytest.MonkeyPatch, terminal: str | None, host: str | None, is_here: bool
+) -> None:
+    login = SimpleNamespace(name="nobody", terminal=terminal, host=host)
+    monkeypatch.setattr(psutil, "users", lambda: [login])
+    assert bool(logins._logins({})["uids"]) is is_here
