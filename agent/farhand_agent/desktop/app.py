@@ -208,7 +208,8 @@ class App:
 
     def _common(self, place: str) -> dict[str, Any]:
         trouble, self._trouble = self._trouble, ""
-        return {"here": place, "revision": self._revision, "trouble": trouble}
+        owed = self._following.is_stop_owed
+        return {"here": place, "revision": self._revision, "trouble": trouble, "is_owed": owed}
 
     async def _wait_for_news(self, after: str) -> Answer:
         seen = int(after) if after.isascii() and after.isdecimal() and len(after) < 12 else -1
@@ -262,6 +263,9 @@ class App:
                     await self._following.stop(view)
                 else:
                     await self._following.stop_all()
+                refused, self._following.stop_refused = self._following.stop_refused, None
+                if refused is not None:
+                    raise refused
             case "step":
                 line = {"step": _number(form, "step"), "answer": form.get("answer", "")}
                 await self._tell(view, line | {"why": form.get("why", "")[:500]})

@@ -49,6 +49,9 @@ class Following:
         changed: is told of each change, with the view that changed.
     """
 
+    # Why a Stop did not count, until somebody has been told.
+    stop_refused: FarhandError | None = None
+
     def __init__(
         self, home: Home, group: asyncio.TaskGroup, changed: Callable[[SessionView], None]
     ) -> None:
@@ -60,6 +63,11 @@ class Following:
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self.views: dict[str, SessionView] = {}
+
+    @property
+    def is_stop_owed(self) -> bool:
+        """Whether a Stop waits for an agent that could not be told; a journal takes each."""
+        return False
 
     @property
     def going(self) -> list[SessionView]:

@@ -113,6 +113,7 @@ class Pages:
         key: str,
         revision: int,
         trouble: str = "",
+        is_owed: bool = False,
         refresh_s: int = 0,
         **values: Any,
     ) -> bytes:
@@ -125,12 +126,14 @@ class Pages:
             key: names what stands there; another one means another page.
             revision: what the browser waits to be passed.
             trouble: what went wrong, in words.
+            is_owed: whether a Stop waits for an agent that could not be told.
             refresh_s: when a browser without a script looks again; 0 for never.
         """
         template = self._templates.get_template(f"{name}.html")
+        key += "|owed" if is_owed else ""
         return template.render(
-            w=w, here=here, key=key, revision=revision, trouble=trouble, refresh_s=refresh_s,
-            **values,
+            w=w, here=here, key=key, revision=revision, trouble=trouble, is_owed=is_owed,
+            refresh_s=refresh_s, **values,
         ).encode()  # fmt: skip
 
     def shut(self, w: Wording, error: FarhandError) -> bytes:

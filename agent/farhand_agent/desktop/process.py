@@ -149,7 +149,8 @@ class Desktop:
     async def _leave_when_idle(self) -> None:
         while self._idle_s is not None:
             await asyncio.sleep(min(self._idle_s, _LOOK_S))
-            if self._following.current is None and self._app.unseen_s() >= self._idle_s:
+            is_done = self._following.current is None and not self._following.is_stop_owed
+            if is_done and self._app.unseen_s() >= self._idle_s:
                 self.stop()
 
     async def _keep_bar(self) -> None:

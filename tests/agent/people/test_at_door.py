@@ -30,7 +30,7 @@ from farhand_agent.session.events import Asked, Ended, Refused, encode_event
 from farhand_agent.session.prompts import PromptGate
 from farhand_agent.session.watched import Watched
 from farhand_protocol.errors import FarhandError
-from tests.agent.desktop.browser import ASKED, CODE, OPENED, PORT
+from tests.agent.desktop.browser import ASKED, CODE, OPENED, PORT, SAID
 from tests.agent.people.doors import ALICE, BOB, EVE, OpenDoor, open_door
 
 PATIENCE_S = 30
@@ -152,6 +152,51 @@ async def test_stop_says_who_wanted_it(home: Home, monkeypatch: pytest.MonkeyPat
         assert [one["user"] for one in said] == ["4001", "4001"]
         assert {one["of"] for one in said} == {"all", "True"}
         await session.watched.close()
+
+
+async def test_a_stop_that_the_agent_did_not_hear_is_repeated(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk_module, "_WAIT_S", 0.2)
+    monkeypatch.setattr(at_door, "_AGAIN_S", 0.05)
+    async with stage(home, monkeypatch, ALICE) as (door, (hers,)):
+        session, following = Session(home), hers.following
+        await session.watched.open()
+        session.watched.emit(OPENED)
+        view = (await hers.until(lambda: following.open))[0]
+        app = App(DoorSources(door.of(ALICE)), Gate(PORT), following)
+
+        async def shown() -> str:
+            return (await app._get_session(view, [], f"session/{view.name}")).body.decode()
+
+        path = door.of(ALICE).path
+        path.rename(path.with_suffix(".away"))
+        await following.stop_all()
+        assert following.is_stop_owed
+        assert door.stopped == []
+        session.watched.emit(SAID)  # so that what waits for news is answered, and asks again
+        await hers.until(lambda: view.is_lost)
+        assert view.phase == "failed", "nobody knows that it has ended"
+        assert "Your Stop has not arrived" in await shown()
+        assert "with it the session" not in await shown()
+        assert following.open == [view], "the bar stays"
+        path.with_suffix(".away").rename(path)
+        await hers.until(lambda: not following.is_stop_owed)
+        assert set(door.stopped) == {None}
+        assert "Your Stop has not arrived" not in await shown()
+        await session.watched.close()
+
+
+async def test_a_stop_that_is_not_hers_any_more_is_said_and_not_repeated(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stage(home, monkeypatch, ALICE) as (door, (hers,)):
+        door.here.discard(ALICE)
+        await hers.following.stop_all()
+        assert not hers.following.is_stop_owed
+        assert hers.following.stop_refused is not None
+        assert hers.following.stop_refused.code == "people-stranger"
+        assert door.stopped == []
 
 
 async def test_whose_page_is_gone_is_asked_no_more(
