@@ -3,7 +3,11 @@
     --home DIR or FARHAND_HOME, one's own      that home
     --home DIR or FARHAND_HOME, not readable   the door of that home, where it has one
     neither, and a home of one's own           that home
-    neither, and none of one's own             the door of the system's agent, where it has one
+    neither, and none of one's own             the door of the system's agent, where there is one
+
+A home of one's own is one that was enrolled: what a guest's code left does not hide the system's
+agent.  And where that is down, this user hears so: no other home takes its place, in which nothing
+would ever be asked and a Stop would stop nothing.
 
 For root there is no door: every home is open to it (home_owner.py).
 """
@@ -27,11 +31,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def door_of(home: Home) -> Door | None:
-    """Return the door of a home that is not this user's; None where it is hers, or has none."""
+    """Return the door of a home that is not this user's; None where it is hers, or has none.
+
+    The system's agent has one always; while nobody listens there, it does not run.
+    """
     if sys.platform == "win32" or os.geteuid() == 0 or _is_open(home):
         return None
     door = Door(home)
-    return door if door.path.exists() else None
+    return door if home.path == SYSTEM_HOME or door.path.exists() else None
 
 
 def _is_open(home: Home) -> bool:
@@ -45,11 +52,18 @@ def _is_open(home: Home) -> bool:
     return os.access(home.path, os.R_OK | os.W_OK | os.X_OK)
 
 
+def _is_enrolled(home: Home) -> bool:
+    try:
+        return home.is_enrolled
+    except OSError:
+        return False  # the folder is somebody else's
+
+
 def _chosen(ctx: click.Context, parameter: click.Parameter, value: str | None) -> Home:
     above = ctx.find_root().params.get("home")
     named = value or (above if isinstance(above, str) else None) or os.environ.get("FARHAND_HOME")
     home = Home.at(named or default_home())
-    has_none = named is None and not home.path.exists()
+    has_none = named is None and not _is_enrolled(home)
     there = Home.at(SYSTEM_HOME) if has_none else home
     return there if door_of(there) is not None else owned_home(ctx, parameter, value)
 
