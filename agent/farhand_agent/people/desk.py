@@ -1,13 +1,14 @@
 """What the resident agent does at its door: help for everybody, sessions for people who are here.
 
-    help      at most `MAX_HELP_AN_HOUR` a user; a picture comes in parts, one user at a time;
-              strangers take turns of their own, each try of theirs counts, and they leave
-              `_KEPT_FREE` places of the queue to others
+    help      bounded for each user and in all (help_counts.py); a picture comes in parts, one user
+              at a time; strangers take turns of their own, each try of theirs counts, and they
+              leave `_KEPT_FREE` places of the queue to others
     facts, receipts, receipt    by a child (desktop/errand.py)
     sessions  the names of the processes that can be followed; waits a moment for a new one
     events    handed on from the session's process; who it reaches is noted in the journal
     tell      handed on to it with the name of who says it, which is nobody's to choose
-    stop      journalled with that name, then done
+    stop      journalled with that name where it means something, and not again within
+              `_AGAIN_S`; then done
     code      a session's process, started as the agent's own user, ends with the connection
 
 A session's process that begins tells its name (`watch`, over the owner-only socket) and hears
@@ -21,7 +22,7 @@ import base64
 import contextlib
 import re
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -32,6 +33,7 @@ from farhand_agent.journal_thread import JournalThread
 from farhand_agent.notices import say
 from farhand_agent.people.concerned import note_concerned
 from farhand_agent.people.door_server import Caller, Held, Work
+from farhand_agent.people.help_counts import HelpCounts
 from farhand_agent.people.session_socket import ask_process
 from farhand_agent.processes import command, is_process, started_at
 from farhand_protocol.errors import FarhandError, RefusedError, RemoteError
@@ -39,17 +41,13 @@ from farhand_protocol.identity import is_session_id
 from farhand_protocol.messages import MAX_HELP_IMAGE_BYTES
 from farhand_protocol.trust import SCOPES
 
-__all__ = ["MAX_CODES", "MAX_HELP_AN_HOUR", "MAX_WATCHES", "OPEN_TO_ALL", "PeopleDesk"]
+__all__ = ["MAX_CODES", "MAX_WATCHES", "OPEN_TO_ALL", "PeopleDesk"]
 
-MAX_HELP_AN_HOUR: Final = 4
 MAX_WATCHES: Final = 32
 MAX_CODES: Final = 4
 OPEN_TO_ALL: Final = frozenset({"who", "help"})
 _ERRAND: Final = "farhand_agent.desktop.errand"
 _ERRAND_S: Final = 60.0
-_HOUR_S: Final = 3600.0
-# As many users' calls are remembered as could matter within an hour.
-_MAX_ASKERS: Final = 200
 _MAX_WAITING: Final = 5
 _KEPT_FREE: Final = 2
 _WAIT_S: Final = 5.0
@@ -57,6 +55,8 @@ _PAGE_S: Final = 20.0
 _BEGIN_S: Final = 30.0
 _LOOK_S: Final = 2.0
 _GRACE_S: Final = 5.0
+# What a person says again sooner than this is done again, and not journalled again.
+_AGAIN_S: Final = 60.0
 # Others wait for their turn as long as this.
 _PICTURE_S: Final = 15.0
 _WATCH: Final = re.compile(r"watch-[0-9a-f]{16}\Z")
@@ -81,7 +81,7 @@ class PeopleDesk:
         self._home = home
         self._journal = journal
         self._stop = stop
-        self._asked: OrderedDict[int, deque[float]] = OrderedDict()
+        self._counts = HelpCounts()
         # Strangers wait for each other, and people for people.
         self._turns = {True: asyncio.Semaphore(1), False: asyncio.Semaphore(1)}
         self._watches: OrderedDict[str, tuple[int, float]] = OrderedDict()
@@ -91,6 +91,7 @@ class PeopleDesk:
         self._noted: set[tuple[int, str]] = set()
         self._begun: dict[int, asyncio.Future[str]] = {}
         self._codes: set[int] = set()
+        self._said: dict[tuple[int, str, str, str], float] = {}
 
     @property
     def work(self) -> dict[str, Work]:
@@ -122,7 +123,7 @@ class PeopleDesk:
         """Note a call for help.
 
         Raises:
-            RefusedError: `people-help-often`, `people-busy`.
+            RefusedError: `people-help-often`, `people-help-full`, `people-busy`.
             FarhandError: what `ask_for_help` says.
         """
         text, tried = request.get("text"), request.get("tried", "")
@@ -136,41 +137,23 @@ class PeopleDesk:
             and 0 <= parts <= 64
         ):
             raise RemoteError("request-malformed", "this is no call for help")
-        times, is_here = self._times(caller.person.uid), caller.person.is_here
+        is_here = caller.person.is_here
         turn = self._turns[is_here]
         if turn.locked():
             raise RefusedError("people-busy", "somebody else asks just now", hint="ask again")
-        if not is_here:
-            times.append(time.monotonic())  # each try of a stranger counts
-        async with turn:
-            picture = await _picture(caller, parts)
-            kept_free = 0 if is_here else _KEPT_FREE
-            answer = await self._errand(
-                caller, "help", text=text, tried=tried, language=language, picture=picture,
-                user=caller.person.name, waiting_max=_MAX_WAITING - kept_free,
-            )  # fmt: skip
-        if is_here:
-            times.append(time.monotonic())
-        return answer
-
-    def _times(self, uid: int) -> deque[float]:
-        """Return when a user asked for help lately.
-
-        Raises:
-            RefusedError: `people-help-often`.
-        """
-        now = time.monotonic()
-        times = self._asked.setdefault(uid, deque(maxlen=MAX_HELP_AN_HOUR))
-        self._asked.move_to_end(uid)
-        while len(self._asked) > _MAX_ASKERS:
-            self._asked.popitem(last=False)
-        if len(times) == MAX_HELP_AN_HOUR and now - times[0] < _HOUR_S:
-            raise RefusedError(
-                "people-help-often",
-                f"you asked for help {MAX_HELP_AN_HOUR} times within an hour",
-                hint="your calls are on their way; or call the desk",
-            )
-        return times
+        count = self._counts.take(caller.person.uid, is_here=is_here)
+        try:
+            async with turn:
+                picture = await _picture(caller, parts)
+                kept_free = 0 if is_here else _KEPT_FREE
+                return await self._errand(
+                    caller, "help", text=text, tried=tried, language=language, picture=picture,
+                    user=caller.person.name, waiting_max=_MAX_WAITING - kept_free,
+                )  # fmt: skip
+        except FarhandError:
+            if is_here:  # each try of a stranger counts
+                self._counts.give_back(count)
+            raise
 
     # What is to be seen.
 
@@ -265,14 +248,10 @@ class PeopleDesk:
         if not isinstance(line, dict):
             raise RemoteError("request-malformed", "there is no line")
         user = caller.person.name
-        for what in ("stop", "withdraw"):
-            if what in line:
-                detail = str(line[what])[:40]
-                await self._journal.do(
-                    lambda j, what=what, detail=detail: j.log(  # type: ignore[misc]
-                        "person-said", what=what, of=detail, name=name, user=user
-                    )
-                )
+        if line.get("stop") is True:
+            await self._note_said(caller, "stop", "True", name)
+        if (scope := line.get("withdraw")) in SCOPES:
+            await self._note_said(caller, "withdraw", str(scope), name)
         return await self._ask(name, {"do": "tell", "line": {**line, "person": user}})
 
     async def _name(self, request: dict[str, Any]) -> str:
@@ -298,12 +277,31 @@ class PeopleDesk:
             raise RemoteError("people-session", "the session's process is gone") from error
 
     async def _stop_sessions(self, caller: Caller, request: dict[str, Any]) -> dict[str, Any]:
-        given, user = request.get("session"), caller.person.name
-        session = given if isinstance(given, str) else None
-        await self._journal.do(
-            lambda journal: journal.log("person-said", what="stop", of=session or "all", user=user)
-        )
+        """Stop one session, or all.
+
+        Raises:
+            RemoteError: `request-malformed`.
+        """
+        session = request.get("session")
+        if session is not None and not (isinstance(session, str) and is_session_id(session)):
+            raise RemoteError("request-malformed", "this is no session")
+        rows = await self._journal.do(lambda journal: journal.live_sessions())
+        if session is None or session in {row.id for row in rows}:
+            await self._note_said(caller, "stop", session or "all", "")
         return {"stopped": await self._stop(session)}
+
+    async def _note_said(self, caller: Caller, what: str, of: str, name: str) -> None:
+        """Journal what a person wants, once for the same within `_AGAIN_S`."""
+        now, user = time.monotonic(), caller.person.name
+        self._said = {one: at for one, at in self._said.items() if now - at < _AGAIN_S}
+        said = (caller.person.uid, what, of, name)
+        if said in self._said:
+            return
+        self._said[said] = now
+        where = {"name": name} if name else {}
+        await self._journal.do(
+            lambda journal: journal.log("person-said", what=what, of=of, user=user, **where)
+        )
 
     # A code.
 

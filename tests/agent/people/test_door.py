@@ -9,6 +9,7 @@ import os
 import socket
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,12 +17,19 @@ import pytest
 from farhand_agent.config import Home
 from farhand_agent.door import Door, door_path, peer_uid
 from farhand_agent.errors import AgentNotRunning
+from farhand_agent.local import MAX_LINE_BYTES
 from farhand_agent.people import desk as desk_module
-from farhand_agent.people import door_server
-from farhand_agent.people.desk import MAX_HELP_AN_HOUR, OPEN_TO_ALL
+from farhand_agent.people import door_server, help_counts
+from farhand_agent.people.desk import OPEN_TO_ALL
+from farhand_agent.people.help_counts import (
+    MAX_ALL_AN_HOUR,
+    MAX_HELP_AN_HOUR,
+    MAX_STRANGERS_AN_HOUR,
+)
 from farhand_agent.people.opening import has_door
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.messages import MAX_HELP_IMAGE_BYTES
+from farhand_server.channels.help_requests import PER_HOUR
 from tests.agent.people.doors import ALICE, BOB, EVE, open_door
 
 PATIENCE_S = 30
@@ -97,6 +105,39 @@ async def test_calls_of_one_user_are_bounded(
         assert len(errands) == MAX_HELP_AN_HOUR + 1
 
 
+async def test_strangers_together_call_no_more_often_than_the_desk_hears(
+    home: Home, monkeypatch: pytest.MonkeyPatch, errands: list[dict[str, Any]]
+) -> None:
+    async with open_door(home, monkeypatch) as door:
+        # Who has user ids by the thousand is a new stranger each time.
+        for user in range(5000, 5000 + MAX_STRANGERS_AN_HOUR):
+            await door.ask("help", user=user, text="again")
+        with pytest.raises(FarhandError, match="people-help-full"):
+            await door.ask("help", user=EVE, text="again")
+        assert await door.ask("help", user=ALICE, text="hers") == {"request": "h-1"}
+        assert len(errands) == MAX_STRANGERS_AN_HOUR + 1
+
+
+async def test_calls_of_all_are_refused_at_the_door_before_the_relay_drops_them(
+    home: Home, monkeypatch: pytest.MonkeyPatch, errands: list[dict[str, Any]]
+) -> None:
+    assert MAX_STRANGERS_AN_HOUR < MAX_ALL_AN_HOUR < PER_HOUR
+    now = 1000.0
+    monkeypatch.setattr(help_counts, "time", SimpleNamespace(monotonic=lambda: now))
+    async with open_door(home, monkeypatch) as door:
+        door.here |= set(range(5000, 5000 + MAX_ALL_AN_HOUR))
+        with pytest.raises(FarhandError, match="request-malformed"):
+            await door.ask("help", user=ALICE, text="no picture", parts=1, more=[{"data": "%"}])
+        for user in range(5000, 5000 + MAX_ALL_AN_HOUR):
+            await door.ask("help", user=user, text="hers")
+        for user in (ALICE, EVE):
+            with pytest.raises(FarhandError, match="people-help-full"):
+                await door.ask("help", user=user, text="one more")
+        assert len(errands) == MAX_ALL_AN_HOUR
+        now += 3600
+        await door.ask("help", user=ALICE, text="an hour later")
+
+
 async def test_a_picture_comes_in_parts_and_is_bounded(
     home: Home, monkeypatch: pytest.MonkeyPatch, errands: list[dict[str, Any]]
 ) -> None:
@@ -135,6 +176,47 @@ async def test_a_stranger_who_is_slow_holds_up_nobody_here(
         assert [one["text"] for one in errands] == ["hers"]
 
 
+async def test_what_a_person_says_fills_no_log(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with open_door(home, monkeypatch) as door:
+        heard: list[dict[str, Any]] = []
+
+        async def ask_process(_: Home, __: str, request: dict[str, Any]) -> dict[str, Any]:
+            heard.append(request)
+            return {"counted": True}
+
+        monkeypatch.setattr(desk_module, "ask_process", ask_process)
+        name = f"watch-{'0' * 16}"
+        await door.desk.watch({"name": name, "pid": os.getpid()})
+        wrong: list[Any] = ["A" * 60_000, "s-1", "", 7, []]
+        for session in wrong:
+            with pytest.raises(FarhandError, match="request-malformed"):
+                await door.ask("stop", session=session)
+        unknown = f"s-{'a' * 20}"
+        await door.ask("stop", session=unknown)
+        nothing: list[dict[str, Any]] = [
+            {"stop": False}, {"stop": "A" * 60_000}, {"withdraw": "x"}, {"withdraw": ["files"]},
+        ]  # fmt: skip
+        for line in nothing:
+            await door.ask("tell", name=name, line=line)
+        assert await door.log("person-said") == []
+        for _ in range(3):
+            await door.ask("stop")
+            for line in ({"stop": True}, {"withdraw": "files"}):
+                await door.ask("tell", name=name, line=line)
+        await door.ask("stop", user=BOB)
+        said = [json.loads(one) for one in await door.log("person-said")]
+        assert [(one["user"], one["what"], one["of"]) for one in said] == [
+            ("4001", "stop", "all"),
+            ("4001", "stop", "True"),
+            ("4001", "withdraw", "files"),
+            ("4002", "stop", "all"),
+        ]
+        assert [one.get("name") for one in said] == [None, name, name, None]
+        # Said again is done again.
+        assert door.stopped == [unknown, None, None, None, None]
+        assert len(heard) == len(nothing) + 6
+
+
 @pytest.mark.parametrize(
     "line",
     [b"\n", b"[]\n", b"{\n", b"x" * 70_000 + b"\n", b'{"do":"who"'],
@@ -155,7 +237,7 @@ async def test_what_is_no_request_is_answered_and_no_more(
                     return b""  # it was closed before all of that was taken
 
         answer = await asyncio.to_thread(send)
-        if answer:
+        if len(line) < MAX_LINE_BYTES or answer:  # what is longer may be cut off unanswered
             assert json.loads(answer)["error"]["code"] == "request-malformed"
         with pytest.raises(FarhandError, match="request-unknown"):
             await door.ask("status")
