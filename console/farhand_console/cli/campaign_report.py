@@ -31,6 +31,7 @@ from farhand_console.relay import segments
 from farhand_console.relay.answers import OrderView
 from farhand_console.relay.campaign_answers import Campaign, CampaignReport, Target
 from farhand_console.trust.devices import DeviceCheck, VerifiedDevice
+from farhand_protocol.cells import plain_cell
 from farhand_protocol.envelopes import open_payload, signers
 from farhand_protocol.errors import FarhandError, RefusedError
 from farhand_protocol.instants import format_instant
@@ -57,9 +58,6 @@ _RELAYS_WORD: Final = (
     "name", "state", "reason", "query", "exclude", "parameters", "target_set", "created_by",
     "created_at", "started_at", "ended_at", "counts", "rings", "causes",
 )  # fmt: skip
-# A cell that begins so is a formula to a spreadsheet.
-# What spreadsheets run: these, the wide ones of other scripts, and blanks before them.
-_FORMULA: Final = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 
 def _campaign(context: Context, campaign: str) -> Campaign:
@@ -282,8 +280,7 @@ def to_csv(results: Iterable[dict[str, Any]]) -> str:
 
 
 def _cell(value: object) -> str:
-    text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return "" if value is None else plain_cell(str(value))
 
 
 def to_html(document: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Final, NamedTuple, TypeAlias
 
+from farhand_protocol.cells import plain_cell
 from farhand_server.contracts.formats import (
     format_day,
     format_duration,
@@ -89,8 +90,6 @@ _STYLE: Final = (
     "vertical-align:top;padding:.3rem .6rem;border-bottom:1px solid #d6dbe1}th{font-weight:600}"
     "td.n,th.n{text-align:right;white-space:nowrap}"
 )
-# What spreadsheets run: these, the wide ones of other scripts, and blanks before them.
-_FORMULA: Final = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 
 def _words(cell: Cell, language: str) -> str:
@@ -187,8 +186,7 @@ def _plain(cell: Cell) -> str:
     if isinstance(cell, Share):
         return f"{cell.value:.4f}"
     if isinstance(cell, str):
-        # A spreadsheet runs what begins so; with a mark in front it is a text.
-        return f"'{cell}" if cell.startswith(_FORMULA) else cell
+        return plain_cell(cell)
     return str(cell)
 
 

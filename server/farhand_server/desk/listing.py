@@ -16,6 +16,7 @@ import msgspec
 from sqlalchemy import Column, ColumnElement, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from farhand_protocol.cells import plain_cell
 from farhand_protocol.errors import UsageError
 from farhand_server.desk.priorities import rank_priority
 from farhand_server.desk.tickets import (
@@ -45,9 +46,6 @@ MAX_LISTED: Final = 200_000  # in one file
 _AT_ONCE: Final = 500
 COLUMNS: Final = Ticket.__struct_fields__
 _DEFAULT: Final = ("number", "priority", "state", "title", "requester", "owner", "updated_at")
-# A spreadsheet takes a cell that begins so for a formula.
-# What spreadsheets run: these, the wide ones of other scripts, and blanks before them.
-_FORMULAS: Final = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 ListOrder = Literal["newest", "oldest", "priority", "due", "updated"]
 Place = tuple[str | int | None, int]
@@ -206,8 +204,7 @@ def _cell(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, dict):
         value = msgspec.json.encode(value).decode() if value else ""
-    text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(_FORMULAS) else text
+    return "" if value is None else plain_cell(str(value))
 
 
 async def json_lines(rows: AsyncIterator[Ticket], columns: Sequence[str]) -> AsyncIterator[bytes]:
