@@ -12,7 +12,7 @@ whose connection it is (`SO_PEERCRED`, or `LOCAL_PEERCRED`), who that is decides
     {"do": "receipts"}                                   here alone  -> {"items": [...]}
     {"do": "receipt", "session": ID, "language": L}                  -> {"text": TEXT | null}
     {"do": "sessions", "after": N, "pages": true}                    -> {"names", "number"}
-    {"do": "events", "name": NAME, "after": N}                       -> as session/watched.py says
+    {"do": "events", "name": NAME, "after": N, "page": true}         -> as session/watched.py says
     {"do": "tell", "name": NAME, "line": {...}}                      -> {"counted"}
     {"do": "stop", "session": ID | null}                             -> {"stopped": [...]}
     {"do": "code", "scopes": [...] | null, "minutes": N | null}      -> {"name": NAME}
@@ -35,6 +35,7 @@ import stat
 import struct
 import sys
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,7 +46,15 @@ from farhand_agent.errors import AgentNotRunning, HomeUnusable
 from farhand_agent.local import MAX_LINE_BYTES
 from farhand_protocol.errors import FarhandError, RefusedError
 
-__all__ = ["MAX_ANSWER_BYTES", "SYSTEM_HOME", "Door", "door_path", "peer_uid", "read_answer"]
+__all__ = [
+    "MAX_ANSWER_BYTES",
+    "SYSTEM_HOME",
+    "Door",
+    "HeldAnswer",
+    "door_path",
+    "peer_uid",
+    "read_answer",
+]
 
 MAX_ANSWER_BYTES: Final = 16 * MAX_LINE_BYTES
 SYSTEM_HOME: Final = Path("/var/lib/farhand-agent")
@@ -130,6 +139,20 @@ def read_answer(data: bytes) -> dict[str, Any]:
     return answer
 
 
+@dataclass(frozen=True)
+class HeldAnswer:
+    """An answer whose connection is kept."""
+
+    answer: dict[str, Any]
+    reader: asyncio.StreamReader
+
+    async def gone(self) -> None:
+        """Wait until the agent lets go; for one task alone."""
+        with contextlib.suppress(OSError):  # which is its end as well
+            while await self.reader.read(1024):
+                continue  # there is nothing more to say here
+
+
 class Door:
     """The door of one home, from outside.
 
@@ -191,13 +214,13 @@ class Door:
         Raises:
             FarhandError: see `ask`.
         """
-        async with self.hold(request, timeout_s=timeout_s) as answer:
-            return answer
+        async with self.hold(request, timeout_s=timeout_s) as held:
+            return held.answer
 
     @contextlib.asynccontextmanager
     async def hold(
         self, request: dict[str, Any], *, timeout_s: float = _TIMEOUT_S
-    ) -> AsyncIterator[dict[str, Any]]:
+    ) -> AsyncIterator[HeldAnswer]:
         """Ask for something, and keep the connection for as long as the block runs.
 
         Raises:
@@ -222,7 +245,7 @@ class Door:
                     data = await reader.readline()
             except (OSError, ValueError) as error:
                 raise FarhandError("agent-silent", "the running agent gave no answer") from error
-            yield read_answer(data)
+            yield HeldAnswer(read_answer(data), reader)
         finally:
             writer.close()
             with contextlib.suppress(OSError):  # it is gone, which is what was wanted

@@ -108,10 +108,10 @@ class DoorFollowing(Following):
                 raise RefusedError("page-busy", "a session goes on already")
             await self.end_own()
             request = {"do": "code", "scopes": None, "minutes": None}
-            answer = await self._held.enter_async_context(
+            held = await self._held.enter_async_context(
                 self._door.hold(request, timeout_s=_BEGIN_S)
             )
-            name = str(answer.get("name"))
+            name = str(held.answer.get("name"))
             self._follow(name)
             return self.views[name]
 

@@ -127,7 +127,8 @@ class Following:
         after = 0
         while True:
             try:
-                answer = await self._ask(view.name, {"do": "events", "after": after})
+                request = {"do": "events", "after": after, "page": True}
+                answer = await self._ask(view.name, request)
             except FarhandError as error:
                 _log.info("%s is gone: %s", view.name, error)
                 break

@@ -228,7 +228,8 @@ class PeopleDesk:
         name, after = await self._name(request), request.get("after")
         if not isinstance(after, int):
             raise RemoteError("request-malformed", "the number of the last event is missing")
-        answer = await self._ask(name, {"do": "events", "after": after})
+        is_page = request.get("page") is True
+        answer = await self._ask(name, {"do": "events", "after": after, "page": is_page})
         # It may have waited a while, and she may have left meanwhile.
         await caller.check_here()
         for _, event in answer.get("events", []):

@@ -6,7 +6,8 @@ order.
 
     begun    {"do": "code"}, held      -> followed    events, until there are none
     any      Ctrl-C                    -> stopping    {"stop": true}; a second one lets go at once
-    any      the agent is gone         -> over        exit status 1
+    any      it does not answer        -> the same    asked again while it holds the connection
+    any      the agent lets go of it   -> over        exit status 1, unless an end was seen
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from farhand_protocol.errors import FarhandError
 __all__ = ["DoorTerminal"]
 
 _BEGIN_S: Final = 40.0
+_AGAIN_S: Final = 2.0
 _MAX_LINES: Final = 64
 # What says something about the code or the network; every other refusal is a decision.
 _FAILED: Final = ("code-expired", "code-wrong", "code-burned", "pairing-malformed", "link-lost")
@@ -56,8 +58,8 @@ class DoorTerminal:
             FarhandError: `people-...`, `agent-not-running`, `child-failed`.
         """
         request = {"do": "code", "scopes": scopes, "minutes": minutes}
-        async with self._door.hold(request, timeout_s=_BEGIN_S) as answer:
-            name = str(answer.get("name"))
+        async with self._door.hold(request, timeout_s=_BEGIN_S) as held:
+            name = str(held.answer.get("name"))
             self._screen = SessionScreen(
                 yes=self._yes, as_json=self._as_json, send=self._send, stop=self._stop
             )
@@ -67,24 +69,32 @@ class DoorTerminal:
             try:
                 async with asyncio.TaskGroup() as group:
                     telling = group.create_task(self._tell(name))
-                    following = group.create_task(self._follow(name))
+                    ending = group.create_task(held.gone())
+                    following = group.create_task(self._follow(name, ending))
                     letting_go = group.create_task(self._let_go.wait())
                     await asyncio.wait({following, letting_go}, return_when=asyncio.FIRST_COMPLETED)
-                    for task in (telling, following, letting_go):
+                    for task in (telling, ending, following, letting_go):
                         task.cancel()
             finally:
                 self._screen.close()
         return self._status
 
-    async def _follow(self, name: str) -> None:
-        after, is_over = 0, False
+    async def _follow(self, name: str, ending: asyncio.Task[None]) -> None:
+        after, is_over, said = 0, False, ""
         while not is_over:
             try:
                 answer = await self._door.call({"do": "events", "name": name, "after": after})
             except FarhandError as error:
-                if error.code != "people-session":
-                    self._screen.say(error.message)
-                return  # its process is gone, and what it said last was shown
+                if error.code == "people-session":
+                    return  # its process is gone, and what it said last was shown
+                if error.message != said:
+                    said = error.message
+                    self._screen.say(said)
+                # An agent that is busy holds the connection all the same, and the session goes on.
+                await asyncio.wait({ending}, timeout=_AGAIN_S)
+                if ending.done():
+                    return
+                continue
             for number, fields in answer.get("events", []):
                 after = int(number)
                 event = decode_event(msgspec.json.encode(fields))
@@ -106,6 +116,8 @@ class DoorTerminal:
                 await self._door.call({"do": "tell", "name": name, "line": line})
             except FarhandError as error:
                 self._screen.say(error.message)
+                if "stop" in line:
+                    self._let_go.set()  # the session ends with the connection, too
 
     def _send(self, fields: dict[str, Any]) -> None:
         if not self._lines.full():  # nobody types faster than that

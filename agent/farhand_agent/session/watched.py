@@ -5,17 +5,19 @@ of its own from the first moment, whose name is told to the desktop process wher
 to the resident agent for the pages of the computer's other people (farhand_agent.people); and the
 open session's (live_help.py), for a page that comes later.  Both answer
 
-    {"do": "events", "after": N}      -> {"events": [[NUMBER, EVENT], ...], "over": true | false}
+    {"do": "events", "after": N, "page": true}
+                                      -> {"events": [[NUMBER, EVENT], ...], "over": true | false}
     {"do": "tell", "line": {...}}     -> {"counted": true | false}
 
 EVENT and line are those of farhand_agent.session.events; a line that the resident hands on says who
-it is from (`person`).  `events` waits a moment where there is
-nothing new, and `over` says that nothing more will come.  Of the earliest events, actions and lines
-are dropped first; what says who is here and what is open stays.
+it is from (`person`).  `events` waits a moment where there is nothing new, and `over` says that
+nothing more will come; `page` says that a picture can be looked over there, which a terminal at
+the door cannot.  Of the earliest events, actions and lines are dropped first; what says who is
+here and what is open stays.
 
     announced   a desktop process took the name, or the resident knows of a page: somebody may be
                 asked
-    watched     it asked for events within `WATCHED_S`: a page is there to look at
+    watched     a page asked for events within `WATCHED_S`: it is there to look at
 """
 
 from __future__ import annotations
@@ -69,7 +71,7 @@ class Watched:
         self._fetched = 0
         self._news = asyncio.Event()
         self._over = False
-        self._asked_at = float("-inf")
+        self._asked_at = self._page_at = float("-inf")
         self._listening = AsyncExitStack()
         self.hear: Callable[[Mapping[str, object]], bool] = lambda _: False
         self.is_announced = False
@@ -82,7 +84,7 @@ class Watched:
     @property
     def is_watched(self) -> bool:
         """Whether a page followed the session a moment ago."""
-        return time.monotonic() - self._asked_at < WATCHED_S
+        return time.monotonic() - self._page_at < WATCHED_S
 
     async def open(self) -> None:
         """Listen, and tell whoever has a page; where nobody has, nothing is listened on."""
@@ -111,16 +113,17 @@ class Watched:
             return None
 
     async def close(self) -> None:
-        """Let a page that follows fetch the last events, then stop listening."""
+        """Let whoever follows fetch the last events, then stop listening."""
         self._over = True
         self._news.set()
+        is_followed = time.monotonic() - self._asked_at < WATCHED_S
         try:
-            async with asyncio.timeout(_LAST_S if self.is_watched else 0):
+            async with asyncio.timeout(_LAST_S if is_followed else 0):
                 while self._fetched < self._count:
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
-            _log.info("the page did not fetch the last events")
+            _log.info("nobody fetched the last events")
         await self._listening.aclose()
 
     def emit(self, event: Event) -> None:
@@ -137,6 +140,8 @@ class Watched:
         if not isinstance(after, int):
             raise RemoteError("request-malformed", "the number of the last event is missing")
         self._asked_at = time.monotonic()
+        if request.get("page") is True:
+            self._page_at = self._asked_at
         self._fetched = max(self._fetched, after)  # what was answered before has arrived
         self._news.set()
         try:

@@ -26,7 +26,7 @@ from farhand_agent.people.concerned import sessions_of
 from farhand_agent.session.asking import Asking
 from farhand_agent.session.at_door import DoorTerminal
 from farhand_agent.session.device_prompts import DevicePrompts
-from farhand_agent.session.events import Asked, Ended, Refused, encode_event
+from farhand_agent.session.events import Asked, Ended, Event, Refused, encode_event
 from farhand_agent.session.prompts import PromptGate
 from farhand_agent.session.watched import Watched
 from farhand_protocol.errors import FarhandError
@@ -199,6 +199,24 @@ async def test_a_stop_that_is_not_hers_any_more_is_said_and_not_repeated(
         assert door.stopped == []
 
 
+async def test_a_terminal_at_the_door_is_no_page_to_look_a_picture_over(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stage(home, monkeypatch) as (door, _):
+        session = Session(home)
+        await door.ask("sessions", after=-1, pages=True)
+        await session.watched.open()
+        session.watched.emit(OPENED)
+        (name,) = (await door.ask("sessions", after=-1))["names"]
+        assert (await door.ask("events", name=name, after=0))["events"]
+        assert not session.watched.is_watched
+        await door.ask("events", name=name, after=0, page=True)
+        assert session.watched.is_watched
+        await asyncio.gather(
+            session.watched.close(), door.ask("events", name=name, after=1, page=True)
+        )
+
+
 async def test_whose_page_is_gone_is_asked_no_more(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -325,6 +343,39 @@ async def test_a_code_on_her_terminal(
             "code", "request", "session", "end", "code", "request", "refused",
         ]  # fmt: skip
         assert (home.path / "heard").read_text() == "allow 4001\n" * 2
+
+
+@pytest.mark.parametrize("is_held", [True, False])
+async def test_her_terminal_ends_with_the_agent_and_not_with_one_answer(
+    home: Home, monkeypatch: pytest.MonkeyPatch, is_held: bool
+) -> None:
+    """The door is gone for a moment; what counts is the connection that began the session."""
+    monkeypatch.setattr("farhand_agent.session.at_door._AGAIN_S", 0.05)
+    script = str(Path(__file__).with_name("scripted_session.py"))
+    monkeypatch.setattr(
+        desk_module, "command", lambda _, *given: [sys.executable, "-P", script, given[1]]
+    )
+    async with stage(home, monkeypatch) as (door, _):
+        ended = Ended(session="s-1", reason="closed", receipt=None)
+        events: list[Event] = [CODE, ASKED, OPENED, ended]
+        (home.path / "events").write_bytes(b"".join(map(encode_event, events)))
+        hers = door.of(ALICE)
+        calls: list[str] = []
+
+        class Flaky(type(hers)):  # type: ignore[misc]
+            async def call(self, request: dict[str, Any], **_: Any) -> dict[str, Any]:
+                calls.append(request["do"])
+                if request["do"] == "events" and calls.count("events") <= 2:
+                    if not is_held and calls.count("events") == 2:
+                        await door.server.__aexit__()
+                    raise FarhandError("agent-silent", "the running agent gave no answer")
+                return dict(await super().call(request))
+
+        hers.__class__ = Flaky
+        async with asyncio.timeout(PATIENCE_S):
+            status = await DoorTerminal(hers, yes=True, as_json=True).run(None, None)
+        assert status == (0 if is_held else 1)
+        assert (calls.count("events") > 2) is is_held
 
 
 async def test_the_page_shows_what_the_agent_tells(
