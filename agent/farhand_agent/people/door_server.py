@@ -1,9 +1,18 @@
 """The resident agent's end of the door; what is spoken there stands in `farhand_agent.door`.
 
 It takes connections, asks the kernel whose each is and `Persons` what that user counts as, reads
-one bounded line, and hands it to whoever does the work.  Nothing is read from a user who has
-`MAX_PER_USER` connections already, nor beyond `MAX_CONNECTIONS` of all but root; strangers have two
-each, and `MAX_STRANGERS` together.  What they may ask for is said by name (`open_to_all`).
+one bounded line, and hands it to whoever does the work.  A connection has a place in one room at a
+time, and is closed unread where that is full:
+
+    before `Persons` was asked   who counted as a person last time: in the people's room
+                                 others: in the hall, eight of each and `MAX_HALL` together
+    she is a person              in the people's room, `MAX_PER_USER` of each and `MAX_CONNECTIONS`
+                                 of all but root
+    she is a stranger            in the strangers' room, two of each and `MAX_STRANGERS` together
+
+So strangers take no place of the people's, however many they are and however long it takes to tell
+who is who; `_LOOKS` are told at once from the hall, and as many from the people's room.  What
+strangers may ask for is said by name (`open_to_all`).
 """
 
 from __future__ import annotations
@@ -12,8 +21,8 @@ import asyncio
 import os
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,12 +34,17 @@ from farhand_agent.local import MAX_LINE_BYTES
 from farhand_agent.people.persons import Person, Persons
 from farhand_protocol.errors import FarhandError, RefusedError, RemoteError
 
-__all__ = ["MAX_CONNECTIONS", "MAX_PER_USER", "MAX_STRANGERS", "Caller", "DoorServer"]
+__all__ = ["MAX_CONNECTIONS", "MAX_HALL", "MAX_PER_USER", "MAX_STRANGERS", "Caller", "DoorServer"]
 
 MAX_CONNECTIONS: Final = 64
 MAX_PER_USER: Final = 24
 MAX_STRANGERS: Final = 16
+MAX_HALL: Final = 64
 _PER_STRANGER: Final = 2
+# What a page asks at once when an agent has just started, which knows nobody.
+_PER_UNKNOWN: Final = 8
+# Each takes a thread of those that the whole agent shares.
+_LOOKS: Final = 2
 _READ_S: Final = 10.0
 _WRITE_S: Final = 10.0
 _SWEPT: Final = 100
@@ -88,6 +102,35 @@ class Caller:
             raise _stranger()
 
 
+class _Room:
+    """Places for connections.
+
+    Args:
+        in_all: how many there are; root always finds one.
+        of_one: how many one user may have.
+    """
+
+    def __init__(self, in_all: int, of_one: int) -> None:
+        self._in_all = in_all
+        self._of_one = of_one
+        self.taken: Counter[int] = Counter()
+
+    @contextmanager
+    def place(self, uid: int) -> Iterator[bool]:
+        """Take a place for as long as the block runs; False where there is none."""
+        is_full = self.taken.total() >= self._in_all and uid != _ROOT
+        if is_full or self.taken[uid] >= self._of_one:
+            yield False
+            return
+        self.taken[uid] += 1
+        try:
+            yield True
+        finally:
+            self.taken[uid] -= 1
+            if not self.taken[uid]:
+                del self.taken[uid]
+
+
 Work = Callable[[Caller, dict[str, Any]], Awaitable[dict[str, Any]]]
 Answer = Callable[[dict[str, Any]], Awaitable[None]]
 Held = Callable[[Caller, dict[str, Any], Answer], Awaitable[None]]
@@ -123,8 +166,12 @@ class DoorServer:
         self._folder = folder
         self._server: asyncio.Server | None = None
         self._path: Path | None = None
-        self._open: Counter[int] = Counter()
-        self._strangers: Counter[int] = Counter()
+        self._people = _Room(MAX_CONNECTIONS, MAX_PER_USER)
+        self._strangers = _Room(MAX_STRANGERS, _PER_STRANGER)
+        self._hall = _Room(MAX_HALL, _PER_UNKNOWN)
+        # Who counted as a person when she was last looked at; those two always do.
+        self._known = {_ROOT, os.geteuid()}
+        self._looks = {True: asyncio.Semaphore(_LOOKS), False: asyncio.Semaphore(_LOOKS)}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> DoorServer:
@@ -138,13 +185,11 @@ class DoorServer:
         # It gets its name when it listens, so that what has a name and is silent is a dead one's.
         made = path.with_name(f"{path.name}.{os.getpid()}")
         made.unlink(missing_ok=True)
-        before = os.umask(0o111)
-        try:
-            self._server = await asyncio.start_unix_server(
-                self._serve, path=str(made), limit=MAX_LINE_BYTES
-            )
-        finally:
-            os.umask(before)
+        self._server = await asyncio.start_unix_server(
+            self._serve, path=str(made), limit=MAX_LINE_BYTES
+        )
+        # Not by the umask, which is the whole process's.
+        made.chmod(0o666)
         made.rename(path)
         self._path = path
         await asyncio.to_thread(_sweep, path)
@@ -163,25 +208,14 @@ class DoorServer:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        uid: int | None = None
         try:
-            uid = peer_uid(writer.get_extra_info("socket"))
-            is_full = self._open.total() >= MAX_CONNECTIONS and uid != _ROOT
-            if is_full or self._open[uid] >= MAX_PER_USER:
-                uid = None
-                return
-            self._open[uid] += 1
-            await self._one(uid, reader, writer)
+            await self._one(peer_uid(writer.get_extra_info("socket")), reader, writer)
         except (OSError, TimeoutError):
             return  # she is gone, or slower than anybody waits
         except asyncio.CancelledError:
             return  # the agent stops, and nobody awaits this task
         finally:
             self._tasks.discard(task)
-            if uid is not None:
-                self._open[uid] -= 1
-                if not self._open[uid]:
-                    del self._open[uid]
             await _close(writer)
 
     async def _one(
@@ -192,17 +226,19 @@ class DoorServer:
                 writer.write(msgspec.json.encode(fields) + b"\n")
                 await writer.drain()
 
-        person = await self._persons.look(uid)
-        if not person.is_here:
-            self._strangers[uid] += 1
-        try:
-            if self._strangers[uid] <= _PER_STRANGER and self._strangers.total() <= MAX_STRANGERS:
+        is_known = uid in self._known
+        with (self._people if is_known else self._hall).place(uid) as has_place:
+            if not has_place:
+                return
+            async with self._looks[is_known]:
+                person = await self._persons.look(uid)
+        if person.is_here:
+            self._known.add(uid)
+        else:
+            self._known.discard(uid)
+        with (self._people if person.is_here else self._strangers).place(uid) as has_place:
+            if has_place:
                 await self._serve_caller(Caller(person, self._persons, reader), answer)
-        finally:
-            if not person.is_here:
-                self._strangers[uid] -= 1
-            if not self._strangers[uid]:
-                del self._strangers[uid]
 
     async def _serve_caller(self, caller: Caller, answer: Answer) -> None:
         try:

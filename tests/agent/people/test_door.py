@@ -27,6 +27,7 @@ from farhand_agent.people.help_counts import (
     MAX_STRANGERS_AN_HOUR,
 )
 from farhand_agent.people.opening import has_door
+from farhand_agent.people.persons import Person
 from farhand_protocol.errors import FarhandError
 from farhand_protocol.messages import MAX_HELP_IMAGE_BYTES
 from farhand_server.channels.help_requests import PER_HOUR
@@ -252,7 +253,7 @@ async def test_strangers_take_the_room_of_nobody(
             for _ in range(door_server._PER_STRANGER):
                 links.append(await asyncio.to_thread(door.of(EVE).connect))
             async with asyncio.timeout(PATIENCE_S):
-                while door.server._strangers[EVE] < len(links):
+                while door.server._strangers.taken[EVE] < len(links):
                     await asyncio.sleep(0.01)
             with pytest.raises(FarhandError, match="agent-silent"):
                 await door.ask("who", user=EVE)
@@ -260,6 +261,62 @@ async def test_strangers_take_the_room_of_nobody(
         finally:
             for link in links:
                 link.close()
+
+
+async def test_strangers_take_no_room_while_nobody_knows_who_they_are(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_door(home, monkeypatch) as door:
+        told = asyncio.Event()
+        looked: list[int] = []
+        look = door.persons.look
+
+        async def slow(uid: int) -> Person:
+            looked.append(uid)
+            if uid not in (ALICE, BOB):
+                await told.wait()
+            return await look(uid)
+
+        monkeypatch.setattr(door.persons, "look", slow)
+        assert (await door.ask("who"))["person"]
+        links: list[socket.socket] = []
+        try:
+            # More users and connections than there is room for.
+            for user in range(5000, 5000 + door_server.MAX_HALL // door_server._PER_UNKNOWN + 1):
+                for _ in range(door_server._PER_UNKNOWN + 1):
+                    links.append(await asyncio.to_thread(door.of(user).connect))
+            # Who is known is answered at once, however many others wait.
+            assert (await door.ask("who"))["person"]
+            hall = door.server._hall.taken
+            assert set(hall.values()) == {door_server._PER_UNKNOWN}
+            assert hall.total() == door_server.MAX_HALL
+            assert len([one for one in looked if one != ALICE]) == door_server._LOOKS
+            told.set()
+            # And who is not yet, when it was told who they are.
+            async with asyncio.timeout(PATIENCE_S):
+                while door.server._hall.taken:
+                    await asyncio.sleep(0.01)
+            assert (await door.ask("who", user=BOB))["person"]
+        finally:
+            told.set()
+            for link in links:
+                link.close()
+
+
+async def test_no_other_file_is_made_with_the_doors_rights(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.make()
+    before = os.umask(0o077)
+    try:
+        changed: list[int] = []
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "umask", changed.append)
+            async with open_door(home, monkeypatch) as door:
+                assert changed == []
+                assert stat.S_IMODE(door.of(ALICE).path.stat().st_mode) == 0o666
+    finally:
+        os.umask(before)
 
 
 async def test_the_folder_cannot_be_exchanged_and_the_door_is_everybodys(
