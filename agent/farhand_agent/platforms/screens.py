@@ -4,14 +4,18 @@ Linux: each terminal of a logged-in person gets the line, where this process may
 may, whatever `mesg` says); each desktop session gets a notification where `notify-send` is
 installed.  macOS and Windows: the system's own notice.  Nothing here fails: a screen that cannot be
 reached is left out, and the answer says how many were.
+
+What only those may read who sit at the machine goes to its own consoles and to their desktops
+(`seated`); never to a pseudo-terminal, which may be anybody's from anywhere.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import re
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -31,11 +35,13 @@ _MAX_CHARS: Final = 400
 _COMMAND_S: Final = 5.0
 _DEVICES: Final = Path("/dev")
 _RUNTIME: Final = Path("/run/user")
+_CONSOLE: Final = re.compile(r"tty[0-9]+", re.ASCII)
 
 
 def show_on_screens(
     text: str,
     *,
+    seated: Collection[int] | None = None,
     platform: str | None = None,
     command: Runner = run,
     logged_in: Callable[[], Sequence[str]] | None = None,
@@ -46,6 +52,8 @@ def show_on_screens(
 
     Args:
         text: escaped here; foreign words in it cannot steer a terminal.
+        seated: the ids of the users who sit at this machine, where only they may read it; then
+            it comes to nobody on macOS and Windows, whose notices tell no such difference.
         platform: as `platform_name`.
         command: starts a program.
         logged_in: returns the names of the terminals of those logged in, such as `pts/3`.
@@ -58,10 +66,17 @@ def show_on_screens(
     line = printable(text, _MAX_CHARS)
     match platform or platform_name():
         case "linux":
-            terminals = (logged_in or _logged_in)()[:MAX_SCREENS]
-            return sum(_write(devices, name, line) for name in dict.fromkeys(terminals)) + sum(
-                _notify(bus, line, command) for bus in _buses(runtime)
+            terminals = (logged_in or _logged_in)()
+            buses = _buses(runtime)
+            if seated is not None:
+                terminals = [name for name in terminals if _CONSOLE.fullmatch(name)]
+                buses = [bus for bus in buses if _owner(bus) in seated]
+            names = dict.fromkeys(terminals[:MAX_SCREENS])
+            return sum(_write(devices, name, line) for name in names) + sum(
+                _notify(bus, line, command) for bus in buses[:MAX_SCREENS]
             )
+        case _ if seated is not None:
+            return 0
         case "macos":
             words = 'display notification (item 1 of argv) with title "Farhand"'
             script = ["osascript", "-e", f"on run argv\n{words}\nend run", line]
@@ -101,10 +116,16 @@ def _write(devices: Path, name: str, line: str) -> int:
 
 def _buses(runtime: Path) -> list[Path]:
     try:
-        found = sorted(runtime.glob("*/bus"))
+        return sorted(runtime.glob("*/bus"))
     except OSError:
         return []
-    return found[:MAX_SCREENS]
+
+
+def _owner(bus: Path) -> int | None:
+    try:
+        return bus.stat().st_uid
+    except OSError:
+        return None
 
 
 def _notify(bus: Path, line: str, command: Runner) -> int:

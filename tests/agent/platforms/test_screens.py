@@ -57,6 +57,47 @@ def test_what_is_no_terminal_is_left_out(tmp_path: Path) -> None:
     assert _linux("hello", "null", "../dev/null") == 0
 
 
+def test_what_is_for_those_who_sit_here_comes_to_nobody_else(
+    tmp_path: Path, terminal: tuple[int, str]
+) -> None:
+    """Two terminals that both would show it: the machine's console, and one from anywhere."""
+    ours, name = terminal
+    other, theirs = pty.openpty()
+    try:
+        (tmp_path / "dev" / "pts").mkdir(parents=True)
+        (tmp_path / "dev" / "tty1").symlink_to(f"/dev/{name}")
+        (tmp_path / "dev" / "pts" / "9").symlink_to(os.ttyname(theirs))
+        bus = tmp_path / "run" / str(os.geteuid()) / "bus"
+        bus.parent.mkdir(parents=True)
+        bus.touch()
+        commands = Commands()
+        options: dict[str, Any] = {
+            "devices": tmp_path / "dev",
+            "runtime": tmp_path / "run",
+            "command": commands,
+        }
+        names = ("pts/9", "tty1", "ttyS0")
+        assert _linux("secret", *names, seated={os.geteuid() + 1}, **options) == 1
+        assert b"secret" in os.read(ours, 1000)
+        assert commands.started == [], "a bus of somebody who is logged in from elsewhere"
+        assert _linux("secret", "pts/9", seated=frozenset(), **options) == 0
+        assert _linux("secret", "pts/9", seated={os.geteuid()}, **options) == 1
+        assert len(commands.started) == 1
+        os.set_blocking(other, False)
+        with pytest.raises(BlockingIOError):
+            os.read(other, 1000)
+    finally:
+        os.close(other)
+        os.close(theirs)
+
+
+@pytest.mark.parametrize("platform", ["macos", "windows"])
+def test_where_seats_are_not_told_apart_nobody_reads_it(platform: str) -> None:
+    commands = Commands()
+    assert show_on_screens("x", seated={0}, platform=platform, command=commands) == 0
+    assert commands.started == []
+
+
 def test_only_so_many(terminal: tuple[int, str]) -> None:
     _, name = terminal
     assert _linux("hello", *["missing"] * MAX_SCREENS, name) == 0

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -525,24 +525,30 @@ def test_whose_password_is_not_set(body: Any, accounts: Any, account: str, words
 
 
 def test_a_password_on_the_screen_is_told_to_nobody_else(
-    body: Any, accounts: Any, monkeypatch: pytest.MonkeyPatch
+    body: Any, accounts: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     local, told, _ = accounts
     shown: list[str] = []
     reached = 0
 
-    def show(line: str) -> int:
+    def show(line: str, *, seated: Collection[int]) -> int:
+        assert seated == {1000}, "nobody but who sits at the device"
         shown.append(line)
         return reached
 
     monkeypatch.setattr(screens, "show_on_screens", show)
+    sessions = tmp_path / "sessions"
+    sessions.mkdir()
+    for name, uid, more in (("1", 1000, "SEAT=seat0\n"), ("2", 1001, "REMOTE=1\n")):
+        (sessions / name).write_text(f"UID={uid}\nACTIVE=1\nSTATE=active\nCLASS=user\n{more}")
     asked = {"account": "zoe", "show": "screen"}
-    status, found = body("remedy.password.reset", asked, LOCAL=repr(str(local)))
+    places = {"LOCAL": repr(str(local)), "SESSIONS": repr(str(sessions))}
+    status, found = body("remedy.password.reset", asked, **places)
     assert (status, found["changed"]) == (1, False)
     assert [command[0] for command, _ in told] == ["passwd"]
     shown.clear()
     reached = 1
-    status, found = body("remedy.password.reset", asked, LOCAL=repr(str(local)))
+    status, found = body("remedy.password.reset", asked, **places)
     assert status == 0
     assert "password" not in found
     assert told[-2][1].decode().strip() == shown[1].replace(": ", ":")
@@ -556,6 +562,26 @@ def test_a_password_that_would_never_end_is_given_to_nobody(
     failing.add(program)
     status, found = body("remedy.password.reset", {"account": "zoe"}, LOCAL=repr(str(local)))
     assert (status, found) == (1, {"changed": changed, "account": "zoe"})
+
+
+@pytest.mark.parametrize("program", ["chpasswd", "chage"])
+def test_what_did_not_end_in_time_is_told_as_a_change(
+    body: Any, accounts: Any, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    local, _, _ = accounts
+    run, feed = commands.run, subprocess.run
+
+    def late(command: list[str], **more: Any) -> Any:
+        if command[0] != program:
+            return (feed if command[0] == "chpasswd" else run)(command, **more)
+        if program == "chpasswd":
+            raise subprocess.TimeoutExpired(command, 30)
+        raise commands.CommandTimeout(command[0], 30)
+
+    monkeypatch.setattr(commands, "run", late)
+    monkeypatch.setattr(subprocess, "run", late)
+    status, found = body("remedy.password.reset", {"account": "zoe"}, LOCAL=repr(str(local)))
+    assert (status, found) == (1, {"changed": True, "account": "zoe"})
 
 
 def test_nothing_is_printed_beside_the_answer(
