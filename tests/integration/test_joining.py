@@ -115,6 +115,9 @@ def test_a_session_is_handed_over_and_ended_by_the_peer(desk: Desk) -> None:
 
     told = desk.tess.json("session", "end", session, "--hand-over")
     assert told == {"session": session, "handed_over": "otto"}
+    for name, has_it in (("otto", True), ("tess", False)):
+        listed = desk.tess.json("session", "list", "--operator", name, "--state", "active")
+        assert (session in [one["session"] for one in listed["items"]]) is has_it
     assert working.popen.wait(60) == 255
     # Even with the old key she is not let in again, neither by the relay nor by the device.
     for path, data in kept.items():

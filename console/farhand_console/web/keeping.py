@@ -39,9 +39,10 @@ __all__ = [
 
 DRAFT_DAYS: Final = 30
 MAX_THINGS: Final = 200
-MAX_THING_CHARS: Final = 128 * 1024
+# A script of the greatest size, as its draft.
+MAX_THING_CHARS: Final = 640 * 1024
 # Of all of them together; more than this never gets into the file.
-MAX_THINGS_BYTES: Final = 2 * 1024 * 1024
+MAX_THINGS_BYTES: Final = 4 * 1024 * 1024
 _DRAFT: Final = "draft."
 _DAY_S: Final = 86_400.0
 
@@ -77,6 +78,12 @@ def _read(path: Path) -> dict[str, _Kept]:
         raise FarhandError(
             "home-unreadable", f"cannot read {path}", hint="remove it: open work and drafts go"
         ) from error
+
+
+def _read_in_turn(home: Home) -> dict[str, _Kept]:
+    """Read after whatever a page that was left is still having written."""
+    with home.locked("web-kept"):
+        return _read(_file(home))
 
 
 def _bounded(kept: dict[str, _Kept], now: float) -> dict[str, _Kept]:
@@ -125,7 +132,7 @@ def keep(home: Home, things: Mapping[str, str], *, now: float) -> None:
 @get("/local/kept")
 async def kept_things(home: NamedDependency[Home]) -> Things:
     """Tell what was kept."""
-    kept = await asyncio.to_thread(lambda: _read(_file(home)))
+    kept = await asyncio.to_thread(_read_in_turn, home)
     since = time.time() - DRAFT_DAYS * _DAY_S
     fresh = {key: one for key, one in kept.items() if one.at >= since or key[:6] != _DRAFT}
     return Things({key: one.text for key, one in fresh.items()})

@@ -147,7 +147,7 @@ class SessionController(Controller):
         cursor: Cursor = None,
         limit: Limit = 50,
     ) -> Page[Session]:
-        """Return sessions, newest first; an operator's are also those that she joined."""
+        """Return sessions, newest first; an operator's are those that she has, or joined."""
         if in_state is not None and in_state not in STATES:
             raise UsageError("invalid", f"a session's state is one of {', '.join(STATES)}")
         before: Any = decode_cursor(cursor, str, str)

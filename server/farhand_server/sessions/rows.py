@@ -60,7 +60,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     """A session as the API shows it; `ticket` reads `FH-1` or is an external key.
 
     `purpose` is what the technician gave as the reason when it was opened, `reason` a stable code
-    for how it ended.
+    for how it ended.  `operator` opened it; `holder` has it, which is another one once it was handed
+    over.
     """
 
     session: str
@@ -68,6 +69,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     guest: bool
     ticket: str | None
     operator: str
+    holder: str
     state: SessionState
     purpose: str
     reason: str
@@ -87,11 +89,12 @@ def _shown(row: RowMapping) -> Session:
     same = {
         name: row[name]
         for name in Session.__struct_fields__
-        if name not in ("session", "ticket", "purpose", "scopes", "time_entry")
+        if name not in ("session", "ticket", "holder", "purpose", "scopes", "time_entry")
     }
     return Session(
         session=row["id"],
         ticket=row["external_key"] if number is None else format_number(number),
+        holder=row["heir"] or row["operator"],
         purpose=_purpose(row["opening"]),
         scopes=row["scopes"].split(),
         time_entry=row["time_entry"],
@@ -123,8 +126,26 @@ def _query(tenant: str) -> Any:
         .correlate(table)
         .scalar_subquery()
     )
-    return select(table, entry.label("time_entry"), opening.label("opening")).where(
-        table.c.tenant == tenant
+    return select(
+        table,
+        entry.label("time_entry"),
+        opening.label("opening"),
+        _heir().label("heir"),
+    ).where(table.c.tenant == tenant)
+
+
+def _heir() -> Any:
+    """Return to whom the session of the row was handed over; null where it was not."""
+    return (
+        select(session_members.c.operator)
+        .where(
+            session_members.c.tenant == table.c.tenant,
+            session_members.c.session == table.c.id,
+            session_members.c.leads_at.is_not(None),
+        )
+        .limit(1)
+        .correlate(table)
+        .scalar_subquery()
     )
 
 
@@ -157,7 +178,7 @@ async def list_sessions(
 ) -> list[Session]:
     """Return sessions, newest first; `before` is (created_at, id) of the last one seen.
 
-    An operator's are those that she opened, and those of others that she is in.
+    An operator's are those that she has, and those of others that she is in.
     """
     where: list[ColumnElement[bool]] = []
     if state is not None:
@@ -172,7 +193,8 @@ async def list_sessions(
             session_members.c.operator == operator,
             session_members.c.state == "in",
         )
-        where.append(or_(table.c.operator == operator, table.c.id.in_(joined)))
+        mine = func.coalesce(_heir(), table.c.operator) == operator
+        where.append(or_(mine, table.c.id.in_(joined)))
     if before is not None:
         at, session = before
         where.append(

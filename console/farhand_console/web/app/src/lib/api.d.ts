@@ -8659,6 +8659,7 @@ export interface components {
             guest: boolean;
             ticket: string | null;
             operator: string;
+            holder: string;
             /** @enum {string} */
             state: "waiting" | "pairing" | "asked" | "active" | "refused" | "ended";
             purpose: string;

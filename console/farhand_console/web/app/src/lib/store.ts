@@ -1,22 +1,22 @@
 // What is taken up again at the next visit: open work, drafts, filters. The backend keeps it in this
 // console's home (web/keeping.py), so that it is there after a restart, in whatever browser.
 
-import { reach, local } from "./relay";
-import { fail } from "./toasts.svelte";
+import { asProblem } from "./problems";
+import { local, reach } from "./relay";
+import { fail, tell } from "./toasts.svelte";
 
-const KEPT = "/local/kept";
 const PAUSE_MS = 400;
 const AGAIN_MS = 5000;
-// What a browser still sends for a page that goes (Fetch standard, keepalive).
+// As the backend says (web/keeping.py).
+const MOST_CHARS = 640 * 1024;
+// What a browser still sends for a page that goes (Fetch standard, keepalive: 64 KiB).
 const MOST_LAST_CHARS = 20_000;
-// Where a reload finds what the page before it was still about to write.
-const UNWRITTEN = "farhand.unwritten";
 
 let things = new Map<string, string>();
-// What has not been written yet.
+// What has not been written yet, and what is on its way.
 let changed = new Map<string, string>();
+let sending = new Map<string, string>();
 let timer: ReturnType<typeof setTimeout> | undefined;
-let isWriting = false;
 let isTold = false;
 
 /** Read what was kept, before anything asks for it. Without it the page works, and says so. */
@@ -27,13 +27,6 @@ export async function takeUpKept(): Promise<void> {
   } catch (error) {
     fail(error);
   }
-  for (const [key, text] of unwritten()) remember(key, text);
-}
-
-function unwritten(): [string, string][] {
-  const text = sessionStorage.getItem(UNWRITTEN);
-  sessionStorage.removeItem(UNWRITTEN);
-  return text ? (JSON.parse(text) as [string, string][]) : [];
 }
 
 export const recall = (key: string): string => things.get(key) ?? "";
@@ -43,6 +36,11 @@ export function remember(key: string, text: string): void {
   if (recall(key) === text) return;
   if (text) things.set(key, text);
   else things.delete(key);
+  if (text.length > MOST_CHARS) {
+    if (!isTold) tell("What you write is too long to be kept through a reload");
+    isTold = true;
+    return;
+  }
   changed.set(key, text);
   later(PAUSE_MS);
 }
@@ -52,40 +50,53 @@ function later(pause_ms: number): void {
   timer = setTimeout(() => void write(), pause_ms);
 }
 
+const send = (part: Map<string, string>): Promise<unknown> => local("/kept", { things: Object.fromEntries(part) });
+
 async function write(): Promise<void> {
-  if (isWriting || changed.size === 0) return;
-  const sent = changed;
+  if (sending.size || changed.size === 0) return;
+  sending = changed;
   changed = new Map();
-  isWriting = true;
   try {
-    await local(KEPT.slice("/local".length), { things: Object.fromEntries(sent) });
+    await send(sending);
     isTold = false;
     if (changed.size) later(PAUSE_MS);
   } catch (error) {
-    // What is newer by now stays newer.
-    changed = new Map([...sent, ...changed]);
     if (!isTold) fail(error);
     isTold = true;
-    later(AGAIN_MS);
+    const isRefused = asProblem(error).code !== "console-lost";
+    // One that is refused takes no other with it, and is not tried for ever.
+    const again = isRefused ? await refused(sending) : sending;
+    // What is newer by now stays newer.
+    changed = new Map([...again, ...changed]);
+    if (changed.size) later(AGAIN_MS);
   } finally {
-    isWriting = false;
+    sending = new Map();
   }
 }
 
-/** Hand over at once what a page that goes has not written, and leave it for a reload as well. */
-function last(): void {
-  if (changed.size === 0) return;
-  try {
-    sessionStorage.setItem(UNWRITTEN, JSON.stringify([...changed]));
-  } catch {
-    // Its share is full; the backend is told as well.
+/** Write one after the other; returns what nobody answered. */
+async function refused(all: Map<string, string>): Promise<Map<string, string>> {
+  const unanswered = new Map<string, string>();
+  for (const [key, text] of all) {
+    try {
+      await send(new Map([[key, text]]));
+    } catch (error) {
+      if (asProblem(error).code === "console-lost") unanswered.set(key, text);
+    }
   }
-  const body = JSON.stringify({ things: Object.fromEntries(changed) });
+  return unanswered;
+}
+
+/** Hand over at once what a page that goes has not written. */
+function last(): void {
   const headers = { "content-type": "application/json" };
-  // Nobody is left to hear of a failure; a page that comes back writes it again.
-  reach(KEPT, { method: "POST", headers, body, keepalive: body.length <= MOST_LAST_CHARS }).catch(
-    () => undefined,
-  );
+  for (const [key, text] of new Map([...sending, ...changed])) {
+    const body = JSON.stringify({ things: { [key]: text } });
+    // Nobody is left to hear of a failure; a page that comes back writes it again.
+    reach("/local/kept", { method: "POST", headers, body, keepalive: body.length <= MOST_LAST_CHARS }).catch(
+      () => undefined,
+    );
+  }
 }
 addEventListener("pagehide", last);
 
