@@ -3,7 +3,8 @@
 A message begins a ticket, or goes on the one of its `thread`, if that came from the same hook: no
 delivery can name a ticket of somebody else, and a key that somebody else wrote makes none the
 hook's.  An alert goes by its `fingerprint`: while the ticket of the same one is open it is noted
-there, its end too, which resolves it where the hook says so.  Text is bounded and what no screen
+there, its end too, which resolves it where the hook says so; one that comes back soon opens that
+ticket again, so that a monitor which flaps has one.  Text is bounded and what no screen
 should act on becomes a space; nothing that comes this way can reach a device.
 """
 
@@ -21,13 +22,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from farhand_protocol.errors import FarhandError, UsageError
 from farhand_server.alerts.tickets import tell
 from farhand_server.clock import stamp
-from farhand_server.desk.moves import add_message, resolve
+from farhand_server.desk.moves import add_message, reopen, resolve
 from farhand_server.desk.references import format_number
 from farhand_server.desk.ticket_states import ENDED
 from farhand_server.desk.tickets import Intake, Sight, create_ticket
 from farhand_server.people.people import person_of_address
 from farhand_server.relay import Relay
-from farhand_server.store.schema import tickets
+from farhand_server.store.schema import ticket_events, tickets
 from farhand_server.webhooks.hooks import Hook
 from farhand_server.webhooks.seen import is_new
 from farhand_server.wording import MAX_BODY_CHARS, MAX_LINE_CHARS
@@ -40,6 +41,8 @@ _log = logging.getLogger(__name__)
 MAX_TICKETS_A_DAY: Final = 200
 MAX_ALERTS: Final = 100
 _MAX_ID_CHARS: Final = 100
+# What is over for longer and comes back is another matter; as long as alerts of devices flap.
+_BACK_SOON: Final = timedelta(hours=6)
 _MONITOR: Final = "monitor"
 
 
@@ -156,7 +159,13 @@ async def _newest(
 ) -> Any:
     """Return the newest ticket of a key that the hook itself made."""
     query = (
-        select(tickets.c.number, tickets.c.state, tickets.c.requester, tickets.c.person)
+        select(
+            tickets.c.number,
+            tickets.c.state,
+            tickets.c.requester,
+            tickets.c.person,
+            tickets.c.resolved_at,
+        )
         .where(tickets.c.tenant == relay.tenant, tickets.c.external_key == key, made_here)
         .order_by(tickets.c.number.desc())
         .limit(1)
@@ -210,8 +219,28 @@ async def _message(c: AsyncConnection, relay: Relay, hook: Hook, message: Messag
     return made.number
 
 
+async def _ended_just_now(c: AsyncConnection, relay: Relay, known: Any) -> bool:
+    """Whether the monitor's own word ended a ticket, not long ago; what a person ended stays so."""
+    if known["state"] != "resolved" or known["resolved_at"] is None:
+        return False
+    if known["resolved_at"] <= stamp(relay.now() - _BACK_SOON):
+        return False
+    events = ticket_events.c
+    query = (
+        select(events.actor)
+        .where(
+            events.tenant == relay.tenant,
+            events.ticket == known["number"],
+            events.kind == "resolved",
+        )
+        .order_by(events.seq.desc())
+        .limit(1)
+    )
+    return bool(await c.scalar(query) == _MONITOR)
+
+
 async def _alert(c: AsyncConnection, relay: Relay, hook: Hook, alert: Alert) -> str | None:
-    """Note an alert on the open ticket of its fingerprint, or open one; its end opens none."""
+    """Note an alert on the ticket of its fingerprint, or open one; its end opens none."""
     if not alert.fingerprint.strip():
         raise UsageError("delivery-malformed", "an alert without a fingerprint")
     key = _key(hook, alert.fingerprint)
@@ -227,6 +256,9 @@ async def _alert(c: AsyncConnection, relay: Relay, hook: Hook, alert: Alert) -> 
         return None
     if is_open:
         number = int(known["number"])
+    elif known is not None and await _ended_just_now(c, relay, known):
+        number = int(known["number"])
+        await reopen(c, relay, ref=str(number), reason="It is back.", actor=_MONITOR)
     else:
         await _check_room(c, relay, hook)
         made = await create_ticket(

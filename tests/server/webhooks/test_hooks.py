@@ -253,7 +253,9 @@ async def test_the_list_and_the_end_of_a_hook(hooks: Hooks, web: httpx.AsyncClie
     assert answer.json()["items"] == []
 
 
-async def test_the_end_of_an_alert_resolves_where_its_hook_says_so(hooks: Hooks) -> None:
+async def test_the_end_of_an_alert_resolves_where_its_hook_says_so(
+    hooks: Hooks, relay: Relay, clock: ManualClock
+) -> None:
     wrong = {"name": "other", "secret": SECRET, "resolves": True}
     answer = await hooks.web.post(API, headers=hooks.admin, json=wrong)
     assert answer.json()["code"] == "invalid"
@@ -265,5 +267,18 @@ async def test_the_end_of_an_alert_resolves_where_its_hook_says_so(hooks: Hooks)
     (number,) = await hooks.taken(alert("firing"))
     assert await hooks.taken(alert("resolved")) == [number]
     assert (await hooks.ticket(number))["state"] == "resolved"
+    # A monitor that flaps has one ticket, which somebody else's ending ends.
+    for _ in range(3):
+        assert await hooks.taken(alert("firing")) == [number]
+        assert (await hooks.ticket(number))["state"] == "open"
+        assert await hooks.taken(alert("resolved")) == [number]
+        assert (await hooks.ticket(number))["state"] == "resolved"
+    clock.advance(6 * 3600 + 1)
     (later,) = await hooks.taken(alert("firing"))
     assert later != number
+    async with relay.db.write() as c:
+        await resolve(c, relay, ref=later, note="a larger disk", actor="ann")
+    (third,) = await hooks.taken(alert("firing"))
+    assert third not in (number, later)
+    async with relay.db.read() as c:
+        assert len(list(await c.scalars(select(tickets.c.number)))) == 3
