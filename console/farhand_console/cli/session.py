@@ -157,7 +157,7 @@ def _register_reading(sessions: click.Group) -> None:
     @click.option("--state")
     @click.option("--device")
     @click.option("--ticket")
-    @click.option("--operator", help="Who opened it or is in it.")
+    @click.option("--operator", help="Who has it or is in it.")
     @paged
     def list_sessions(
         context: Context,
