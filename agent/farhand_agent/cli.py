@@ -22,6 +22,7 @@ from farhand_agent import local
 from farhand_agent.alarms import alarms
 from farhand_agent.audit import LogRecord
 from farhand_agent.config import Home, load_settings
+from farhand_agent.door import ERRAND_TIMEOUT_S
 from farhand_agent.door_option import door_of, person_home_option
 from farhand_agent.errors import AgentNotRunning
 from farhand_agent.home_option import chosen_home, home_option
@@ -471,7 +472,8 @@ def receipts(home: Home, as_json: bool) -> None:
         items = list_receipts(home)
     else:
         # Of the sessions that this user followed; the files stay with the agent.
-        items = list(door.ask({"do": "receipts"})["items"])[::-1]
+        answer = door.ask({"do": "receipts"}, timeout_s=ERRAND_TIMEOUT_S)
+        items = list(answer["items"])[::-1]
     if as_json:
         _emit({"items": items, "next": None})
         return

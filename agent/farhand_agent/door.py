@@ -47,6 +47,7 @@ from farhand_agent.local import MAX_LINE_BYTES
 from farhand_protocol.errors import FarhandError, RefusedError
 
 __all__ = [
+    "ERRAND_TIMEOUT_S",
     "MAX_ANSWER_BYTES",
     "SYSTEM_HOME",
     "Door",
@@ -58,6 +59,9 @@ __all__ = [
 
 MAX_ANSWER_BYTES: Final = 16 * MAX_LINE_BYTES
 SYSTEM_HOME: Final = Path("/var/lib/farhand-agent")
+# The agent reads a picture, then has a process do the work; it says itself when that was too slow.
+# Whoever gave up sooner would be told of a failure that was none, and ask for help twice.
+ERRAND_TIMEOUT_S: Final = 90.0
 _FOLDER: Final = Path(
     "/run/farhand/people" if sys.platform == "linux" else "/var/run/farhand/people"
 )

@@ -28,7 +28,7 @@ import msgspec
 from farhand_agent import local
 from farhand_agent.audit import append_log
 from farhand_agent.config import Home, load_settings
-from farhand_agent.door import Door
+from farhand_agent.door import ERRAND_TIMEOUT_S, Door
 from farhand_agent.door_option import door_of, person_home_option
 from farhand_agent.journal import Journal
 from farhand_agent.journal_tables import post_report
@@ -116,7 +116,16 @@ def help_command(
         click.echo(json.dumps({"request": request, "state": "waiting"}))
     else:
         click.echo(w("Your request is noted. It goes out as soon as there is a line."))
-        click.echo(w("farhand-agent help --list shows what becomes of it."))
+        if door is None or _may_list(door):
+            click.echo(w("farhand-agent help --list shows what becomes of it."))
+
+
+def _may_list(door: Door) -> bool:
+    """Tell whether this user counts as a person there, who sees what became of her calls."""
+    try:
+        return door.ask({"do": "who"}).get("person") is True
+    except FarhandError:
+        return False  # the call is noted all the same
 
 
 def ask_for_help(
@@ -180,7 +189,8 @@ def ask_at_door(
     lines: Iterator[dict[str, Any]] = (
         {"data": base64.b64encode(one).decode("ascii")} for one in parts
     )
-    return str(door.ask(request, more=lines).get("request"))
+    answer = door.ask(request, more=lines, timeout_s=ERRAND_TIMEOUT_S)
+    return str(answer.get("request"))
 
 
 def door_requests(door: Door) -> list[dict[str, Any]]:
@@ -189,7 +199,7 @@ def door_requests(door: Door) -> list[dict[str, Any]]:
     Raises:
         FarhandError: `people-stranger`, `agent-not-running`.
     """
-    facts = door.ask({"do": "facts"}).get("facts")
+    facts = door.ask({"do": "facts"}, timeout_s=ERRAND_TIMEOUT_S).get("facts")
     return list(facts.get("requests", []))[::-1] if isinstance(facts, dict) else []
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from farhand_agent.config import Home
 from farhand_agent.desktop.facts import DeviceFacts, device_facts, one_receipt, receipts_shown
-from farhand_agent.door import Door
+from farhand_agent.door import ERRAND_TIMEOUT_S, Door
 from farhand_agent.help_request import ask_at_door, ask_for_help
 from farhand_agent.wording import Wording
 from farhand_protocol.errors import FarhandError
@@ -18,9 +18,6 @@ from farhand_protocol.errors import FarhandError
 __all__ = ["DoorSources", "OwnSources", "Sources"]
 
 T = TypeVar("T")
-
-# The agent starts a process for each answer.
-_ERRAND_S = 60.0
 
 
 class Sources(Protocol):
@@ -79,7 +76,7 @@ class DoorSources:
         Raises:
             FarhandError: `people-stranger`, `agent-not-running`, `agent-silent`.
         """
-        answer = await self._door.call({"do": "facts"}, timeout_s=_ERRAND_S)
+        answer = await self._door.call({"do": "facts"}, timeout_s=ERRAND_TIMEOUT_S)
         return _converted(answer.get("facts"), DeviceFacts)
 
     async def receipts(self) -> list[dict[str, Any]]:
@@ -88,7 +85,7 @@ class DoorSources:
         Raises:
             FarhandError: as `facts`.
         """
-        answer = await self._door.call({"do": "receipts"}, timeout_s=_ERRAND_S)
+        answer = await self._door.call({"do": "receipts"}, timeout_s=ERRAND_TIMEOUT_S)
         return _converted(answer.get("items"), list[dict[str, Any]])
 
     async def receipt(self, session: str, w: Wording) -> str | None:
@@ -98,7 +95,7 @@ class DoorSources:
             FarhandError: as `facts`.
         """
         request = {"do": "receipt", "session": session, "language": w.language}
-        answer = await self._door.call(request, timeout_s=_ERRAND_S)
+        answer = await self._door.call(request, timeout_s=ERRAND_TIMEOUT_S)
         text = answer.get("text")
         return None if text is None else _converted(text, str)
 
