@@ -25,7 +25,7 @@ from farhand_agent.config import Home, load_settings
 from farhand_agent.door import ERRAND_TIMEOUT_S
 from farhand_agent.door_option import door_of, person_home_option
 from farhand_agent.errors import AgentNotRunning
-from farhand_agent.home_option import chosen_home, home_option
+from farhand_agent.home_option import chosen_home, default_home, home_option
 from farhand_agent.journal import Journal
 from farhand_agent.notices import say, say_error
 from farhand_agent.terminal import printable, table
@@ -253,8 +253,10 @@ def stop(
         _take_back(home, session, scope, as_json=as_json)
         return
     request = {"do": "stop", "session": session}
+    own = [] if door is None else _stop_guests(home, session)
     try:
-        stopped = (local.ask(home, request) if door is None else door.ask(request))["stopped"]
+        there = local.ask(home, request) if door is None else door.ask(request)
+        stopped = own + there["stopped"]
     except AgentNotRunning:
         if door is not None:
             raise
@@ -315,6 +317,13 @@ def _put_out(home: Home, session: str | None, operator: str, *, as_json: bool) -
     else:
         name = printable(operator, 80)
         click.echo(f"{name} is out of {', '.join(out)}" if out else f"{name} is in no session")
+
+
+def _stop_guests(there: Home, session: str | None) -> list[str]:
+    """Stop what this user began as a guest, in a home of her own, beside the agent's sessions."""
+    own = Home.at(default_home())
+    is_hers = own != there and os.access(own.journal, os.R_OK | os.W_OK)
+    return _stop_alone(own, session) if is_hers else []
 
 
 def _stop_alone(home: Home, session: str | None) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from farhand_agent.config import Home
 from farhand_agent.desktop.sources import DoorSources
 from farhand_agent.door import Door
 from farhand_agent.help_request import ask_at_door, door_requests
+from farhand_agent.journal import Journal
 from farhand_agent.people import desk
 from farhand_agent.wording import wording_in
 from farhand_protocol.errors import FarhandError, RefusedError
@@ -42,7 +44,12 @@ class _Told(Door):
                 raise self.who
             return self.who
         self.waits[do] = timeout_s
-        return {"request": "h-1", "facts": {"name": "alpha", "requests": []}, "items": []}
+        return {
+            "request": "h-1",
+            "facts": {"name": "alpha", "requests": []},
+            "items": [],
+            "stopped": ["s-theirs"],
+        }
 
     async def call(self, request: dict[str, Any], *, timeout_s: float = 0.0) -> dict[str, Any]:
         return self.ask(request, timeout_s=timeout_s)
@@ -65,6 +72,28 @@ def test_nobody_gives_up_while_the_agent_still_works(tmp_path: Path) -> None:
     door.waits.clear()
     door_requests(door)
     assert door.waits["facts"] > works_s
+
+
+def test_stop_ends_a_guests_session_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The agent is the system's; what she began with --url is in a home of her own."""
+    own = Home.at(tmp_path / "own")
+    own.make()
+    journal = Journal(own.journal, create=True)
+    journal.grant_session(
+        "s-hers", grant=b"g", operator="bo", operator_key=b"k" * 32, organisation="Org",
+        ticket="FH-1", scopes=["view"], expires="2030-01-01T00:00:00Z",
+        pid=2**22 + 1, pid_started=1.0,
+    )  # fmt: skip
+    door = _Told(Home.at(tmp_path / "system"), {})
+    monkeypatch.setattr("farhand_agent.cli.door_of", lambda _: door)
+    monkeypatch.setattr("farhand_agent.cli.default_home", lambda: own.path)
+    arguments = ["stop", "--home", str(tmp_path / "system"), "--json"]
+    result = click.testing.CliRunner().invoke(cli, arguments)
+    assert json.loads(result.output) == {"stopped": ["s-hers", "s-theirs"]}
+    assert [row.state for row in journal.live_sessions()] == ["stopping"]
+    journal.close()
 
 
 @pytest.mark.parametrize(
