@@ -60,8 +60,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     """A session as the API shows it; `ticket` reads `FH-1` or is an external key.
 
     `purpose` is what the technician gave as the reason when it was opened, `reason` a stable code
-    for how it ended.  `operator` opened it; `holder` has it, which is another one once it was handed
-    over.
+    for how it ended.  `operator` opened it; `holder` has it, another one after a handover.
     """
 
     session: str

@@ -19,9 +19,10 @@ _HARMLESS = re.compile(
     "|".join(
         (
             # To look, and what this machine alone keeps.
-            r"Search.*", r"Show.*", r"Look.*", r"Filter.*", r"More( steps)?", r"Earlier", r"Later",
-            r"Play", r"Verify.*", r"Read anew", r"An example", r"Close.*", r"Dismiss", r"Back .*",
-            r"The month .*", r"←|→", r"Keep this filter", r"Forget .*", r"Copy.*", r"Export as .*",
+            r"Search.*", r"Show.*", r"Look( again| only)?", r"Filter.*", r"More( steps)?",
+            r"Earlier", r"Later", r"Play", r"Verify.*", r"Read anew", r"An example", r"Close .+",
+            r"Dismiss", r"Back to .*", r"The month .*", r"←|→", r"Keep this filter",
+            r"Forget (?!second factors).*", r"Copy.*", r"Export as .*",
             # To choose what is shown.
             r"Tier", r"Choose .*", r"What happened too", r"State", r"For whom", r"Language",
             r"Stale translations", r"Month", r"(By|Of|Plot)\b.*",

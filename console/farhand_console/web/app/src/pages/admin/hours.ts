@@ -2,6 +2,11 @@
 
 import { Problem } from "../../lib/problems";
 
+/** Throw a Problem where a new thing has the name of one that is there, and would take its place. */
+export function refuseTaken(name: string, taken: string[]): void {
+  if (taken.includes(name.trim())) throw new Problem("invalid", `${name.trim()} is there already`, "choose it in the list to change it");
+}
+
 /** Minutes of the local day, from and until. */
 export type Window = [number, number];
 
