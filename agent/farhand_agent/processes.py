@@ -26,12 +26,11 @@ def command(module: str, *arguments: str) -> list[str]:
 
 def own_user() -> str:
     """Return the name of the account that this process runs as, or its number without a name."""
-    # Late, for the resident agent has no use for either.
     if os.name != "posix":
-        import getpass
+        import getpass  # late, for the resident agent has no use for it
 
         return getpass.getuser()
-    import pwd
+    import pwd  # Windows has none, nor has the resident agent a use for it
 
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
