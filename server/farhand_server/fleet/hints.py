@@ -1,7 +1,8 @@
 """What two devices have in common where they may be one machine: serial numbers, MACs, names.
 
-Taken from the sections `system` and `network` as they come; and from `os` what it is called, which
-only searches use (`os:debian`), since half a fleet has that in common.  They are hints for a person
+Taken from the sections `system` and `network` as they come; and what half a fleet has in common and
+is no such hint: from `os` what it is called, which searches use (`os:debian`), and the networks it
+is in, by which `fleet.waking` finds neighbours.  They are hints for a person
 who merges duplicates (`fleet.duplicates`), never identity: firmware is full of fillers, and whoever
 owns a device can say anything.
 """
@@ -16,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.inventory import WITHHELD, SectionReport
 from farhand_server.desk.search_index import index_device
+from farhand_server.fleet.networks import networks_of
 from farhand_server.store.schema import device_hints
 
 __all__ = ["hints_of", "note_hints"]
@@ -23,7 +25,11 @@ __all__ = ["hints_of", "note_hints"]
 MAX_HINTS: Final = 32
 _MAX_VALUE_CHARS: Final = 128
 _SERIALS: Final = ("serial", "board_serial", "chassis_serial")
-_OF_SECTION: Final = {"system": ("serial", "uuid", "host_name"), "network": ("mac",), "os": ("os",)}
+_OF_SECTION: Final = {
+    "system": ("serial", "uuid", "host_name"),
+    "network": ("mac", "network"),
+    "os": ("os",),
+}
 # What firmware says when nobody filled it in, in the spellings of many vendors.
 _JUNK: Final = re.compile(
     r"(?:to be filled.*|default.*|system.*|chassis.*|base ?board.*|not .*|none|n/?a|null|"
@@ -39,7 +45,7 @@ _COMMON_NAMES: Final = frozenset(
 
 
 def hints_of(section: str, items: list[dict[str, Any]]) -> set[tuple[str, str]]:
-    """Return (kind, value) pairs of a section's items, at most `MAX_HINTS`."""
+    """Return (kind, value) pairs of a section's items, at most `MAX_HINTS`, and its networks."""
     found: list[tuple[str, str]] = []
     for item in items:
         if section == "system":
@@ -52,7 +58,8 @@ def hints_of(section: str, items: list[dict[str, Any]]) -> set[tuple[str, str]]:
             found += [("mac", mac)] if item.get("virtual") is not True else []
         elif section == "os":
             found += [("os", value) for value in _os_names(item)]
-    return set(found[:MAX_HINTS])
+    networks = networks_of(items) if section == "network" else set()
+    return set(found[:MAX_HINTS]) | {("network", one) for one in networks}
 
 
 def _real(value: object) -> str | None:

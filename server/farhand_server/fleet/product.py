@@ -8,7 +8,8 @@ Her word, not the device's.  A field that nobody filled in is shown as the devic
     over        ended before today
     unknown     nobody said when it ends
 
-A maker gives a serial number once: what is recorded for one device is for no other.
+A maker gives a serial number once: what is recorded for one device is for no other, however it is
+written (`folded`, unique in the store).  A retired device keeps its number until another takes it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from datetime import date, timedelta
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import and_, func, insert, select, update
+from sqlalchemy import and_, insert, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_protocol.errors import FarhandError, UsageError
@@ -145,7 +147,7 @@ async def change_product(
         c, actor=actor, action="device.describe", subject=device, detail={"fields": sorted(values)}
     )
     await lock_device(c, relay.tenant, device)
-    await _check_serial(c, relay.tenant, device, values)
+    await _take_serial(c, relay.tenant, device, values)
     mine = (device_products.c.tenant == relay.tenant, device_products.c.device == device)
     revision = await c.scalar(select(device_products.c.revision).where(*mine))
     values |= {
@@ -153,19 +155,25 @@ async def change_product(
         "updated_by": actor,
         "updated_at": relay.stamp(),
     }
-    if revision is None:
-        row = {"tenant": relay.tenant, "device": device, **values}
-        await c.execute(insert(device_products).values(row))
-    else:
-        await c.execute(update(device_products).where(*mine).values(values))
+    try:
+        if revision is None:
+            row = {"tenant": relay.tenant, "device": device, **values}
+            await c.execute(insert(device_products).values(row))
+        else:
+            await c.execute(update(device_products).where(*mine).values(values))
+    except IntegrityError as error:
+        # Somebody else was faster, for another device or this one.
+        raise FarhandError(
+            "serial-taken", "another device has just got that number", hint="look at both"
+        ) from error
     await index_device(c, relay.tenant, device)
     return await get_product(c, relay, device)
 
 
-async def _check_serial(
+async def _take_serial(
     c: AsyncConnection, tenant: str, device: str, change: dict[str, Any]
 ) -> None:
-    """Refuse a serial number that another device of the same maker has."""
+    """Put the folded number into a change; refuse one that another device in use has."""
     if not change.keys() & {"make", "serial"}:
         return
     product = device_products.c
@@ -174,28 +182,30 @@ async def _check_serial(
     )
     row = (await c.execute(known)).mappings().first() or {"make": None, "serial": None}
     make, serial = (change.get(name, row[name]) for name in ("make", "serial"))
+    change["folded"] = None
     if not (make and serial):
         return
+    # Here and not in SQL: SQLite folds no letters but English ones.
+    change["folded"] = folded = f"{make.casefold()}\n{serial.casefold()}"
     other = (
-        select(devices.c.id, devices.c.name)
+        select(devices.c.id, devices.c.name, devices.c.retired_at)
         .join(
             device_products,
             and_(product.tenant == devices.c.tenant, product.device == devices.c.id),
         )
-        .where(
-            devices.c.tenant == tenant,
-            devices.c.id != device,
-            devices.c.retired_at.is_(None),
-            func.lower(product.make) == make.lower(),
-            func.lower(product.serial) == serial.lower(),
-        )
+        .where(devices.c.tenant == tenant, devices.c.id != device, product.folded == folded)
     )
-    if (taken := (await c.execute(other.limit(1))).first()) is not None:
+    taken = (await c.execute(other)).first()
+    if taken is None:
+        return
+    if taken.retired_at is None:
         raise FarhandError(
             "serial-taken",
             f"{taken.name} ({taken.id}) has that number of {make[:80]}",
             hint="one machine twice: farhand device merge KEEP OTHER",
         )
+    its = (product.tenant == tenant, product.device == taken.id)
+    await c.execute(update(device_products).where(*its).values(folded=None))
 
 
 def _checked(name: str, value: str | None) -> Any:

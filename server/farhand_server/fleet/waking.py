@@ -1,31 +1,29 @@
 """Who could wake a device that is away: connected devices in a network that it is in, too.
 
-By the `network` sections of both: a magic packet goes no further than the sleeper's own network,
-and only a real card listens for one.  Two sites may both call theirs 192.168.1.0/24, so those of
-the sleeper's own group come first, and which of them is tried is for a person to say; what wakes
-is sent over a session on the neighbour (`farhand wake`).
+By the `network` sections of both, whose networks `fleet.hints` keeps: a magic packet goes no
+further than the sleeper's own network, and only a real card listens for one.  Two sites may both
+call theirs 192.168.1.0/24, so those of the sleeper's own group come first, and which of them is
+tried is for a person to say; what wakes is sent over a session on the neighbour (`farhand wake`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Interface, IPv4Network
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import RowMapping, case, select
+from sqlalchemy import RowMapping, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from farhand_server.fleet.devices import WhoIsOnline
+from farhand_server.fleet.networks import networks_of
 from farhand_server.fleet.packages import given_texts
 from farhand_server.fleet.sections import items_of_body
-from farhand_server.store.schema import devices, sections
+from farhand_server.store.schema import device_hints, devices, sections
 
-__all__ = ["Neighbour", "Waking", "waking"]
+__all__ = ["MAX_NEIGHBOURS", "Neighbour", "Waking", "waking"]
 
-# Sections that are read for one answer, and neighbours that are named in it.
-_MOST_READ: Final = 500
-_MOST_NAMED: Final = 8
+MAX_NEIGHBOURS: Final = 8
 _SECTION: Final = "network"
 
 
@@ -57,7 +55,7 @@ async def waking(
     device = row["id"]
     own = await _network_of(c, tenant, device)
     cards = [one for one in own if _is_card(one)]
-    there = set(_networks(cards))
+    there = networks_of(cards)
     found: list[Neighbour] = []
     if there and not presence.is_online(device):
         found = await _neighbours(c, tenant, row, there, presence.online() - {device})
@@ -79,11 +77,14 @@ async def _neighbours(
     c: AsyncConnection,
     tenant: str,
     row: RowMapping,
-    there: set[IPv4Network],
+    there: set[str],
     online: Iterable[str],
 ) -> list[Neighbour]:
+    told = (devices.c.id, devices.c.name, devices.c.device_group)
+    hints = device_hints.c
     query = (
-        select(devices.c.id, devices.c.name, devices.c.device_group, sections.c.body)
+        select(*told, func.min(hints.value))
+        .join(device_hints, (hints.tenant == devices.c.tenant) & (hints.device == devices.c.id))
         .join(
             sections, (sections.c.tenant == devices.c.tenant) & (sections.c.device == devices.c.id)
         )
@@ -91,49 +92,26 @@ async def _neighbours(
             devices.c.tenant == tenant,
             devices.c.retired_at.is_(None),
             devices.c.id.in_(given_texts(c.dialect.name, online)),
+            hints.kind == "network",
+            hints.value.in_(sorted(there)),
             sections.c.name == _SECTION,
             sections.c.status == "ok",
         )
+        .group_by(*told)
         .order_by(
             case((devices.c.device_group == row["device_group"], 0), else_=1),
             devices.c.name,
             devices.c.id,
         )
-        .limit(_MOST_READ)
+        .limit(MAX_NEIGHBOURS)
     )
-    found: list[Neighbour] = []
-    for device, name, group, body in (await c.execute(query)).all():
-        shared = there.intersection(_networks(await items_of_body(c, body)))
-        if shared:
-            network = str(min(shared))
-            found.append(Neighbour(id=device, name=name, group=group, network=network))
-        if len(found) == _MOST_NAMED:
-            break
-    return found
+    return [
+        Neighbour(id=device, name=name, group=group, network=network)
+        for device, name, group, network in await c.execute(query)
+    ]
 
 
 def _is_card(item: dict[str, Any]) -> bool:
     mac = item.get("mac")
     is_real = item.get("record") == "interface" and item.get("virtual") is not True
     return is_real and isinstance(mac, str) and len(mac) == 17 and mac.strip("0:") != ""
-
-
-def _networks(items: Iterable[dict[str, Any]]) -> Iterable[IPv4Network]:
-    """Yield the networks that interfaces are in; what a device says is taken for no more."""
-    for item in items:
-        addresses = item.get("addresses") if item.get("record") == "interface" else None
-        for one in addresses if isinstance(addresses, list) else ():
-            network = _network(one)
-            if network is not None:
-                yield network
-
-
-def _network(address: object) -> IPv4Network | None:
-    if not isinstance(address, str) or "/" not in address:
-        return None
-    try:
-        network = IPv4Interface(address).network
-    except ValueError:
-        return None  # IPv6, or no address
-    is_local = network.is_loopback or network.is_link_local
-    return None if is_local or network.prefixlen > 30 or network.prefixlen < 8 else network

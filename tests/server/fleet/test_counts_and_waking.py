@@ -6,10 +6,12 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import insert, select
 
 from farhand_server.accounts.authorisation import ACTIONS
 from farhand_server.gateway.node import make_gateway
 from farhand_server.relay import Relay
+from farhand_server.store.schema import devices, sections
 from tests.server.fleet.conftest import MakeDevice
 from tests.server.relays import SignIn
 
@@ -89,6 +91,39 @@ async def test_a_neighbour_is_who_is_connected_in_the_same_network(
     silent = await make_device("silent")
     nothing = await ask(web, headers, f"/devices/{silent.id}/waking")
     assert (nothing["cards"], nothing["neighbours"]) == (0, [])
+
+
+async def test_however_many_are_elsewhere_the_one_beside_it_is_found(
+    relay: Relay,
+    web: httpx.AsyncClient,
+    sign_in: SignIn,
+    make_device: MakeDevice,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Six hundred of its own group whose names come first, and no section but its own is read."""
+    headers = await sign_in("auditor")
+    sleeper, beside = await make_device("sleeper"), await make_device("zz-beside")
+    await sleeper.report({"network": [card(1, "192.0.2.7/24", "198.51.100.7/24")]})
+    await beside.report({"network": [card(2, "198.51.100.8/24", "192.0.2.8/24")]})
+    others = [f"aa-{number:03}" for number in range(600)]
+    async with relay.db.write() as c:
+        mine = select(devices).where(devices.c.id == beside.id)
+        row = dict((await c.execute(mine)).mappings().one())
+        row["number"] = None
+        its = select(sections).where(sections.c.device == beside.id)
+        section = dict((await c.execute(its)).mappings().one()) | {"body": b"unread"}
+        await c.execute(insert(devices), [row | {"id": one, "name": one} for one in others])
+        await c.execute(insert(sections), [section | {"device": one} for one in others])
+    there = frozenset({beside.id, *others})
+    presence = relay.service(make_gateway).presence
+    monkeypatch.setattr(presence, "online", lambda: there)
+    monkeypatch.setattr(presence, "is_online", lambda device: device in there)
+    told = await ask(web, headers, f"/devices/{sleeper.id}/waking")
+    assert [(one["name"], one["network"]) for one in told["neighbours"]] == [
+        ("zz-beside", "192.0.2.0/24")
+    ]
+    await beside.report({"network": [card(2, "203.0.113.8/24")]})
+    assert (await ask(web, headers, f"/devices/{sleeper.id}/waking"))["neighbours"] == []
 
 
 async def test_what_an_account_may_do_is_what_the_relay_lets_it(

@@ -6,13 +6,14 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from farhand_protocol.errors import RemoteError
 from farhand_protocol.inventory import WITHHELD
+from farhand_server.fleet import product
 from farhand_server.fleet.hints import hints_of
 from farhand_server.relay import Relay
-from farhand_server.store.schema import audit
+from farhand_server.store.schema import audit, devices
 from tests.server.fleet.conftest import MakeDevice
 from tests.server.fleet.parts import DIGEST, Operator, b64
 from tests.server.relays import ManualClock, SignIn
@@ -101,6 +102,39 @@ async def test_product_data_is_kept_with_revisions(
     await web.post(url, headers=headers, json=recorded)
     assert await names(web, headers, 'serial:"asset 9"') == ["kiosk"]
     assert await names(web, headers, "serial:r2d2-77") == ["kiosk"]
+
+
+async def test_a_serial_number_is_one_devices_however_it_is_written(
+    relay: Relay,
+    web: httpx.AsyncClient,
+    sign_in: SignIn,
+    make_device: MakeDevice,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    headers = await sign_in("technician")
+    one, other = await make_device("one"), await make_device("other")
+    url, theirs = (f"/api/v1/devices/{each.id}/product" for each in (one, other))
+    # Letters beyond the English ones, too, which SQLite's own folding leaves alone.
+    number = {"make": "ÄRZTE", "serial": "Ж-7"}
+    assert (await web.post(url, headers=headers, json=number)).status_code == 200
+    for same in (number, {"make": "ärzte", "serial": "ж-7"}):
+        taken = await web.post(theirs, headers=headers, json=same)
+        assert (taken.status_code, taken.json()["code"]) == (409, "serial-taken")
+
+    # The store refuses it, where two come at once and neither sees the other.
+    async def see_nobody(_: object, tenant: str, device: str, change: dict[str, Any]) -> None:
+        change["folded"] = "ärzte\nж-7"
+
+    with monkeypatch.context() as patched:
+        patched.setattr(product, "_take_serial", see_nobody)
+        taken = await web.post(theirs, headers=headers, json=number)
+        assert (taken.status_code, taken.json()["code"]) == (409, "serial-taken")
+    # One that is retired gives its number to whoever has it now; the writing stays.
+    async with relay.db.write() as c:
+        retired = update(devices).where(devices.c.id == one.id)
+        await c.execute(retired.values(retired_at=relay.stamp()))
+    assert (await web.post(theirs, headers=headers, json=number)).status_code == 200
+    assert (await web.get(url, headers=headers)).json()["serial"] == "Ж-7"
 
 
 # Devices without an agent.

@@ -120,7 +120,9 @@ device_products = Table(
     Column("revision", Integer, nullable=False),  # for ETag and If-Match
     Column("updated_by", Text, nullable=False),
     Column("updated_at", Text, nullable=False),
+    Column("folded", Text),  # make and serial as they are compared; fleet.product
     PrimaryKeyConstraint("tenant", "device"),
+    Index("ix_device_products_folded", "tenant", "folded", unique=True),
 )
 
 # Files that prove when it was bought and how long its warranty runs (`blobs` has what is in them).
@@ -156,7 +158,7 @@ device_hints = Table(
     metadata,
     tenant(),
     Column("device", Text, nullable=False),
-    Column("kind", Text, nullable=False),  # serial, uuid, mac, host_name, os
+    Column("kind", Text, nullable=False),  # serial, uuid, mac, network, host_name, os
     Column("value", Text, nullable=False),
     PrimaryKeyConstraint("tenant", "device", "kind", "value"),
     Index("ix_device_hints_value", "tenant", "kind", "value"),
