@@ -151,10 +151,10 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
+    # Text, not markup: brackets of a foreign name mean nothing, nor those of a kept list's columns.
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(Text(printable(column)), overflow="fold")
     for row in rows:
-        # Text, not markup: brackets and colons of a foreign name mean nothing.
         table.add_row(*(Text(printable(value)) for value in row))
     width = None if sys.stdout.isatty() else _PIPED_COLUMNS
     Console(highlight=False, width=width).print(table)

@@ -12,7 +12,7 @@ import msgspec
 from farhand_console.cli.base import Context, command, group, paged
 from farhand_console.cli.durations import hours, read_hours, read_minutes
 from farhand_console.output import line, say, show_fields, show_file, show_table
-from farhand_console.relay import segments
+from farhand_console.relay import read_as, segments
 from farhand_console.relay.answers import Page
 from farhand_console.relay.contracts import (
     Balance,
@@ -23,6 +23,7 @@ from farhand_console.relay.contracts import (
     Statement,
     Terms,
 )
+from farhand_console.relay.desk import ContractedTicket
 from farhand_protocol.errors import FarhandError, UsageError
 
 __all__ = ["LANGUAGES", "money", "register", "tell_cover", "write_file"]
@@ -243,9 +244,8 @@ def _register_setting(contracts: click.Group) -> None:
         body = {"contract": None if name == "auto" else name}
         path = segments("tickets", ticket, "contract")
         answer = context.relay.post(path, dict[str, Any], body)
-        context.show(
-            answer, lambda: line(f"{answer['number']}  {answer['contract'] or 'included'}")
-        )
+        found = read_as(answer, ContractedTicket)
+        context.show(answer, lambda: line(f"{found.number}  {found.contract or 'included'}"))
 
     @command(contracts)
     @click.option("--ticket")

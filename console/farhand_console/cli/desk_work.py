@@ -12,7 +12,7 @@ from farhand_console.cli.base import Context, command, group, paged
 from farhand_console.output import line, say, show_table
 from farhand_console.relay import segments
 from farhand_console.relay.answers import Page
-from farhand_console.relay.desk import CannedReply, Checklist, SavedFilter, TicketForm
+from farhand_console.relay.desk import CannedReply, Checklist, Listing, SavedFilter, TicketForm
 from farhand_protocol.errors import FarhandError, UsageError
 
 __all__ = ["register"]
@@ -179,10 +179,9 @@ def _register_filters(filters: click.Group) -> None:
         context.show({"name": name}, lambda: say(f"{name} is gone"))
 
 
-def _told(listing: dict[str, Any]) -> str:
-    wanted = {key: value for key, value in listing.get("wanted", {}).items() if value is not None}
-    parts = [f"{key}={value}" for key, value in wanted.items()]
-    return " ".join([*parts, str(listing.get("sort", ""))])
+def _told(listing: Listing) -> str:
+    parts = [f"{key}={value}" for key, value in listing.wanted.items() if value is not None]
+    return " ".join([*parts, listing.sort])
 
 
 def _register_forms(forms: click.Group) -> None:

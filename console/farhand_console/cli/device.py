@@ -19,9 +19,9 @@ from farhand_console.relay.answers import (
     Device,
     Nothing,
     Page,
-    Product,
     Tags,
 )
+from farhand_console.relay.records import Product
 from farhand_console.trust.ceremonies import placed
 from farhand_console.trust.devices import pin, pins, verify_device
 from farhand_console.trust.signing import check_may_sign, publish

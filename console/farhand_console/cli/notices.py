@@ -9,7 +9,9 @@ import click
 
 from farhand_console.cli.base import Context, command, group, paged
 from farhand_console.output import line, printable, show_fields, show_json, show_table
+from farhand_console.relay import read_as
 from farhand_console.relay.answers import MyNotice, Nothing, Page
+from farhand_console.relay.desk import NotifySettings, Window
 from farhand_protocol.errors import UsageError
 
 __all__ = ["register"]
@@ -107,17 +109,18 @@ def _mark(context: Context, shown: list[MyNotice]) -> None:
 
 
 def _shown(kept: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings in words; what a newer relay has beyond them is shown as it is."""
     return {
         name: ", ".join(map(str, value)) if isinstance(value, list) else value
         for name, value in kept.items()
         if name != "quiet"
-    } | {"quiet": _clock(kept.get("quiet"))}
+    } | {"quiet": _clock(read_as(kept, NotifySettings).quiet)}
 
 
-def _clock(quiet: Any) -> str:
-    if not isinstance(quiet, list) or len(quiet) != 2:
+def _clock(quiet: Window | None) -> str:
+    if quiet is None:
         return "never"
-    begin, end = (f"{int(one) // 60:02}:{int(one) % 60:02}" for one in quiet)
+    begin, end = (f"{one // 60:02}:{one % 60:02}" for one in quiet)
     return f"{begin}-{end}"
 
 

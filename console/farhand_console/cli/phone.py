@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import click
 
 from farhand_console.cli.base import Context, command, group, paged
 from farhand_console.output import line, say, show_fields, show_json, show_table
 from farhand_console.relay import segments
-from farhand_console.relay.answers import Page
+from farhand_console.relay.answers import Me, Page
 from farhand_console.relay.channels import Call, CallView, TelephoneToken
 from farhand_protocol.errors import UsageError
 
@@ -112,7 +111,7 @@ def _show_view(view: CallView) -> None:
 
 
 def _current(context: Context) -> str:
-    me = context.relay.get("/me", dict[str, Any])["account"]["name"]
+    me = context.relay.get("/me", Me).account.name
     page = context.relay.get("/calls", Page[Call], limit=100)
     mine = [one.id for one in page.items if one.account == me and one.state == "talking"]
     if len(mine) != 1:

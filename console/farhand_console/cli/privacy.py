@@ -10,7 +10,8 @@ import click
 
 from farhand_console.cli.base import Context, command
 from farhand_console.output import json_bytes, line, own_name, say, show_fields
-from farhand_console.relay import segments
+from farhand_console.relay import read_as, segments
+from farhand_console.relay.privacy import Dossier, DossierPage, Erased
 from farhand_protocol.errors import FarhandError
 
 __all__ = ["register"]
@@ -26,7 +27,9 @@ def register(people: click.Group) -> None:
     def export(context: Context, person: str, output: Path | None, force: bool) -> None:
         """Write everything that is kept about somebody to one JSON file, files included."""
         whole = _dossier(context, person)
-        target = output or Path(f"{own_name(whole['person'][0]['id'], 'person')}.json")
+        known = read_as(whole, Dossier)
+        named = known.person[0].id if known.person else ""
+        target = output or Path(f"{own_name(named, 'person')}.json")
         data = json_bytes(whole)
         try:
             with target.open("wb" if force else "xb") as file:
@@ -40,7 +43,7 @@ def register(people: click.Group) -> None:
         shown = {
             "path": str(target),
             "size_bytes": len(data),
-            "tickets": len(whole["tickets"]),
+            "tickets": len(known.tickets),
             "files": len(whole["contents"]),
         }
         context.show(shown, lambda: say(f"{target}: {len(data)} bytes"))
@@ -59,7 +62,7 @@ def register(people: click.Group) -> None:
             click.confirm(f"Erase {person}? There is no way back", abort=True, err=True)
         body = {"reason": reason, "force": force, "whole_tickets": whole_tickets}
         path = segments("people", person, "erase")
-        erased = context.relay.post(path, dict[str, Any], body)
+        erased = context.relay.post(path, Erased, body)
         context.show(erased, lambda: _show_erased(erased))
 
 
@@ -67,13 +70,19 @@ def _dossier(context: Context, person: str) -> dict[str, Any]:
     """Fetch all pages and all files; contents stand under their digests, in base64."""
     path = segments("people", person, "dossier")
     whole = context.relay.get(path, dict[str, Any])
-    after = whole.pop("next")
+    page = read_as(whole, DossierPage)
+    whole["tickets"], after = page.tickets, page.next
     while after is not None:
-        page = context.relay.get(path, dict[str, Any], after=after)
-        whole["tickets"] += page["tickets"]
-        after = page["next"]
-    named = {file["sha256"] for ticket in whole["tickets"] for file in ticket["files"]}
-    named |= {mail["raw"] for mail in whole["mails"] if mail.get("raw")}
+        page = context.relay.get(path, DossierPage, after=after)
+        # Tickets come by their number: who goes back, or on with nothing, would never end.
+        if not page.tickets or (page.next is not None and page.next <= after):
+            raise FarhandError("relay-answer", "the relay's list does not come to an end")
+        whole["tickets"] += page.tickets
+        after = page.next
+    whole.pop("next")
+    known = read_as(whole, Dossier)
+    named = {file.sha256 for ticket in known.tickets for file in ticket.files}
+    named |= {mail.raw for mail in known.mails if mail.raw}
     whole["contents"] = {
         digest: base64.b64encode(
             context.relay.get_bytes(segments("people", person, "files", digest))
@@ -83,7 +92,7 @@ def _dossier(context: Context, person: str) -> dict[str, Any]:
     return whole
 
 
-def _show_erased(erased: dict[str, Any]) -> None:
-    show_fields({"person": erased["person"], "at": erased["erased_at"]})
-    for name, count in sorted(erased["counts"].items()):
+def _show_erased(erased: Erased) -> None:
+    show_fields({"person": erased.person, "at": erased.erased_at})
+    for name, count in sorted(erased.counts.items()):
         line(f"{name}  {count}")

@@ -14,25 +14,14 @@ from farhand_console.cli.base import Context, command, paged
 from farhand_console.cli.contract import write_file
 from farhand_console.output import hint, line, printable, show_fields, show_table
 from farhand_console.relay import segments
-from farhand_console.relay.answers import Device, Dismissal, Duplicate, Merge, Page, Product
+from farhand_console.relay.answers import Device, Page
+from farhand_console.relay.records import Dismissal, Duplicate, Merge, Product, Proof
 from farhand_protocol.errors import UsageError
 
 __all__ = ["product_fields", "register"]
 
 # What the relay takes and one more, so that it can say that it is too much.
 _MAX_PROOF_BYTES: Final = 4 * 1024 * 1024
-
-
-class _Proof(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that proves when a device was bought."""
-
-    place: int
-    name: str
-    size: int
-    sha256: str
-    added_by: str
-    added_at: str
-
 
 _FIELDS = {
     "make": "Who made it.",
@@ -134,14 +123,14 @@ def _register_proofs(devices: click.Group) -> None:
             with file.open("rb") as opened:
                 content = opened.read(_MAX_PROOF_BYTES + 1)
             body = {"name": file.name, "content": base64.b64encode(content).decode()}
-            made = context.relay.post(path, _Proof, body)
+            made = context.relay.post(path, Proof, body)
             context.show(made, lambda: line(f"{made.place}  {made.name}"))
             return
         if remove is not None:
             there = segments("devices", device, "proofs", str(remove), "remove")
-            page = context.relay.post(there, Page[_Proof])
+            page = context.relay.post(there, Page[Proof])
         else:
-            page = context.relay.get(path, Page[_Proof])
+            page = context.relay.get(path, Page[Proof])
         names = ("place", "name", "bytes", "added by", "at")
         rows = [(one.place, one.name, one.size, one.added_by, one.added_at) for one in page.items]
         context.show(page, lambda: show_table(names, rows))

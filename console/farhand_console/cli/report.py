@@ -214,7 +214,7 @@ def _register_figures(reports: click.Group) -> None:
 
         def readable() -> None:
             _show_figures(found.figures)
-            if found.groups:
+            if given["by"]:
                 _show_groups(given["by"], found.groups)
 
         context.show(found, readable)

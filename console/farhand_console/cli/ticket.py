@@ -196,8 +196,8 @@ def _show_list(page: Page[Ticket]) -> None:
 def _show_kept(context: Context, page: Page[Ticket], kept: str | None) -> None:
     """Show a list with the columns that it is kept with."""
     lists = context.relay.get("/ticket-filters", Page[SavedFilter]).items if kept else []
-    columns = next((one.listing["columns"] for one in lists if one.name == kept), None)
-    if columns is None:
+    columns = next((one.listing.columns for one in lists if one.name == kept), None)
+    if not columns:
         _show_list(page)
         return
     show_table(columns, [[getattr(one, name, None) for name in columns] for one in page.items])

@@ -8,12 +8,13 @@ import click
 
 from farhand_console.cli.base import Context, command, paged
 from farhand_console.output import line, say, show_fields, show_table
-from farhand_console.relay import segments
+from farhand_console.relay import read_as, segments
 from farhand_console.relay.answers import Page
 from farhand_console.relay.desk import (
     CampaignDevice,
     ChecklistItem,
     InstructionStep,
+    KeptSection,
     Ticket,
     TicketCampaign,
     TicketDevice,
@@ -91,7 +92,8 @@ def _register_device(tickets: click.Group) -> None:
         if section is not None:
             path = segments("tickets", number, "device", "sections", section)
             kept = context.relay.get(path, dict[str, Any])
-            context.show(kept, lambda: _show_items(kept["items"]))
+            section_then = read_as(kept, KeptSection)
+            context.show(kept, lambda: _show_items(section_then.items))
             return
         found = context.relay.get(segments("tickets", number, "device"), TicketDevice)
         context.show(found, lambda: _show_device(found))
@@ -113,7 +115,7 @@ def _show_device(found: TicketDevice) -> None:
         "last_seen": found.last_seen,
     }
     if found.proofs:
-        fields["proofs"] = ", ".join(f"{one['place']} {one['name']}" for one in found.proofs)
+        fields["proofs"] = ", ".join(f"{one.place} {one.name}" for one in found.proofs)
     if found.down_from:
         fields["down"] = f"{found.down_from} to {found.down_to or 'now'}"
     show_fields({name: value for name, value in fields.items() if value})

@@ -13,9 +13,10 @@ import msgspec
 from farhand_console.cli.base import Context, command, group, paged
 from farhand_console.home import write_private
 from farhand_console.output import line, say, show_fields, show_table
-from farhand_console.relay import segments
-from farhand_console.relay.answers import Page
+from farhand_console.relay import read_as, segments
+from farhand_console.relay.answers import Me, Page
 from farhand_console.relay.channels import Visit
+from farhand_console.relay.desk import TicketView
 
 __all__ = ["register"]
 
@@ -114,7 +115,7 @@ def _register_plans(visits: click.Group) -> None:
 
 
 def _me(context: Context) -> str:
-    return str(context.relay.get("/me", dict[str, Any])["account"]["name"])
+    return context.relay.get("/me", Me).account.name
 
 
 def _register_looks(visits: click.Group) -> None:
@@ -176,8 +177,9 @@ def _register_looks(visits: click.Group) -> None:
                 f"{segments('tickets', found.ticket, 'export')}?format=html"
             ),
         }
-        if ticket.get("device_detail"):
-            device = segments("devices", ticket["device"], "inventory")
+        known = read_as(ticket, TicketView)
+        if known.device is not None and known.device_detail:
+            device = segments("devices", known.device, "inventory")
             files["inventory.json"] = msgspec.json.encode(context.relay.get(device, dict[str, Any]))
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -5,6 +5,7 @@ from farhand_console.relay.calls import (
     check_url,
     connect_signed_in,
     fetch_certificate,
+    read_as,
     segments,
     tls_context,
 )
@@ -14,6 +15,7 @@ __all__ = [
     "check_url",
     "connect_signed_in",
     "fetch_certificate",
+    "read_as",
     "segments",
     "tls_context",
 ]

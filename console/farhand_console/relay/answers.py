@@ -10,6 +10,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from farhand_console.relay.bounds import Count
+
 __all__ = [
     "Account",
     "AddedAccount",
@@ -143,7 +145,7 @@ class Account(Answer, frozen=True, kw_only=True):
     role: str
     created_at: str
     disabled_at: str | None = None
-    tier: int = 1
+    tier: Count = 1
 
 
 class Factor(Answer, frozen=True, kw_only=True):
@@ -160,7 +162,7 @@ class Factors(Answer, frozen=True, kw_only=True):
     """One's second factors."""
 
     items: list[Factor]
-    recovery_left: int
+    recovery_left: Count
     next: str | None = None
 
 
@@ -202,7 +204,7 @@ class ResetToken(Answer, frozen=True, kw_only=True):
 class MyNotice(Answer, frozen=True, kw_only=True):
     """One thing that somebody was told."""
 
-    seq: int
+    seq: Count
     kind: str
     ticket: str | None = None
     words: str
@@ -215,7 +217,7 @@ class SignInSettings(Answer, frozen=True, kw_only=True):
 
     factor_roles: list[str]
     links_for: str
-    tier_rights: dict[str, int]
+    tier_rights: dict[str, Count]
 
 
 class AddedAccount(Answer, frozen=True, kw_only=True):
@@ -230,7 +232,7 @@ class AddedAccount(Answer, frozen=True, kw_only=True):
 class TrustState(Answer, frozen=True, kw_only=True):
     """What the relay holds of the trust root; version 0 is none."""
 
-    root_version: int
+    root_version: Count
     online_key: bytes
 
 
@@ -239,8 +241,8 @@ class TokenRegistration(Answer, frozen=True, kw_only=True):
 
     id: str
     group: str
-    uses: int
-    uses_left: int
+    uses: Count
+    uses_left: Count
     signed_by: str
     created_by: str
     created_at: str
@@ -272,72 +274,6 @@ class Device(Answer, frozen=True, kw_only=True):
     merged_into: str | None = None
 
 
-class Product(Answer, frozen=True, kw_only=True):
-    """What people know of a device; of the fields named in `reported`, only it says so."""
-
-    device: str
-    make: str | None
-    model: str | None
-    serial: str | None
-    purchased_on: str | None
-    warranty_ends_on: str | None
-    vendor_contract: str | None
-    asset_number: str | None
-    notes: str | None
-    warranty: str
-    reported: list[str]
-    revision: int
-    updated_by: str | None
-    updated_at: str | None
-
-
-class Twin(Answer, frozen=True, kw_only=True):
-    """One of two devices that may be one machine."""
-
-    id: str
-    name: str
-    last_seen: str | None
-
-
-class SharedHint(Answer, frozen=True, kw_only=True):
-    """What both say of themselves."""
-
-    kind: str
-    value: str
-
-
-class Dismissal(Answer, frozen=True, kw_only=True):
-    """Two devices that a person called two."""
-
-    one: str
-    other: str
-    dismissed_by: str
-    dismissed_at: str
-
-
-class Duplicate(Answer, frozen=True, kw_only=True):
-    """Two devices that may be one machine."""
-
-    keep: Twin
-    other: Twin
-    score: int
-    strength: str
-    shared: list[SharedHint]
-    dismissed: Dismissal | None = None
-
-
-class Merge(Answer, frozen=True, kw_only=True):
-    """The record of a merge."""
-
-    id: str
-    kept: str
-    other: str
-    merged_by: str
-    merged_at: str
-    undone_by: str | None = None
-    undone_at: str | None = None
-
-
 class Tags(Answer, frozen=True, kw_only=True):
     """A device's tags."""
 
@@ -358,7 +294,7 @@ class Section(Answer, frozen=True, kw_only=True):
     items: list[dict[str, Any]]
     hash: str
     collected_at: str
-    duration_ms: int
+    duration_ms: Count
 
 
 class Change(Answer, frozen=True, kw_only=True):
@@ -380,15 +316,15 @@ class ItemChange(Answer, frozen=True, kw_only=True):
 class HistoryEntry(Answer, frozen=True, kw_only=True):
     """One report that changed a section."""
 
-    seq: int
+    seq: Count
     device: str
     section: str
     status_before: str | None
     status: str
     seen_at: str
     received_at: str
-    added_count: int
-    removed_count: int
+    added_count: Count
+    removed_count: Count
     is_first: bool
     is_whole: bool
     changes: list[ItemChange]
@@ -423,9 +359,9 @@ class SectionDifference(Answer, frozen=True, kw_only=True):
     added: list[dict[str, Any]]
     removed: list[dict[str, Any]]
     changed: list[Change]
-    added_count: int = 0
-    removed_count: int = 0
-    changed_count: int = 0
+    added_count: Count = 0
+    removed_count: Count = 0
+    changed_count: Count = 0
     status_before: str | None = None
     before_at: str | None = None
     after_at: str | None = None
@@ -445,7 +381,7 @@ class Script(Answer, frozen=True, kw_only=True):
     """A script version in the list."""
 
     id: str
-    version: int
+    version: Count
     state: str
     risk: str
     digest: str
@@ -492,7 +428,7 @@ class OrderLine(Answer, frozen=True, kw_only=True):
     order: str
     device: str
     state: str
-    exit_code: int | None = None
+    exit_code: Count | None = None
     refusal: str | None = None
     operator: str | None = None
 
@@ -531,7 +467,7 @@ class JumpAddress(Answer, frozen=True, kw_only=True):
     """Where the jump port is; `signature` is checked against the pinned relay key."""
 
     host: str
-    port: int
+    port: Count
     host_key: bytes
     signature: bytes
 
@@ -547,7 +483,7 @@ class PipeToken(Answer, frozen=True, kw_only=True):
 
     url: str
     token: bytes
-    number: int | None = None
+    number: Count | None = None
 
 
 class SessionMember(Answer, frozen=True, kw_only=True):
@@ -574,7 +510,7 @@ class Session(Answer, frozen=True, kw_only=True):
     state: str
     reason: str
     scopes: list[str]
-    active_s: int
+    active_s: Count
     purpose: str = ""
     ticket: str | None = None
     guest: bool = False
@@ -593,7 +529,7 @@ class WaitingGrant(Answer, frozen=True, kw_only=True):
     session: str
     device: str
     operator: str
-    needed: int
+    needed: Count
     approvers: list[str]
     envelope: bytes
     ticket: str | None = None

@@ -32,6 +32,7 @@ __all__ = [
     "check_url",
     "connect_signed_in",
     "fetch_certificate",
+    "read_as",
     "segments",
     "tls_context",
 ]
@@ -331,12 +332,28 @@ def _decode(data: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(data or b"null", type=kind)
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
-        raise FarhandError(
-            "relay-answer",
-            "the relay's answer cannot be read",
-            hint="console and relay may be of different versions",
-            detail=str(error),
-        ) from error
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: Exception) -> FarhandError:
+    return FarhandError(
+        "relay-answer",
+        "the relay's answer cannot be read",
+        hint="console and relay may be of different versions",
+        detail=str(error),
+    )
+
+
+def read_as(answer: object, kind: type[T]) -> T:
+    """Return what is read of an answer that is itself handed on, unknown fields and all.
+
+    Raises:
+        FarhandError: `relay-answer`.
+    """
+    try:
+        return msgspec.convert(answer, type=kind)
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+        raise _unreadable(error) from error
 
 
 def connect_signed_in(home: Home) -> tuple[Settings, Relay]:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from farhand_console.relay.answers import Answer
+from farhand_console.relay.bounds import Count
 from farhand_protocol.campaigns import CampaignPlan
 
 __all__ = [
@@ -30,19 +31,19 @@ class Campaign(Answer, frozen=True, kw_only=True):
     name: str
     state: str
     script: str
-    version: int
+    version: Count
     digest: str
     query: str
     parameters: dict[str, Any]
-    ttl_s: int
-    targets: int
+    ttl_s: Count
+    targets: Count
     plan: CampaignPlan = CampaignPlan()
     target_set: str | None = None
     source: str | None = None
     reason: str | None = None
-    open_ring: int = 0
+    open_ring: Count = 0
     risk: str = ""
-    counts: dict[str, int] = msgspec.field(default_factory=dict)
+    counts: dict[str, Count] = msgspec.field(default_factory=dict)
     created_by: str | None = None
     created_at: str | None = None
     started_at: str | None = None
@@ -60,7 +61,7 @@ class Target(Answer, frozen=True, kw_only=True):
     group: str
     key: bytes
     enrolment: bytes
-    ring: int = 0
+    ring: Count = 0
     token_envelope: bytes | None = None
     confirmation: bytes | None = None
 
@@ -68,10 +69,10 @@ class Target(Answer, frozen=True, kw_only=True):
 class Ring(Answer, frozen=True, kw_only=True):
     """One ring's counts, and what holds up the one after it."""
 
-    ring: int
-    counts: dict[str, int]
+    ring: Count
+    counts: dict[str, Count]
     name: str = ""
-    targets: int = 0
+    targets: Count = 0
     opened_at: str | None = None
     settled_at: str | None = None
     held: str | None = None
@@ -83,7 +84,7 @@ class Cause(Answer, frozen=True, kw_only=True):
     """Failures that look alike."""
 
     signature: str
-    count: int
+    count: Count
     example: str | None
 
 
@@ -92,7 +93,7 @@ class CampaignReport(Answer, frozen=True, kw_only=True):
 
     campaign: str
     state: str
-    counts: dict[str, int]
+    counts: dict[str, Count]
     rings: list[Ring]
     causes: list[Cause]
     reason: str | None = None
@@ -101,12 +102,12 @@ class CampaignReport(Answer, frozen=True, kw_only=True):
 class CampaignStep(Answer, frozen=True, kw_only=True):
     """A step of an order, or of the campaign itself."""
 
-    seq: int
+    seq: Count
     at: str
     state: str
     order: str | None = None
     device: str | None = None
-    ring: int | None = None
+    ring: Count | None = None
     detail: dict[str, Any] = msgspec.field(default_factory=dict)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from farhand_console.relay.bounds import Count
 from farhand_console.relay.desk import Ticket
 
 __all__ = ["Call", "CallView", "LiveChat", "TelephoneToken", "Visit", "Words"]
@@ -25,7 +26,7 @@ class LiveChat(msgspec.Struct, frozen=True, kw_only=True):
 class Words(msgspec.Struct, frozen=True, kw_only=True):
     """Something said on a ticket."""
 
-    seq: int
+    seq: Count
     ticket: str
     kind: str
     author: str
@@ -75,9 +76,9 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     starts_at: str
     ends_at: str
     state: str
-    sequence: int
+    sequence: Count
     outcome: str
     time_entry: str | None
     created_by: str
     created_at: str
-    revision: int
+    revision: Count

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from farhand_console.relay.bounds import Count
+
 __all__ = [
     "Balance",
     "Charge",
@@ -28,17 +30,17 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     starts: str = "2000-01-01"
     ends: str | None = None
     zone: str = "UTC"
-    rate_minor: int = 0
-    fee_minor: int = 0
+    rate_minor: Count = 0
+    fee_minor: Count = 0
     currency: str = "EUR"
-    step_s: int = 60
-    min_s: int = 0
+    step_s: Count = 60
+    min_s: Count = 0
     overage: str = "warn"
     calendar: str | None = None
     policy: str | None = None
     period: str = "monthly"
-    grant_s: int = 0
-    rollover_s: int = 0
+    grant_s: Count = 0
+    rollover_s: Count = 0
     groups: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
     listed: bool = False
@@ -49,7 +51,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     """One version of a contract."""
 
     name: str
-    version: int
+    version: Count
     terms: Terms
 
 
@@ -58,10 +60,10 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
 
     period_from: str | None
     period_to: str | None
-    available_s: int
-    used_s: int
-    balance_s: int
-    percent: int
+    available_s: Count
+    used_s: Count
+    balance_s: Count
+    percent: Count
 
 
 class Cover(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +73,7 @@ class Cover(msgspec.Struct, frozen=True, kw_only=True):
     title: str = ""
     kind: str
     overage: str = "warn"
-    rate_minor: int = 0
+    rate_minor: Count = 0
     currency: str = ""
     balance: Balance | None = None
     refuses: bool = False
@@ -80,10 +82,10 @@ class Cover(msgspec.Struct, frozen=True, kw_only=True):
 class LedgerLine(msgspec.Struct, frozen=True, kw_only=True):
     """One line of a ledger."""
 
-    seq: int
+    seq: Count
     period: str
     kind: str
-    seconds: int
+    seconds: Count
     entry: str | None = None
     reason: str = ""
     actor: str = ""
@@ -101,12 +103,12 @@ class StatementLine(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: str
     activity: str
     note: str
-    active_s: int
-    billed_s: int
-    debited_s: int
-    charged_s: int
-    rate_minor: int
-    amount_minor: int
+    active_s: Count
+    billed_s: Count
+    debited_s: Count
+    charged_s: Count
+    rate_minor: Count
+    amount_minor: Count
     reverses: str | None
     late: bool
 
@@ -122,12 +124,12 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     month: str
     zone: str
     currency: str
-    fee_minor: int
-    active_s: int
-    billed_s: int
-    debited_s: int
-    charged_s: int
-    amount_minor: int
+    fee_minor: Count
+    active_s: Count
+    billed_s: Count
+    debited_s: Count
+    charged_s: Count
+    amount_minor: Count
     made_at: str | None
     balance: Balance | None
     lines: list[StatementLine]
@@ -140,11 +142,11 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     kind: str
     period: str
-    fee_minor: int
-    rate_minor: int
+    fee_minor: Count
+    rate_minor: Count
     currency: str
-    grant_s: int
-    step_s: int
+    grant_s: Count
+    step_s: Count
     overage: str
     calendar: str | None
 
@@ -154,16 +156,16 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
 
     entry: str
     contract: str
-    contract_version: int
+    contract_version: Count
     origin: str
     activity: str
     billable: bool
     customer_visible: bool
-    billed_s: int
-    debited_s: int
-    charged_s: int
-    rate_minor: int
-    amount_minor: int
+    billed_s: Count
+    debited_s: Count
+    charged_s: Count
+    rate_minor: Count
+    amount_minor: Count
     currency: str
     reverses: str | None
     reason: str
@@ -179,7 +181,7 @@ class TimeEntry(msgspec.Struct, frozen=True, kw_only=True):
     session: str | None = None
     started_at: str
     ended_at: str
-    active_s: int
+    active_s: Count
     note: str
     charge: Charge | None = None
 

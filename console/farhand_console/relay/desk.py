@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
+from farhand_console.relay.bounds import Count
 from farhand_console.relay.measures import SurveyLine
+from farhand_console.relay.records import Proof
 
 __all__ = [
     "Calendar",
@@ -14,12 +16,16 @@ __all__ = [
     "CannedReply",
     "Checklist",
     "ChecklistItem",
+    "ContractedTicket",
     "FilledReply",
     "Holidays",
     "InstructionStep",
     "KeptCalendar",
     "KeptPolicy",
+    "KeptSection",
     "KindPromise",
+    "Listing",
+    "NotifySettings",
     "OpenNow",
     "Queue",
     "SavedFilter",
@@ -64,7 +70,7 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     urgency: str = ""
     priority: str = ""
     priority_reason: str = ""
-    tier: int | None = None
+    tier: Count | None = None
     security: bool = False
     steps_tried: str = ""
     reproducible: str | None = None
@@ -72,7 +78,7 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     complained_about: str | None = None
     identity_check: str = ""
     merged_into: str | None = None
-    reopen_count: int = 0
+    reopen_count: Count = 0
     created_by: str | None = None
     resolved_at: str | None = None
     closed_at: str | None = None
@@ -84,6 +90,13 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     fields: dict[str, Any] = {}
     down_from: str | None = None
     down_to: str | None = None
+
+
+class ContractedTicket(msgspec.Struct, frozen=True, kw_only=True):
+    """Which contract a ticket falls under; without one it is included."""
+
+    number: str
+    contract: str | None
 
 
 class TicketLink(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,8 +121,8 @@ class ServiceTimer(msgspec.Struct, frozen=True, kw_only=True):
 
     metric: str
     state: str
-    target_s: int
-    spent_s: int
+    target_s: Count
+    spent_s: Count
     paused_by: str = ""
     due_at: str | None = None
     met_at: str | None = None
@@ -126,7 +139,7 @@ class SessionLine(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     started_at: str | None = None
     ended_at: str | None = None
-    active_s: int = 0
+    active_s: Count = 0
 
 
 class TicketView(Ticket, frozen=True, kw_only=True):
@@ -153,8 +166,8 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     title: str
-    reopen_days: int
-    close_days: int
+    reopen_days: Count
+    close_days: Count
     policy: str | None = None
     open: bool = True
 
@@ -165,13 +178,13 @@ class TicketMessage(msgspec.Struct, frozen=True, kw_only=True):
     `folded` are the ranges of the body that a mail quotes.
     """
 
-    seq: int
+    seq: Count
     ticket: str = ""
     kind: str
     author: str
     body: str
     at: str
-    folded: list[tuple[int, int]] = []
+    folded: list[tuple[Count, Count]] = []
 
 
 class TimeEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,7 +194,7 @@ class TimeEntry(msgspec.Struct, frozen=True, kw_only=True):
     account: str
     started_at: str
     ended_at: str
-    active_s: int
+    active_s: Count
     note: str
     ticket: str | None = None
     session: str | None = None
@@ -249,7 +262,7 @@ class Checklist(msgspec.Struct, frozen=True, kw_only=True):
 class ChecklistItem(msgspec.Struct, frozen=True, kw_only=True):
     """One item of a ticket."""
 
-    place: int
+    place: Count
     checklist: str
     words: str
     required: bool
@@ -268,7 +281,7 @@ class TicketCampaign(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     script: str
     state: str
-    counts: dict[str, int]
+    counts: dict[str, Count]
 
 
 class CampaignDevice(msgspec.Struct, frozen=True, kw_only=True):
@@ -279,21 +292,29 @@ class CampaignDevice(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     state: str
     order: str
-    ring: int | None = None
-    exit_code: int | None = None
+    ring: Count | None = None
+    exit_code: Count | None = None
     refusal: str | None = None
 
 
 class InstructionStep(msgspec.Struct, frozen=True, kw_only=True):
     """A step that the requester was asked to take."""
 
-    message: int
-    place: int
+    message: Count
+    place: Count
     words: str
     answer: str | None = None
     reason: str = ""
     answered_by: str | None = None
     answered_at: str | None = None
+
+
+class Listing(msgspec.Struct, frozen=True, kw_only=True):
+    """What is on a list, in which order, and which columns people see."""
+
+    wanted: dict[str, Any] = {}
+    sort: str = ""
+    columns: list[str] = []
 
 
 class SavedFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -302,8 +323,14 @@ class SavedFilter(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     owner: str
     shared: bool
-    listing: dict[str, Any]
+    listing: Listing
     saved_at: str
+
+
+class KeptSection(msgspec.Struct, frozen=True, kw_only=True):
+    """A section as it was when the ticket was made."""
+
+    items: list[dict[str, Any]]
 
 
 class SectionSince(msgspec.Struct, frozen=True, kw_only=True):
@@ -312,7 +339,7 @@ class SectionSince(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     status_then: str
     status_now: str
-    count: int
+    count: Count
     changes: list[dict[str, Any]]
 
 
@@ -326,7 +353,7 @@ class TicketDevice(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     product: dict[str, Any]
     warranty: str
-    proofs: list[dict[str, Any]] = []
+    proofs: list[Proof] = []
     then: list[dict[str, Any]]
     since: list[SectionSince]
     last_seen: str | None = None
@@ -337,7 +364,13 @@ class TicketDevice(msgspec.Struct, frozen=True, kw_only=True):
 # What is promised.
 
 # Minutes of the local day.
-Window = tuple[int, int]
+Window = tuple[Count, Count]
+
+
+class NotifySettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What one person wants to be told, as far as it is more than words: when nothing is sent."""
+
+    quiet: Window | None = None
 
 
 class SpecialDay(msgspec.Struct, frozen=True, kw_only=True):
@@ -352,7 +385,7 @@ class Calendar(msgspec.Struct, frozen=True, kw_only=True):
     """Seven days of windows, Monday first."""
 
     zone: str
-    week: tuple[tuple[Window, ...], ...]
+    week: Annotated[tuple[tuple[Window, ...], ...], msgspec.Meta(min_length=7, max_length=7)]
     days: tuple[SpecialDay, ...] = ()
 
 
@@ -360,16 +393,16 @@ class KeptCalendar(msgspec.Struct, frozen=True, kw_only=True):
     """One version of a calendar."""
 
     name: str
-    version: int
+    version: Count
     calendar: Calendar
 
 
 class Targets(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds of open time; null owes nothing."""
 
-    first_response_s: int | None = None
-    next_response_s: int | None = None
-    resolution_s: int | None = None
+    first_response_s: Count | None = None
+    next_response_s: Count | None = None
+    resolution_s: Count | None = None
 
 
 class ServicePolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -400,14 +433,14 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
 
     found: Holidays
     new: list[SpecialDay]
-    version: int | None
+    version: Count | None
 
 
 class KeptPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """One version of a policy, and the version of the calendar that it counts in."""
 
     name: str
-    version: int
+    version: Count
     calendar: str
-    calendar_version: int
+    calendar_version: Count
     policy: ServicePolicy

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from farhand_console.relay.bounds import Count
+
 __all__ = [
     "Article",
     "ArticleLanguage",
@@ -30,8 +32,8 @@ class ArticleLanguage(msgspec.Struct, frozen=True, kw_only=True):
 
     language: str
     title: str
-    rev: int
-    published_rev: int | None = None
+    rev: Count
+    published_rev: Count | None = None
     stale: bool = False
 
 
@@ -50,25 +52,25 @@ class Article(msgspec.Struct, frozen=True, kw_only=True):
     checks: list[str] = []
     tags: list[str] = []
     languages: list[ArticleLanguage] = []
-    useful: int = 0
-    not_useful: int = 0
-    used_in: int = 0
+    useful: Count = 0
+    not_useful: Count = 0
+    used_in: Count = 0
     updated_at: str = ""
     published_at: str | None = None
-    revision: int = 0
+    revision: Count = 0
 
 
 class ArticleText(msgspec.Struct, frozen=True, kw_only=True):
     """One revision in one language."""
 
     language: str
-    rev: int
+    rev: Count
     title: str
     body: str
     sha256: str
     author: str
     at: str
-    from_rev: int | None = None
+    from_rev: Count | None = None
     stale: bool = False
 
 
@@ -77,7 +79,7 @@ class ArticlePicture(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     media_type: str
-    size_bytes: int
+    size_bytes: Count
     sha256: str
 
 
@@ -124,20 +126,20 @@ class Collection(msgspec.Struct, frozen=True, kw_only=True):
 class QuestionLine(msgspec.Struct, frozen=True, kw_only=True):
     """A question in a list."""
 
-    number: int
+    number: Count
     title: str
     name: str
     state: str
     at: str
     language: str = ""
-    answers: int = 0
+    answers: Count = 0
 
 
 class QuestionAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """An answer to a question."""
 
-    number: int
-    question: int
+    number: Count
+    question: Count
     body: str
     name: str
     state: str
@@ -156,7 +158,7 @@ class Question(QuestionLine, frozen=True, kw_only=True):
 class Received(msgspec.Struct, frozen=True, kw_only=True):
     """What came of a question or an answer."""
 
-    number: int
+    number: Count
     waiting: bool
 
 
@@ -183,7 +185,7 @@ class AssistantTerms(msgspec.Struct, frozen=True, kw_only=True):
     shape: str = "json"
     model: str = ""
     token_file: str = ""
-    timeout_s: int = 15
+    timeout_s: Count = 15
 
 
 class Citation(msgspec.Struct, frozen=True, kw_only=True):
@@ -207,5 +209,5 @@ class AssistantAnswer(msgspec.Struct, frozen=True, kw_only=True):
 class Reindexed(msgspec.Struct, frozen=True, kw_only=True):
     """How far a new index is."""
 
-    articles: int
+    articles: Count
     next: str | None = None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from farhand_console.relay.bounds import Count
+
 __all__ = [
     "Mail",
     "MailRecipient",
@@ -20,7 +22,7 @@ class MailServer(msgspec.Struct, frozen=True, kw_only=True):
     """A mail server, without its password."""
 
     host: str
-    port: int
+    port: Count
     security: str
     user: str
     oauth: str = ""
@@ -41,7 +43,7 @@ class Mailbox(msgspec.Struct, frozen=True, kw_only=True):
     resolves: bool
     polled_at: str | None
     poll_error: str
-    failures: int
+    failures: Count
     imap: MailServer | None = None
 
 
@@ -53,17 +55,17 @@ class MailStatus(msgspec.Struct, frozen=True, kw_only=True):
     listening: str
     acknowledge: bool
     notify: bool
-    waiting_in: int
-    waiting_out: int
-    quarantined: int
-    failed: int
+    waiting_in: Count
+    waiting_out: Count
+    quarantined: Count
+    failed: Count
     authservs: list[str] = []
 
 
 class Mail(msgspec.Struct, frozen=True, kw_only=True):
     """One mail, as it is listed."""
 
-    id: int
+    id: Count
     direction: str
     mailbox: str
     source: str
@@ -72,9 +74,9 @@ class Mail(msgspec.Struct, frozen=True, kw_only=True):
     sender: str
     subject: str
     auto: str
-    ticket: int | None
-    message: int | None
-    size: int
+    ticket: Count | None
+    message: Count | None
+    size: Count
     at: str
     done_at: str | None
 
@@ -109,4 +111,4 @@ class MailTrial(msgspec.Struct, frozen=True, kw_only=True):
     """What a try of all servers came to; `mail` is the id of the one that was sent."""
 
     items: list[TriedServer]
-    mail: int | None
+    mail: Count | None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from farhand_console.relay.bounds import Count
 from farhand_console.relay.contracts import Balance
 
 __all__ = [
@@ -26,7 +27,7 @@ __all__ = [
 class Spread(msgspec.Struct, frozen=True, kw_only=True):
     """How long something took."""
 
-    count: int
+    count: Count
     mean_s: float | None = None
     median_s: float | None = None
     p90_s: float | None = None
@@ -35,8 +36,8 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
 class Satisfaction(msgspec.Struct, frozen=True, kw_only=True):
     """How content people were."""
 
-    asked: int
-    answered: int
+    asked: Count
+    answered: Count
     response_rate: float | None
     rate: float | None
     mean: float | None
@@ -45,10 +46,10 @@ class Satisfaction(msgspec.Struct, frozen=True, kw_only=True):
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """The figures of a time."""
 
-    created: int
-    resolved: int
-    backlog: int
-    reopened: int
+    created: Count
+    resolved: Count
+    backlog: Count
+    reopened: Count
     reopen_rate: float | None
     first_response: Spread
     first_response_business: Spread
@@ -57,7 +58,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     resolution: Spread
     resolution_business: Spread
     satisfaction: Satisfaction
-    downtime_s: int
+    downtime_s: Count
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,11 +87,11 @@ class TicketLine(msgspec.Struct, frozen=True, kw_only=True):
     open: bool
     created_at: str
     resolved_at: str | None
-    first_response_s: int | None
-    resolution_s: int | None
-    reopened: int
-    active_s: int
-    billed_s: int
+    first_response_s: Count | None
+    resolution_s: Count | None
+    reopened: Count
+    active_s: Count
+    billed_s: Count
 
 
 class TimeLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,10 +105,10 @@ class TimeLine(msgspec.Struct, frozen=True, kw_only=True):
     activity: str
     note: str
     contract: str
-    active_s: int
-    billed_s: int
-    debited_s: int
-    charged_s: int
+    active_s: Count
+    billed_s: Count
+    debited_s: Count
+    charged_s: Count
 
 
 class ContractLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,12 +117,12 @@ class ContractLine(msgspec.Struct, frozen=True, kw_only=True):
     contract: str
     title: str
     kind: str
-    active_s: int
-    billed_s: int
-    debited_s: int
-    charged_s: int
-    amount_minor: int
-    fee_minor: int
+    active_s: Count
+    billed_s: Count
+    debited_s: Count
+    charged_s: Count
+    amount_minor: Count
+    fee_minor: Count
     currency: str
     balance: Balance | None
 
@@ -130,7 +131,7 @@ class Opinion(msgspec.Struct, frozen=True, kw_only=True):
     """An answer to a survey."""
 
     ticket: str
-    score: int
+    score: Count
     comment: str
     answered_at: str
 
@@ -145,8 +146,8 @@ class MonthReport(msgspec.Struct, frozen=True, kw_only=True):
     figures: Figures
     by_priority: list[Group]
     by_queue: list[Group]
-    active_s: int
-    billed_s: int
+    active_s: Count
+    billed_s: Count
     tickets: list[TicketLine]
     time: list[TimeLine]
     contracts: list[ContractLine]
@@ -171,7 +172,7 @@ class SurveyLine(msgspec.Struct, frozen=True, kw_only=True):
     due_at: str | None = None
     sent_at: str | None = None
     answered_at: str | None = None
-    score: int | None = None
+    score: Count | None = None
     comment: str = ""
 
 
@@ -179,6 +180,6 @@ class SurveySettings(msgspec.Struct, frozen=True, kw_only=True):
     """When people are asked how it was."""
 
     on: bool = True
-    delay_s: int = 86_400
+    delay_s: Count = 86_400
     calendar: str | None = None
-    every_days: int = 7
+    every_days: Count = 7

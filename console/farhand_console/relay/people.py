@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
+
+from farhand_console.relay.bounds import Count
 
 __all__ = [
     "Address",
@@ -35,9 +35,9 @@ class Organisation(msgspec.Struct, frozen=True, kw_only=True):
     calendar: str
     contract: str | None
     notes: str
-    retention_days: int | None
+    retention_days: Count | None
     created_at: str
-    revision: int
+    revision: Count
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +53,7 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     active: bool
     notes: str
     created_at: str
-    revision: int
+    revision: Count
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,7 +117,7 @@ class _Belongs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Balance(msgspec.Struct, frozen=True, kw_only=True):
-    balance_s: int
+    balance_s: Count
 
 
 class _Cover(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,7 +151,7 @@ class _Session(msgspec.Struct, frozen=True, kw_only=True):
     operator: str
     state: str
     started_at: str | None
-    active_s: int
+    active_s: Count
 
 
 class PersonPanel(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,7 +198,7 @@ class Referral(msgspec.Struct, frozen=True, kw_only=True):
     created_by: str
     created_at: str
     updated_at: str
-    revision: int
+    revision: Count
 
 
 class Skill(msgspec.Struct, frozen=True, kw_only=True):
@@ -219,7 +219,7 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     account: str
     skill: str
     ends_on: str | None
-    open_tickets: int
+    open_tickets: Count
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
@@ -236,7 +236,3 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str
     published_at: str | None
     until_at: str | None
-
-
-# What is kept about somebody: whatever the relay answers, whole.
-Dossier = dict[str, Any]
