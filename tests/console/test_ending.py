@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import asyncssh
+import click
 import msgspec
 import pytest
 from click.testing import CliRunner
 
+from farhand_console.cli import session as session_cli
 from farhand_console.cli.base import Context
 from farhand_console.cli.entry import farhand
 from farhand_console.home import Home
@@ -223,3 +226,78 @@ def test_who_ended_a_session_first_is_said(
     done = CliRunner().invoke(farhand, ["--home", str(home.folder), "session", "end", SESSION])
     assert done.exit_code == 0, done.output
     assert f"{words}; the device keeps the receipt" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("state", "is_held", "typed", "note", "asked"),
+    [
+        ("active", True, "swapped the disk\n", "swapped the disk", True),
+        ("active", True, "\n", "", True),  # once, not until something is said
+        ("active", True, "", "", True),  # Ctrl-D
+        ("active", False, "", "", False),  # nobody worked there from here
+        ("waiting", True, "", "", False),
+        ("ended", True, "", "", False),
+    ],
+)
+def test_what_was_done_is_asked_once_and_nobody_has_to_answer(
+    home: Home, monkeypatch: pytest.MonkeyPatch, state: str, is_held: bool, typed: str, note: str,
+    asked: bool,
+) -> None:  # fmt: skip
+    if is_held:
+        Case(home)
+    now = Session(
+        session=SESSION, device="d-1", operator="tess", state=state, reason="", scopes=[],
+        active_s=5,
+    )  # fmt: skip
+    notes: list[str] = []
+
+    class Known:
+        def get(self, _path: str, _kind: Any, **_: Any) -> Session:
+            return now
+
+        def post(self, _path: str, _kind: Any, body: Any, **_: Any) -> Session:
+            notes.append(body["note"])
+            return msgspec.structs.replace(now, state="ended", reason="operator")
+
+    async def gone(*_: Any) -> None:
+        raise FarhandError("receipt-missing", "the device did not sign a receipt")
+
+    monkeypatch.setattr(Context, "relay", Known())
+    monkeypatch.setattr(session_cli, "_end_on_device", gone)
+    terminal = SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr(session_cli, "sys", terminal)
+    done = CliRunner().invoke(
+        farhand, ["--home", str(home.folder), "session", "end", SESSION], input=typed
+    )
+    assert done.exit_code == 0, done.output
+    assert notes == [note]
+    assert done.stderr.count("what was done") == asked
+
+
+def test_who_stops_at_the_question_has_ended_nothing(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Case(home)
+    now = Session(
+        session=SESSION, device="d-1", operator="tess", state="active", reason="", scopes=[],
+        active_s=5,
+    )  # fmt: skip
+
+    posted: list[str] = []
+
+    def stopped(*_: Any, **__: Any) -> str:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise click.Abort from None  # as click does
+
+    relay = SimpleNamespace(get=lambda *_, **__: now, post=lambda path, *_: posted.append(path))
+    monkeypatch.setattr(Context, "relay", relay)
+    monkeypatch.setattr(
+        session_cli, "sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True))
+    )
+    monkeypatch.setattr(click, "prompt", stopped)
+    done = CliRunner().invoke(farhand, ["--home", str(home.folder), "session", "end", SESSION])
+    assert done.exit_code == 1
+    assert not posted
+    assert (home.folder / "sessions" / SESSION).is_dir()

@@ -36,7 +36,7 @@ from farhand_console.session.inventory_changes import ChangesTold, changes_messa
 from farhand_console.session.jump import prepare_jump
 from farhand_console.session.opening import WAIT_MINUTES
 from farhand_console.session.proxy import listen_forward, run_proxy
-from farhand_console.session.record import SessionRecord, drop, find, load
+from farhand_console.session.record import SessionRecord, drop, find, load, open_records
 from farhand_console.session.scopes import scope_names
 from farhand_console.session.ssh import SessionRestarted, check_restarted, connect_ssh, reconnect
 from farhand_console.session.terminal import join_command, run_exec, run_shell
@@ -235,14 +235,13 @@ def _register_end(sessions: click.Group) -> None:
                 raise UsageError("usage", "whoever goes on with the session writes its note")
             _hand_over(context, session)
             return
-        if not (note or context.as_json) and sys.stdin.isatty():
-            # Whoever was let in says what she did: it is asked until something is said.
-            note = click.prompt("what was done, for the ticket and the receipt", err=True)
-            check_note(note)
         path = segments("sessions", session)
         signed, trouble = kept_receipt(context.home, session), ""
         told: list[ChangesTold] = []
-        if signed is None and context.relay.get(path, Session).state != "ended":
+        state = "ended" if signed else context.relay.get(path, Session).state
+        if not (note or context.as_json) and state == "active" and sys.stdin.isatty():
+            note = _asked_note(context, session)
+        if signed is None and state != "ended":
             try:
                 record = load(context.home, session)
                 take = None if no_diff else told.append
@@ -273,6 +272,21 @@ def _register_end(sessions: click.Group) -> None:
             "changes": _attach_changes(context, session, ended.ticket, told),
         }
         context.show(answer, lambda: show_fields(answer))
+
+
+def _asked_note(context: Context, session: str) -> str:
+    """Ask whoever worked on the device what was done; to say nothing ends the session as well."""
+    if all(record.session != session for record in open_records(context.home)):
+        return ""  # nobody worked there from this console
+    try:
+        words = "what was done, for the ticket and the receipt"
+        note: str = click.prompt(words, default="", show_default=False, err=True)
+    except click.Abort as error:
+        if not isinstance(error.__context__, EOFError):
+            raise
+        note = ""
+    check_note(note)
+    return note
 
 
 def _who_ended(reason: str) -> str:
