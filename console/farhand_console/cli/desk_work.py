@@ -11,7 +11,7 @@ import msgspec
 from farhand_console.cli.base import Context, command, group, paged
 from farhand_console.output import line, say, show_table
 from farhand_console.relay import segments
-from farhand_console.relay.answers import Page
+from farhand_console.relay.answers import Nothing, Page
 from farhand_console.relay.desk import CannedReply, Checklist, Listing, SavedFilter, TicketForm
 from farhand_protocol.errors import FarhandError, UsageError
 
@@ -60,7 +60,7 @@ def _register_canned(canned: click.Group) -> None:
     def drop(context: Context, key: str, language: str | None) -> None:
         """Take a reply away."""
         path = segments("canned-replies", key, "drop")
-        context.relay.post(path, dict[str, Any], {"language": language})
+        context.relay.post(path, Nothing, {"language": language})
         context.show({"key": key, "language": language}, lambda: say(f"{key} is gone"))
 
 

@@ -14,6 +14,7 @@ from farhand_console.relay.answers import Page
 from farhand_console.relay.knowledge import (
     AssistantAnswer,
     AssistantTerms,
+    HandedOver,
     KnowledgeSettings,
     Question,
     QuestionAnswer,
@@ -192,8 +193,7 @@ def _register_settings(kb: click.Group) -> None:
         answer = msgspec.to_builtins(said)
         if person:
             at = segments("assistant", "talks", said.talk, "person")
-            made = context.relay.post(at, dict, {"ticket": ticket})
-            answer["ticket"] = str(made.get("ticket"))
+            answer["ticket"] = context.relay.post(at, HandedOver, {"ticket": ticket}).ticket
         context.show(answer, lambda: _show_answer(said, answer.get("ticket")))
 
     @command(kb)

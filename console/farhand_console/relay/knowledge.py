@@ -16,6 +16,7 @@ __all__ = [
     "AssistantAnswer",
     "AssistantTerms",
     "Collection",
+    "HandedOver",
     "Hit",
     "KnowledgeSettings",
     "Question",
@@ -204,6 +205,12 @@ class AssistantAnswer(msgspec.Struct, frozen=True, kw_only=True):
     citations: list[Citation]
     source: str
     person: str
+
+
+class HandedOver(msgspec.Struct, frozen=True, kw_only=True):
+    """The ticket that a conversation went to."""
+
+    ticket: str
 
 
 class Reindexed(msgspec.Struct, frozen=True, kw_only=True):
