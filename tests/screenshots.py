@@ -121,7 +121,7 @@ def _console(browser: Browser, link: str, places: dict[str, str], out: Path) -> 
             page.locator("main h1").first.wait_for()
             if name == "session":
                 page.locator(".xterm-helper-textarea").first.focus()
-                page.keyboard.type("uname -sr; df -h / | tail -1; uptime\n")
+                page.keyboard.type("df -h /; nproc; uptime -p\n")
             faults += _picture(page, f"{name}-{look}", out)
         context.close()
     return faults
