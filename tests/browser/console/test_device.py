@@ -145,11 +145,16 @@ def _say_network(database: Path, device: str, number: int) -> None:
             " collected_at, duration_ms, received_at, body) values (?,?,?,?,?,?,?,?,?,?)",
             (tenant, device, "network", "ok", "", report["hash"], at, 1, at, body),
         )
+        store.execute(
+            "insert or replace into device_hints (tenant, device, kind, value) values (?,?,?,?)",
+            (tenant, device, "network", "192.0.2.0/24"),
+        )
         store.commit()
 
 
 def test_a_device_that_can_be_called_is_asleep(desk: Desk, open_page: OpenPage) -> None:
-    sleeper = desk.stage.agent("till-asleep")
+    known = desk.admin.json("device", "list")["items"]
+    sleeper = desk.stage.agent(f"till-asleep-{len(known)}")
     sleeper.enrol(desk.admin.json("token", "create", "--group", "office")["token"])
     process = sleeper.start()
     number = desk.ticket("It does not wake up", device=sleeper.device)
