@@ -49,7 +49,6 @@ from farhand_protocol.errors import FarhandError, RefusedError
 __all__ = [
     "ERRAND_TIMEOUT_S",
     "MAX_ANSWER_BYTES",
-    "SYSTEM_HOME",
     "Door",
     "HeldAnswer",
     "door_path",
@@ -58,7 +57,6 @@ __all__ = [
 ]
 
 MAX_ANSWER_BYTES: Final = 16 * MAX_LINE_BYTES
-SYSTEM_HOME: Final = Path("/var/lib/farhand-agent")
 # The agent reads a picture, then has a process do the work; it says itself when that was too slow.
 # Whoever gave up sooner would be told of a failure that was none, and ask for help twice.
 ERRAND_TIMEOUT_S: Final = 90.0

@@ -22,8 +22,9 @@ from typing import Any, TypeVar
 import click
 
 from farhand_agent.config import Home
-from farhand_agent.door import SYSTEM_HOME, Door
+from farhand_agent.door import Door
 from farhand_agent.home_option import default_home, owned_home
+from farhand_agent.local import SYSTEM_HOME
 
 __all__ = ["door_of", "person_home_option"]
 

@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from farhand_agent.config import Home
-from farhand_agent.door import SYSTEM_HOME
+from farhand_agent.local import SYSTEM_HOME
 from farhand_agent.notices import say
 from farhand_agent.people.desk import OPEN_TO_ALL, PeopleDesk
 from farhand_agent.people.door_server import DoorServer

@@ -24,10 +24,10 @@ import click
 import msgspec
 
 from farhand_agent.config import Home
-from farhand_agent.door import SYSTEM_HOME
 from farhand_agent.door_option import door_of, person_home_option
 from farhand_agent.home_option import default_home
 from farhand_agent.journal import Journal
+from farhand_agent.local import SYSTEM_HOME
 from farhand_agent.locks import is_held
 from farhand_agent.processes import command as child_command
 from farhand_agent.session.at_door import DoorTerminal
